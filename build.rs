@@ -1,0 +1,18 @@
+//! Compiles `proto/` without a system protoc, and lets the crate see new migrations.
+
+use std::{env, fs, path::PathBuf};
+
+const PROTOS: [&str; 2] = ["todoke/v1/batch.proto", "todoke/v1/card.proto"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=src/store/migrations");
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("todoke_descriptor.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    tonic_prost_build::configure()
+        .bytes(".todoke.v1.Chunk.payload")
+        .compile_well_known_types(false)
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! todoke: a fault-tolerant card-management backend. No record is lost without somebody being told, and no sick
+//! node takes the others down.
+
+pub mod domain;
