@@ -2,3 +2,4 @@
 //! node takes the others down.
 
 pub mod domain;
+pub mod wire;
