@@ -10,8 +10,8 @@ pub use super::reason::{Actor, Reason, table};
 /// The domain that stands in every `google.rpc.ErrorInfo` of ours.
 pub const DOMAIN: &str = "todoke";
 
-/// Bytes of metadata, violations and message that one fault carries at the most. Details travel in HTTP/2 trailers,
-/// and gRPC implementations drop header lists beyond 8 KiB; base64 adds a third.
+/// Bytes of metadata, violations and message that one fault carries at the most. Details travel in HTTP/2
+/// trailers, and gRPC implementations drop header lists beyond 8 KiB; base64 adds a third.
 pub const DETAIL_BYTES_MAX: usize = 5 * 1024;
 
 /// A failure as it crosses the hop: stable reason, words for a human, and what a program needs to act on it.
@@ -32,7 +32,13 @@ pub struct Fault {
 impl Fault {
     /// Returns a fault with this reason and these words.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), violations: Vec::new(), metadata: Vec::new(), retry_after: None }
+        Self {
+            reason,
+            message: message.into(),
+            violations: Vec::new(),
+            metadata: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// Adds a field that is wrong.

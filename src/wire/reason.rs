@@ -1,4 +1,5 @@
-//! Every stable reason a call can fail for, with its gRPC code, whose fault it is, and whether it may be sent again.
+//! Every stable reason a call can fail for, with its gRPC code, whose fault it is, and whether it may be sent
+//! again.
 
 use tonic::Code;
 
@@ -27,7 +28,7 @@ impl Actor {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal, $code:ident, $actor:ident, $safe:literal, $todo:literal;)*) => {
+    ($($variant:ident = $text:literal, $code:ident, $actor:ident, $safe:literal, $todo:literal;)*) => {
         /// Why a call failed. The text is stable, survives every hop, and is what programs compare.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason { $(#[doc = $todo] $variant,)* }
@@ -178,4 +179,15 @@ pub fn table() -> String {
         ));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_table_of_the_readme_is_this_one() {
+        let readme = include_str!("../../proto/README.md");
+        assert!(readme.contains(&table()), "put this into proto/README.md:\n{}", table());
+    }
 }
