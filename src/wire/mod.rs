@@ -5,7 +5,7 @@ pub mod fault;
 mod reason;
 
 /// Everything generated from `proto/todoke/v1`.
-#[expect(missing_docs, reason = "generated; the comments stand in proto/todoke/v1")]
+#[expect(missing_docs, clippy::allow_attributes, reason = "generated; the comments stand in proto/todoke/v1")]
 pub mod pb {
     tonic::include_proto!("todoke.v1");
 }

@@ -1,0 +1,150 @@
+//! What every call and task of the issuer shares: the store, the vault, the clock and the limits in common.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use tokio::sync::{Notify, Semaphore};
+
+use crate::{
+    domain::{batch_id::BatchId, manifest::Manifest, municipality::MunicipalityCode},
+    net::tls::ServerTls,
+    runtime::clock::Clock,
+    store::{self, BatchRow, Store},
+    vault::{DataKey, Vault},
+    wire::fault::{Fault, Reason},
+};
+
+use super::{options::Options, watches::Watches};
+
+/// The shared part of the issuance service.
+pub(crate) struct Core {
+    pub(crate) options: Options,
+    pub(crate) store: Store,
+    pub(crate) vault: Vault,
+    pub(crate) tls: ServerTls,
+    pub(crate) clock: Clock,
+    pub(crate) watches: Arc<Watches>,
+    /// Wakes idle workers.
+    pub(crate) work: Notify,
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) frames: Arc<Semaphore>,
+    pub(crate) cores: Arc<Semaphore>,
+    pub(crate) seals: Arc<Semaphore>,
+    pub(crate) watchers: Arc<Semaphore>,
+    /// When the sweeper last finished a round, by the clock.
+    pub(crate) heartbeat_ms: AtomicI64,
+}
+
+impl Core {
+    pub(crate) fn new(
+        options: Options,
+        store: Store,
+        vault: Vault,
+        tls: ServerTls,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let permits = |n: usize| Arc::new(Semaphore::new(n.max(1)));
+        Arc::new(Self {
+            streams: permits(options.streams_max),
+            frames: permits(options.frames_in_work_total_max),
+            cores: permits(options.cpu_jobs_max),
+            seals: permits(options.seals_max),
+            watchers: permits(options.watchers_max),
+            watches: Arc::default(),
+            work: Notify::new(),
+            heartbeat_ms: AtomicI64::new(clock.now_ms()),
+            options,
+            store,
+            vault,
+            tls,
+            clock,
+        })
+    }
+
+    /// Runs `job` where it may use a core for long, when it is its turn.
+    pub(crate) async fn on_core<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let permit = Arc::clone(&self.cores).acquire_owned().await.expect("the semaphore is never closed");
+        let ran = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            job()
+        });
+        match ran.await {
+            Ok(value) => value,
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(_) => std::future::pending().await, // the runtime is shutting down and drops this future, too
+        }
+    }
+
+    /// Returns a batch of the caller's own. Another's is answered exactly as one that does not exist.
+    pub(crate) async fn batch(&self, municipality: MunicipalityCode, id: BatchId) -> Result<BatchRow, Fault> {
+        self.store.batch(municipality, id).await.map_err(store_fault)?.ok_or_else(|| not_found(id))
+    }
+
+    /// Returns the parsed manifest of a batch with its chunk roots.
+    pub(crate) async fn manifest(&self, row: &BatchRow) -> Result<(Manifest, store::ManifestRow), Fault> {
+        let stored = self.store.manifest(row.municipality, row.batch_id).await.map_err(store_fault)?;
+        let stored = stored.ok_or_else(|| not_found(row.batch_id))?;
+        let manifest = Manifest::parse(&stored.bytes).map_err(|fault| {
+            tracing::error!(batch.id = %row.batch_id, %fault,
+                "stored manifest of {} is unreadable", row.batch_id);
+            Fault::new(Reason::Internal, "the stored manifest is unreadable: tell the operator")
+        })?;
+        Ok((manifest, stored))
+    }
+
+    /// Returns the key of a batch's data.
+    pub(crate) fn data_key(&self, row: &BatchRow) -> Result<DataKey, Fault> {
+        self.vault.unwrap(row.municipality, row.batch_id, &row.wrapped_key).map_err(|error| {
+            tracing::error!(batch.id = %row.batch_id, %error, "cannot open the data key of {}", row.batch_id);
+            Fault::new(Reason::Internal, "the batch's data key cannot be opened: tell the operator")
+        })
+    }
+
+    /// Tells whoever watches, here, that a batch changed.
+    pub(crate) fn changed(&self, municipality: MunicipalityCode, id: BatchId) {
+        self.watches.changed(municipality, id);
+    }
+
+    /// Returns every reason why this issuer should not get calls.
+    pub(crate) fn not_ready(&self) -> Vec<String> {
+        let age = self.clock.now_ms() - self.heartbeat_ms.load(Ordering::Relaxed);
+        if age <= super::options::ms(self.options.heartbeat_max) {
+            return Vec::new();
+        }
+        vec![format!(
+            "the sweeper finished no round for {} s: stalled batches would not be noticed",
+            age / 1000
+        )]
+    }
+}
+
+/// The answer for what does not exist, and for what is another's.
+pub(crate) fn not_found(id: BatchId) -> Fault {
+    Fault::new(Reason::NotFound, format!("no batch {id}: check the id, and the certificate you call with"))
+}
+
+/// Reads a batch id.
+pub(crate) fn batch_id(text: &str) -> Result<BatchId, Fault> {
+    text.parse().map_err(|error| {
+        Fault::new(Reason::FieldInvalid, format!("batch_id: {error}"))
+            .violation("batch_id", format!("{error}"))
+    })
+}
+
+/// Says what a failure of the store means for the caller, and logs it once.
+pub(crate) fn store_fault(error: store::Error) -> Fault {
+    if error.may_have_applied() {
+        tracing::warn!(%error, "the outcome of a transaction is unknown");
+        return Fault::new(Reason::OutcomeUnknown, "it is not known whether this was committed: ask again")
+            .after(std::time::Duration::from_secs(1));
+    }
+    if error.is_transient() {
+        tracing::warn!(%error, "the store is busy or away");
+        return Fault::new(Reason::UpstreamUnavailable, "the database is busy or away: try again")
+            .after(std::time::Duration::from_secs(1));
+    }
+    tracing::error!(%error, "the store failed");
+    Fault::new(Reason::Internal, "the store failed: tell the operator the time of this call")
+}

@@ -1,0 +1,121 @@
+//! The issuance service: takes batches, works them off, accepts them with a receipt, and notices by itself
+//! what does not move.
+//!
+//! A batch's way: [`open`] → [`upload`] → [`seal`] → [`work`] → [`reconcile`]; [`sweep`] looks at all of
+//! them.
+
+mod batch_calls;
+mod batch_service;
+mod caller;
+mod card_service;
+mod chunks;
+mod core;
+mod deadline;
+mod open;
+mod options;
+mod pages;
+mod reconcile;
+mod routes;
+mod seal;
+mod sweep;
+mod upload;
+mod view;
+mod watches;
+mod work;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::net::TcpListener;
+
+use crate::{
+    net::{self, tls::ServerTls},
+    runtime::{OnDeath, Tasks, clock::Clock},
+    store::Store,
+    vault::Vault,
+    wire::{
+        DESCRIPTORS,
+        pb::{batch_service_server::BatchServiceServer, card_service_server::CardServiceServer},
+    },
+};
+
+pub use options::Options;
+pub use routes::Services;
+pub use sweep::HEARTBEAT;
+
+/// An issuer that takes calls.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Every reason why it should not get calls; empty if it should.
+    pub not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+}
+
+/// Why an issuer did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The listener has no address.
+    #[error("the listener is unusable: {0}")]
+    Listener(#[from] std::io::Error),
+    /// The compiled API cannot be described.
+    #[error("reflection cannot be built: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Starts the issuer: workers and sweeper first, then the calls; health says SERVING last.
+///
+/// Everything runs as a task of `tasks` and ends with it: calls get `options.drain` after `tasks.soft()`, a
+/// worker stops before its next transaction and gives its lease back.
+///
+/// # Errors Any [`Error`]; nothing runs then.
+pub async fn start(
+    options: Options,
+    listener: TcpListener,
+    store: Store,
+    vault: Vault,
+    tls: ServerTls,
+    clock: Clock,
+    tasks: &Tasks,
+) -> Result<Running, Error> {
+    let address = listener.local_addr()?;
+    let message_max = options.message_bytes_max;
+    let (workers, drain) = (options.workers, options.drain);
+    let core = core::Core::new(options, store, vault, tls.clone(), clock);
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    health_reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let batches = BatchServiceServer::new(batch_service::Batches { core: Arc::clone(&core) })
+        .max_decoding_message_size(message_max)
+        .max_encoding_message_size(message_max);
+    let cards = CardServiceServer::new(card_service::Cards { core: Arc::clone(&core) })
+        .max_decoding_message_size(message_max);
+    let routes = routes::Services::default().with(health).with(reflection).with(batches).with(cards);
+    tasks.spawn("sweeper", OnDeath::Shutdown, sweep::run(Arc::clone(&core), tasks.soft()));
+    for _ in 0..workers {
+        tasks.spawn("import-worker", OnDeath::Shutdown, work::run(Arc::clone(&core), tasks.soft()));
+    }
+    let limits = net::ServerLimits { drain, ..net::ServerLimits::default() };
+    let serving = net::serve::serve_tonic(listener, tls, routes, limits, tasks.soft());
+    tasks.spawn("grpc", OnDeath::Shutdown, async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the gRPC server ended");
+        }
+    });
+    let soft = tasks.soft();
+    for service in SERVICES {
+        health_reporter.set_service_status(*service, tonic_health::ServingStatus::Serving).await;
+    }
+    tasks.spawn("health", OnDeath::Ignore, async move {
+        soft.cancelled().await;
+        for service in SERVICES {
+            health_reporter.set_service_status(*service, tonic_health::ServingStatus::NotServing).await;
+        }
+    });
+    let not_ready = Arc::new(move || core.not_ready());
+    Ok(Running { address, not_ready })
+}
+
+/// What health is asked about: the whole, and each service.
+const SERVICES: &[&str] = &["", "todoke.v1.BatchService", "todoke.v1.CardService"];

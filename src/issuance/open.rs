@@ -1,0 +1,155 @@
+//! A batch is opened only by its own municipality, over a manifest that it signed; opening it again changes
+//! nothing but the uploader's epoch.
+
+use crate::{
+    domain::{
+        abort::Statement, digest::Digest, identity::Identity, manifest::Manifest, merkle,
+        municipality::MunicipalityCode,
+    },
+    net::tls,
+    store::{BatchRow, NewBatch, Opened},
+    wire::{
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+
+use super::core::{Core, store_fault};
+
+/// Most certificates in a chain that is sent along.
+const CHAIN_MAX: usize = 8;
+/// Most bytes of one certificate or signature.
+const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
+
+/// A batch that stands open for chunks.
+pub(crate) struct OpenedBatch {
+    pub(crate) row: BatchRow,
+    pub(crate) created: bool,
+}
+
+/// Opens a batch, or the same one again.
+pub(crate) async fn open(
+    core: &Core,
+    caller: MunicipalityCode,
+    request: &pb::OpenBatchRequest,
+) -> Result<OpenedBatch, Fault> {
+    let manifest = parse(&request.manifest)?;
+    own(caller, manifest.municipality)?;
+    signed(core, caller, &request.certificate_chain, &request.manifest, &request.signature)?;
+    let chunk_roots = chunk_roots(&manifest, &request.chunk_roots)?;
+    let (_, wrapped_key) =
+        core.vault.new_data_key(manifest.municipality, manifest.batch_id).map_err(|error| {
+            tracing::error!(%error, "cannot make a data key");
+            Fault::new(Reason::Internal, "no data key could be made: tell the operator")
+        })?;
+    let new = NewBatch {
+        manifest: &manifest,
+        manifest_bytes: &request.manifest,
+        signature: &request.signature,
+        certificate_chain: &request.certificate_chain,
+        chunk_roots: &chunk_roots,
+        wrapped_key,
+        now_ms: core.clock.now_ms(),
+    };
+    let opened = core.store.open_batch(&new).await.map_err(store_fault)?;
+    core.changed(manifest.municipality, manifest.batch_id);
+    let id = manifest.batch_id;
+    match opened {
+        Opened::Created(row) => {
+            tracing::info!(municipality.code = %caller, batch.id = %id, records = row.record_count,
+                "batch {id} of {caller} announced");
+            Ok(OpenedBatch { row, created: true })
+        }
+        Opened::Again(row) => Ok(OpenedBatch { row, created: false }),
+        Opened::IdReused => Err(Fault::new(
+            Reason::BatchIdReused,
+            format!("batch {id} stands with another manifest: use a new batch id for new content"),
+        )),
+        Opened::SequenceReused => Err(Fault::new(
+            Reason::SequenceReused,
+            format!(
+                "sequence {} belongs to another batch: ListBatches tells the last one",
+                manifest.sequence
+            ),
+        )
+        .with("sequence", manifest.sequence.to_string())),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
+    Manifest::parse(bytes).map_err(|fault| {
+        Fault::new(Reason::ManifestInvalid, format!("the manifest is invalid: {fault}"))
+            .violation(format!("manifest.{}", fault.field), fault.problem.clone())
+            .with("line", fault.line.to_string())
+    })
+}
+
+fn own(caller: MunicipalityCode, named: MunicipalityCode) -> Result<(), Fault> {
+    if caller == named {
+        return Ok(());
+    }
+    let words = format!("{caller} may not speak for {named}: use the certificate of {named}");
+    Err(Fault::new(Reason::OtherMunicipality, words))
+}
+
+/// Checks that `message` was signed by the caller itself, whatever stands between it and here.
+pub(crate) fn signed(
+    core: &Core,
+    caller: MunicipalityCode,
+    chain: &[Vec<u8>],
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), Fault> {
+    let refuse = |words: String| Fault::new(Reason::SignatureInvalid, words);
+    if chain.is_empty() || chain.len() > CHAIN_MAX {
+        return Err(refuse(format!("send 1 to {CHAIN_MAX} certificates, the sender's own first")));
+    }
+    if chain.iter().any(|c| c.len() > CERTIFICATE_BYTES_MAX) || signature.len() > CERTIFICATE_BYTES_MAX {
+        return Err(refuse(format!("no certificate or signature may be over {CERTIFICATE_BYTES_MAX} bytes")));
+    }
+    let signer: Identity = tls::verify_chain(&core.tls.roots(), chain, core.clock.now_ms())
+        .map_err(|error| refuse(format!("the certificate chain does not lead to our CA: {error}")))?;
+    if signer.municipality() != Some(caller) {
+        return Err(refuse(format!("it is signed by {signer}, not by municipality/{caller}")));
+    }
+    tls::verify_signature(&chain[0], message, signature).map_err(|error| {
+        refuse(format!("the signature is not one of these bytes by this certificate: {error}"))
+    })
+}
+
+fn chunk_roots(manifest: &Manifest, roots: &[Vec<u8>]) -> Result<Vec<Digest>, Fault> {
+    let invalid = |words: String| {
+        Fault::new(Reason::ManifestInvalid, format!("chunk_roots: {words}")).violation("chunk_roots", words)
+    };
+    if roots.len() != manifest.chunk_count() as usize {
+        return Err(invalid(format!("{} are needed, {} came", manifest.chunk_count(), roots.len())));
+    }
+    let digests: Option<Vec<Digest>> = roots.iter().map(|root| Digest::from_slice(root)).collect();
+    let digests = digests.ok_or_else(|| invalid("each must be 32 bytes".to_owned()))?;
+    if merkle::root(&digests) != manifest.totals.merkle_root {
+        return Err(invalid("they do not fold to the manifest's merkle-root".to_owned()));
+    }
+    Ok(digests)
+}
+
+/// Reads and checks the statement that gives a batch up.
+pub(crate) fn statement(
+    core: &Core,
+    caller: MunicipalityCode,
+    request: &pb::AbortBatchRequest,
+) -> Result<Statement, Fault> {
+    let statement = Statement::parse(&request.statement).map_err(|fault| {
+        let reason = if fault.field == "reason" { Reason::ReasonRequired } else { Reason::FieldInvalid };
+        Fault::new(reason, format!("the statement is invalid: {fault}"))
+            .violation(format!("statement.{}", fault.field), fault.problem.clone())
+    })?;
+    if statement.reason.chars().count() > 500 {
+        return Err(Fault::new(
+            Reason::ReasonRequired,
+            "the reason is longer than 500 characters: shorten it",
+        ));
+    }
+    own(caller, statement.municipality)?;
+    signed(core, caller, &request.certificate_chain, &request.statement, &request.signature)?;
+    Ok(statement)
+}

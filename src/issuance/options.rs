@@ -1,0 +1,93 @@
+//! Every limit and patience of the issuer, each with a default that works.
+
+use std::time::Duration;
+
+/// Limits, windows and patience of the issuance service.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The issuer's own name, which stands in leases and logs. Default `issuer-1`.
+    pub name: String,
+    /// Longest message taken. Default 10 MiB: a chunk of 8 MiB or the chunk roots of a whole batch fit.
+    pub message_bytes_max: usize,
+    /// Longest time a call may take when its caller names no deadline. Default 60 s.
+    pub call_deadline: Duration,
+    /// Upload streams open at once. Default 128.
+    pub streams_max: usize,
+    /// Frames of one stream in work at once. Default 16.
+    pub frames_in_work_max: usize,
+    /// Frames of all streams in work at once, which bounds memory to 8 MiB times this. Default 64.
+    pub frames_in_work_total_max: usize,
+    /// Jobs that need a core at once. Default: the number of cores.
+    pub cpu_jobs_max: usize,
+    /// Longest silence of an uploader. Default 60 s.
+    pub upload_idle: Duration,
+    /// Longest time a durable chunk waits for its acknowledgement. Default 50 ms.
+    pub ack_every: Duration,
+    /// Most chunks that wait for an acknowledgement. Default 32.
+    pub ack_chunks_max: u64,
+    /// Seals that re-read their batch at once. Default 2.
+    pub seals_max: usize,
+    /// Longest wait for one's turn to seal. Default 20 s.
+    pub seal_wait: Duration,
+    /// Watchers at once. Default 1,024.
+    pub watchers_max: usize,
+    /// Shortest time between two messages to a watcher. Default 100 ms.
+    pub watch_pause: Duration,
+    /// How often a watcher looks by itself, for changes that another issuer made. Default 1 s.
+    pub watch_poll: Duration,
+    /// Batches worked off at once by this issuer. Default 2.
+    pub workers: usize,
+    /// How often an idle worker looks for work. Default 1 s.
+    pub work_poll: Duration,
+    /// How long a worker's lease lasts without being renewed. Default 10 s.
+    pub lease: Duration,
+    /// Shortest and longest wait before a failed piece of work is tried again. Default 1 s and 60 s.
+    pub retry: (Duration, Duration),
+    /// How often the sweeper looks at every open batch. Default 10 s.
+    pub sweep_every: Duration,
+    /// A heartbeat older than this makes the issuer not ready. Default 60 s.
+    pub heartbeat_max: Duration,
+    /// Least time without progress that counts as stalled. Default 60 s.
+    pub stall_after: Duration,
+    /// Longest time from seal to a final state. Default 5 min.
+    pub stuck_after: Duration,
+    /// Longest time that calls in flight get at the end. Default 10 s.
+    pub drain: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            name: "issuer-1".to_owned(),
+            message_bytes_max: 10 * 1024 * 1024,
+            call_deadline: seconds(60),
+            streams_max: 128,
+            frames_in_work_max: 16,
+            frames_in_work_total_max: 64,
+            cpu_jobs_max: std::thread::available_parallelism().map_or(2, usize::from),
+            upload_idle: seconds(60),
+            ack_every: Duration::from_millis(50),
+            ack_chunks_max: 32,
+            seals_max: 2,
+            seal_wait: seconds(20),
+            watchers_max: 1024,
+            watch_pause: Duration::from_millis(100),
+            watch_poll: seconds(1),
+            workers: 2,
+            work_poll: seconds(1),
+            lease: seconds(10),
+            retry: (seconds(1), seconds(60)),
+            sweep_every: seconds(10),
+            heartbeat_max: seconds(60),
+            stall_after: seconds(60),
+            stuck_after: seconds(300),
+            drain: seconds(10),
+        }
+    }
+}
+
+/// A duration as whole milliseconds.
+pub(crate) fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

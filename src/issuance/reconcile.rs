@@ -1,0 +1,198 @@
+//! A batch is accepted only when every total, recomputed from the orders and rejects that the database holds,
+//! is the one declared; the receipt and the acceptance are one transaction.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    domain::{
+        batch::{BatchState, Counts},
+        chunk,
+        digest::Digest,
+        disposition::{Disposition, DispositionKind},
+        merkle,
+        receipt::Receipt,
+        record::{Field, Record},
+        totals::{Totals, TotalsBuilder},
+    },
+    store::{Acceptance, OrderRow, StoredChunk},
+};
+
+use super::{
+    chunks::{chunk_aad, record_aad},
+    work::{Job, Stop, unreadable},
+};
+
+/// What is added up over the stored orders and rejects.
+#[derive(Default)]
+struct Books {
+    totals: TotalsBuilder,
+    counts: Counts,
+    codes: BTreeMap<String, u64>,
+    rejects: merkle::Accumulator,
+}
+
+/// One chunk's part of what the database holds.
+struct Page {
+    first: u64,
+    len: u64,
+    orders: Vec<OrderRow>,
+    others: Vec<Disposition>,
+    /// Only read if a record of the chunk was not accepted: there its bytes stand.
+    chunk: Option<StoredChunk>,
+}
+
+/// Re-reads everything, and accepts the batch if every identity closes.
+pub(crate) async fn reconcile(job: &mut Job) -> Result<(), Stop> {
+    let mut books = Books::default();
+    for number in 0..job.row.chunk_count {
+        job.keep().await?;
+        let page = read(job, number).await?;
+        let (key, municipality, batch) = (Arc::clone(&job.key), job.row.municipality, job.row.batch_id);
+        let opened = job.core.on_core(move || {
+            let payload = match &page.chunk {
+                Some(stored) => {
+                    let aad = chunk_aad(municipality, batch, number);
+                    Some(
+                        key.open(&aad, &stored.sealed)
+                            .map_err(|_| format!("chunk {number} is unreadable"))?,
+                    )
+                }
+                None => None,
+            };
+            let open = |order: &OrderRow| {
+                key.open(&record_aad(municipality, batch, order.index), &order.sealed).ok()
+            };
+            books.add(&page, payload.as_deref(), open).map(|()| books)
+        });
+        books = opened.await.map_err(Stop::Discrepant)?;
+    }
+    accept(job, books).await
+}
+
+async fn read(job: &Job, number: u32) -> Result<Page, Stop> {
+    let (municipality, batch, attempt) = (job.row.municipality, job.row.batch_id, job.claim.attempt);
+    let first = u64::from(number) * u64::from(job.row.chunk_records);
+    let len = job.manifest.chunk_len(number);
+    let store = &job.core.store;
+    let orders = store.orders_page(municipality, batch, attempt, first, len).await?;
+    let mut orders: Vec<OrderRow> = orders;
+    orders.retain(|order| order.index < first + u64::from(len));
+    let mut page = Page { first, len: u64::from(len), orders, others: Vec::new(), chunk: None };
+    if (page.orders.len() as u64) < page.len {
+        page.others = store.dispositions_page(municipality, batch, attempt, first, len, true).await?;
+        page.others.retain(|one| one.index < first + u64::from(len));
+        let chunk = store.chunk_payload(municipality, batch, number).await?;
+        page.chunk = Some(chunk.ok_or_else(|| unreadable(number))?);
+    }
+    Ok(page)
+}
+
+impl Books {
+    /// Adds a chunk's records in order; each must be an order or stand in the list of the others, never both.
+    fn add(
+        &mut self,
+        page: &Page,
+        payload: Option<&[u8]>,
+        open: impl Fn(&OrderRow) -> Option<Vec<u8>>,
+    ) -> Result<(), String> {
+        let mut orders = page.orders.iter().peekable();
+        let mut others = page.others.iter().peekable();
+        let mut stored = payload.map(chunk::Reader::new);
+        for index in page.first..page.first + page.len {
+            let bytes = stored.as_mut().and_then(Iterator::next);
+            match (orders.next_if(|o| o.index == index), others.next_if(|o| o.index == index)) {
+                (Some(order), None) => {
+                    let opened =
+                        open(order).ok_or_else(|| format!("the order of record {index} is unreadable"))?;
+                    let record = self.count(index, &opened)?;
+                    if record.1 != order.leaf || record.0.text(Field::OrderId) != order.order_id {
+                        return Err(format!(
+                            "the order of record {index} is not the record that was received"
+                        ));
+                    }
+                    self.counts.accepted += 1;
+                }
+                (None, Some(other)) => {
+                    let bytes = bytes.and_then(Result::ok);
+                    let bytes = bytes.ok_or_else(|| format!("record {index} is not in its stored chunk"))?;
+                    self.count(index, bytes)?;
+                    self.other(other);
+                }
+                (None, None) => return Err(format!("nothing says what became of record {index}")),
+                (Some(_), Some(_)) => {
+                    return Err(format!("record {index} is accepted and not accepted at once"));
+                }
+            }
+        }
+        match (orders.next(), others.next()) {
+            (None, None) => Ok(()),
+            _ => Err(format!("the chunk at record {} has more entries than records", page.first)),
+        }
+    }
+
+    fn count(&mut self, index: u64, canonical: &[u8]) -> Result<(Record, Digest), String> {
+        let record = Record::decode(canonical).map_err(|_| format!("record {index} is unreadable"))?;
+        let leaf = self.totals.add(&record, canonical);
+        Ok((record, leaf))
+    }
+
+    fn other(&mut self, other: &Disposition) {
+        self.rejects.push(other.leaf());
+        match other.kind {
+            DispositionKind::Accepted => self.counts.accepted += 1,
+            DispositionKind::Rejected => self.counts.rejected += 1,
+            DispositionKind::Duplicate => self.counts.duplicate += 1,
+            DispositionKind::Quarantined => self.counts.quarantined += 1,
+        }
+        if let Some(code) = &other.code {
+            *self.codes.entry(code.clone()).or_default() += 1;
+        }
+    }
+}
+
+async fn accept(job: &mut Job, books: Books) -> Result<(), Stop> {
+    let (municipality, id) = (job.row.municipality, job.row.batch_id);
+    let core = Arc::clone(&job.core);
+    let row = core.store.batch(municipality, id).await?.ok_or(Stop::LeaseLost)?;
+    if row.counts != books.counts {
+        return Err(Stop::Discrepant("the counts of the batch are not those of its dispositions".to_owned()));
+    }
+    let clean = books.counts.rejected + books.counts.quarantined == 0;
+    let state = if clean { BatchState::Accepted } else { BatchState::AcceptedWithRejects };
+    let now_ms = core.clock.now_ms();
+    let receipt = receipt(job, state, books, now_ms);
+    let faults = receipt.faults();
+    if !faults.is_empty() {
+        return Err(Stop::Discrepant(faults.iter().take(5).cloned().collect::<Vec<_>>().join("; ")));
+    }
+    let text = receipt.to_text();
+    let note = core.vault.sign_note(&text);
+    let receipt_digest = Digest::of(text.as_bytes());
+    job.keep().await?;
+    let acceptance = Acceptance { state, receipt: &note, receipt_digest, now_ms };
+    if !core.store.accept(&job.claim, &acceptance).await? {
+        return Err(Stop::LeaseLost);
+    }
+    tracing::info!(municipality.code = %municipality, batch.id = %id, records = job.row.record_count,
+        "batch {id} of {municipality} is {state}");
+    Ok(())
+}
+
+fn receipt(job: &Job, outcome: BatchState, books: Books, committed_ms: i64) -> Receipt {
+    let computed: Totals = books.totals.finish();
+    Receipt {
+        municipality: job.row.municipality,
+        batch_id: job.row.batch_id,
+        sequence: job.row.sequence,
+        attempt: job.claim.attempt,
+        outcome,
+        manifest: job.row.manifest_digest,
+        previous_receipt: job.manifest.previous_receipt,
+        declared: job.manifest.totals.clone(),
+        computed,
+        counts: books.counts,
+        codes: books.codes,
+        reject_root: books.rejects.root(),
+        committed_ms,
+    }
+}

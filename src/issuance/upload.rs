@@ -1,0 +1,332 @@
+//! A chunk is acknowledged only after its transaction committed; a stream that breaks leaves whole chunks or
+//! nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
+use tonic::{Status, Streaming};
+
+use crate::{
+    domain::{manifest::Manifest, ranges::Ranges},
+    store::{BatchRow, ManifestRow, NewChunk, PutChunk},
+    telemetry::names,
+    vault::DataKey,
+    wire::{
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+
+use super::{
+    caller::Caller,
+    chunks,
+    core::{Core, not_found, store_fault},
+    deadline::Deadline,
+    view,
+};
+
+/// Acknowledgements that wait for a slow reader at the most.
+pub(crate) const ACKS_WAITING_MAX: usize = 4;
+/// How often a stream reads anew which chunks other streams made durable.
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
+
+/// What one stream of chunks needs to know.
+pub(crate) struct Upload {
+    pub(crate) core: Arc<Core>,
+    pub(crate) row: BatchRow,
+    pub(crate) manifest: Manifest,
+    pub(crate) stored: ManifestRow,
+    pub(crate) key: DataKey,
+    pub(crate) epoch: u32,
+    pub(crate) relay: String,
+    pub(crate) deadline: Deadline,
+}
+
+/// What became of one frame.
+enum Done {
+    Durable { number: u32, duplicate: bool },
+    Again(pb::ChunkFault),
+}
+
+type Work = BoxFuture<'static, Result<Done, Fault>>;
+
+/// What the stream has to tell.
+struct Ledger {
+    durable: Ranges,
+    duplicates: u64,
+    faults: Vec<pb::ChunkFault>,
+    unacknowledged: u64,
+    since: Option<Instant>,
+    refreshed: Instant,
+}
+
+impl Upload {
+    /// Reads the frame that begins a stream.
+    pub(crate) async fn begin(
+        core: &Arc<Core>,
+        caller: &Caller,
+        start: pb::UploadStart,
+        deadline: Deadline,
+    ) -> Result<Self, Fault> {
+        let municipality = caller.municipality()?;
+        let row = core.batch(municipality, super::core::batch_id(&start.batch_id)?).await?;
+        if row.manifest_digest.as_bytes() != start.manifest_digest.as_slice() {
+            let words = format!("batch {} was opened with another manifest", row.batch_id);
+            return Err(Fault::new(Reason::ManifestInvalid, words).violation(
+                "start.manifest_digest",
+                "must be the SHA-256 of the manifest that opened the batch",
+            ));
+        }
+        let (manifest, stored) = core.manifest(&row).await?;
+        let key = core.data_key(&row)?;
+        let relay = caller.relay.as_ref().map(|r| r.name().to_owned()).unwrap_or_default();
+        let (core, epoch) = (Arc::clone(core), start.uploader_epoch);
+        Ok(Self { core, row, manifest, stored, key, epoch, relay, deadline })
+    }
+
+    /// Takes chunks until the sender ends, breaks or errs; then acknowledges what is durable.
+    pub(crate) async fn run(
+        self,
+        mut inbound: Streaming<pb::UploadChunksRequest>,
+        acks: mpsc::Sender<Result<pb::UploadChunksResponse, Status>>,
+    ) {
+        let upload = Arc::new(self);
+        let mut ledger = match upload.ledger().await {
+            Ok(ledger) => ledger,
+            Err(fault) => return drop(acks.send(Err(fault.into())).await),
+        };
+        let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
+        let mut end = upload.pump(&mut inbound, &acks, &mut ledger, &mut work).await;
+        while let Some(done) = work.next().await {
+            // What was begun is finished, so that the last acknowledgement says all there is.
+            match done {
+                Ok(done) => ledger.note(done),
+                Err(fault) => end = end.and(Err(fault)),
+            }
+        }
+        if upload.acknowledge(&mut ledger, &acks).await.is_ok()
+            && let Err(fault) = end
+        {
+            let _ = acks.send(Err(fault.into())).await;
+        }
+    }
+
+    async fn ledger(&self) -> Result<Ledger, Fault> {
+        let durable = self.core.store.durable_chunks(self.row.municipality, self.row.batch_id).await;
+        Ok(Ledger {
+            durable: durable.map_err(store_fault)?,
+            duplicates: 0,
+            faults: Vec::new(),
+            unacknowledged: 0,
+            since: None,
+            refreshed: Instant::now(),
+        })
+    }
+
+    async fn pump(
+        self: &Arc<Self>,
+        inbound: &mut Streaming<pb::UploadChunksRequest>,
+        acks: &mpsc::Sender<Result<pb::UploadChunksResponse, Status>>,
+        ledger: &mut Ledger,
+        work: &mut FuturesUnordered<Work>,
+    ) -> Result<(), Fault> {
+        let options = &self.core.options;
+        let mut last_progress = Instant::now();
+        loop {
+            let room = work.len() < options.frames_in_work_max;
+            let ack_at = ledger.since.map_or_else(|| self.deadline.at(), |since| since + options.ack_every);
+            tokio::select! {
+                biased;
+                Some(done) = work.next() => {
+                    ledger.note(done?);
+                    last_progress = Instant::now();
+                    if ledger.unacknowledged >= options.ack_chunks_max {
+                        self.acknowledge(ledger, acks).await?;
+                    }
+                }
+                () = tokio::time::sleep_until(ack_at.min(self.deadline.at())) => {
+                    self.deadline.check()?;
+                    self.acknowledge(ledger, acks).await?;
+                }
+                frame = self.frame(inbound, last_progress), if room => {
+                    let Some((frame, permit)) = frame? else { return Ok(()) };
+                    last_progress = Instant::now();
+                    work.push(Box::pin(Arc::clone(self).take(chunk_of(frame)?, permit)));
+                }
+            }
+        }
+    }
+
+    /// Waits for room for a frame, then for the frame; `None` at the end of the stream.
+    async fn frame(
+        &self,
+        inbound: &mut Streaming<pb::UploadChunksRequest>,
+        last: Instant,
+    ) -> Result<Option<(pb::UploadChunksRequest, OwnedSemaphorePermit)>, Fault> {
+        let permit = Arc::clone(&self.core.frames).acquire_owned().await.expect("never closed");
+        let idle = self.core.options.upload_idle;
+        match tokio::time::timeout_at(last + idle, inbound.message()).await {
+            Ok(Ok(frame)) => Ok(frame.map(|frame| (frame, permit))),
+            Ok(Err(status)) => {
+                tracing::debug!(batch.id = %self.row.batch_id, code = ?status.code(),
+                    "an upload stream broke");
+                Ok(None) // the sender or its relay is gone: there is nobody to tell
+            }
+            Err(_) => Err(Fault::new(
+                Reason::DeadlineExceeded,
+                format!("no frame came for {} s: open another stream for the rest", idle.as_secs()),
+            )),
+        }
+    }
+
+    /// Checks one chunk and makes it durable.
+    async fn take(self: Arc<Self>, chunk: pb::Chunk, permit: OwnedSemaphorePermit) -> Result<Done, Fault> {
+        let _permit = permit;
+        let number = chunk.chunk_number;
+        let Some(announced) = self.stored.chunk_roots.get(number as usize).copied() else {
+            let words =
+                format!("there is no chunk {number}: the manifest has {}", self.manifest.chunk_count());
+            return Err(Fault::new(Reason::ChunkOutsideManifest, words));
+        };
+        let upload = Arc::clone(&self);
+        let sealed =
+            self.core.on_core(move || upload.check_and_seal(&chunk.payload, number, &chunk.root, announced));
+        let sealed = match sealed.await {
+            Ok(sealed) => sealed,
+            Err(fault) if fault.reason == Reason::ChunkDigestMismatch => {
+                metrics::counter!(names::CHUNKS, "outcome" => "mismatch").increment(1);
+                return Ok(Done::Again(pb::ChunkFault {
+                    chunk_number: number,
+                    reason: fault.reason.as_str().to_owned(),
+                    message: fault.message,
+                }));
+            }
+            Err(fault) => return Err(self.refused(number, fault).await),
+        };
+        let new = NewChunk {
+            number,
+            root: announced,
+            records: self.manifest.chunk_len(number),
+            sealed: &sealed.payload,
+            district_records: &sealed.district_records,
+            uploader_epoch: self.epoch,
+            relay: &self.relay,
+            now_ms: self.core.clock.now_ms(),
+        };
+        let put = self.core.store.put_chunk(self.row.municipality, self.row.batch_id, &new).await;
+        self.outcome(number, put.map_err(store_fault)?).await
+    }
+
+    fn check_and_seal(
+        &self,
+        payload: &Bytes,
+        number: u32,
+        frame_root: &[u8],
+        announced: crate::domain::digest::Digest,
+    ) -> Result<chunks::Sealed, Fault> {
+        let district_records = chunks::check(&self.manifest, number, frame_root, announced, payload)?;
+        let aad = chunks::chunk_aad(self.row.municipality, self.row.batch_id, number);
+        Ok(chunks::Sealed { payload: self.key.seal(&aad, payload), district_records })
+    }
+
+    /// Records a conflict for a human; passes the fault on.
+    async fn refused(&self, number: u32, fault: Fault) -> Fault {
+        if fault.reason != Reason::ChunkContentConflict {
+            return fault;
+        }
+        let id = self.row.batch_id;
+        metrics::counter!(names::CHUNKS, "outcome" => "conflict").increment(1);
+        tracing::error!(municipality.code = %self.row.municipality, batch.id = %id, chunk = number,
+            "batch {id}: chunk {number} came with other content than announced; a human must look");
+        let now_ms = self.core.clock.now_ms();
+        match self.core.store.record_conflict(self.row.municipality, id, number, now_ms).await {
+            Ok(_) => {
+                self.core.changed(self.row.municipality, id);
+                fault
+            }
+            Err(error) => store_fault(error),
+        }
+    }
+
+    async fn outcome(&self, number: u32, put: PutChunk) -> Result<Done, Fault> {
+        let id = self.row.batch_id;
+        match put {
+            PutChunk::Stored => {
+                metrics::counter!(names::CHUNKS, "outcome" => "stored").increment(1);
+                self.core.changed(self.row.municipality, id);
+                Ok(Done::Durable { number, duplicate: false })
+            }
+            PutChunk::Duplicate => {
+                metrics::counter!(names::CHUNKS, "outcome" => "duplicate").increment(1);
+                Ok(Done::Durable { number, duplicate: true })
+            }
+            PutChunk::Conflict => {
+                let words =
+                    format!("chunk {number} is stored with other content: stop and compare the files");
+                Err(self.refused(number, Fault::new(Reason::ChunkContentConflict, words)).await)
+            }
+            PutChunk::Fenced => Err(Fault::new(
+                Reason::UploaderFenced,
+                format!("another uploader opened batch {id} after you: stop, and ask for its status"),
+            )),
+            PutChunk::Sealed => {
+                Err(Fault::new(Reason::BatchSealed, format!("batch {id} takes no more chunks")))
+            }
+            PutChunk::NotFound => Err(not_found(id)),
+        }
+    }
+
+    /// Sends the cumulative acknowledgement; an error means that nobody reads any more.
+    async fn acknowledge(
+        &self,
+        ledger: &mut Ledger,
+        acks: &mpsc::Sender<Result<pb::UploadChunksResponse, Status>>,
+    ) -> Result<(), Fault> {
+        if ledger.refreshed.elapsed() >= REFRESH_EVERY {
+            *ledger = Ledger {
+                duplicates: ledger.duplicates,
+                faults: std::mem::take(&mut ledger.faults),
+                ..self.ledger().await?
+            };
+        }
+        ledger.since = None;
+        ledger.unacknowledged = 0;
+        let (_, missing_count) = view::missing_records(&ledger.durable, &self.row);
+        let ack = pb::UploadChunksResponse {
+            durable_chunks: view::chunk_ranges(&ledger.durable),
+            missing_count,
+            duplicates: ledger.duplicates,
+            faults: std::mem::take(&mut ledger.faults),
+        };
+        let gone = || Fault::new(Reason::DeadlineExceeded, "nobody reads the acknowledgements");
+        let sent = tokio::time::timeout(self.core.options.upload_idle, acks.send(Ok(ack))).await;
+        sent.map_err(|_| gone())?.map_err(|_| gone())
+    }
+}
+
+impl Ledger {
+    fn note(&mut self, done: Done) {
+        match done {
+            Done::Durable { number, duplicate } => {
+                self.durable.insert(u64::from(number));
+                self.duplicates += u64::from(duplicate);
+            }
+            Done::Again(fault) => self.faults.push(fault),
+        }
+        self.unacknowledged += 1;
+        self.since.get_or_insert_with(Instant::now);
+    }
+}
+
+fn chunk_of(frame: pb::UploadChunksRequest) -> Result<pb::Chunk, Fault> {
+    match frame.frame {
+        Some(pb::upload_chunks_request::Frame::Chunk(chunk)) => Ok(chunk),
+        _ => Err(Fault::new(Reason::FieldInvalid, "after the first frame every frame must be a chunk")
+            .violation("frame", "chunk")),
+    }
+}

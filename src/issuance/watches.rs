@@ -1,0 +1,121 @@
+//! Whoever watches a batch is woken after each change that this process commits; other processes' are polled.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tonic::Status;
+
+use crate::{
+    domain::{batch_id::BatchId, municipality::MunicipalityCode},
+    store::BatchRow,
+    wire::{
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+
+use super::{core::Core, deadline::Deadline, view};
+
+type Key = (MunicipalityCode, BatchId);
+
+/// The watched batches of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    watched: Mutex<HashMap<Key, Watched>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    notify: Arc<Notify>,
+    watchers: usize,
+}
+
+/// One watcher's claim; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    watches: Arc<Watches>,
+    key: Key,
+    notify: Arc<Notify>,
+}
+
+impl Watches {
+    /// Begins to watch a batch.
+    pub(crate) fn watch(self: &Arc<Self>, municipality: MunicipalityCode, id: BatchId) -> Watch {
+        let key = (municipality, id);
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = watched.entry(key).or_insert_with(|| Watched { notify: Arc::default(), watchers: 0 });
+        entry.watchers += 1;
+        Watch { watches: Arc::clone(self), key, notify: Arc::clone(&entry.notify) }
+    }
+
+    /// Wakes everybody who watches this batch.
+    pub(crate) fn changed(&self, municipality: MunicipalityCode, id: BatchId) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = watched.get(&(municipality, id)) {
+            entry.notify.notify_waiters();
+        }
+    }
+}
+
+impl Watch {
+    /// What wakes the watcher. Make the future before reading, so that no change between is missed.
+    pub(crate) fn notify(&self) -> &Notify {
+        &self.notify
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watched = self.watches.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = watched.get_mut(&self.key) {
+            entry.watchers -= 1;
+            if entry.watchers == 0 {
+                watched.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// Sends the batch at once and after each change until it is final.
+pub(crate) async fn send(
+    core: Arc<Core>,
+    row: BatchRow,
+    deadline: Deadline,
+    _permit: OwnedSemaphorePermit,
+    events: mpsc::Sender<Result<pb::WatchBatchResponse, Status>>,
+) {
+    let watch = core.watches.watch(row.municipality, row.batch_id);
+    let mut last = None;
+    loop {
+        let woken = watch.notify().notified();
+        let mut woken = std::pin::pin!(woken);
+        woken.as_mut().enable();
+        let row = match core.batch(row.municipality, row.batch_id).await {
+            Ok(row) => row,
+            Err(fault) => return drop(events.send(Err(fault.into())).await),
+        };
+        let batch = view::batch(&row, &core.options, core.clock.now_ms());
+        if last.as_ref() != Some(&batch) {
+            last = Some(batch.clone());
+            if events.send(Ok(pb::WatchBatchResponse { batch: Some(batch) })).await.is_err() {
+                return;
+            }
+        }
+        if row.state.is_final() {
+            return;
+        }
+        let pause = tokio::time::sleep(core.options.watch_pause);
+        let poll = tokio::time::sleep(core.options.watch_poll);
+        tokio::select! {
+            () = events.closed() => return,
+            () = tokio::time::sleep_until(deadline.at()) => {
+                let passed = Fault::new(Reason::DeadlineExceeded, "the watch's deadline passed: watch again");
+                return drop(events.send(Err(passed.into())).await);
+            }
+            () = async { pause.await; tokio::select! { () = woken => {}, () = poll => {} } } => {}
+        }
+    }
+}

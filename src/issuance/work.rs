@@ -1,0 +1,259 @@
+//! A sealed batch is worked off chunk by chunk, each exactly once, by whoever holds its lease; a worker that
+//! dies loses the lease, and another goes on where the last commit was.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::manifest::{Manifest, Policy},
+    store::{self, BatchRow, Claim, Stored, WorkKey},
+    telemetry::names,
+    vault::DataKey,
+};
+
+use super::{
+    chunks::{self, Exploded, Origin},
+    core::Core,
+    options::ms,
+    reconcile,
+};
+
+/// Candidates that an idle worker looks at together.
+const CANDIDATES_MAX: u32 = 16;
+/// Japan keeps UTC+9 all year; ages are judged by its calendar.
+const JST_OFFSET_MS: i64 = 9 * 3600 * 1000;
+
+/// Why a piece of work ended without its end being stored.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Somebody else has the lease now.
+    LeaseLost,
+    /// The issuer is about to stop.
+    Stopping,
+    /// The batch cannot come out right: these words go to its owner.
+    Discrepant(String),
+    /// The store failed.
+    Store(store::Error),
+}
+
+impl From<store::Error> for Stop {
+    fn from(error: store::Error) -> Self {
+        Stop::Store(error)
+    }
+}
+
+/// One piece of work in hand.
+pub(crate) struct Job {
+    pub(crate) core: Arc<Core>,
+    pub(crate) claim: Claim,
+    pub(crate) row: BatchRow,
+    pub(crate) manifest: Manifest,
+    pub(crate) key: Arc<DataKey>,
+    renewed_ms: i64,
+    stop: CancellationToken,
+}
+
+/// Works off batches until told to stop.
+pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let woken = core.work.notified();
+        let worked = match round(&core, &stop).await {
+            Ok(worked) => worked,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for work; trying again");
+                false
+            }
+        };
+        if !worked {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = woken => {}
+                () = tokio::time::sleep(core.options.work_poll) => {}
+            }
+        }
+    }
+}
+
+/// Claims and works off one batch; `false` if there was none.
+async fn round(core: &Arc<Core>, stop: &CancellationToken) -> Result<bool, store::Error> {
+    for candidate in core.store.work_candidates(core.clock.now_ms(), CANDIDATES_MAX).await? {
+        let (now_ms, lease_ms) = (core.clock.now_ms(), ms(core.options.lease));
+        if let Some(claim) = core.store.claim_work(&candidate, &core.options.name, now_ms, lease_ms).await? {
+            work_off(core, &candidate, claim, stop).await?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn work_off(
+    core: &Arc<Core>,
+    work: &WorkKey,
+    claim: Claim,
+    stop: &CancellationToken,
+) -> Result<(), store::Error> {
+    let id = work.batch_id;
+    let attempt = claim.tries;
+    let ended = match Job::prepare(core, &claim, stop).await {
+        Ok(mut job) => job.run().await,
+        Err(stopped) => Err(stopped),
+    };
+    let now_ms = core.clock.now_ms();
+    match ended {
+        Ok(()) => {}
+        Err(Stop::LeaseLost) => {
+            tracing::warn!(batch.id = %id, "the lease on batch {id} went to another worker")
+        }
+        Err(Stop::Stopping) => {
+            core.store.release_work(&claim, now_ms, "the issuer stopped").await?;
+        }
+        Err(Stop::Discrepant(words)) => {
+            tracing::error!(municipality.code = %work.municipality, batch.id = %id,
+                "batch {id} is discrepant: {words}");
+            core.store.reject_batch(&claim, &words, now_ms).await?;
+        }
+        Err(Stop::Store(error)) => {
+            let wait = backoff(core.options.retry, attempt);
+            tracing::warn!(batch.id = %id, %error,
+                "work on batch {id} failed; again in {} ms", wait.as_millis());
+            core.store.release_work(&claim, now_ms + ms(wait), "the store failed").await?;
+        }
+    }
+    core.changed(work.municipality, id);
+    Ok(())
+}
+
+fn backoff((base, max): (Duration, Duration), tries: u32) -> Duration {
+    base.saturating_mul(1 << tries.min(16)).min(max)
+}
+
+impl Job {
+    async fn prepare(core: &Arc<Core>, claim: &Claim, stop: &CancellationToken) -> Result<Job, Stop> {
+        let (municipality, id) = (claim.key.municipality, claim.key.batch_id);
+        let row = core.store.batch(municipality, id).await?.ok_or(Stop::LeaseLost)?;
+        let broken = |fault: crate::wire::fault::Fault| Stop::Discrepant(fault.message);
+        let (manifest, _) = core.manifest(&row).await.map_err(broken)?;
+        let key = Arc::new(core.data_key(&row).map_err(broken)?);
+        let renewed_ms = core.clock.now_ms();
+        let (core, claim, stop) = (Arc::clone(core), claim.clone(), stop.clone());
+        Ok(Job { core, claim, row, manifest, key, renewed_ms, stop })
+    }
+
+    async fn run(&mut self) -> Result<(), Stop> {
+        self.explode().await?;
+        self.check_policy().await?;
+        if !self.core.store.start_reconciling(&self.claim, self.core.clock.now_ms()).await? {
+            return Err(Stop::LeaseLost);
+        }
+        self.core.changed(self.row.municipality, self.row.batch_id);
+        reconcile::reconcile(self).await
+    }
+
+    /// Makes orders of the chunks that are left; while one is stored, the next is prepared on another core.
+    async fn explode(&mut self) -> Result<(), Stop> {
+        let end = self.row.chunk_count;
+        let mut number = self.claim.next_chunk;
+        let mut ready = if number < end { Some(self.exploded(number).await?) } else { None };
+        while let Some(exploded) = ready.take() {
+            self.keep().await?;
+            let store = self.core.store.clone();
+            let now_ms = self.core.clock.now_ms();
+            let stored = store.store_orders(&self.claim, number, exploded.orders, exploded.rejects, now_ms);
+            let next =
+                async { if number + 1 < end { self.exploded(number + 1).await.map(Some) } else { Ok(None) } };
+            let (stored, next) = tokio::join!(stored, next);
+            match stored? {
+                Stored::Done { accepted, duplicate, rejected } => {
+                    metrics::counter!(names::RECORDS, "disposition" => "accepted").increment(accepted);
+                    metrics::counter!(names::RECORDS, "disposition" => "duplicate").increment(duplicate);
+                    metrics::counter!(names::RECORDS, "disposition" => "rejected").increment(rejected);
+                }
+                Stored::LeaseLost => return Err(Stop::LeaseLost),
+            }
+            self.core.changed(self.row.municipality, self.row.batch_id);
+            ready = next?;
+            number += 1;
+        }
+        Ok(())
+    }
+
+    async fn exploded(&self, number: u32) -> Result<Exploded, Stop> {
+        let (municipality, batch) = (self.row.municipality, self.row.batch_id);
+        let stored = self.core.store.chunk_payload(municipality, batch, number).await?;
+        let stored =
+            stored.ok_or_else(|| Stop::Discrepant(format!("chunk {number} is gone from the database")))?;
+        let origin = Origin { municipality, batch, today: today(self.row.opened_ms) };
+        let first = u64::from(number) * u64::from(self.row.chunk_records);
+        let (key, core) = (Arc::clone(&self.key), Arc::clone(&self.core));
+        let exploded = self.core.on_core(move || {
+            let payload = key.open(&chunks::chunk_aad(municipality, batch, number), &stored.sealed).ok()?;
+            chunks::explode(origin, first, &payload, &core.vault, &key)
+        });
+        exploded.await.ok_or_else(|| unreadable(number))
+    }
+
+    /// Keeps the lease, and stops if the issuer is to stop. Called before each transaction.
+    pub(crate) async fn keep(&mut self) -> Result<(), Stop> {
+        if self.stop.is_cancelled() {
+            return Err(Stop::Stopping);
+        }
+        let (now_ms, lease_ms) = (self.core.clock.now_ms(), ms(self.core.options.lease));
+        if now_ms - self.renewed_ms < lease_ms / 3 {
+            return Ok(());
+        }
+        self.renewed_ms = now_ms;
+        let kept = self.core.store.renew_work(&self.claim, now_ms, lease_ms).await?;
+        if kept { Ok(()) } else { Err(Stop::LeaseLost) }
+    }
+
+    /// Compares what was rejected with what the policy allows.
+    async fn check_policy(&self) -> Result<(), Stop> {
+        let (municipality, id) = (self.row.municipality, self.row.batch_id);
+        let row = self.core.store.batch(municipality, id).await?.ok_or(Stop::LeaseLost)?;
+        let rejected = row.counts.rejected + row.counts.quarantined;
+        let words = match self.manifest.policy {
+            Policy::AllOrNothing if rejected > 0 => {
+                format!("{rejected} records are rejected under ALL_OR_NOTHING: ListDispositions names them")
+            }
+            Policy::AcceptValid { max_rejects } if rejected > max_rejects => {
+                format!(
+                    "{rejected} records are rejected, {max_rejects} are allowed: ListDispositions names them"
+                )
+            }
+            Policy::AllOrNothing | Policy::AcceptValid { .. } => return Ok(()),
+        };
+        Err(Stop::Discrepant(words))
+    }
+}
+
+/// The words for a chunk that cannot be opened any more.
+pub(crate) fn unreadable(number: u32) -> Stop {
+    Stop::Discrepant(format!("chunk {number} is unreadable or altered in the database"))
+}
+
+/// The day in Japan at which the batch was opened: the same for each attempt.
+fn today(opened_ms: i64) -> (i32, u8, u8) {
+    let seconds = (opened_ms + JST_OFFSET_MS).div_euclid(1000);
+    let date = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    (date.year(), u8::from(date.month()), date.day())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_is_japans() {
+        assert_eq!(today(1_445_007_600_000), (2015, 10, 17)); // 2015-10-16T15:00:00Z
+        assert_eq!(today(1_445_007_599_999), (2015, 10, 16));
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_its_limit() {
+        let retry = (Duration::from_secs(1), Duration::from_secs(60));
+        assert_eq!(backoff(retry, 0), Duration::from_secs(1));
+        assert_eq!(backoff(retry, 3), Duration::from_secs(8));
+        assert_eq!(backoff(retry, 99), Duration::from_secs(60));
+    }
+}

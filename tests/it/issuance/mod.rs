@@ -1,0 +1,12 @@
+//! Promise: the issuer keeps what it says over real gRPC, mutual TLS and SQL.
+
+mod endings;
+mod flow;
+mod harness;
+mod noticing;
+mod refusals;
+
+/// Where the tests' clock begins: now, because the certificates are fresh.
+fn now_ms() -> i64 {
+    i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).expect("this century")
+}

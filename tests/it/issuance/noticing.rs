@@ -1,0 +1,110 @@
+//! Promise: what does not move is noticed without anybody asking, and no log line shows a person.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use todoke::domain::{batch::BatchState, manifest::Policy, record::Field};
+
+use super::harness::{Issuer, batch, eventually, id, records, state};
+
+/// Keeps what would be logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    (lines, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn a_stalled_batch_is_told_once_by_itself_and_once_when_it_is_over() {
+    let (lines, _guard) = listen();
+    let issuer = Issuer::start(|_| {}).await;
+    let ward = issuer.party("municipality/131229").await;
+    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
+    let epoch = ward.open(&sent).await.expect("opens").uploader_epoch;
+    ward.upload(&sent, epoch, vec![sent.chunk(0)]).await.end.expect("taken");
+    assert!(ward.get(id(1)).await.expect("the batch").flags.is_empty());
+    issuer.clock.advance(61_000);
+    let flags = ward.get(id(1)).await.expect("the batch").flags;
+    assert_eq!(flags.iter().map(|flag| flag.name.as_str()).collect::<Vec<_>>(), ["stalled"]);
+    eventually("the sweeper tells", || async { lines.text().contains("stalled at 131229").then_some(()) })
+        .await;
+    ward.import(&sent).await;
+    eventually("the sweeper tells the end", || async {
+        lines.text().contains("stalled of 131229 is over").then_some(())
+    })
+    .await;
+    assert_eq!(lines.text().matches("stalled at 131229").count(), 1, "told once");
+}
+
+#[tokio::test]
+async fn the_heartbeat_shows_that_somebody_looks() {
+    let issuer = Issuer::start(|_| {}).await;
+    issuer.clock.advance(30_000);
+    let now_ms = issuer.clock.now_ms();
+    eventually("a heartbeat", || async {
+        let beat = issuer.store.heartbeat(todoke::issuance::HEARTBEAT).await.expect("reads");
+        (beat == Some(now_ms)).then_some(())
+    })
+    .await;
+    assert_eq!((issuer.not_ready)(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_issuer_whose_sweeper_is_silent_is_not_ready() {
+    let issuer = Issuer::start(|options| options.sweep_every = std::time::Duration::from_secs(3600)).await;
+    eventually("the first round", || async {
+        issuer.store.heartbeat(todoke::issuance::HEARTBEAT).await.expect("reads")
+    })
+    .await;
+    issuer.clock.advance(61_000);
+    assert!((issuer.not_ready)().join("").contains("sweeper"));
+}
+
+#[tokio::test]
+async fn no_log_line_shows_a_person() {
+    let (lines, _guard) = listen();
+    let issuer = Issuer::start(|_| {}).await;
+    let ward = issuer.party("municipality/131229").await;
+    let mut all = records("K", 10);
+    all[1].set(Field::IndividualNumber, "123456789018");
+    all[2].set(Field::IndividualNumber, "123456789017");
+    all[3].set(Field::BirthDate, "1980-02-31");
+    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &all);
+    assert_eq!(state(&ward.import(&sent).await), BatchState::Discrepant);
+    let mut broken = records("B", 4);
+    broken[0].set(Field::Name, "カナリヤ\0");
+    let broken = batch(ward.code(), 2, Policy::AllOrNothing, &broken);
+    let epoch = ward.open(&broken).await.expect("opens").uploader_epoch;
+    let fault = ward.upload(&broken, epoch, broken.chunks()).await.end.expect_err("a NUL");
+    let seen = lines.text() + &format!("{fault:?}");
+    assert!(seen.contains("discrepant"), "the log is being read");
+    for canary in ["カナリヤ", "𠮷田", "123456789018", "123456789017", "1980-02"] {
+        assert!(!seen.contains(canary), "{canary} is shown");
+    }
+}
