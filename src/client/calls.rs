@@ -1,0 +1,275 @@
+//! Unary calls over the relays. Every call here is idempotent by its own key, so an attempt that fails or
+//! hangs is sent again over another relay, at this one layer, under one budget and one deadline.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Request, Response, Status, transport::Channel};
+
+use super::{
+    picker::{Picked, Picker, locked},
+    retry::{Budget, Dice, Latencies, wait_before},
+};
+use crate::wire::{
+    fault::Fault,
+    pb::{batch_service_client::BatchServiceClient, card_service_client::CardServiceClient},
+};
+
+/// The largest answer that is taken: a receipt is at most 2 MiB, a page of dispositions less.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Limits of calls.
+#[derive(Debug, Clone)]
+pub struct CallOptions {
+    /// How long a call may take with all its attempts; default 60 s.
+    pub deadline: Duration,
+    /// The shortest attempt time-out that is learnt; default 250 ms.
+    pub attempt_floor: Duration,
+    /// The longest attempt time-out; default 10 s.
+    pub attempt_cap: Duration,
+    /// The attempt time-out before anything was learnt; default 2 s.
+    pub attempt_unknown: Duration,
+    /// The attempt time-out of calls that re-read a whole batch (open, seal); default 60 s.
+    pub attempt_heavy: Duration,
+    /// Ceiling of the first wait; default 50 ms.
+    pub delay_base: Duration,
+    /// Ceiling of any wait; default 3 s.
+    pub delay_max: Duration,
+}
+
+impl Default for CallOptions {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(60),
+            attempt_floor: Duration::from_millis(250),
+            attempt_cap: Duration::from_secs(10),
+            attempt_unknown: Duration::from_secs(2),
+            attempt_heavy: Duration::from_secs(60),
+            delay_base: Duration::from_millis(50),
+            delay_max: Duration::from_secs(3),
+        }
+    }
+}
+
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Answered at once; its time-out is learnt.
+    Light,
+    /// Works over a whole batch.
+    Heavy,
+}
+
+/// A call that did not succeed.
+#[derive(Debug)]
+pub struct CallError {
+    /// Which call.
+    pub method: &'static str,
+    /// What the last attempt said.
+    pub status: Box<Status>,
+    /// Its stable reason, when it came from todoke.
+    pub fault: Option<Box<Fault>>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// Whether waiting may help.
+    pub transient: bool,
+}
+
+impl std::error::Error for CallError {}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let times = if self.attempts == 1 { "attempt" } else { "attempts" };
+        write!(f, "{} failed after {} {times}: ", self.method, self.attempts)?;
+        match &self.fault {
+            Some(fault) => {
+                write!(f, "{}: {}", fault.reason.as_str(), fault.message)?;
+                for (field, description) in &fault.violations {
+                    write!(f, "; {field}: {description}")?;
+                }
+                write!(f, ". {}", fault.reason.remedy())
+            }
+            None => write!(f, "{:?}: {}", self.status.code(), self.status.message()),
+        }
+    }
+}
+
+/// What an attempt goes over.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    channel: Channel,
+    time_out: Duration,
+}
+
+impl Attempt {
+    /// The batch service over the attempt's relay.
+    #[must_use]
+    pub fn batches(&self) -> BatchServiceClient<Channel> {
+        BatchServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The card service over the attempt's relay.
+    #[must_use]
+    pub fn cards(&self) -> CardServiceClient<Channel> {
+        CardServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// A request that carries the attempt's deadline.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.time_out);
+        request
+    }
+}
+
+/// Makes calls over the relays it was given.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    channels: Arc<Vec<Channel>>,
+    picker: Picker,
+    options: CallOptions,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    budget: Budget,
+    latencies: HashMap<&'static str, Latencies>,
+    dice: Dice,
+}
+
+impl Caller {
+    /// Returns a caller over these named channels; `seed` is of the caller's own randomness.
+    #[must_use]
+    pub fn new(channels: Vec<(String, Channel)>, options: CallOptions, seed: u64) -> Self {
+        let now = Instant::now();
+        let (names, channels): (Vec<String>, Vec<Channel>) = channels.into_iter().unzip();
+        let shared =
+            Shared { budget: Budget::new(now), latencies: HashMap::new(), dice: Dice::new(seed ^ 0x5EED) };
+        Self {
+            channels: Arc::new(channels),
+            picker: Picker::new(names, seed, now),
+            options,
+            shared: Arc::new(Mutex::new(shared)),
+        }
+    }
+
+    /// Who chooses the relays.
+    #[must_use]
+    pub fn picker(&self) -> &Picker {
+        &self.picker
+    }
+
+    /// The channel to a relay that was picked.
+    #[must_use]
+    pub fn channel(&self, picked: &Picked) -> Channel {
+        self.channels[picked.index()].clone()
+    }
+
+    /// Makes one call with as many attempts as it needs and may have.
+    ///
+    /// # Errors
+    /// [`CallError`]: at once for a reason that sending again cannot mend, otherwise when the
+    /// deadline is over.
+    pub async fn call<T, F, Fut>(&self, method: &'static str, weight: Weight, send: F) -> Result<T, CallError>
+    where
+        F: Fn(Attempt) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let deadline = Instant::now() + self.options.deadline.max(self.base_time_out(method, weight));
+        let mut avoid = Vec::new();
+        let mut attempts = 0u32;
+        locked(&self.shared).budget.earn();
+        loop {
+            let picked = self.picker.pick(&avoid, Instant::now());
+            let time_out = self.time_out(method, weight, attempts).min(deadline - Instant::now());
+            attempts += 1;
+            let begun = Instant::now();
+            let attempt = Attempt { channel: self.channel(&picked), time_out };
+            let status = match timeout(time_out, send(attempt)).await {
+                Ok(Ok(answer)) => {
+                    self.learn(method, begun.elapsed());
+                    return Ok(answer.into_inner());
+                }
+                Ok(Err(status)) => status,
+                Err(_) => {
+                    Status::deadline_exceeded(format!("{} did not answer in {time_out:?}", picked.name()))
+                }
+            };
+            let fault = Fault::from_status(&status);
+            let transient = is_transient(&status, fault.as_ref());
+            let fault = fault.map(Box::new);
+            let error = CallError { method, status: Box::new(status), fault, attempts, transient };
+            if !transient {
+                return Err(error);
+            }
+            picked.failed(Instant::now());
+            avoid = vec![picked.index()];
+            let asked = error.fault.as_ref().and_then(|fault| fault.retry_after);
+            let wait = self.wait(attempts, asked);
+            if Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            let (relay, code) = (picked.name(), error.status.code());
+            tracing::debug!(method, relay, ?code, attempts, "sending {method} again after {relay}");
+            sleep(wait).await;
+        }
+    }
+
+    /// How long to wait before the next attempt, with the budget counted in.
+    pub(crate) fn wait(&self, attempts: u32, asked: Option<Duration>) -> Duration {
+        let shared = &mut *locked(&self.shared);
+        let wait =
+            wait_before(attempts, self.options.delay_base, self.options.delay_max, asked, &mut shared.dice);
+        match shared.budget.take(Instant::now()) {
+            Ok(()) => wait,
+            Err(until_token) => wait.max(until_token),
+        }
+    }
+
+    fn base_time_out(&self, method: &'static str, weight: Weight) -> Duration {
+        if weight == Weight::Heavy {
+            return self.options.attempt_heavy;
+        }
+        let shared = locked(&self.shared);
+        let CallOptions { attempt_floor, attempt_cap, attempt_unknown, .. } = self.options;
+        shared.latencies.get(method).map_or(attempt_unknown, |latencies| {
+            latencies.time_out(attempt_floor, attempt_cap, attempt_unknown)
+        })
+    }
+
+    // Each further attempt may take twice as long: a system that has become slower must not be asked for
+    // ever.
+    fn time_out(&self, method: &'static str, weight: Weight, earlier: u32) -> Duration {
+        let base = self.base_time_out(method, weight);
+        base.saturating_mul(1 << earlier.min(8)).min(self.options.attempt_cap.max(base))
+    }
+
+    fn learn(&self, method: &'static str, took: Duration) {
+        locked(&self.shared).latencies.entry(method).or_default().add(took);
+    }
+}
+
+/// Whether the same call may succeed later without anybody having changed anything.
+pub(crate) fn is_transient(status: &Status, fault: Option<&Fault>) -> bool {
+    match fault {
+        Some(fault) => {
+            fault.reason.safe_to_retry() && fault.reason != crate::wire::fault::Reason::ReceiptNotReady
+        }
+        // Without a reason of ours it was the transport, or something in between.
+        None => matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::Unknown
+                | Code::Internal
+                | Code::Cancelled
+                | Code::DeadlineExceeded
+                | Code::ResourceExhausted
+        ),
+    }
+}

@@ -1,0 +1,157 @@
+//! The ends of a run: a receipt that was verified and written, or words for what is missing.
+
+use super::{
+    calls::{Attempt, CallError, Weight},
+    error::Error,
+    events::Event,
+    flow::Run,
+    journal::Entry,
+    outcome::{Gaps, NotAccepted, Outcome},
+    receipts,
+    scan::districts_of,
+};
+use crate::{
+    domain::ranges::Ranges,
+    wire::{
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+
+/// How many records that were not accepted are shown.
+const SHOWN: u32 = 20;
+
+/// Fetches the receipt, checks it against the manifest and the file's own totals, and writes it.
+///
+/// # Errors
+/// [`Error::Receipt`] if it is not believed: then nothing is written and nothing is done.
+pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, Error> {
+    let batch_id = run.manifest.batch_id;
+    let note = run.session.get_receipt(batch_id).await?;
+    let (receipt, digest) = receipts::open(&note, &run.session.receipt_key)?;
+    receipts::check_manifest(&receipt, &run.manifest)?;
+    receipts::check_totals(&receipt, &run.scan.totals)?;
+    let path = &run.options.receipt;
+    receipts::write_whole(path, &note).map_err(|source| Error::Write { path: path.clone(), source })?;
+    run.journal.append(Entry::Receipt { digest: digest.to_string() })?;
+    let path = path.display().to_string();
+    (run.session.tell)(&Event::Receipt { path: path.clone(), digest: digest.to_string() });
+    let counts = &receipt.counts;
+    let whole = counts.accepted == receipt.declared.records;
+    let not_accepted = if whole { Vec::new() } else { run.not_accepted().await };
+    Ok(Outcome::Receipted {
+        batch_id: batch_id.to_string(),
+        sequence: receipt.sequence,
+        receipt: path,
+        digest: digest.to_string(),
+        records: receipt.declared.records,
+        accepted: counts.accepted,
+        rejected: counts.rejected,
+        duplicate: counts.duplicate,
+        again,
+        not_accepted,
+    })
+}
+
+impl Run<'_> {
+    pub(crate) async fn seal(&self) -> Result<pb::Batch, CallError> {
+        let message = pb::SealBatchRequest {
+            batch_id: self.manifest.batch_id.to_string(),
+            manifest_digest: self.digest.0.to_vec(),
+        };
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            async move { attempt.batches().seal_batch(request).await }
+        };
+        Ok(self.session.caller.call("SealBatch", Weight::Heavy, send).await?.batch.unwrap_or_default())
+    }
+
+    pub(crate) fn refused(&self, fault: &Fault) -> Outcome {
+        Outcome::Refused {
+            batch_id: self.manifest.batch_id.to_string(),
+            reason: fault.reason.as_str().to_owned(),
+            message: with_violations(fault),
+            remedy: fault.reason.remedy().to_owned(),
+        }
+    }
+
+    pub(crate) fn totals_differ(&self, error: &CallError) -> Outcome {
+        let fault = error.fault.as_deref().cloned();
+        let fault = fault.unwrap_or_else(|| Fault::new(Reason::ControlTotalMismatch, ""));
+        let mut differences = vec![with_violations(&fault)];
+        differences.extend(fault.metadata.iter().map(|(key, value)| format!("{key}: {value}")));
+        differences.retain(|text| !text.is_empty());
+        Outcome::TotalsDiffer { batch_id: Some(self.manifest.batch_id.to_string()), differences }
+    }
+
+    /// The end of a run that can go on later; `ask` when the issuer may say what is missing.
+    pub(crate) async fn try_again(&self, why: String, durable: &Ranges, ask: bool) -> Outcome {
+        let gaps = if ask { self.gaps(durable).await } else { Gaps::default() };
+        Outcome::TryAgain { batch_id: self.manifest.batch_id.to_string(), why, gaps }
+    }
+
+    /// What is missing, by the issuer; if it cannot be asked, by the file and what was durable when the run
+    /// began.
+    pub(crate) async fn gaps(&self, durable: &Ranges) -> Gaps {
+        if let Ok(gaps) = self.session.list_gaps(self.manifest.batch_id).await {
+            let missing_of = |d: &pb::DistrictGap| d.declared_records.saturating_sub(d.stored_records);
+            let districts = gaps.districts.iter().map(|d| (d.district.clone(), missing_of(d)));
+            return Gaps {
+                missing_records: gaps.missing_count,
+                ranges: gaps.ranges.iter().map(|range| (range.first, range.last)).collect(),
+                districts: districts.filter(|(_, missing)| *missing > 0).collect(),
+            };
+        }
+        let missing = self.scan.missing_records(durable);
+        let (path, read, wanted) = (self.file.to_owned(), self.read, missing.clone());
+        let counted = tokio::task::spawn_blocking(move || districts_of(&path, read, &wanted)).await;
+        let districts = counted.ok().and_then(Result::ok).unwrap_or_default();
+        Gaps {
+            missing_records: missing.len(),
+            ranges: missing.iter().collect(),
+            districts: districts.into_iter().collect(),
+        }
+    }
+
+    pub(crate) async fn without_receipt(&mut self, batch: &pb::Batch) -> Result<Outcome, Error> {
+        let state = super::flow::state_of(batch);
+        if state == pb::BatchState::Aborted {
+            self.journal.append(Entry::Ended { reason: "ABORTED".to_owned() })?;
+        }
+        Ok(Outcome::NotAccepted {
+            batch_id: self.manifest.batch_id.to_string(),
+            state: state_name(batch),
+            why: batch.discrepancy.clone(),
+            not_accepted: self.not_accepted().await,
+        })
+    }
+
+    // Only shown, so a failure to fetch them changes no outcome.
+    async fn not_accepted(&self) -> Vec<NotAccepted> {
+        let page = self.session.not_accepted(self.manifest.batch_id, SHOWN).await.unwrap_or_default();
+        page.into_iter().map(shown).collect()
+    }
+}
+
+/// The state in the words of the design, such as `ACCEPTED`.
+#[must_use]
+pub fn state_name(batch: &pb::Batch) -> String {
+    let name = super::flow::state_of(batch).as_str_name();
+    name.strip_prefix("BATCH_STATE_").unwrap_or(name).to_owned()
+}
+
+fn shown(disposition: pb::Disposition) -> NotAccepted {
+    let name = disposition.kind().as_str_name();
+    NotAccepted {
+        index: disposition.index,
+        disposition: name.strip_prefix("DISPOSITION_KIND_").unwrap_or(name).to_owned(),
+        order_id: disposition.order_id,
+        code: disposition.code,
+        field: disposition.field,
+    }
+}
+
+fn with_violations(fault: &Fault) -> String {
+    let violations = fault.violations.iter().map(|(field, description)| format!("; {field}: {description}"));
+    std::iter::once(fault.message.clone()).chain(violations).collect()
+}

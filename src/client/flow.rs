@@ -1,0 +1,272 @@
+//! From a file to a verified receipt: done is only what the issuer's signature says and the file's own totals
+//! confirm.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    calls::CallError,
+    control_totals::ControlTotals,
+    error::Error,
+    events::Event,
+    finish::receive,
+    journal::{self, Entry, Journal},
+    outcome::Outcome,
+    plan::{Known, NewBatch, plan},
+    reader::ReadOptions,
+    scan::{Scan, scan},
+    session::Session,
+    streams::StreamStart,
+    uploader::{Upload, UploadError, UploadOptions, Uploaded, upload},
+    watch::{Watched, watch},
+};
+use crate::{
+    domain::{
+        digest::Digest,
+        manifest::{Manifest, Policy},
+        ranges::Ranges,
+    },
+    wire::{fault::Reason, pb},
+};
+
+/// What a run is to do.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// How the file is read; a journal's own answer wins.
+    pub read: ReadOptions,
+    /// Records in each chunk but the last, a power of two; a journal's own answer wins.
+    pub chunk_records: u32,
+    /// A tally from another source.
+    pub control_totals: Option<PathBuf>,
+    /// Where the journal is.
+    pub journal: PathBuf,
+    /// Where the receipt goes.
+    pub receipt: PathBuf,
+    /// The batch to begin if the file is none yet; `None` to resume only.
+    pub new: Option<NewBatch>,
+    /// The policy to try when a lost journal is made again.
+    pub policy: Policy,
+    /// Limits of the upload.
+    pub upload: UploadOptions,
+    /// How often gaps that the seal names are sent again; default 3.
+    pub gap_rounds: u32,
+    /// How long the issuer may work without getting on before the run ends; default 120 s.
+    pub no_progress: Duration,
+}
+
+/// A run's file, manifest and journal.
+pub(crate) struct Run<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) file: &'a Path,
+    pub(crate) read: ReadOptions,
+    pub(crate) options: &'a RunOptions,
+    pub(crate) scan: Scan,
+    pub(crate) manifest: Manifest,
+    pub(crate) digest: Digest,
+    pub(crate) journal: Journal,
+}
+
+/// Imports a file, or goes on with it.
+///
+/// # Errors
+/// [`Error`]; what the issuer has acknowledged stays, and the same command goes on from there.
+pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Result<Outcome, Error> {
+    let (read, chunk_records) = as_begun(options)?;
+    let scanned = first_pass(session, file, read, chunk_records).await?;
+    if let Some(path) = &options.control_totals {
+        let differences = ControlTotals::load(path, read)?.differences(&scanned.totals);
+        if !differences.is_empty() {
+            let differences = differences.iter().map(ToString::to_string).collect();
+            return Ok(Outcome::TotalsDiffer { batch_id: None, differences });
+        }
+    }
+    let journal = Journal::open(&options.journal)?;
+    let known = Known { file, read, scan: &scanned };
+    let (manifest, journal) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
+    let digest = Digest::of(manifest.to_text().as_bytes());
+    let mut run = Run { session, file, read, options, scan: scanned, manifest, digest, journal };
+    run.go().await
+}
+
+// A batch that was begun is read again as it was begun.
+fn as_begun(options: &RunOptions) -> Result<(ReadOptions, u32), Error> {
+    let entries = Journal::peek(&options.journal)?.unwrap_or_default();
+    match journal::begun(&entries) {
+        Some(begun) if journal::standing(&entries) != journal::Standing::Ended => {
+            Ok((begun.read_options(), super::plan::manifest_of(begun)?.chunk_records))
+        }
+        _ => Ok((options.read, options.chunk_records)),
+    }
+}
+
+async fn first_pass(
+    session: &Session,
+    file: &Path,
+    read: ReadOptions,
+    chunk_records: u32,
+) -> Result<Scan, Error> {
+    let (tell, path) = (session.tell.clone(), file.to_owned());
+    let pass = tokio::task::spawn_blocking(move || {
+        scan(&path, read, chunk_records, &mut |records| tell(&Event::Scanning { records }))
+    });
+    let scanned =
+        pass.await.map_err(|_| Error::Conflict("the first pass over the file broke off".to_owned()))??;
+    let totals = &scanned.totals;
+    (session.tell)(&Event::Scanned {
+        records: totals.records,
+        households: totals.households,
+        districts: totals.districts.len(),
+    });
+    Ok(scanned)
+}
+
+impl Run<'_> {
+    async fn go(&mut self) -> Result<Outcome, Error> {
+        let opened = match self.open().await? {
+            Ok(opened) => opened,
+            Err(refused) => return Ok(refused),
+        };
+        let batch = opened.batch.clone().unwrap_or_default();
+        let again = is_accepted(&batch);
+        let batch = match state_of(&batch) {
+            pb::BatchState::Announced | pb::BatchState::Receiving => {
+                match self.send_and_seal(opened).await? {
+                    Ok(batch) => batch,
+                    Err(outcome) => return Ok(outcome),
+                }
+            }
+            _ => batch,
+        };
+        let batch = match watch(self.session, self.manifest.batch_id, batch, self.options.no_progress).await?
+        {
+            Watched::Final(batch) => *batch,
+            Watched::NotYet(why) => return Ok(self.try_again(why, &Ranges::default(), true).await),
+        };
+        if is_accepted(&batch) {
+            return receive(self, again).await;
+        }
+        self.without_receipt(&batch).await
+    }
+
+    // Opens the batch; a batch that the issuer refused to begin is no batch, and the journal says so.
+    async fn open(&mut self) -> Result<Result<pb::OpenBatchResponse, Outcome>, Error> {
+        let opened = match self.session.open_batch(&self.manifest, &self.scan.chunk_roots).await {
+            Ok(opened) => opened,
+            Err(error) => return self.not_opened(error).await.map(Err),
+        };
+        let (uploader_epoch, durable) = (opened.uploader_epoch, durable_of(&opened));
+        self.journal.append(Entry::Opened { uploader_epoch })?;
+        (self.session.tell)(&Event::Opened {
+            batch_id: self.manifest.batch_id.to_string(),
+            sequence: self.manifest.sequence,
+            created: opened.created,
+            durable_records: self.scan.records_in(&durable),
+            records: self.scan.totals.records,
+        });
+        Ok(Ok(opened))
+    }
+
+    async fn not_opened(&mut self, error: CallError) -> Result<Outcome, Error> {
+        if error.transient {
+            let why = error.to_string();
+            let nothing = Ranges::default();
+            return Ok(self.try_again(why, &nothing, false).await);
+        }
+        let Some(fault) = error.fault.clone() else { return Err(error.into()) };
+        let known = self.journal.entries().iter().any(|entry| matches!(entry, Entry::Opened { .. }));
+        if !known {
+            self.journal.append(Entry::Ended { reason: fault.reason.as_str().to_owned() })?;
+        }
+        Ok(self.refused(&fault))
+    }
+
+    // Uploads and seals, and sends again what the seal finds missing.
+    async fn send_and_seal(
+        &mut self,
+        opened: pb::OpenBatchResponse,
+    ) -> Result<Result<pb::Batch, Outcome>, Error> {
+        let mut opened = opened;
+        for round in 0..=self.options.gap_rounds {
+            if let Some(outcome) = self.send(&opened).await? {
+                return Ok(Err(outcome));
+            }
+            (self.session.tell)(&Event::Sealing { round });
+            let error = match self.seal().await {
+                Ok(batch) => {
+                    self.journal.append(Entry::Sealed)?;
+                    return Ok(Ok(batch));
+                }
+                Err(error) => error,
+            };
+            match error.fault.as_ref().map(|fault| fault.reason) {
+                Some(Reason::BatchHasGaps) => (),
+                Some(Reason::ControlTotalMismatch) => return Ok(Err(self.totals_differ(&error))),
+                _ if error.transient => {
+                    return Ok(Err(self.try_again(error.to_string(), &Ranges::default(), true).await));
+                }
+                _ => match &error.fault {
+                    Some(fault) => return Ok(Err(self.refused(fault))),
+                    None => return Err(error.into()),
+                },
+            }
+            opened = match self.open().await? {
+                Ok(opened) => opened,
+                Err(outcome) => return Ok(Err(outcome)),
+            };
+        }
+        let gaps = self.gaps(&durable_of(&opened)).await;
+        Ok(Err(Outcome::Gaps { batch_id: self.manifest.batch_id.to_string(), gaps }))
+    }
+
+    async fn send(&mut self, opened: &pb::OpenBatchResponse) -> Result<Option<Outcome>, Error> {
+        let durable = durable_of(opened);
+        let start = StreamStart {
+            batch_id: self.manifest.batch_id,
+            manifest_digest: self.digest,
+            uploader_epoch: opened.uploader_epoch,
+        };
+        let sending = Upload {
+            caller: &self.session.caller,
+            path: self.file,
+            read: self.read,
+            scan: &self.scan,
+            start,
+            options: &self.options.upload,
+            tell: &self.session.tell,
+        };
+        let why = match upload(&sending, durable).await {
+            Ok(Uploaded::Complete) => {
+                let chunks = self.scan.chunk_roots.len() as u64;
+                self.journal.append(Entry::Durable { chunks })?;
+                return Ok(None);
+            }
+            Ok(Uploaded::Cut) => "stopped, as if cut, after the records that were asked for".to_owned(),
+            Err(UploadError::Input(fault)) => return Err(fault.into()),
+            Err(UploadError::Refused(fault)) => return Ok(Some(self.refused(&fault))),
+            Err(UploadError::GaveUp(status)) => {
+                format!("nothing more became durable: {:?}: {}", status.code(), status.message())
+            }
+        };
+        Ok(Some(self.try_again(why, &durable_of(opened), true).await))
+    }
+}
+
+/// The chunks that OpenBatch said are durable.
+pub(crate) fn durable_of(opened: &pb::OpenBatchResponse) -> Ranges {
+    let mut durable = Ranges::default();
+    for range in &opened.durable_chunks {
+        durable.insert_range(u64::from(range.first), u64::from(range.last));
+    }
+    durable
+}
+
+/// The batch's state; unspecified when the issuer is newer than this client.
+pub(crate) fn state_of(batch: &pb::Batch) -> pb::BatchState {
+    pb::BatchState::try_from(batch.state).unwrap_or(pb::BatchState::Unspecified)
+}
+
+pub(crate) fn is_accepted(batch: &pb::Batch) -> bool {
+    matches!(state_of(batch), pb::BatchState::Accepted | pb::BatchState::AcceptedWithRejects)
+}

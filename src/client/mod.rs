@@ -1,0 +1,29 @@
+//! The municipal client: reads a file, declares its totals, sends it over the relays, and is done only with a
+//! receipt that it has checked against its own totals.
+
+pub mod calls;
+pub mod connector;
+pub mod control_totals;
+pub mod endpoints;
+pub mod error;
+pub mod events;
+pub mod finish;
+pub mod flow;
+pub mod input_fault;
+pub mod journal;
+pub mod outcome;
+pub mod picker;
+pub mod plan;
+pub mod proof;
+pub mod reader;
+pub mod receipts;
+mod retry;
+mod rows;
+pub mod scan;
+pub mod session;
+pub mod signer;
+pub mod source;
+pub mod streams;
+pub mod upkeep;
+pub mod uploader;
+mod watch;

@@ -1,0 +1,103 @@
+//! How a run ended: proved, or exactly what is missing and what to do next.
+
+use serde::Serialize;
+
+/// Records that the issuer does not have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Gaps {
+    /// How many records are missing.
+    pub missing_records: u64,
+    /// Their indexes, first and last inclusive, from 0.
+    pub ranges: Vec<(u64, u64)>,
+    /// How many are missing of each district.
+    pub districts: Vec<(String, u64)>,
+}
+
+/// One record that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotAccepted {
+    /// Its index in the file, from 0.
+    pub index: u64,
+    /// The municipality's own key.
+    pub order_id: String,
+    /// What became of it.
+    pub disposition: String,
+    /// Why.
+    pub code: String,
+    /// In which field.
+    pub field: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The receipt is verified and written.
+    Receipted {
+        /// The batch.
+        batch_id: String,
+        /// Its sequence.
+        sequence: u64,
+        /// Where the receipt is.
+        receipt: String,
+        /// SHA-256 of its text.
+        digest: String,
+        /// Records of the batch.
+        records: u64,
+        /// Accepted records.
+        accepted: u64,
+        /// Rejected records.
+        rejected: u64,
+        /// Records that were there already.
+        duplicate: u64,
+        /// Whether the batch was finished before this run.
+        again: bool,
+        /// The first records that were not accepted.
+        not_accepted: Vec<NotAccepted>,
+    },
+    /// Records are missing, and sending them again did not help.
+    Gaps {
+        /// The batch.
+        batch_id: String,
+        /// What is missing.
+        gaps: Gaps,
+    },
+    /// The totals disagree.
+    TotalsDiffer {
+        /// The batch, if one was begun.
+        batch_id: Option<String>,
+        /// Each difference, in words.
+        differences: Vec<String>,
+    },
+    /// The run can go on later.
+    TryAgain {
+        /// The batch.
+        batch_id: String,
+        /// Why it stopped.
+        why: String,
+        /// What is missing, as far as it is known.
+        gaps: Gaps,
+    },
+    /// The issuer refused; a person has to look.
+    Refused {
+        /// The batch.
+        batch_id: String,
+        /// The stable reason.
+        reason: String,
+        /// In words.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The batch ended without receipt.
+    NotAccepted {
+        /// The batch.
+        batch_id: String,
+        /// Its state.
+        state: String,
+        /// Why.
+        why: String,
+        /// The first records that were not accepted.
+        not_accepted: Vec<NotAccepted>,
+    },
+}

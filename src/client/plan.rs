@@ -1,0 +1,222 @@
+//! Which batch a file is: the one in its journal, one that the issuer has already, or a new one. The answer
+//! is in the journal, on the disk, before anything is sent on the strength of it.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    error::Error,
+    events::Event,
+    journal::{self, Begun, Entry, Journal, Standing},
+    reader::ReadOptions,
+    receipts,
+    scan::Scan,
+    session::Session,
+};
+use crate::{
+    domain::{
+        batch_id::BatchId,
+        digest::Digest,
+        manifest::{BatchKind, Manifest, Policy},
+    },
+    wire::pb,
+};
+
+/// How many of the last batches are compared with a file that has no journal.
+pub const COMPARED_BATCHES: usize = 20;
+
+/// What a new batch is to be.
+#[derive(Debug, Clone)]
+pub struct NewBatch {
+    /// Its id, a UUID version 7, made by the caller.
+    pub batch_id: BatchId,
+    /// Its sequence; the next one when `None`.
+    pub sequence: Option<u64>,
+    /// How many rejects are accepted.
+    pub policy: Policy,
+    /// When it should be sealed at the latest, ms since the Unix epoch.
+    pub seal_by_ms: i64,
+}
+
+/// The file, as far as the plan needs it.
+pub(crate) struct Known<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) read: ReadOptions,
+    pub(crate) scan: &'a Scan,
+}
+
+/// Returns the manifest of the batch that the file is, with its journal; `new` is `None` for `resume`, which
+/// never begins a batch.
+///
+/// # Errors
+/// [`Error`]; in particular when the file is no longer what its unfinished batch announced.
+pub(crate) async fn plan(
+    session: &Session,
+    known: &Known<'_>,
+    journal: Journal,
+    new: Option<&NewBatch>,
+    policy: Policy,
+) -> Result<(Manifest, Journal), Error> {
+    let mut journal = journal;
+    if let Some(begun) = journal::begun(journal.entries()) {
+        let same = begun.fingerprint == known.scan.fingerprint;
+        let manifest = manifest_of(begun)?;
+        match (journal::standing(journal.entries()), same) {
+            (Standing::Open, false) => return Err(changed(known.file, &manifest)),
+            (Standing::Open | Standing::Receipted, true) => {
+                check_caller(session, begun)?;
+                return Ok((manifest, journal));
+            }
+            (Standing::Receipted, false) | (Standing::Ended, _) if new.is_none() => {
+                return Err(Error::Conflict(format!(
+                    "{}: its batch is finished, nothing is left to resume. Run `todoke import`",
+                    known.file.display()
+                )));
+            }
+            (Standing::Receipted, false) | (Standing::Ended, _) => {
+                journal = journal.start_over(&manifest.sequence.to_string())?;
+            }
+        }
+    }
+    let manifest = match (find(session, known.scan, policy).await?, new) {
+        (Some(found), _) => found,
+        (None, Some(new)) => build(session, known.scan, new).await?,
+        (None, None) => {
+            return Err(Error::Conflict(format!(
+                "{}: there is no journal, and none of the last batches is this file. Run `todoke import`",
+                known.file.display()
+            )));
+        }
+    };
+    journal.append(Entry::Begun(Begun {
+        caller: session.caller_name.clone(),
+        manifest: manifest.to_text(),
+        fingerprint: known.scan.fingerprint.clone(),
+        encoding: known.read.encoding,
+        accept_missing_newline: known.read.accept_missing_newline,
+    }))?;
+    (session.tell)(&Event::Journalled {
+        batch_id: manifest.batch_id.to_string(),
+        sequence: manifest.sequence,
+    });
+    Ok((manifest, journal))
+}
+
+/// The manifest in a journal.
+pub fn manifest_of(begun: &Begun) -> Result<Manifest, Error> {
+    Manifest::parse(begun.manifest.as_bytes()).map_err(|fault| {
+        Error::Conflict(format!(
+            "the journal's manifest cannot be read: {fault}. Move the journal away and resume"
+        ))
+    })
+}
+
+fn changed(file: &Path, manifest: &Manifest) -> Error {
+    Error::Conflict(format!(
+        "{} was changed since batch {} was begun with it. Put the announced content back and run \
+         `todoke resume`, or give the batch up with `todoke abort --batch {}` and import again",
+        file.display(),
+        manifest.batch_id,
+        manifest.batch_id
+    ))
+}
+
+fn check_caller(session: &Session, begun: &Begun) -> Result<(), Error> {
+    if begun.caller == session.caller_name {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!("the batch was begun --as {}; pass the same", begun.caller)))
+}
+
+// Makes the manifest of a new batch that follows the last one.
+async fn build(session: &Session, scan: &Scan, new: &NewBatch) -> Result<Manifest, Error> {
+    let last = session.list_batches("").await?;
+    Ok(Manifest {
+        municipality: session.municipality,
+        batch_id: new.batch_id,
+        sequence: new.sequence.unwrap_or(last.last_sequence + 1),
+        previous_receipt: Digest::from_slice(&last.last_receipt_digest),
+        kind: BatchKind::CardOrders,
+        policy: new.policy,
+        chunk_records: scan.chunk_records,
+        totals: scan.totals.clone(),
+        seal_by_ms: new.seal_by_ms,
+    })
+}
+
+/// Looks for the file among the last batches: an accepted one by its receipt, an open one by its manifest,
+/// made again from the file and what the issuer knows.
+///
+/// # Errors
+/// [`Error::Call`].
+pub(crate) async fn find(session: &Session, scan: &Scan, policy: Policy) -> Result<Option<Manifest>, Error> {
+    let list = session.list_batches("").await?;
+    let mut receipts_before: Vec<Option<Digest>> = vec![None];
+    // Oldest first, so that the receipts that a manifest can name are known when it is met.
+    for batch in list.batches.iter().take(COMPARED_BATCHES).rev() {
+        let receipt = receipt_of(session, batch).await?;
+        if batch.record_count == scan.totals.records && batch.state != i32::from(pb::BatchState::Aborted) {
+            let named = receipt.as_ref().map(|(receipt, _)| receipt.previous_receipt);
+            let candidates = named.map_or_else(|| receipts_before.clone(), |previous| vec![previous]);
+            let manifest = rebuild(session, scan, batch, &candidates, policy);
+            if manifest.is_some() {
+                return Ok(manifest);
+            }
+        }
+        if let Some((_, digest)) = receipt {
+            receipts_before.push(Some(digest));
+        }
+    }
+    Ok(None)
+}
+
+async fn receipt_of(
+    session: &Session,
+    batch: &pb::Batch,
+) -> Result<Option<(crate::domain::receipt::Receipt, Digest)>, Error> {
+    let accepted = [pb::BatchState::Accepted, pb::BatchState::AcceptedWithRejects].map(i32::from);
+    let Some(batch_id) = batch.batch_id.parse().ok().filter(|_| accepted.contains(&batch.state)) else {
+        return Ok(None);
+    };
+    let note = session.get_receipt(batch_id).await?;
+    Ok(receipts::open(&note, &session.receipt_key).ok())
+}
+
+// The digest decides: a manifest made again is right, or is not taken.
+fn rebuild(
+    session: &Session,
+    scan: &Scan,
+    batch: &pb::Batch,
+    receipts_before: &[Option<Digest>],
+    policy: Policy,
+) -> Option<Manifest> {
+    if batch.chunk_records != scan.chunk_records {
+        return None;
+    }
+    let seal_by_ms = crate::wire::convert::millis(batch.seal_by_time.as_ref()?);
+    let digest = Digest::from_slice(&batch.manifest_digest)?;
+    let policies = [policy, Policy::AllOrNothing];
+    let tries = receipts_before.iter().flat_map(|previous| policies.map(|policy| (*previous, policy)));
+    for (previous_receipt, policy) in tries {
+        let manifest = Manifest {
+            municipality: session.municipality,
+            batch_id: batch.batch_id.parse().ok()?,
+            sequence: batch.sequence,
+            previous_receipt,
+            kind: BatchKind::CardOrders,
+            policy,
+            chunk_records: scan.chunk_records,
+            totals: scan.totals.clone(),
+            seal_by_ms,
+        };
+        if Digest::of(manifest.to_text().as_bytes()) == digest {
+            return Some(manifest);
+        }
+    }
+    None
+}
+
+/// Where the results of a file go, unless told otherwise.
+#[must_use]
+pub fn receipt_path_for(file: &Path) -> PathBuf {
+    journal::with_suffix(file, ".receipt")
+}

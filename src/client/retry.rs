@@ -1,0 +1,158 @@
+//! When a call may be sent again: full-jitter waits, a budget that keeps retries a small share of the calls,
+//! and attempt time-outs learnt from the calls that succeeded.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+/// SplitMix64: small, seeded from outside, and random enough for waits and choices; never for secrets.
+///
+/// Source: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`, which must not be 0.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % (end.max(1) as u64)).expect("it is below a usize")
+    }
+
+    fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// Returns how long to wait before attempt number `attempt` (the first retry is 1).
+///
+/// Full jitter: uniform in `[0, min(delay_max, delay_base · 2^(attempt−1))]`, so that clients which failed
+/// together do not come back together. A server's RetryInfo, if longer, wins.
+///
+/// Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+pub(crate) fn wait_before(
+    attempt: u32,
+    delay_base: Duration,
+    delay_max: Duration,
+    asked: Option<Duration>,
+    dice: &mut Dice,
+) -> Duration {
+    let ceiling = delay_base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(delay_max);
+    ceiling.mul_f64(dice.fraction()).max(asked.unwrap_or_default())
+}
+
+/// Tokens for retries: each call earns a tenth of one, each retry costs one, and one grows back each second,
+/// so that a system that is down is asked about once a second and not hammered.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    tokens: f64,
+    at: Instant,
+}
+
+const TOKENS_MAX: f64 = 10.0;
+const EARNED_PER_CALL: f64 = 0.1;
+const GROWN_PER_SECOND: f64 = 1.0;
+
+impl Budget {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { tokens: TOKENS_MAX, at: now }
+    }
+
+    pub(crate) fn earn(&mut self) {
+        self.tokens = (self.tokens + EARNED_PER_CALL).min(TOKENS_MAX);
+    }
+
+    /// Takes a token, or says how long until there is one.
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        let grown = now.saturating_duration_since(self.at).as_secs_f64() * GROWN_PER_SECOND;
+        self.tokens = (self.tokens + grown).min(TOKENS_MAX);
+        self.at = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - self.tokens) / GROWN_PER_SECOND))
+    }
+}
+
+/// How long the last calls of one kind took.
+#[derive(Debug, Default)]
+pub(crate) struct Latencies {
+    last: VecDeque<Duration>,
+}
+
+const REMEMBERED: usize = 128;
+const ENOUGH: usize = 8;
+
+impl Latencies {
+    pub(crate) fn add(&mut self, took: Duration) {
+        if self.last.len() == REMEMBERED {
+            self.last.pop_front();
+        }
+        self.last.push_back(took);
+    }
+
+    /// Twice the p99, within `floor..=cap`; `unknown` until there are enough calls to tell.
+    pub(crate) fn time_out(&self, floor: Duration, cap: Duration, unknown: Duration) -> Duration {
+        if self.last.len() < ENOUGH {
+            return unknown;
+        }
+        let mut sorted: Vec<Duration> = self.last.iter().copied().collect();
+        sorted.sort_unstable();
+        let p99 = sorted[(sorted.len() * 99).div_ceil(100).saturating_sub(1)];
+        (p99 * 2).clamp(floor, cap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_limit_and_obey_the_server() {
+        let mut dice = Dice::new(7);
+        let (base, max) = (Duration::from_millis(50), Duration::from_secs(3));
+        for attempt in 1..200 {
+            let ceiling = base.saturating_mul(1 << (attempt - 1).min(16)).min(max);
+            assert!(wait_before(attempt, base, max, None, &mut dice) <= ceiling);
+        }
+        let asked = Some(Duration::from_secs(9));
+        assert_eq!(wait_before(1, base, max, asked, &mut dice), Duration::from_secs(9));
+    }
+
+    #[test]
+    fn the_budget_is_ten_then_one_a_second() {
+        let begin = Instant::now();
+        let mut budget = Budget::new(begin);
+        let taken = |budget: &mut Budget, now| (0..100).filter(|_| budget.take(now).is_ok()).count();
+        assert_eq!(taken(&mut budget, begin), 10);
+        let later = begin + Duration::from_secs(3);
+        assert_eq!(taken(&mut budget, later), 3);
+        (0..25).for_each(|_| budget.earn());
+        assert_eq!(taken(&mut budget, later), 2, "a tenth of a token for each call");
+    }
+
+    #[test]
+    fn the_time_out_is_twice_the_p99_within_its_limits() {
+        let (floor, cap, unknown) =
+            (Duration::from_millis(250), Duration::from_secs(10), Duration::from_secs(2));
+        let mut latencies = Latencies::default();
+        assert_eq!(latencies.time_out(floor, cap, unknown), unknown);
+        (0..100).for_each(|_| latencies.add(Duration::from_millis(3)));
+        assert_eq!(latencies.time_out(floor, cap, unknown), floor);
+        (0..128).for_each(|_| latencies.add(Duration::from_millis(400)));
+        assert_eq!(latencies.time_out(floor, cap, unknown), Duration::from_millis(800));
+        (0..128).for_each(|_| latencies.add(Duration::from_secs(60)));
+        assert_eq!(latencies.time_out(floor, cap, unknown), cap);
+    }
+}

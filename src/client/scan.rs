@@ -1,0 +1,269 @@
+//! Goes over a file twice: the first pass gives every total and chunk root without holding a record, the
+//! second gives the chunks and refuses a file that changed in between.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::{
+    input_fault::InputFault,
+    reader::{Fingerprint, ReadOptions, RecordReader},
+};
+use crate::domain::{
+    chunk::{self, PAYLOAD_BYTES_MAX},
+    digest::Digest,
+    manifest::{CHUNKS_MAX, DISTRICTS_MAX, KINDS_MAX, RECORDS_MAX},
+    merkle,
+    ranges::Ranges,
+    record::Field,
+    totals::{Totals, TotalsBuilder},
+};
+
+/// Everything the first pass learns. Its size depends on districts, households (16 bytes each) and chunks (32
+/// bytes each), not on records.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// The totals that the manifest declares.
+    pub totals: Totals,
+    /// RFC 6962 root of each chunk, in order.
+    pub chunk_roots: Vec<Digest>,
+    /// Records in each chunk but the last.
+    pub chunk_records: u32,
+    /// What was read.
+    pub fingerprint: Fingerprint,
+}
+
+impl Scan {
+    /// How many records the chunks of this set have together.
+    #[must_use]
+    pub fn records_in(&self, chunks: &Ranges) -> u64 {
+        let chunk_records = u64::from(self.chunk_records);
+        let end = |first_after: u64| (first_after * chunk_records).min(self.totals.records);
+        chunks.iter().map(|(first, last)| end(last + 1) - end(first)).sum()
+    }
+
+    /// The record indexes of the chunks that are not in this set.
+    #[must_use]
+    pub fn missing_records(&self, durable_chunks: &Ranges) -> Ranges {
+        let chunk_records = u64::from(self.chunk_records);
+        let mut missing = Ranges::default();
+        for (first, last) in durable_chunks.missing(self.chunk_roots.len() as u64).iter() {
+            let end = ((last + 1) * chunk_records).min(self.totals.records);
+            missing.insert_range(first * chunk_records, end.saturating_sub(1));
+        }
+        missing
+    }
+}
+
+/// A chunk ready to be sent.
+#[derive(Debug, Clone)]
+pub struct FileChunk {
+    /// Its number, from 0.
+    pub number: u32,
+    /// RFC 6962 root over its records.
+    pub root: Digest,
+    /// How many records it has.
+    pub records: u32,
+    /// Their canonical bytes, each behind its length.
+    pub payload: Bytes,
+}
+
+/// Makes the first pass over a file; `tell` hears the number of records read now and then.
+///
+/// # Errors
+/// [`InputFault`] for anything wrong with the file, and for a file over the limits of a batch.
+pub fn scan(
+    path: &Path,
+    options: ReadOptions,
+    chunk_records: u32,
+    tell: &mut dyn FnMut(u64),
+) -> Result<Scan, InputFault> {
+    let mut reader = RecordReader::open(path, options)?;
+    let mut pass = FirstPass::new(chunk_records);
+    while let Some((record, canonical)) = reader.next_record()? {
+        let leaf = pass.totals.add(&record, canonical);
+        pass.take(leaf, canonical.len());
+        if let Some((what, remedy)) = pass.over_a_limit() {
+            return Err(InputFault::of_line(path, reader.line(), what, remedy));
+        }
+        if pass.records.is_multiple_of(16_384) {
+            tell(pass.records);
+        }
+    }
+    tell(pass.records);
+    pass.close_chunk();
+    let totals = pass.totals.finish();
+    if totals.kinds.len() > KINDS_MAX {
+        let what = format!("the file has {} kinds; a batch has at most {KINDS_MAX}", totals.kinds.len());
+        return Err(InputFault::of_file(path, what, "Look whether the columns are mixed up"));
+    }
+    Ok(Scan { totals, chunk_roots: pass.roots, chunk_records, fingerprint: reader.finish() })
+}
+
+struct FirstPass {
+    totals: TotalsBuilder,
+    chunk_records: u32,
+    leaves: Vec<Digest>,
+    payload_bytes: usize,
+    records: u64,
+    roots: Vec<Digest>,
+}
+
+impl FirstPass {
+    fn new(chunk_records: u32) -> Self {
+        Self {
+            totals: TotalsBuilder::default(),
+            chunk_records,
+            leaves: Vec::with_capacity(chunk_records as usize),
+            payload_bytes: 0,
+            records: 0,
+            roots: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, leaf: Digest, canonical_bytes: usize) {
+        if self.leaves.len() == self.chunk_records as usize {
+            self.close_chunk();
+        }
+        self.leaves.push(leaf);
+        self.payload_bytes += 4 + canonical_bytes;
+        self.records += 1;
+    }
+
+    fn close_chunk(&mut self) {
+        if !self.leaves.is_empty() {
+            self.roots.push(merkle::root(&self.leaves));
+            self.leaves.clear();
+            self.payload_bytes = 0;
+        }
+    }
+
+    fn over_a_limit(&self) -> Option<(&'static str, &'static str)> {
+        if self.records > RECORDS_MAX {
+            return Some(("the file has more than 10,000,000 records", "Split it into several batches"));
+        }
+        if self.totals.district_count() > DISTRICTS_MAX {
+            let remedy = "Look whether the columns are mixed up; otherwise split the batch";
+            return Some(("the file has more than 10,000 districts", remedy));
+        }
+        if self.payload_bytes > PAYLOAD_BYTES_MAX {
+            let remedy = "Pass a smaller power of two as --chunk-records, such as 512";
+            return Some(("the records of this chunk are longer than 8 MiB together", remedy));
+        }
+        if self.roots.len() as u64 >= CHUNKS_MAX {
+            return Some(("the file has more than 65,536 chunks", "Pass a larger --chunk-records"));
+        }
+        None
+    }
+}
+
+/// The second pass: gives the wanted chunks in order, and none that differs from the first pass.
+pub struct Chunks {
+    path: PathBuf,
+    reader: RecordReader,
+    chunk_records: u32,
+    roots: Vec<Digest>,
+    records: u64,
+    wanted: Ranges,
+    next: u32,
+}
+
+impl Chunks {
+    /// Opens the file again for the chunks in `wanted`.
+    ///
+    /// # Errors
+    /// [`InputFault`] as when it was opened first.
+    pub fn open(path: &Path, options: ReadOptions, scan: &Scan, wanted: Ranges) -> Result<Self, InputFault> {
+        Ok(Self {
+            path: path.to_owned(),
+            reader: RecordReader::open(path, options)?,
+            chunk_records: scan.chunk_records,
+            roots: scan.chunk_roots.clone(),
+            records: scan.totals.records,
+            wanted,
+            next: 0,
+        })
+    }
+
+    /// Returns the next wanted chunk, or `None` after the last one.
+    ///
+    /// # Errors
+    /// [`InputFault`] if the file is no longer what it was.
+    pub fn next_chunk(&mut self) -> Result<Option<FileChunk>, InputFault> {
+        while (self.next as usize) < self.roots.len() {
+            let number = self.next;
+            if self.wanted.iter().all(|(_, last)| last < u64::from(number)) {
+                return Ok(None);
+            }
+            self.next += 1;
+            if !self.wanted.contains(u64::from(number)) {
+                self.skip(number)?;
+                continue;
+            }
+            return self.read(number).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn length(&self, number: u32) -> u64 {
+        let first = u64::from(number) * u64::from(self.chunk_records);
+        self.records.saturating_sub(first).min(u64::from(self.chunk_records))
+    }
+
+    fn skip(&mut self, number: u32) -> Result<(), InputFault> {
+        for _ in 0..self.length(number) {
+            if self.reader.next_record()?.is_none() {
+                return Err(self.changed());
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, number: u32) -> Result<FileChunk, InputFault> {
+        let mut writer = chunk::Writer::default();
+        let mut leaves = Vec::with_capacity(self.chunk_records as usize);
+        for _ in 0..self.length(number) {
+            let Some((_, canonical)) = self.reader.next_record()? else { return Err(self.changed()) };
+            leaves.push(merkle::leaf_hash(canonical));
+            writer.push(canonical);
+            if writer.bytes() > PAYLOAD_BYTES_MAX {
+                return Err(self.changed());
+            }
+        }
+        let root = merkle::root(&leaves);
+        if root != self.roots[number as usize] {
+            return Err(self.changed());
+        }
+        Ok(FileChunk { number, root, records: writer.records(), payload: writer.take().into() })
+    }
+
+    fn changed(&self) -> InputFault {
+        InputFault::of_line(
+            &self.path,
+            self.reader.line(),
+            "the file was changed while it was being sent",
+            "Put the announced content back and run `todoke resume`, or give up with `todoke abort`",
+        )
+    }
+}
+
+/// Counts the records of `missing` (record indexes) by district, with one more pass over the file.
+///
+/// # Errors
+/// [`InputFault`] if the file can no longer be read.
+pub fn districts_of(
+    path: &Path,
+    options: ReadOptions,
+    missing: &Ranges,
+) -> Result<std::collections::BTreeMap<String, u64>, InputFault> {
+    let mut reader = RecordReader::open(path, options)?;
+    let mut districts = std::collections::BTreeMap::new();
+    let mut index = 0;
+    while let Some((record, _)) = reader.next_record()? {
+        if missing.contains(index) {
+            *districts.entry(record.text(Field::District).to_owned()).or_default() += 1;
+        }
+        index += 1;
+    }
+    Ok(districts)
+}

@@ -1,0 +1,181 @@
+//! A caller with its certificate, its relays and the issuer's public key: what every command that talks to
+//! the system needs, checked before the first call.
+
+use std::str::FromStr;
+
+use super::{
+    calls::{Attempt, CallError, CallOptions, Caller, Weight},
+    connector::{ChannelLimits, Connector},
+    endpoints::Endpoints,
+    error::Error,
+    events::Tell,
+    receipts::load_key,
+    signer::Signer,
+};
+use crate::{
+    domain::{
+        batch_id::BatchId,
+        identity::{Identity, Role},
+        manifest::Manifest,
+        municipality::MunicipalityCode,
+        note::VerifierKey,
+    },
+    wire::pb,
+};
+
+/// Batches asked for at a time.
+const PAGE: u32 = 100;
+
+/// Everything a command needs to talk to the system as one municipality.
+pub struct Session {
+    /// Makes the calls.
+    pub caller: Caller,
+    /// Signs for the municipality.
+    pub signer: Signer,
+    /// The municipality.
+    pub municipality: MunicipalityCode,
+    /// What `--as` said.
+    pub caller_name: String,
+    /// The issuer's public key.
+    pub receipt_key: VerifierKey,
+    /// Who listens.
+    pub tell: Tell,
+}
+
+impl Session {
+    /// Reads certificate, key and receipt key, and prepares a channel to each relay; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error`] for anything that is wrong in a file, and for a caller that is no municipality.
+    pub fn connect(
+        endpoints: &Endpoints,
+        caller_name: &str,
+        options: CallOptions,
+        seed: u64,
+        tell: Tell,
+    ) -> Result<Self, Error> {
+        let municipality = municipality(caller_name)?;
+        let files = endpoints.client(caller_name)?;
+        let signer = Signer::load(&files)?;
+        let receipt_key = load_key(&endpoints.receipt_key)
+            .map_err(|error| Error::Setup(format!("{}: {error}", endpoints.receipt_key.display())))?;
+        let limits = ChannelLimits::default();
+        let connector =
+            Connector::load(&files, &endpoints.ca, &endpoints.server_name, limits).map_err(Error::Setup)?;
+        let mut channels = Vec::new();
+        for relay in &endpoints.relays {
+            let channel = connector
+                .channel(&relay.address)
+                .map_err(|what| Error::Setup(format!("{}: {what}", relay.id)))?;
+            channels.push((relay.id.clone(), channel));
+        }
+        let caller = Caller::new(channels, options, seed);
+        Ok(Self { caller, signer, municipality, caller_name: caller_name.to_owned(), receipt_key, tell })
+    }
+
+    /// Opens the batch of this manifest, or the same one again.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn open_batch(
+        &self,
+        manifest: &Manifest,
+        chunk_roots: &[crate::domain::digest::Digest],
+    ) -> Result<pb::OpenBatchResponse, CallError> {
+        let bytes = manifest.to_text().into_bytes();
+        let message = pb::OpenBatchRequest {
+            signature: self.signer.sign(&bytes),
+            manifest: bytes,
+            certificate_chain: self.signer.chain(),
+            chunk_roots: chunk_roots.iter().map(|root| root.0.to_vec()).collect(),
+        };
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            async move { attempt.batches().open_batch(request).await }
+        };
+        self.caller.call("OpenBatch", Weight::Heavy, send).await
+    }
+
+    /// Returns the batch as the issuer sees it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn get_batch(&self, batch_id: BatchId) -> Result<pb::Batch, CallError> {
+        let message = pb::GetBatchRequest { batch_id: batch_id.to_string() };
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            async move { attempt.batches().get_batch(request).await }
+        };
+        Ok(self.caller.call("GetBatch", Weight::Light, send).await?.batch.unwrap_or_default())
+    }
+
+    /// Returns one page of the municipality's batches, newest first.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn list_batches(&self, page_token: &str) -> Result<pb::ListBatchesResponse, CallError> {
+        let message = pb::ListBatchesRequest { page_size: PAGE, page_token: page_token.to_owned() };
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            async move { attempt.batches().list_batches(request).await }
+        };
+        self.caller.call("ListBatches", Weight::Light, send).await
+    }
+
+    /// Returns the signed receipt's bytes, not yet believed.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn get_receipt(&self, batch_id: BatchId) -> Result<Vec<u8>, CallError> {
+        let message = pb::GetReceiptRequest { batch_id: batch_id.to_string() };
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            async move { attempt.batches().get_receipt(request).await }
+        };
+        Ok(self.caller.call("GetReceipt", Weight::Light, send).await?.receipt)
+    }
+
+    /// Returns the first page of what is missing, with the districts.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn list_gaps(&self, batch_id: BatchId) -> Result<pb::ListGapsResponse, CallError> {
+        let message = pb::ListGapsRequest { batch_id: batch_id.to_string(), ..Default::default() };
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            async move { attempt.batches().list_gaps(request).await }
+        };
+        self.caller.call("ListGaps", Weight::Light, send).await
+    }
+
+    /// Returns the first records that were not accepted, at most `limit`.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn not_accepted(
+        &self,
+        batch_id: BatchId,
+        limit: u32,
+    ) -> Result<Vec<pb::Disposition>, CallError> {
+        let message = pb::ListDispositionsRequest {
+            batch_id: batch_id.to_string(),
+            page_size: limit,
+            page_token: String::new(),
+            only_not_accepted: true,
+        };
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            async move { attempt.batches().list_dispositions(request).await }
+        };
+        Ok(self.caller.call("ListDispositions", Weight::Light, send).await?.dispositions)
+    }
+}
+
+fn municipality(caller_name: &str) -> Result<MunicipalityCode, Error> {
+    let usage = |what: String| Error::Usage(format!("--as {caller_name}: {what}"));
+    let identity = Identity::from_str(caller_name).map_err(|error| usage(error.to_string()))?;
+    if identity.role() != Role::Municipality {
+        return Err(usage("only a municipality has batches; pass --as municipality/CODE".to_owned()));
+    }
+    MunicipalityCode::from_str(identity.name()).map_err(|error| usage(error.to_string()))
+}

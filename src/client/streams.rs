@@ -1,0 +1,143 @@
+//! One upload stream over one relay, and the file's chunks as they are read: both end when the upload is
+//! dropped.
+
+use std::path::Path;
+
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, transport::Channel};
+
+use super::{
+    calls::Caller,
+    input_fault::InputFault,
+    picker::Picked,
+    reader::ReadOptions,
+    scan::{Chunks, FileChunk, Scan},
+};
+use crate::{
+    domain::{batch_id::BatchId, digest::Digest, ranges::Ranges},
+    wire::pb::{self, batch_service_client::BatchServiceClient, upload_chunks_request::Frame},
+};
+
+/// Chunks read ahead of the window.
+const READ_AHEAD: usize = 2;
+
+/// The first frame of a stream.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamStart {
+    /// The batch.
+    pub batch_id: BatchId,
+    /// Digest of its manifest.
+    pub manifest_digest: Digest,
+    /// What OpenBatch answered.
+    pub uploader_epoch: u32,
+}
+
+/// What a stream has to say.
+pub(crate) enum StreamEvent {
+    Answer(u64, pb::UploadChunksResponse),
+    /// The stream is over; `Ok` as a code is not a failure of the relay.
+    Ended(u64, Status),
+}
+
+/// An open stream.
+pub(crate) struct Stream {
+    pub(crate) id: u64,
+    pub(crate) picked: Picked,
+    pub(crate) heard_at: Instant,
+    frames: Option<mpsc::Sender<pb::UploadChunksRequest>>,
+    task: AbortHandle,
+}
+
+impl Stream {
+    /// Opens a stream over a relay that is not in `avoid` if there is one.
+    pub(crate) fn open(
+        id: u64,
+        caller: &Caller,
+        avoid: &[usize],
+        start: &StreamStart,
+        window: usize,
+        (tasks, events): (&mut JoinSet<()>, &mpsc::Sender<StreamEvent>),
+    ) -> Self {
+        let now = Instant::now();
+        let picked = caller.picker().pick(avoid, now);
+        let (frames, queue) = mpsc::channel(window + 1);
+        let first = pb::UploadStart {
+            batch_id: start.batch_id.to_string(),
+            manifest_digest: start.manifest_digest.0.to_vec(),
+            uploader_epoch: start.uploader_epoch,
+        };
+        let sent = frames.try_send(pb::UploadChunksRequest { frame: Some(Frame::Start(first)) });
+        debug_assert!(sent.is_ok(), "an empty channel has room for one frame");
+        let channel = caller.channel(&picked);
+        let task = tasks.spawn(run(id, channel, queue, events.clone()));
+        Self { id, picked, heard_at: now, frames: Some(frames), task }
+    }
+
+    /// Hands a chunk over; false if the stream has ended.
+    pub(crate) fn send(&self, chunk: &FileChunk) -> bool {
+        let frame = Frame::Chunk(pb::Chunk {
+            chunk_number: chunk.number,
+            root: chunk.root.0.to_vec(),
+            payload: chunk.payload.clone(),
+        });
+        let Some(frames) = &self.frames else { return false };
+        frames.try_send(pb::UploadChunksRequest { frame: Some(frame) }).is_ok()
+    }
+
+    /// Says that no more frames come.
+    pub(crate) fn close(&mut self) {
+        self.frames = None;
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(
+    id: u64,
+    channel: Channel,
+    queue: mpsc::Receiver<pb::UploadChunksRequest>,
+    events: mpsc::Sender<StreamEvent>,
+) {
+    let answers = async {
+        let mut client = BatchServiceClient::new(channel);
+        let mut answers = client.upload_chunks(ReceiverStream::new(queue)).await?.into_inner();
+        while let Some(answer) = answers.message().await? {
+            if events.send(StreamEvent::Answer(id, answer)).await.is_err() {
+                break;
+            }
+        }
+        Ok::<(), Status>(())
+    };
+    let status = answers.await.err().unwrap_or_else(|| Status::unavailable("the stream was ended"));
+    let _ = events.send(StreamEvent::Ended(id, status)).await;
+}
+
+/// Reads the wanted chunks on a thread of their own, a few ahead.
+pub(crate) fn read_chunks(
+    tasks: &mut JoinSet<()>,
+    path: &Path,
+    read: ReadOptions,
+    scan: &Scan,
+    wanted: Ranges,
+) -> Result<mpsc::Receiver<Result<FileChunk, InputFault>>, InputFault> {
+    let mut chunks = Chunks::open(path, read, scan, wanted)?;
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    tasks.spawn_blocking(move || {
+        while let Some(chunk) = chunks.next_chunk().transpose() {
+            let ended = chunk.is_err();
+            if sender.blocking_send(chunk).is_err() || ended {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}

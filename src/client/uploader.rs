@@ -1,0 +1,365 @@
+//! Sends chunks over several relays at once: when it returns `Complete`, the issuer has acknowledged every
+//! chunk as committed. A chunk counts as sent only by that acknowledgement; what a broken or silent stream
+//! left open goes over another relay.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tonic::Status;
+
+use super::{
+    calls::{Caller, is_transient},
+    events::{Event, Tell},
+    input_fault::InputFault,
+    reader::ReadOptions,
+    scan::{FileChunk, Scan},
+    streams::{Stream, StreamEvent, StreamStart, read_chunks},
+};
+use crate::{
+    domain::ranges::Ranges,
+    wire::{
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+
+/// Limits of an upload.
+#[derive(Debug, Clone)]
+pub struct UploadOptions {
+    /// Streams at a time, over different relays where there are as many; default 2.
+    pub streams: usize,
+    /// Chunks sent and not acknowledged, over all streams; default 8.
+    pub window: usize,
+    /// How long a stream with something open may be silent; default 5 s.
+    pub ack_time_out: Duration,
+    /// How often a chunk that arrived damaged is sent again; default 3.
+    pub resends_max: u32,
+    /// How long an upload may go without one more chunk becoming durable; default 120 s.
+    pub no_progress: Duration,
+    /// Test aid: stops, as if cut, once this many records were sent and acknowledged.
+    pub stop_after_records: Option<u64>,
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self {
+            streams: 2,
+            window: 8,
+            ack_time_out: Duration::from_secs(5),
+            resends_max: 3,
+            no_progress: Duration::from_secs(120),
+            stop_after_records: None,
+        }
+    }
+}
+
+/// What is uploaded.
+pub struct Upload<'a> {
+    /// Over whom.
+    pub caller: &'a Caller,
+    /// The file.
+    pub path: &'a Path,
+    /// How it is read.
+    pub read: ReadOptions,
+    /// Its first pass.
+    pub scan: &'a Scan,
+    /// The first frame of each stream.
+    pub start: StreamStart,
+    /// Limits.
+    pub options: &'a UploadOptions,
+    /// Who listens.
+    pub tell: &'a Tell,
+}
+
+/// How an upload ended well, or as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uploaded {
+    /// Every chunk is durable, or the batch is sealed already.
+    Complete,
+    /// Stopped by `stop_after_records`.
+    Cut,
+}
+
+/// Why an upload ended otherwise.
+#[derive(Debug)]
+pub enum UploadError {
+    /// The file is not what it was.
+    Input(InputFault),
+    /// The issuer refused for a reason that sending again cannot mend.
+    Refused(Fault),
+    /// Nothing more became durable for too long.
+    GaveUp(Status),
+}
+
+struct Flight {
+    chunk: FileChunk,
+    stream: u64,
+    sent_at: Instant,
+}
+
+struct State<'a> {
+    upload: &'a Upload<'a>,
+    durable: Ranges,
+    in_flight: BTreeMap<u32, Flight>,
+    again: VecDeque<FileChunk>,
+    resends: BTreeMap<u32, u32>,
+    streams: Vec<Stream>,
+    next_stream: u64,
+    failures: u32,
+    reopen_at: Instant,
+    last_left: Vec<usize>,
+    last_status: Status,
+    progress_at: Instant,
+    sent_records: u64,
+    source_ended: bool,
+    tasks: JoinSet<()>,
+    events: mpsc::Sender<StreamEvent>,
+}
+
+/// Uploads every chunk that is not in `durable`.
+///
+/// # Errors
+/// [`UploadError`]; what was acknowledged until then stays durable.
+pub async fn upload(upload: &Upload<'_>, durable: Ranges) -> Result<Uploaded, UploadError> {
+    let missing = durable.missing(upload.scan.chunk_roots.len() as u64);
+    if missing.is_empty() {
+        return Ok(Uploaded::Complete);
+    }
+    let (events, mut heard) = mpsc::channel(64);
+    let mut tasks = JoinSet::new();
+    let mut source = read_chunks(&mut tasks, upload.path, upload.read, upload.scan, missing)
+        .map_err(UploadError::Input)?;
+    let mut state = State::new(upload, durable, tasks, events);
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        state.keep_streams();
+        state.dispatch();
+        if let Some(end) = state.end()? {
+            state.close_streams(&mut heard).await;
+            return Ok(end);
+        }
+        let room = !state.source_ended && state.wants_more();
+        tokio::select! {
+            Some(event) = heard.recv() => state.hear(event)?,
+            chunk = source.recv(), if room => match chunk {
+                Some(chunk) => state.again.push_back(chunk.map_err(UploadError::Input)?),
+                None => state.source_ended = true,
+            },
+            _ = tick.tick() => (),
+        }
+    }
+}
+
+impl<'a> State<'a> {
+    fn new(
+        upload: &'a Upload<'a>,
+        durable: Ranges,
+        tasks: JoinSet<()>,
+        events: mpsc::Sender<StreamEvent>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            upload,
+            durable,
+            in_flight: BTreeMap::new(),
+            again: VecDeque::new(),
+            resends: BTreeMap::new(),
+            streams: Vec::new(),
+            next_stream: 0,
+            failures: 0,
+            reopen_at: now,
+            last_left: Vec::new(),
+            last_status: Status::unavailable("no relay has answered"),
+            progress_at: now,
+            sent_records: 0,
+            source_ended: false,
+            tasks,
+            events,
+        }
+    }
+
+    fn cutting(&self) -> bool {
+        self.upload.options.stop_after_records.is_some_and(|limit| self.sent_records >= limit)
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.streams.is_empty()
+            && !self.cutting()
+            && self.again.is_empty()
+            && self.in_flight.len() < self.upload.options.window
+    }
+
+    // Leaves silent streams and opens as many as there should be.
+    fn keep_streams(&mut self) {
+        let now = Instant::now();
+        let limit = self.upload.options.ack_time_out;
+        let silent: Vec<u64> = self
+            .streams
+            .iter()
+            .filter(|stream| {
+                let oldest =
+                    self.in_flight.values().filter(|f| f.stream == stream.id).map(|f| f.sent_at).min();
+                oldest.is_some_and(|sent_at| now.duration_since(sent_at.max(stream.heard_at)) > limit)
+            })
+            .map(|stream| stream.id)
+            .collect();
+        for id in silent {
+            self.leave(id, Status::deadline_exceeded(format!("no acknowledgement for {limit:?}")));
+        }
+        let wanted = self.upload.options.streams.min(self.upload.caller.picker().relay_count()).max(1);
+        while self.streams.len() < wanted && now >= self.reopen_at {
+            let mut avoid: Vec<usize> = self.streams.iter().map(|stream| stream.picked.index()).collect();
+            if avoid.len() + self.last_left.len() < self.upload.caller.picker().relay_count() {
+                avoid.extend(&self.last_left);
+            }
+            self.next_stream += 1;
+            let stream = Stream::open(
+                self.next_stream,
+                self.upload.caller,
+                &avoid,
+                &self.upload.start,
+                self.upload.options.window,
+                (&mut self.tasks, &self.events),
+            );
+            self.streams.push(stream);
+        }
+    }
+
+    // Gives chunks to the streams with the least in flight, as long as the window has room.
+    fn dispatch(&mut self) {
+        while self.in_flight.len() < self.upload.options.window {
+            let load = |stream: &Stream| self.in_flight.values().filter(|f| f.stream == stream.id).count();
+            let Some(stream) = self.streams.iter().min_by_key(|stream| load(stream)) else { return };
+            let Some(chunk) = self.again.pop_front() else { return };
+            if self.durable.contains(u64::from(chunk.number)) {
+                continue;
+            }
+            if !stream.send(&chunk) {
+                // The stream has just ended; its end is about to be heard and opens another.
+                self.again.push_front(chunk);
+                return;
+            }
+            self.sent_records += u64::from(chunk.records);
+            let flight = Flight { stream: stream.id, sent_at: Instant::now(), chunk };
+            self.in_flight.insert(flight.chunk.number, flight);
+        }
+    }
+
+    fn end(&self) -> Result<Option<Uploaded>, UploadError> {
+        if self.durable.missing(self.upload.scan.chunk_roots.len() as u64).is_empty() {
+            return Ok(Some(Uploaded::Complete));
+        }
+        if self.cutting() && self.in_flight.is_empty() && self.again.is_empty() {
+            return Ok(Some(Uploaded::Cut));
+        }
+        if self.progress_at.elapsed() > self.upload.options.no_progress {
+            return Err(UploadError::GaveUp(self.last_status.clone()));
+        }
+        // Everything was sent and acknowledged, and still something is missing: the seal will name it.
+        let idle = self.source_ended && self.in_flight.is_empty() && self.again.is_empty();
+        Ok(idle.then_some(Uploaded::Complete))
+    }
+
+    fn hear(&mut self, event: StreamEvent) -> Result<(), UploadError> {
+        match event {
+            StreamEvent::Answer(id, answer) => self.answer(id, &answer),
+            StreamEvent::Ended(id, status) => {
+                let fault = Fault::from_status(&status);
+                match fault {
+                    Some(fault) if fault.reason == Reason::BatchSealed => {
+                        let chunks = self.upload.scan.chunk_roots.len() as u64;
+                        self.durable.insert_range(0, chunks.saturating_sub(1));
+                        Ok(())
+                    }
+                    Some(fault) if !is_transient(&status, Some(&fault)) => Err(UploadError::Refused(fault)),
+                    None if !is_transient(&status, None) => Err(UploadError::GaveUp(status)),
+                    _ => {
+                        self.leave(id, status);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, id: u64, answer: &pb::UploadChunksResponse) -> Result<(), UploadError> {
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) {
+            stream.heard_at = Instant::now();
+        }
+        let before = self.durable.len();
+        for range in &answer.durable_chunks {
+            self.durable.insert_range(u64::from(range.first), u64::from(range.last));
+        }
+        let durable = &self.durable;
+        self.in_flight.retain(|number, _| !durable.contains(u64::from(*number)));
+        if self.durable.len() > before {
+            self.progress_at = Instant::now();
+            self.failures = 0;
+            self.tell_progress();
+        }
+        answer.faults.iter().try_for_each(|fault| self.chunk_fault(fault))
+    }
+
+    fn chunk_fault(&mut self, fault: &pb::ChunkFault) -> Result<(), UploadError> {
+        let reason = Reason::parse(&fault.reason).unwrap_or(Reason::Internal);
+        let times = self.resends.entry(fault.chunk_number).or_default();
+        *times += 1;
+        if !reason.safe_to_retry() || *times > self.upload.options.resends_max {
+            return Err(UploadError::Refused(Fault::new(reason, fault.message.clone())));
+        }
+        if let Some(flight) = self.in_flight.remove(&fault.chunk_number) {
+            self.again.push_back(flight.chunk);
+        }
+        Ok(())
+    }
+
+    // Gives a stream up; what it left open is sent again over another relay.
+    fn leave(&mut self, id: u64, status: Status) {
+        let Some(at) = self.streams.iter().position(|stream| stream.id == id) else { return };
+        let stream = self.streams.swap_remove(at);
+        let now = Instant::now();
+        stream.picked.failed(now);
+        self.failures += 1;
+        let asked = Fault::from_status(&status).and_then(|fault| fault.retry_after);
+        self.reopen_at = now + self.upload.caller.wait(self.failures, asked);
+        self.last_left = vec![stream.picked.index()];
+        let why = format!("{:?}: {}", status.code(), status.message());
+        (self.upload.tell)(&Event::RelayLeft { relay: stream.picked.name().to_owned(), why });
+        self.last_status = status;
+        let open: Vec<u32> =
+            self.in_flight.values().filter(|f| f.stream == id).map(|f| f.chunk.number).collect();
+        for number in open {
+            if let Some(flight) = self.in_flight.remove(&number) {
+                self.again.push_back(flight.chunk);
+            }
+        }
+    }
+
+    fn tell_progress(&self) {
+        let records = self.upload.scan.totals.records;
+        let mut relays: Vec<String> = self.streams.iter().map(|s| s.picked.name().to_owned()).collect();
+        relays.sort_unstable();
+        let durable_records = self.upload.scan.records_in(&self.durable);
+        (self.upload.tell)(&Event::Uploading { durable_records, records, relays });
+    }
+
+    // Closes our half of each stream and lets the other end first, for a moment.
+    async fn close_streams(&mut self, heard: &mut mpsc::Receiver<StreamEvent>) {
+        let mut open = self.streams.len();
+        self.streams.iter_mut().for_each(Stream::close);
+        let all_ended = async {
+            while open > 0 {
+                match heard.recv().await {
+                    Some(StreamEvent::Ended(..)) => open -= 1,
+                    Some(StreamEvent::Answer(..)) => (),
+                    None => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), all_ended).await;
+    }
+}
