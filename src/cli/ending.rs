@@ -1,0 +1,148 @@
+//! Says how a run ended and what to do next, as text or as the last JSON line.
+
+use std::path::Path;
+
+use super::municipal::{Output, outcome_code, say, say_json};
+use crate::client::outcome::{Gaps, NotAccepted, Outcome};
+
+/// How many ranges and districts are printed.
+const SHOWN: usize = 50;
+
+/// Shows an outcome and returns its exit code.
+#[must_use]
+pub fn show(outcome: &Outcome, file: &Path, output: Output) -> u8 {
+    let code = outcome_code(outcome);
+    if output == Output::Json {
+        let mut value = serde_json::to_value(outcome).unwrap_or_default();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("event".to_owned(), "result".into());
+            object.insert("exit_code".to_owned(), code.into());
+        }
+        say_json(&value);
+        return code;
+    }
+    lines(outcome, file).iter().for_each(|line| say(line));
+    code
+}
+
+fn lines(outcome: &Outcome, file: &Path) -> Vec<String> {
+    let file = file.display();
+    match outcome {
+        Outcome::Receipted { .. } => receipted(outcome),
+        Outcome::Gaps { batch_id, gaps } => {
+            let mut lines = vec![format!("GAPS: batch {batch_id} is not complete")];
+            lines.extend(gap_lines(gaps));
+            lines.push(format!(
+                "Next: `todoke resume {file}`; if the gaps stay, tell the operator of the issuer"
+            ));
+            lines
+        }
+        Outcome::TotalsDiffer { batch_id, differences } => {
+            let mut lines = vec![match batch_id {
+                None => "TOTALS DIFFER: nothing was sent".to_owned(),
+                Some(id) => format!("TOTALS DIFFER: batch {id} is in quarantine"),
+            }];
+            lines.extend(differences.iter().map(|text| format!("  {text}")));
+            lines.push("Next: find out which side is wrong, mend it, and import again".to_owned());
+            lines
+        }
+        Outcome::TryAgain { batch_id, why, gaps } => {
+            let mut lines = vec![format!("NOT DONE: batch {batch_id}: {why}")];
+            lines.extend(gap_lines(gaps));
+            lines.push(format!("Next: `todoke resume {file}` goes on from what is durable"));
+            lines
+        }
+        Outcome::Refused { batch_id, reason, message, remedy } => {
+            vec![format!("REFUSED: batch {batch_id}: {reason}: {message}"), format!("Next: {remedy}")]
+        }
+        Outcome::NotAccepted { batch_id, state, why, not_accepted } => {
+            let mut lines = vec![format!("{state}: batch {batch_id} has no receipt: {why}")];
+            lines.extend(records(not_accepted));
+            lines.push(match state.as_str() {
+                "ABORTED" => "Next: `todoke import` makes a new batch of the file".to_owned(),
+                _ => format!(
+                    "Next: mend the file and give this batch up with \
+                     `todoke abort --batch {batch_id} --reason …`, or have it worked off again \
+                     with `todoke repair --batch {batch_id} --reason …`"
+                ),
+            });
+            lines
+        }
+    }
+}
+
+fn receipted(outcome: &Outcome) -> Vec<String> {
+    let Outcome::Receipted {
+        batch_id,
+        sequence,
+        receipt,
+        digest,
+        records: total,
+        accepted,
+        rejected,
+        duplicate,
+        again,
+        not_accepted,
+    } = outcome
+    else {
+        return Vec::new();
+    };
+    let word = if *again { "DONE before, and proved again" } else { "DONE and proved" };
+    let mut lines = vec![
+        format!("{word}: batch {batch_id}, sequence {sequence}"),
+        format!("  {total} records: {accepted} accepted, {rejected} rejected, {duplicate} there already"),
+        format!("  receipt {receipt}, digest {digest}"),
+    ];
+    lines.extend(records(not_accepted));
+    lines
+}
+
+fn records(not_accepted: &[NotAccepted]) -> Vec<String> {
+    let one = |record: &NotAccepted| {
+        format!(
+            "  record {} order {}: {} {} {}",
+            record.index, record.order_id, record.disposition, record.code, record.field
+        )
+    };
+    not_accepted.iter().map(one).collect()
+}
+
+/// The missing records as lines: their number, ranges and districts.
+#[must_use]
+pub fn gap_lines(gaps: &Gaps) -> Vec<String> {
+    if gaps.missing_records == 0 {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("  {} records are missing", gaps.missing_records)];
+    let ranges = gaps.ranges.iter().take(SHOWN).map(|(first, last)| format!("  records {first} to {last}"));
+    lines.extend(ranges);
+    if gaps.ranges.len() > SHOWN {
+        lines.push(format!("  and {} more ranges", gaps.ranges.len() - SHOWN));
+    }
+    let districts = gaps.districts.iter().take(SHOWN);
+    lines.extend(districts.map(|(name, missing)| format!("  {name}: {missing} records missing")));
+    if gaps.districts.len() > SHOWN {
+        lines.push(format!("  and {} more districts", gaps.districts.len() - SHOWN));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_name_ranges_and_districts_and_the_next_step() {
+        let gaps = Gaps {
+            missing_records: 7,
+            ranges: vec![(3, 9)],
+            districts: vec![("白鳥".to_owned(), 5), ("亀有".to_owned(), 2)],
+        };
+        let text = lines(&Outcome::Gaps { batch_id: "b".to_owned(), gaps }, Path::new("in.csv")).join("\n");
+        for needle in
+            ["7 records are missing", "records 3 to 9", "白鳥: 5", "亀有: 2", "todoke resume in.csv"]
+        {
+            assert!(text.contains(needle), "{text:?} lacks {needle:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `todoke import FILE`: exits 0 only with a receipt that was verified against the file's own totals.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::{
+    ending,
+    municipal::{Connect, Output, duration, fail, journal_path, new_batch_id, now_ms, policy, warn},
+    progress::listener,
+};
+use crate::{
+    client::{
+        error::Error,
+        flow::{self, RunOptions},
+        plan::{NewBatch, receipt_path_for},
+        reader::ReadOptions,
+        source::Encoding,
+        uploader::UploadOptions,
+    },
+    domain::manifest::{CHUNK_RECORDS, CHUNK_RECORDS_DEFAULT, Policy},
+    runtime::exit,
+};
+
+/// Sends a record file and ends with a verified receipt, or says exactly what is missing.
+///
+/// Exit codes: 0 proved, 1 failed, 3 gaps left, 4 totals disagree, 75 try again later.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: todoke import cards.csv --endpoints dev/endpoints.json --as municipality/131229 \
+                        --control-totals tally.csv"
+)]
+pub struct ImportArgs {
+    /// The record file, CSV with a header row
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// A tally from another source: district,households,records; any difference ends the run before it sends
+    #[arg(long, value_name = "FILE")]
+    pub control_totals: Option<PathBuf>,
+    /// The batch's sequence; the next one if left out
+    #[arg(long, value_name = "N")]
+    pub sequence: Option<u64>,
+    /// When the batch should be sealed at the latest, from now
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+    pub seal_by: Duration,
+}
+
+/// What `import` and `resume` share.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// How many rejects are accepted: all-or-nothing, or accept-valid:N
+    #[arg(long, value_name = "POLICY", default_value = "all-or-nothing", value_parser = policy)]
+    pub policy: Policy,
+    /// Records in each chunk, a power of two
+    #[arg(long, value_name = "N", default_value_t = CHUNK_RECORDS_DEFAULT, value_parser = chunk_records)]
+    pub chunk_records: u32,
+    /// The file's encoding: utf-8 or cp932; never guessed
+    #[arg(long, value_name = "NAME", default_value_t = Encoding::Utf8)]
+    pub encoding: Encoding,
+    /// Takes a last line without line break as complete: say so only after a look at it
+    #[arg(long)]
+    pub accept_missing_newline: bool,
+    /// Where the receipt goes [default: FILE.receipt]
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+    /// Where the journal is [default: FILE.todoke-journal]
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// Streams at a time, over different relays
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub streams: u8,
+    /// How long a relay may leave chunks unacknowledged before they go over another
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub ack_timeout: Duration,
+    /// How long the run waits without anything getting on
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    pub patience: Duration,
+    /// How results are shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// Test aid: ends as if cut after so many records
+    #[arg(long, value_name = "N", hide = true)]
+    pub stop_after_records: Option<u64>,
+}
+
+fn chunk_records(text: &str) -> Result<u32, String> {
+    let number: Option<u32> = text.parse().ok();
+    number.filter(|number| number.is_power_of_two() && CHUNK_RECORDS.contains(number)).ok_or_else(|| {
+        format!("must be a power of two, {} to {}", CHUNK_RECORDS.start(), CHUNK_RECORDS.end())
+    })
+}
+
+impl RunArgs {
+    /// The run's options for `file`.
+    #[must_use]
+    pub fn options(&self, file: &std::path::Path) -> RunOptions {
+        RunOptions {
+            read: ReadOptions {
+                encoding: self.encoding,
+                accept_missing_newline: self.accept_missing_newline,
+            },
+            chunk_records: self.chunk_records,
+            control_totals: None,
+            journal: journal_path(file, self.journal.as_ref()),
+            receipt: self.receipt.clone().unwrap_or_else(|| receipt_path_for(file)),
+            new: None,
+            policy: self.policy,
+            upload: UploadOptions {
+                streams: usize::from(self.streams),
+                ack_time_out: self.ack_timeout,
+                no_progress: self.patience,
+                stop_after_records: self.stop_after_records,
+                ..UploadOptions::default()
+            },
+            gap_rounds: 3,
+            no_progress: self.patience,
+        }
+    }
+}
+
+/// Runs the command and returns its exit code.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn run(args: ImportArgs) -> Result<u8, super::Error> {
+    let mut options = args.run.options(&args.file);
+    options.control_totals.clone_from(&args.control_totals);
+    let seal_by_ms = i64::try_from(args.seal_by.as_millis()).unwrap_or(i64::MAX);
+    options.new = Some(NewBatch {
+        batch_id: new_batch_id(),
+        sequence: args.sequence,
+        policy: args.run.policy,
+        seal_by_ms: now_ms().saturating_add(seal_by_ms),
+    });
+    Ok(drive(&args.connect, &args.file, &options, args.run.output).await)
+}
+
+/// Drives a run to its end or to the user's interruption, and returns the exit code.
+pub(crate) async fn drive(
+    connect: &Connect,
+    file: &std::path::Path,
+    options: &RunOptions,
+    output: Output,
+) -> u8 {
+    let work = async {
+        let session = connect.session(listener(output))?;
+        Box::pin(flow::import(&session, file, options)).await
+    };
+    let ended: Result<_, Error> = tokio::select! {
+        ended = work => ended,
+        () = interrupted() => {
+            let file = file.display();
+            warn(&format!("interrupted; nothing acknowledged is lost. Next: `todoke resume {file}`"));
+            return exit::TRY_AGAIN;
+        }
+    };
+    match ended {
+        Ok(outcome) => ending::show(&outcome, file, output),
+        Err(error) => fail(&error, output),
+    }
+}
+
+// Ends at the first SIGINT or SIGTERM; never, if the system gives no signals.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => (),
+        () = wait(SignalKind::terminate()) => (),
+    }
+}

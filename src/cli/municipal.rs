@@ -1,0 +1,192 @@
+//! What the municipal commands share: who calls, over what, how it is shown, and the only place where they
+//! take time and randomness from the machine.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::{
+    client::{
+        calls::CallOptions, endpoints::Endpoints, error::Error, events::Tell, journal::JournalError,
+        outcome::Outcome, receipts::ReceiptFault, session::Session,
+    },
+    domain::{batch_id::BatchId, manifest::Policy},
+    runtime::exit,
+};
+
+/// How results are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the system is, and who calls.
+#[derive(Debug, Clone, Args)]
+pub struct Connect {
+    /// The file that says where the system is, as `todoke dev` writes it
+    #[arg(long, value_name = "FILE", default_value = "endpoints.json")]
+    pub endpoints: PathBuf,
+    /// Whose certificate is used, such as municipality/131229
+    #[arg(long = "as", value_name = "ROLE/NAME")]
+    pub caller: String,
+}
+
+impl Connect {
+    /// Reads everything the session needs; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn session(&self, tell: Tell) -> Result<Session, Error> {
+        let endpoints = Endpoints::load(&self.endpoints)?;
+        Session::connect(&endpoints, &self.caller, CallOptions::default(), seed(), tell)
+    }
+
+    /// The same, for a command that has nothing to tell on the way.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn quiet_session(&self) -> Result<Session, Error> {
+        self.session(Arc::new(|_| ()))
+    }
+}
+
+/// Returns a new batch id, ordered by the time it was made.
+///
+/// # Panics
+/// Never: the id is made as version 7.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "ids are made in cli/ and passed down")]
+pub fn new_batch_id() -> BatchId {
+    BatchId::new(uuid::Uuid::now_v7()).expect("it was made as version 7")
+}
+
+/// Returns the present time in ms since the Unix epoch.
+#[must_use]
+pub fn now_ms() -> i64 {
+    crate::runtime::clock::Clock::system().now_ms()
+}
+
+fn seed() -> u64 {
+    let (_, low) = new_batch_id().uuid().as_u64_pair();
+    low
+}
+
+/// Parses `90s`, `15m`, `24h` or `7d`.
+///
+/// # Errors
+/// What is accepted.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    const HELP: &str = "must be a whole number with s, m, h or d behind it, such as 24h";
+    let unit = text.chars().last().ok_or(HELP)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(HELP.to_owned()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| HELP)?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| HELP.to_owned())
+}
+
+/// Parses `all-or-nothing` or `accept-valid:N`.
+///
+/// # Errors
+/// What is accepted.
+pub fn policy(text: &str) -> Result<Policy, String> {
+    if text == "all-or-nothing" {
+        return Ok(Policy::AllOrNothing);
+    }
+    let number = text.strip_prefix("accept-valid:").and_then(|number| number.parse().ok());
+    number
+        .map(|max_rejects| Policy::AcceptValid { max_rejects })
+        .ok_or_else(|| "must be all-or-nothing, or accept-valid:N with the most rejects to accept".to_owned())
+}
+
+/// Writes one line to standard output; a reader that has gone is no error.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// Writes one line to standard error.
+pub fn warn(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Writes one JSON object as a line.
+pub fn say_json(value: &impl Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => say(&text),
+        Err(error) => warn(&format!("the result cannot be written as JSON: {error}")),
+    }
+}
+
+/// Shows an error and returns its exit code.
+#[must_use]
+pub fn fail(error: &Error, output: Output) -> u8 {
+    let code = error_code(error);
+    match output {
+        Output::Text => warn(&format!("error: {error}")),
+        Output::Json => say_json(&serde_json::json!({
+            "event": "result", "outcome": "failed", "exit_code": code, "error": error.to_string(),
+        })),
+    }
+    code
+}
+
+/// The exit code that says an error to a script.
+#[must_use]
+pub fn error_code(error: &Error) -> u8 {
+    match error {
+        Error::Endpoints(_) | Error::Signer(_) | Error::Setup(_) => exit::CONFIG,
+        Error::Usage(_) => exit::USAGE,
+        Error::Call(error) if error.transient => exit::TRY_AGAIN,
+        Error::Journal(JournalError::Held(_)) | Error::Write { .. } => exit::TRY_AGAIN,
+        Error::Receipt(ReceiptFault::Totals(_)) => exit::TOTALS,
+        Error::Input(_) | Error::Journal(_) | Error::Call(_) | Error::Receipt(_) | Error::Conflict(_) => {
+            exit::FAILED
+        }
+    }
+}
+
+/// The exit code that says an outcome to a script.
+#[must_use]
+pub fn outcome_code(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Receipted { .. } => exit::DONE,
+        Outcome::Gaps { .. } => exit::GAPS,
+        Outcome::TotalsDiffer { .. } => exit::TOTALS,
+        Outcome::TryAgain { .. } => exit::TRY_AGAIN,
+        Outcome::Refused { .. } | Outcome::NotAccepted { .. } => exit::FAILED,
+    }
+}
+
+/// The journal of a file, unless told otherwise.
+#[must_use]
+pub fn journal_path(file: &Path, told: Option<&PathBuf>) -> PathBuf {
+    told.cloned().unwrap_or_else(|| crate::client::journal::Journal::path_for(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_policies_are_parsed_or_explained() {
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert!(duration("24").is_err() && duration("").is_err() && duration("1年").is_err());
+        assert_eq!(policy("accept-valid:3"), Ok(Policy::AcceptValid { max_rejects: 3 }));
+        assert!(policy("accept-valid:").is_err());
+    }
+}

@@ -1,0 +1,133 @@
+//! Shows a run while it goes on: a bar on a terminal, plain lines elsewhere, JSON lines when asked.
+
+use std::{
+    io::{IsTerminal as _, stderr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::municipal::{Output, say_json, warn};
+use crate::client::events::{Event, Tell};
+
+/// Returns who listens to a run.
+#[must_use]
+pub fn listener(output: Output) -> Tell {
+    match output {
+        Output::Json => Arc::new(|event| say_json(event)),
+        Output::Text if stderr().is_terminal() => {
+            let bar = Mutex::new(Bar { bar: ProgressBar::no_length(), phase: "" });
+            Arc::new(move |event| bar.lock().unwrap_or_else(PoisonError::into_inner).show(event))
+        }
+        Output::Text => {
+            let last = Mutex::new(Lines::default());
+            Arc::new(move |event| last.lock().unwrap_or_else(PoisonError::into_inner).show(event))
+        }
+    }
+}
+
+struct Bar {
+    bar: ProgressBar,
+    phase: &'static str,
+}
+
+impl Bar {
+    fn show(&mut self, event: &Event) {
+        match event {
+            Event::Scanning { records } => {
+                self.enter("reading", None);
+                self.bar.set_position(*records);
+            }
+            Event::Uploading { durable_records, records, relays } => {
+                self.enter("sending", Some(*records));
+                self.bar.set_position(*durable_records);
+                self.bar.set_message(relays.join(", "));
+            }
+            Event::Working { state, worked_records, records, flags } => {
+                self.enter("working", Some(*records));
+                self.bar.set_position(*worked_records);
+                self.bar.set_message(format!("{state} {}", flags.join(" ")));
+            }
+            Event::Opened { durable_records, records, .. } => {
+                self.enter("sending", Some(*records));
+                self.bar.set_position(*durable_records);
+                self.bar.reset_eta();
+                self.bar.println(line(event));
+            }
+            Event::Receipt { .. } => self.bar.finish_and_clear(),
+            _ => self.bar.println(line(event)),
+        }
+    }
+
+    fn enter(&mut self, phase: &'static str, records: Option<u64>) {
+        if self.phase == phase {
+            return;
+        }
+        self.phase = phase;
+        self.bar.finish_and_clear();
+        self.bar = records.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        let template = match records {
+            Some(_) => {
+                "{prefix:8} [{wide_bar}] {human_pos}/{human_len} records, {per_sec}, {eta} left  {msg}"
+            }
+            None => "{prefix:8} {spinner} {human_pos} records, {per_sec}",
+        };
+        let style = ProgressStyle::with_template(template).expect("the template is fixed and was tried");
+        self.bar.set_style(style);
+        self.bar.set_prefix(phase);
+    }
+}
+
+// Plain lines: each step once, and of the long ones every tenth part.
+#[derive(Default)]
+struct Lines {
+    phase: &'static str,
+    tenth: u64,
+}
+
+impl Lines {
+    fn show(&mut self, event: &Event) {
+        let (phase, tenth) = match event {
+            Event::Scanning { .. } => return,
+            Event::Uploading { durable_records, records, .. } => {
+                ("sending", durable_records * 10 / (*records).max(1))
+            }
+            Event::Working { worked_records, records, .. } => {
+                ("working", worked_records * 10 / (*records).max(1))
+            }
+            _ => ("", 0),
+        };
+        if phase.is_empty() || phase != self.phase || tenth > self.tenth {
+            warn(&line(event));
+        }
+        (self.phase, self.tenth) = (phase, tenth);
+    }
+}
+
+fn line(event: &Event) -> String {
+    match event {
+        Event::Scanning { records } => format!("reading: {records} records"),
+        Event::Scanned { records, households, districts } => {
+            format!("read: {records} records of {households} households in {districts} districts")
+        }
+        Event::Journalled { batch_id, sequence } => {
+            format!("batch {batch_id}, sequence {sequence}: in the journal")
+        }
+        Event::Opened { created: true, records, .. } => format!("opened: {records} records to send"),
+        Event::Opened { durable_records, records, .. } => {
+            format!("opened again: {durable_records} of {records} records are durable already")
+        }
+        Event::Uploading { durable_records, records, relays } => {
+            format!("sending: {durable_records} of {records} records durable, over {}", relays.join(", "))
+        }
+        Event::RelayLeft { relay, why } => format!("left {relay}: {why}"),
+        Event::Sealing { round: 0 } => "sealing".to_owned(),
+        Event::Sealing { round } => format!("sealing again, round {round}"),
+        Event::Working { state, worked_records, records, flags } => {
+            let flags = if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(", ")) };
+            format!("{state}: {worked_records} of {records} records worked off{flags}")
+        }
+        Event::Waiting { why } => format!("waiting: {why}"),
+        Event::Receipt { path, digest } => format!("receipt {digest} verified and written to {path}"),
+    }
+}

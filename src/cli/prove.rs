@@ -1,0 +1,122 @@
+//! `todoke prove FILE --order-id ID`: writes a proof that one record is in a batch, from the file alone or by
+//! the issuer.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{
+    municipal::{Connect, Output, fail, journal_path, say, say_json},
+    status::batch_of,
+};
+use crate::{
+    client::{
+        error::Error,
+        input_fault::InputFault,
+        journal::{self, with_suffix},
+        plan,
+        proof::{self, Proof},
+        reader::ReadOptions,
+        receipts::write_whole,
+        source::Encoding,
+    },
+    domain::manifest::CHUNK_RECORDS_DEFAULT,
+    runtime::exit,
+};
+
+/// Proves that one record is in a file's batch.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: todoke prove cards.csv --order-id K-17, then todoke verify cards.csv.proof \
+                        --receipt cards.csv.receipt --key receipt.pub"
+)]
+pub struct ProveArgs {
+    /// The record file
+    pub file: PathBuf,
+    /// The record's order_id
+    #[arg(long, value_name = "ID")]
+    pub order_id: String,
+    /// Asks the issuer for the proof instead of making it from the file
+    #[arg(long, requires = "caller")]
+    pub from_server: bool,
+    /// The file that says where the system is
+    #[arg(long, value_name = "FILE", default_value = "endpoints.json")]
+    pub endpoints: PathBuf,
+    /// Whose certificate is used with --from-server, such as municipality/131229
+    #[arg(long = "as", value_name = "ROLE/NAME")]
+    pub caller: Option<String>,
+    /// The file's encoding, if there is no journal
+    #[arg(long, value_name = "NAME", default_value_t = Encoding::Utf8)]
+    pub encoding: Encoding,
+    /// Where the proof goes [default: FILE.proof]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How results are shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Runs the command and returns its exit code.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn run(args: ProveArgs) -> Result<u8, super::Error> {
+    let out = args.out.clone().unwrap_or_else(|| with_suffix(&args.file, ".proof"));
+    let made = if args.from_server { ask(&args).await } else { make(&args) };
+    let written = made.and_then(|proof| {
+        let write = |source| Error::Write { path: out.clone(), source };
+        write_whole(&out, proof.to_text().as_bytes()).map_err(write).map(|()| proof)
+    });
+    Ok(match written {
+        Ok(proof) => {
+            show(&proof, &out, args.output);
+            exit::DONE
+        }
+        Err(error) => fail(&error, args.output),
+    })
+}
+
+async fn ask(args: &ProveArgs) -> Result<Proof, Error> {
+    let batch_id = batch_of(&args.file, None)?;
+    let caller = args.caller.clone().unwrap_or_default();
+    let session = Connect { endpoints: args.endpoints.clone(), caller }.quiet_session()?;
+    session.prove(batch_id, &args.order_id).await
+}
+
+fn make(args: &ProveArgs) -> Result<Proof, Error> {
+    let entries = journal::Journal::peek(&journal_path(&args.file, None))?.unwrap_or_default();
+    let begun = journal::begun(&entries);
+    let manifest = begun.map(plan::manifest_of).transpose()?;
+    let read = begun.map_or(
+        ReadOptions { encoding: args.encoding, ..ReadOptions::default() },
+        journal::Begun::read_options,
+    );
+    // Any power of two gives the same path: the chunks are only how the work is cut up.
+    let proof = proof::prove(
+        &args.file,
+        read,
+        CHUNK_RECORDS_DEFAULT,
+        &args.order_id,
+        manifest.map(|manifest| manifest.batch_id),
+    )?;
+    proof.ok_or_else(|| {
+        let what = "has no record with this order_id";
+        InputFault::of_file(&args.file, what, "Check the order_id and the file").into()
+    })
+}
+
+fn show(proof: &Proof, out: &Path, output: Output) {
+    if output == Output::Json {
+        say_json(&serde_json::json!({
+            "event": "result", "exit_code": 0, "proof": out, "index": proof.index, "records": proof.records,
+        }));
+        return;
+    }
+    say(&format!(
+        "record {} of {}: proof written to {}. Next: `todoke verify {} --receipt RECEIPT --key receipt.pub`",
+        proof.index,
+        proof.records,
+        out.display(),
+        out.display()
+    ));
+}

@@ -1,0 +1,170 @@
+//! `todoke status [FILE]`: what the issuer says about a batch or the last ones, with flags, gaps and holes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    ending::gap_lines,
+    municipal::{Connect, Output, fail, journal_path, say, say_json},
+};
+use crate::{
+    client::{error::Error, finish::state_name, journal, outcome::Gaps, plan, session::Session},
+    domain::batch_id::BatchId,
+    runtime::exit,
+    wire::pb,
+};
+
+/// Shows one batch, or the last hundred.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: todoke status cards.csv --endpoints dev/endpoints.json --as municipality/131229"
+)]
+pub struct StatusArgs {
+    /// A record file whose journal names the batch
+    pub file: Option<PathBuf>,
+    /// A batch by its id
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    pub batch: Option<BatchId>,
+    /// Where the journal is [default: FILE.todoke-journal]
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// How results are shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Runs the command and returns its exit code.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn run(args: StatusArgs) -> Result<u8, super::Error> {
+    Ok(match work(&args).await {
+        Ok(()) => exit::DONE,
+        Err(error) => fail(&error, args.output),
+    })
+}
+
+async fn work(args: &StatusArgs) -> Result<(), Error> {
+    let batch_id = match (&args.file, args.batch) {
+        (Some(file), _) => Some(batch_of(file, args.journal.as_ref())?),
+        (None, batch_id) => batch_id,
+    };
+    let session = args.connect.quiet_session()?;
+    match batch_id {
+        Some(batch_id) => one(&session, batch_id, args.output).await,
+        None => all(&session, args.output).await,
+    }
+}
+
+/// The batch that a file's journal names.
+pub(crate) fn batch_of(file: &std::path::Path, told: Option<&PathBuf>) -> Result<BatchId, Error> {
+    let path = journal_path(file, told);
+    let entries = journal::Journal::peek(&path)?.unwrap_or_default();
+    let begun = journal::begun(&entries).ok_or_else(|| {
+        Error::Usage(format!(
+            "{}: no batch was begun with this file here. Pass --batch ID, or `todoke reconcile {}`",
+            path.display(),
+            file.display()
+        ))
+    })?;
+    Ok(plan::manifest_of(begun)?.batch_id)
+}
+
+async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(), Error> {
+    let batch = session.get_batch(batch_id).await?;
+    let gaps = session.list_gaps(batch_id).await?;
+    let missing_of = |d: &pb::DistrictGap| d.declared_records.saturating_sub(d.stored_records);
+    let districts = gaps.districts.iter().map(|d| (d.district.clone(), missing_of(d)));
+    let gaps = Gaps {
+        missing_records: gaps.missing_count,
+        ranges: gaps.ranges.iter().map(|range| (range.first, range.last)).collect(),
+        districts: districts.filter(|(_, missing)| *missing > 0).collect(),
+    };
+    if output == Output::Json {
+        let mut value = json(&batch);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("gaps".to_owned(), serde_json::to_value(&gaps).unwrap_or_default());
+        }
+        say_json(&value);
+        return Ok(());
+    }
+    say(HEADER);
+    say(&row(&batch));
+    batch.flags.iter().for_each(|flag| say(&format!("  {}: {}", flag.name, flag.detail)));
+    if !batch.discrepancy.is_empty() {
+        say(&format!("  {}", batch.discrepancy));
+    }
+    gap_lines(&gaps).iter().for_each(|line| say(line));
+    Ok(())
+}
+
+async fn all(session: &Session, output: Output) -> Result<(), Error> {
+    let list = session.list_batches("").await?;
+    if output == Output::Json {
+        list.batches.iter().for_each(|batch| say_json(&json(batch)));
+        say_json(&serde_json::json!({
+            "event": "result", "last_sequence": list.last_sequence, "sequence_holes": list.sequence_holes,
+        }));
+        return Ok(());
+    }
+    if list.batches.is_empty() {
+        say("no batches yet: `todoke import FILE` makes the first");
+        return Ok(());
+    }
+    say(HEADER);
+    list.batches.iter().for_each(|batch| say(&row(batch)));
+    if !list.sequence_holes.is_empty() {
+        let holes: Vec<String> = list.sequence_holes.iter().map(ToString::to_string).collect();
+        say(&format!("HOLES in the sequence: {}: batches that never came", holes.join(", ")));
+    }
+    Ok(())
+}
+
+const HEADER: &str = concat!(
+    "SEQUENCE  BATCH                                 STATE                ",
+    "   RECORDS   MISSING  ACCEPTED  REJECTED  FLAGS"
+);
+
+fn row(batch: &pb::Batch) -> String {
+    let counts = batch.counts.unwrap_or_default();
+    let flags: Vec<&str> = batch.flags.iter().map(|flag| flag.name.as_str()).collect();
+    format!(
+        "{:>8}  {:36}  {:21} {:>9} {:>9} {:>9} {:>9}  {}",
+        batch.sequence,
+        batch.batch_id,
+        state_name(batch),
+        batch.record_count,
+        counts.missing,
+        counts.accepted,
+        counts.rejected,
+        flags.join(" ")
+    )
+}
+
+fn json(batch: &pb::Batch) -> serde_json::Value {
+    let counts = batch.counts.unwrap_or_default();
+    let flags: Vec<serde_json::Value> = batch
+        .flags
+        .iter()
+        .map(|flag| serde_json::json!({"name": flag.name, "detail": flag.detail}))
+        .collect();
+    serde_json::json!({
+        "event": "batch",
+        "batch_id": batch.batch_id,
+        "sequence": batch.sequence,
+        "state": state_name(batch),
+        "attempt": batch.attempt,
+        "records": batch.record_count,
+        "missing": counts.missing,
+        "stored": counts.stored,
+        "accepted": counts.accepted,
+        "rejected": counts.rejected,
+        "duplicate": counts.duplicate,
+        "quarantined": counts.quarantined,
+        "flags": flags,
+        "discrepancy": batch.discrepancy,
+    })
+}

@@ -1,0 +1,88 @@
+//! `todoke abort` and `todoke repair`: a person's decision about a batch that did not end by itself, with a
+//! reason.
+
+use clap::Args;
+
+use super::municipal::{Connect, Output, fail, new_batch_id, say, say_json};
+use crate::{
+    client::{error::Error, finish::state_name},
+    domain::batch_id::BatchId,
+    runtime::exit,
+    wire::pb,
+};
+
+/// Gives a batch up for good and frees its order ids; signed with the municipality's key.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: todoke abort --batch ID --reason 'wrong extract' --endpoints dev/endpoints.json \
+                        --as municipality/131229"
+)]
+pub struct AbortArgs {
+    #[command(flatten)]
+    decision: Decision,
+}
+
+/// Has a discrepant batch worked off again from its stored chunks, as a new attempt.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: todoke repair --batch ID --reason 'disk replaced' --endpoints dev/endpoints.json \
+                        --as municipality/131229"
+)]
+pub struct RepairArgs {
+    #[command(flatten)]
+    decision: Decision,
+    /// The key that makes the request idempotent: pass the same one to ask again
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+struct Decision {
+    /// The batch
+    #[arg(long, value_name = "ID")]
+    batch: BatchId,
+    /// Why, in one line; it is kept
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    connect: Connect,
+    /// How results are shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// Runs `abort` and returns its exit code.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn abort(args: AbortArgs) -> Result<u8, super::Error> {
+    let Decision { batch, reason, connect, output } = &args.decision;
+    let work = async { Ok(connect.quiet_session()?.abort(*batch, reason).await?) };
+    Ok(show(work.await, *output))
+}
+
+/// Runs `repair` and returns its exit code.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn repair(args: RepairArgs) -> Result<u8, super::Error> {
+    let Decision { batch, reason, connect, output } = &args.decision;
+    let request_id = args.request_id.clone().unwrap_or_else(|| new_batch_id().to_string());
+    let work = async { Ok(connect.quiet_session()?.repair(*batch, &request_id, reason).await?) };
+    Ok(show(work.await, *output))
+}
+
+fn show(result: Result<pb::Batch, Error>, output: Output) -> u8 {
+    let batch = match result {
+        Ok(batch) => batch,
+        Err(error) => return fail(&error, output),
+    };
+    let state = state_name(&batch);
+    match output {
+        Output::Text => say(&format!("batch {} is now {state}", batch.batch_id)),
+        Output::Json => say_json(&serde_json::json!({
+            "event": "result", "exit_code": exit::DONE, "batch_id": batch.batch_id, "state": state,
+        })),
+    }
+    exit::DONE
+}

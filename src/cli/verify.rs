@@ -1,0 +1,154 @@
+//! `todoke verify`: checks a receipt against its file, or a proof against its receipt, without any server.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::municipal::{Output, fail, say, say_json};
+use crate::{
+    client::{
+        error::Error,
+        input_fault::InputFault,
+        journal,
+        proof::{self, PROOF_BYTES_MAX, Proof},
+        reader::ReadOptions,
+        receipts::{self, RECEIPT_BYTES_MAX, ReceiptFault, load_key, read_limited},
+        scan::scan,
+        source::Encoding,
+    },
+    domain::{digest::Digest, manifest::CHUNK_RECORDS_DEFAULT, receipt::Receipt},
+    runtime::exit,
+};
+
+/// Checks a receipt against the file it is for, or a proof against a receipt; needs no server.
+///
+/// Exit codes: 0 everything fits, 4 the file's totals are not the receipt's, 1 anything else is wrong.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  todoke verify cards.csv.receipt --file cards.csv --key receipt.pub\n  \
+                        todoke verify cards.csv.proof --receipt cards.csv.receipt --key receipt.pub")]
+pub struct VerifyArgs {
+    /// A receipt, or a proof
+    pub target: PathBuf,
+    /// The record file that the receipt is for
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The receipt that the proof is checked against
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+    /// The issuer's public key
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The file's encoding, if there is no journal
+    #[arg(long, value_name = "NAME")]
+    pub encoding: Option<Encoding>,
+    /// Takes a last line without line break as complete
+    #[arg(long)]
+    pub accept_missing_newline: bool,
+    /// The order_id whose record in --file the proof must be of
+    #[arg(long, value_name = "ID", requires = "file")]
+    pub order_id: Option<String>,
+    /// How results are shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Runs the command and returns its exit code.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn run(args: VerifyArgs) -> Result<u8, super::Error> {
+    let output = args.output;
+    let work = tokio::task::spawn_blocking(move || work(&args));
+    let lines = work.await.unwrap_or_else(|_| Err(Error::Conflict("the check broke off".to_owned())));
+    Ok(match lines {
+        Ok(lines) => {
+            match output {
+                Output::Text => lines.iter().for_each(|line| say(line)),
+                Output::Json => say_json(&serde_json::json!({
+                    "event": "result", "exit_code": exit::DONE, "checked": lines,
+                })),
+            }
+            exit::DONE
+        }
+        Err(error) => fail(&error, output),
+    })
+}
+
+fn work(args: &VerifyArgs) -> Result<Vec<String>, Error> {
+    let bytes = read(&args.target, RECEIPT_BYTES_MAX)?;
+    let proof = std::str::from_utf8(&bytes).ok().filter(|_| bytes.len() as u64 <= PROOF_BYTES_MAX);
+    if let Some(proof) = proof.and_then(Proof::parse) {
+        return check_proof(args, &proof);
+    }
+    let (receipt, digest) = open(args, &bytes)?;
+    let mut lines = said(&receipt, digest);
+    match &args.file {
+        Some(file) => {
+            let scanned = scan(file, read_options(args, file)?, CHUNK_RECORDS_DEFAULT, &mut |_| ())?;
+            receipts::check_totals(&receipt, &scanned.totals)?;
+            lines.push(format!("every total of {} is the receipt's: OK", file.display()));
+        }
+        None => {
+            lines.push("only the receipt itself was checked; pass --file to check the file too".to_owned())
+        }
+    }
+    Ok(lines)
+}
+
+fn check_proof(args: &VerifyArgs, proof: &Proof) -> Result<Vec<String>, Error> {
+    let path = args.receipt.as_ref().ok_or_else(|| {
+        Error::Usage("this is a proof: pass the receipt it is checked against with --receipt".to_owned())
+    })?;
+    let (receipt, digest) = open(args, &read(path, RECEIPT_BYTES_MAX)?)?;
+    let wrong = |what: &str| Error::Conflict(format!("{}: {what}", args.target.display()));
+    if proof.batch_id.is_some_and(|batch_id| batch_id != receipt.batch_id) {
+        return Err(wrong(
+            "the proof is of another batch than the receipt. Pass the receipt of the same batch",
+        ));
+    }
+    if proof.records != receipt.declared.records || !proof.leads_to(receipt.declared.merkle_root) {
+        return Err(wrong("the proof does not lead to the receipt's root: the record is not in this batch"));
+    }
+    let mut lines = said(&receipt, digest);
+    lines.push(format!("record {} of {} is in the batch: OK", proof.index, proof.records));
+    if let (Some(file), Some(order_id)) = (&args.file, &args.order_id) {
+        let made = proof::prove(file, read_options(args, file)?, CHUNK_RECORDS_DEFAULT, order_id, None)?;
+        if made.is_none_or(|made| made.leaf != proof.leaf) {
+            return Err(wrong("the record of this order_id in the file is not the one that the proof is of"));
+        }
+        lines.push("the proof is of the record with this order_id: OK".to_owned());
+    }
+    Ok(lines)
+}
+
+fn open(args: &VerifyArgs, note: &[u8]) -> Result<(Receipt, Digest), Error> {
+    let setup = |error: std::io::Error| Error::Input(InputFault::from_io(&args.key, &error));
+    let key = load_key(&args.key).map_err(setup)?;
+    receipts::open(note, &key).map_err(|fault: ReceiptFault| fault.into())
+}
+
+fn said(receipt: &Receipt, digest: Digest) -> Vec<String> {
+    vec![
+        format!(
+            "receipt {digest}: municipality {}, batch {}, sequence {}, {}",
+            receipt.municipality, receipt.batch_id, receipt.sequence, receipt.outcome
+        ),
+        "signed by the issuer's key, and its sums close: OK".to_owned(),
+    ]
+}
+
+// As the batch was read, when its journal is there and nothing else was said.
+fn read_options(args: &VerifyArgs, file: &Path) -> Result<ReadOptions, Error> {
+    if args.encoding.is_none() && !args.accept_missing_newline {
+        let entries = journal::Journal::peek(&journal::Journal::path_for(file))?.unwrap_or_default();
+        if let Some(begun) = journal::begun(&entries) {
+            return Ok(begun.read_options());
+        }
+    }
+    let encoding = args.encoding.unwrap_or_default();
+    Ok(ReadOptions { encoding, accept_missing_newline: args.accept_missing_newline })
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    read_limited(path, limit).map_err(|error| Error::Input(InputFault::from_io(path, &error)))
+}
