@@ -270,3 +270,7 @@ pub(crate) fn state_of(batch: &pb::Batch) -> pb::BatchState {
 pub(crate) fn is_accepted(batch: &pb::Batch) -> bool {
     matches!(state_of(batch), pb::BatchState::Accepted | pb::BatchState::AcceptedWithRejects)
 }
+
+#[cfg(test)]
+#[path = "flow_tests.rs"]
+mod tests;

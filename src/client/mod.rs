@@ -10,6 +10,8 @@ pub mod events;
 pub mod finish;
 pub mod flow;
 pub mod input_fault;
+#[cfg(test)]
+mod issuer_double;
 pub mod journal;
 pub mod outcome;
 pub mod picker;

@@ -1,0 +1,217 @@
+//! Promise: a run ends with a verified receipt, sends nothing twice that is durable, and moves on from a dead
+//! or hanging relay; the issuer is the one in memory, the sockets are real.
+
+use std::{fmt::Write as _, fs, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinSet};
+use tonic::transport::{Channel, Endpoint};
+
+use super::*;
+use crate::client::{
+    calls::{CallOptions, Caller},
+    endpoints::ClientFiles,
+    issuer_double::{Issuer, receipt_key},
+    plan::receipt_path_for,
+    signer::Signer,
+};
+
+struct World {
+    folder: tempfile::TempDir,
+    issuer: Issuer,
+    tasks: JoinSet<()>,
+    addresses: Vec<String>,
+}
+
+impl World {
+    async fn new(relays: usize) -> Self {
+        let (issuer, mut tasks, mut addresses) = (Issuer::default(), JoinSet::new(), Vec::new());
+        for _ in 0..relays {
+            addresses.push(issuer.serve(&mut tasks).await.to_string());
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let key = rcgen::KeyPair::generate().expect("P-256");
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("self-signed");
+        fs::write(folder.path().join("m.pem"), certificate.pem()).expect("writable");
+        fs::write(folder.path().join("m.key"), key.serialize_pem()).expect("writable");
+        let world = Self { folder, issuer, tasks, addresses };
+        world.write_records(200, "白鳥");
+        world
+    }
+
+    fn write_records(&self, records: usize, district: &str) {
+        let mut text = "order_id,kind,household_id,district,name,birth_date,sex,address\n".to_owned();
+        for n in 0..records {
+            let _ = writeln!(text, "K-{n},NOTIFICATION_CARD,H{},{district},葛飾,1980-01-02,2,A", n / 2);
+        }
+        fs::write(self.file(), text).expect("writable");
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("in.csv")
+    }
+
+    fn session(&self) -> Session {
+        let path = |name: &str| self.folder.path().join(name);
+        let channel = |address: &String| -> Channel {
+            Endpoint::from_shared(format!("http://{address}"))
+                .expect("an address")
+                .connect_timeout(Duration::from_millis(500))
+                .connect_lazy()
+        };
+        let channels = self.addresses.iter().map(|address| (address.clone(), channel(address))).collect();
+        let options = CallOptions {
+            attempt_unknown: Duration::from_millis(300),
+            attempt_heavy: Duration::from_millis(1500),
+            deadline: Duration::from_secs(20),
+            ..CallOptions::default()
+        };
+        Session {
+            caller: Caller::new(channels, options, 11),
+            signer: Signer::load(&ClientFiles { cert: path("m.pem"), key: path("m.key") })
+                .expect("just made"),
+            municipality: "131229".parse().expect("right"),
+            caller_name: "municipality/131229".to_owned(),
+            receipt_key: receipt_key(),
+            tell: Arc::new(|_| ()),
+        }
+    }
+
+    fn options(&self, new_id: Option<u8>) -> RunOptions {
+        let file = self.file();
+        RunOptions {
+            read: ReadOptions::default(),
+            chunk_records: 16,
+            control_totals: None,
+            journal: Journal::path_for(&file),
+            receipt: receipt_path_for(&file),
+            new: new_id.map(|n| NewBatch {
+                batch_id: format!("0192f0c1-2345-7abc-8def-0123456789{n:02x}").parse().expect("version 7"),
+                sequence: None,
+                policy: Policy::AllOrNothing,
+                seal_by_ms: 1_790_000_000_000,
+            }),
+            policy: Policy::AllOrNothing,
+            upload: UploadOptions { ack_time_out: Duration::from_millis(400), ..UploadOptions::default() },
+            gap_rounds: 3,
+            no_progress: Duration::from_secs(20),
+        }
+    }
+
+    async fn run(&self, options: &RunOptions) -> Outcome {
+        let session = self.session();
+        import(&session, &self.file(), options).await.expect("the run has an outcome")
+    }
+
+    fn frames(&self) -> usize {
+        let batches = self.issuer.batches.lock().expect("no test panics with it");
+        batches.values().map(|kept| kept.frames).sum()
+    }
+
+    fn batch_count(&self) -> usize {
+        self.issuer.batches.lock().expect("no test panics with it").len()
+    }
+}
+
+fn digest_of(outcome: &Outcome) -> (&str, bool) {
+    match outcome {
+        Outcome::Receipted { digest, again, .. } => (digest, *again),
+        other => panic!("no receipt: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_same_file_again_gives_the_same_receipt_and_sends_nothing() {
+    let world = World::new(3).await;
+    let first = world.run(&world.options(Some(1))).await;
+    assert!(!digest_of(&first).1);
+    assert_eq!(world.frames(), 13, "200 records in chunks of 16");
+    let note = fs::read(receipt_path_for(&world.file())).expect("the receipt is there");
+    let again = world.run(&world.options(Some(2))).await;
+    assert_eq!(digest_of(&again), (digest_of(&first).0, true));
+    // Without its journal the file is known by the receipt.
+    fs::remove_file(Journal::path_for(&world.file())).expect("it was there");
+    let found = world.run(&world.options(Some(3))).await;
+    assert_eq!(digest_of(&found), (digest_of(&first).0, true));
+    assert_eq!((world.frames(), world.batch_count()), (13, 1));
+    assert_eq!(fs::read(receipt_path_for(&world.file())).expect("still there"), note);
+}
+
+#[tokio::test]
+async fn another_content_under_the_same_name_is_the_next_batch() {
+    let world = World::new(2).await;
+    digest_of(&world.run(&world.options(Some(1))).await);
+    world.write_records(40, "亀有");
+    let outcome = world.run(&world.options(Some(2))).await;
+    assert!(matches!(outcome, Outcome::Receipted { sequence: 2, again: false, .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_cut_upload_is_resumed_with_only_the_rest_even_without_its_journal() {
+    for lose_journal in [false, true] {
+        let world = World::new(3).await;
+        let mut options = world.options(Some(1));
+        options.upload.stop_after_records = Some(100);
+        let cut = world.run(&options).await;
+        assert!(matches!(&cut, Outcome::TryAgain { gaps, .. } if gaps.missing_records > 0), "{cut:?}");
+        let before = world.frames();
+        assert!((7..13).contains(&before), "{before} chunks before the cut");
+        if lose_journal {
+            fs::remove_file(Journal::path_for(&world.file())).expect("it was there");
+        }
+        let resumed = world.run(&world.options(None)).await;
+        assert!(!digest_of(&resumed).1);
+        assert_eq!((world.frames(), world.batch_count()), (13, 1), "journal lost: {lose_journal}");
+    }
+}
+
+#[tokio::test]
+async fn dead_and_hanging_relays_are_left() {
+    let mut world = World::new(1).await;
+    let hanging = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
+    world.addresses.push(hanging.local_addr().expect("bound").to_string());
+    world.tasks.spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((socket, _)) = hanging.accept().await {
+            held.push(socket); // accepted, and never answered
+        }
+    });
+    let dead = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
+    world.addresses.push(dead.local_addr().expect("bound").to_string());
+    drop(dead);
+    digest_of(&world.run(&world.options(Some(1))).await);
+}
+
+#[tokio::test]
+async fn gaps_that_the_seal_finds_are_sent_again() {
+    let world = World::new(2).await;
+    world.issuer.lose_once.lock().expect("no test panics with it").extend([2, 7, 12]);
+    digest_of(&world.run(&world.options(Some(1))).await);
+    assert_eq!(world.frames(), 16, "13 chunks, and the 3 that were lost");
+}
+
+#[tokio::test]
+async fn control_totals_that_differ_end_the_run_before_anything_is_sent() {
+    let world = World::new(1).await;
+    let tally = world.folder.path().join("tally.csv");
+    fs::write(&tally, "district,households,records\n白鳥,100,200\n亀有,5000,11000\n").expect("writable");
+    let mut options = world.options(Some(1));
+    options.control_totals = Some(tally);
+    let outcome = world.run(&options).await;
+    let Outcome::TotalsDiffer { batch_id: None, differences } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(differences.len(), 1);
+    assert!(differences[0].starts_with("亀有: 5000 households"), "{differences:?}");
+    assert_eq!(world.batch_count(), 0);
+    assert!(!Journal::path_for(&world.file()).exists());
+}
+
+#[tokio::test]
+async fn a_file_changed_in_the_middle_of_its_batch_is_refused() {
+    let world = World::new(1).await;
+    let mut options = world.options(Some(1));
+    options.upload.stop_after_records = Some(50);
+    world.run(&options).await;
+    world.write_records(200, "亀有");
+    let error = import(&world.session(), &world.file(), &world.options(Some(2))).await;
+    let text = error.expect_err("another content").to_string();
+    assert!(text.contains("was changed since batch") && text.contains("todoke abort"), "{text}");
+}

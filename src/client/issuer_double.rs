@@ -1,0 +1,319 @@
+//! An issuer in memory that speaks the real API, so that the client's own behaviour is seen call by call. It
+//! keeps what it acknowledged, and nothing more.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    domain::{
+        batch::{BatchState, Counts},
+        chunk,
+        digest::Digest,
+        manifest::Manifest,
+        merkle,
+        note::{self, VerifierKey},
+        ranges::Ranges,
+        receipt::Receipt,
+        record::Record,
+        totals::TotalsBuilder,
+    },
+    wire::{
+        convert::timestamp,
+        fault::{Fault, Reason},
+        pb::{self, batch_service_server as server, upload_chunks_request::Frame},
+    },
+};
+
+const NAME: &str = "todoke.test/issuer";
+
+/// What one batch has.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) manifest: Vec<u8>,
+    pub(super) chunks: BTreeMap<u32, Vec<u8>>,
+    pub(super) frames: usize,
+    receipt: Option<Vec<u8>>,
+}
+
+/// The issuer; clones share what it keeps.
+#[derive(Clone, Default)]
+pub(super) struct Issuer {
+    pub(super) batches: Arc<Mutex<BTreeMap<String, Kept>>>,
+    /// Chunks that are dropped once, as if lost after they were acknowledged.
+    pub(super) lose_once: Arc<Mutex<Vec<u32>>>,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn pair() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a seed")
+}
+
+fn public() -> [u8; 32] {
+    pair().public_key().as_ref().try_into().expect("32 bytes")
+}
+
+/// The key that the issuer signs receipts with.
+pub(super) fn receipt_key() -> VerifierKey {
+    VerifierKey::new(NAME, public()).expect("legal")
+}
+
+impl Issuer {
+    /// Serves on one more port, as a relay would.
+    pub(super) async fn serve(&self, tasks: &mut JoinSet<()>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
+        let address = listener.local_addr().expect("bound");
+        let service = server::BatchServiceServer::new(self.clone()).max_decoding_message_size(16 << 20);
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let service = TowerToHyperService::new(service.clone());
+                let http2 = Builder::new(TokioExecutor::new()).http2_only();
+                connections.spawn(async move {
+                    let _ = http2.serve_connection(TokioIo::new(socket), service).await;
+                });
+            }
+        });
+        address
+    }
+
+    fn with<T>(&self, id: &str, look: impl FnOnce(&mut Kept, &Manifest) -> T) -> Result<T, Status> {
+        let mut batches = self.batches.lock().expect("no test panics with it");
+        let kept = batches.get_mut(id).ok_or_else(|| Fault::new(Reason::NotFound, "no such batch"))?;
+        let manifest = Manifest::parse(&kept.manifest).expect("it was parsed when it was opened");
+        Ok(look(kept, &manifest))
+    }
+}
+
+fn view(kept: &Kept, manifest: &Manifest) -> pb::Batch {
+    let records = manifest.totals.records;
+    let stored: u64 = kept.chunks.keys().map(|number| u64::from(manifest.chunk_len(*number))).sum();
+    let done = kept.receipt.is_some();
+    let state = match (done, kept.chunks.is_empty()) {
+        (true, _) => pb::BatchState::Accepted,
+        (false, true) => pb::BatchState::Announced,
+        (false, false) => pb::BatchState::Receiving,
+    };
+    let accepted = if done { records } else { 0 };
+    let counts = pb::BatchCounts {
+        missing: records - stored,
+        stored: stored - accepted,
+        accepted,
+        ..Default::default()
+    };
+    pb::Batch {
+        municipality_code: manifest.municipality.to_string(),
+        batch_id: manifest.batch_id.to_string(),
+        sequence: manifest.sequence,
+        state: i32::from(state),
+        record_count: records,
+        chunk_records: manifest.chunk_records,
+        chunk_count: manifest.chunk_count(),
+        manifest_digest: Digest::of(&kept.manifest).0.to_vec(),
+        counts: Some(counts),
+        seal_by_time: Some(timestamp(manifest.seal_by_ms)),
+        ..Default::default()
+    }
+}
+
+fn durable(kept: &Kept) -> Vec<pb::ChunkRange> {
+    let ranges: Ranges = kept.chunks.keys().map(|number| u64::from(*number)).collect();
+    let small = |n: u64| u32::try_from(n).expect("a chunk number");
+    ranges.iter().map(|(first, last)| pb::ChunkRange { first: small(first), last: small(last) }).collect()
+}
+
+fn sign(kept: &Kept, manifest: &Manifest) -> Vec<u8> {
+    let mut totals = TotalsBuilder::default();
+    for payload in kept.chunks.values() {
+        for canonical in chunk::Reader::new(payload) {
+            let canonical = canonical.expect("it was checked when it came");
+            totals.add(&Record::decode(canonical).expect("canonical"), canonical);
+        }
+    }
+    let receipt = Receipt {
+        municipality: manifest.municipality,
+        batch_id: manifest.batch_id,
+        sequence: manifest.sequence,
+        attempt: 1,
+        outcome: BatchState::Accepted,
+        manifest: Digest::of(&kept.manifest),
+        previous_receipt: manifest.previous_receipt,
+        declared: manifest.totals.clone(),
+        computed: totals.finish(),
+        counts: Counts { accepted: manifest.totals.records, ..Counts::default() },
+        codes: BTreeMap::new(),
+        reject_root: merkle::root(&[]),
+        committed_ms: 1_790_000_000_000,
+    };
+    let text = receipt.to_text();
+    let signature: [u8; 64] = pair().sign(text.as_bytes()).as_ref().try_into().expect("64 bytes");
+    note::assemble(&text, NAME, &public(), &signature)
+}
+
+#[tonic::async_trait]
+impl server::BatchService for Issuer {
+    type UploadChunksStream = Answers<pb::UploadChunksResponse>;
+    type WatchBatchStream = Answers<pb::WatchBatchResponse>;
+
+    async fn open_batch(
+        &self,
+        request: Request<pb::OpenBatchRequest>,
+    ) -> Result<Response<pb::OpenBatchResponse>, Status> {
+        let request = request.into_inner();
+        let manifest = Manifest::parse(&request.manifest).expect("the client writes canonical manifests");
+        let id = manifest.batch_id.to_string();
+        let mut batches = self.batches.lock().expect("no test panics with it");
+        let created = !batches.contains_key(&id);
+        let kept = batches.entry(id).or_default();
+        kept.manifest = request.manifest;
+        Ok(Response::new(pb::OpenBatchResponse {
+            batch: Some(view(kept, &manifest)),
+            uploader_epoch: 1,
+            durable_chunks: durable(kept),
+            created,
+        }))
+    }
+
+    async fn upload_chunks(
+        &self,
+        request: Request<Streaming<pb::UploadChunksRequest>>,
+    ) -> Result<Response<Self::UploadChunksStream>, Status> {
+        let (issuer, mut frames) = (self.clone(), request.into_inner());
+        let Some(Frame::Start(start)) = frames.message().await?.and_then(|first| first.frame) else {
+            return Err(Fault::new(Reason::FieldInvalid, "no start").into());
+        };
+        let answers = frames.filter_map(move |frame| {
+            let Frame::Chunk(chunk) = frame.ok()?.frame? else { return None };
+            let leaves = chunk::leaves(&chunk.payload).expect("whole records");
+            assert_eq!(merkle::root(&leaves).0.to_vec(), chunk.root);
+            Some(issuer.with(&start.batch_id, |kept, _| {
+                kept.frames += 1;
+                kept.chunks.insert(chunk.chunk_number, chunk.payload.to_vec());
+                pb::UploadChunksResponse { durable_chunks: durable(kept), ..Default::default() }
+            }))
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn seal_batch(
+        &self,
+        request: Request<pb::SealBatchRequest>,
+    ) -> Result<Response<pb::SealBatchResponse>, Status> {
+        let lost = std::mem::take(&mut *self.lose_once.lock().expect("no test panics with it"));
+        self.with(&request.into_inner().batch_id, |kept, manifest| {
+            lost.iter().for_each(|number| {
+                kept.chunks.remove(number);
+            });
+            if kept.chunks.len() < manifest.chunk_count() as usize {
+                return Err(Fault::new(Reason::BatchHasGaps, "chunks are missing").into());
+            }
+            if kept.receipt.is_none() {
+                kept.receipt = Some(sign(kept, manifest));
+            }
+            Ok(Response::new(pb::SealBatchResponse { batch: Some(view(kept, manifest)) }))
+        })?
+    }
+
+    async fn get_batch(
+        &self,
+        request: Request<pb::GetBatchRequest>,
+    ) -> Result<Response<pb::GetBatchResponse>, Status> {
+        let batch = self.with(&request.into_inner().batch_id, |kept, manifest| view(kept, manifest))?;
+        Ok(Response::new(pb::GetBatchResponse { batch: Some(batch) }))
+    }
+
+    async fn list_batches(
+        &self,
+        _: Request<pb::ListBatchesRequest>,
+    ) -> Result<Response<pb::ListBatchesResponse>, Status> {
+        let batches = self.batches.lock().expect("no test panics with it");
+        let mut found: Vec<pb::Batch> = Vec::new();
+        let mut last = (0, Vec::new());
+        for kept in batches.values() {
+            let manifest = Manifest::parse(&kept.manifest).expect("parsed before");
+            if let Some(note) = kept.receipt.as_ref().filter(|_| manifest.sequence > last.0) {
+                let text = note::text_of(note).expect("a note");
+                last = (manifest.sequence, Digest::of(text.as_bytes()).0.to_vec());
+            }
+            found.push(view(kept, &manifest));
+        }
+        found.sort_by_key(|batch| std::cmp::Reverse(batch.sequence));
+        let last_sequence = found.first().map_or(0, |batch| batch.sequence);
+        Ok(Response::new(pb::ListBatchesResponse {
+            batches: found,
+            last_sequence,
+            last_receipt_digest: last.1,
+            ..Default::default()
+        }))
+    }
+
+    async fn watch_batch(
+        &self,
+        request: Request<pb::WatchBatchRequest>,
+    ) -> Result<Response<Self::WatchBatchStream>, Status> {
+        let batch = self.with(&request.into_inner().batch_id, |kept, manifest| view(kept, manifest))?;
+        let once = tokio_stream::once(Ok(pb::WatchBatchResponse { batch: Some(batch) }));
+        Ok(Response::new(Box::pin(once)))
+    }
+
+    async fn list_gaps(
+        &self,
+        request: Request<pb::ListGapsRequest>,
+    ) -> Result<Response<pb::ListGapsResponse>, Status> {
+        let missing_count = self.with(&request.into_inner().batch_id, |kept, manifest| {
+            view(kept, manifest).counts.unwrap_or_default().missing
+        })?;
+        Ok(Response::new(pb::ListGapsResponse { missing_count, ..Default::default() }))
+    }
+
+    async fn list_dispositions(
+        &self,
+        _: Request<pb::ListDispositionsRequest>,
+    ) -> Result<Response<pb::ListDispositionsResponse>, Status> {
+        Ok(Response::new(pb::ListDispositionsResponse::default()))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<pb::GetReceiptRequest>,
+    ) -> Result<Response<pb::GetReceiptResponse>, Status> {
+        let receipt = self.with(&request.into_inner().batch_id, |kept, _| kept.receipt.clone())?;
+        let receipt = receipt.ok_or_else(|| Fault::new(Reason::ReceiptNotReady, "not yet"))?;
+        Ok(Response::new(pb::GetReceiptResponse { receipt }))
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        _: Request<pb::GetInclusionProofRequest>,
+    ) -> Result<Response<pb::GetInclusionProofResponse>, Status> {
+        Err(Status::unimplemented("no test asks"))
+    }
+
+    async fn repair_batch(
+        &self,
+        _: Request<pb::RepairBatchRequest>,
+    ) -> Result<Response<pb::RepairBatchResponse>, Status> {
+        Err(Status::unimplemented("no test asks"))
+    }
+
+    async fn abort_batch(
+        &self,
+        _: Request<pb::AbortBatchRequest>,
+    ) -> Result<Response<pb::AbortBatchResponse>, Status> {
+        Err(Status::unimplemented("no test asks"))
+    }
+}
