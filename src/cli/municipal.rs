@@ -180,6 +180,25 @@ pub fn journal_path(file: &Path, told: Option<&PathBuf>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{card, import, prove, reconcile, resume, status, upkeep, verify};
+
+    #[test]
+    fn every_command_has_flags_that_fit_together() {
+        let command = || clap::Command::new("todoke");
+        for made in [
+            card::CardArgs::augment_args(command()),
+            import::ImportArgs::augment_args(command()),
+            prove::ProveArgs::augment_args(command()),
+            reconcile::ReconcileArgs::augment_args(command()),
+            resume::ResumeArgs::augment_args(command()),
+            status::StatusArgs::augment_args(command()),
+            upkeep::AbortArgs::augment_args(command()),
+            upkeep::RepairArgs::augment_args(command()),
+            verify::VerifyArgs::augment_args(command()),
+        ] {
+            made.debug_assert();
+        }
+    }
 
     #[test]
     fn durations_and_policies_are_parsed_or_explained() {
