@@ -124,7 +124,7 @@ pub fn warn(line: &str) {
 }
 
 /// Writes one JSON object as a line.
-pub fn say_json(value: &impl Serialize) {
+pub fn say_json<T: Serialize>(value: &T) {
     match serde_json::to_string(value) {
         Ok(text) => say(&text),
         Err(error) => warn(&format!("the result cannot be written as JSON: {error}")),

@@ -14,7 +14,7 @@ use crate::client::events::{Event, Tell};
 #[must_use]
 pub fn listener(output: Output) -> Tell {
     match output {
-        Output::Json => Arc::new(|event| say_json(event)),
+        Output::Json => Arc::new(say_json::<Event>),
         Output::Text if stderr().is_terminal() => {
             let bar = Mutex::new(Bar { bar: ProgressBar::no_length(), phase: "" });
             Arc::new(move |event| bar.lock().unwrap_or_else(PoisonError::into_inner).show(event))

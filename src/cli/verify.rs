@@ -89,7 +89,7 @@ fn work(args: &VerifyArgs) -> Result<Vec<String>, Error> {
             lines.push(format!("every total of {} is the receipt's: OK", file.display()));
         }
         None => {
-            lines.push("only the receipt itself was checked; pass --file to check the file too".to_owned())
+            lines.push("only the receipt itself was checked; pass --file to check the file too".to_owned());
         }
     }
     Ok(lines)

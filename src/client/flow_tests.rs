@@ -214,4 +214,8 @@ async fn a_file_changed_in_the_middle_of_its_batch_is_refused() {
     let error = import(&world.session(), &world.file(), &world.options(Some(2))).await;
     let text = error.expect_err("another content").to_string();
     assert!(text.contains("was changed since batch") && text.contains("todoke abort"), "{text}");
+    // Once the batch is given up, the mended file is another batch.
+    world.issuer.batches.lock().expect("no test panics with it").values_mut().for_each(|b| b.aborted = true);
+    let outcome = world.run(&world.options(Some(3))).await;
+    assert!(matches!(outcome, Outcome::Receipted { sequence: 2, again: false, .. }), "{outcome:?}");
 }

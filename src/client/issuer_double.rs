@@ -46,6 +46,7 @@ pub(super) struct Kept {
     pub(super) manifest: Vec<u8>,
     pub(super) chunks: BTreeMap<u32, Vec<u8>>,
     pub(super) frames: usize,
+    pub(super) aborted: bool,
     receipt: Option<Vec<u8>>,
 }
 
@@ -104,6 +105,7 @@ fn view(kept: &Kept, manifest: &Manifest) -> pb::Batch {
     let stored: u64 = kept.chunks.keys().map(|number| u64::from(manifest.chunk_len(*number))).sum();
     let done = kept.receipt.is_some();
     let state = match (done, kept.chunks.is_empty()) {
+        _ if kept.aborted => pb::BatchState::Aborted,
         (true, _) => pb::BatchState::Accepted,
         (false, true) => pb::BatchState::Announced,
         (false, false) => pb::BatchState::Receiving,

@@ -18,7 +18,7 @@ use crate::{
         digest::Digest,
         manifest::{BatchKind, Manifest, Policy},
     },
-    wire::pb,
+    wire::{fault::Reason, pb},
 };
 
 /// How many of the last batches are compared with a file that has no journal.
@@ -61,7 +61,13 @@ pub(crate) async fn plan(
         let same = begun.fingerprint == known.scan.fingerprint;
         let manifest = manifest_of(begun)?;
         match (journal::standing(journal.entries()), same) {
-            (Standing::Open, false) => return Err(changed(known.file, &manifest)),
+            (Standing::Open, false) => {
+                let Some(reason) = given_up(session, &manifest).await? else {
+                    return Err(changed(known.file, &manifest));
+                };
+                journal.append(Entry::Ended { reason })?;
+                journal = journal.start_over(&manifest.sequence.to_string())?;
+            }
             (Standing::Open | Standing::Receipted, true) => {
                 check_caller(session, begun)?;
                 return Ok((manifest, journal));
@@ -108,6 +114,18 @@ pub fn manifest_of(begun: &Begun) -> Result<Manifest, Error> {
             "the journal's manifest cannot be read: {fault}. Move the journal away and resume"
         ))
     })
+}
+
+// Why the batch of a journal is no batch any more; `None` while it is one.
+async fn given_up(session: &Session, manifest: &Manifest) -> Result<Option<String>, Error> {
+    match session.get_batch(manifest.batch_id).await {
+        Ok(batch) if batch.state == i32::from(pb::BatchState::Aborted) => Ok(Some("ABORTED".to_owned())),
+        Ok(_) => Ok(None),
+        Err(error) if error.fault.as_ref().is_some_and(|fault| fault.reason == Reason::NotFound) => {
+            Ok(Some("NEVER_OPENED".to_owned()))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn changed(file: &Path, manifest: &Manifest) -> Error {
