@@ -179,3 +179,7 @@ fn municipality(caller_name: &str) -> Result<MunicipalityCode, Error> {
     }
     MunicipalityCode::from_str(identity.name()).map_err(|error| usage(error.to_string()))
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
