@@ -219,3 +219,28 @@ async fn a_file_changed_in_the_middle_of_its_batch_is_refused() {
     let outcome = world.run(&world.options(Some(3))).await;
     assert!(matches!(outcome, Outcome::Receipted { sequence: 2, again: false, .. }), "{outcome:?}");
 }
+
+#[tokio::test]
+async fn a_damaged_chunk_is_sent_again_three_times_and_no_more() {
+    let world = World::new(2).await;
+    let damage = |chunks: &[u32]| world.issuer.damage.lock().expect("no test panics with it").extend(chunks);
+    damage(&[3, 3, 3, 9]);
+    digest_of(&world.run(&world.options(Some(1))).await);
+    world.write_records(200, "亀有");
+    damage(&[3, 3, 3, 3]);
+    let outcome = world.run(&world.options(Some(2))).await;
+    assert!(
+        matches!(&outcome, Outcome::Refused { reason, .. } if reason == "CHUNK_DIGEST_MISMATCH"),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_fenced_uploader_stops_and_says_why() {
+    let world = World::new(2).await;
+    *world.issuer.fence.lock().expect("no test panics with it") = true;
+    let outcome = world.run(&world.options(Some(1))).await;
+    let Outcome::Refused { reason, remedy, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(reason, "UPLOADER_FENCED");
+    assert!(remedy.contains("status"), "{remedy}");
+}

@@ -56,6 +56,10 @@ pub(super) struct Issuer {
     pub(super) batches: Arc<Mutex<BTreeMap<String, Kept>>>,
     /// Chunks that are dropped once, as if lost after they were acknowledged.
     pub(super) lose_once: Arc<Mutex<Vec<u32>>>,
+    /// Chunks that are said to have arrived damaged, once for each time they stand here.
+    pub(super) damage: Arc<Mutex<Vec<u32>>>,
+    /// Whether another uploader has opened the batch.
+    pub(super) fence: Arc<Mutex<bool>>,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -90,6 +94,14 @@ impl Issuer {
             }
         });
         address
+    }
+
+    fn damaged(&self, number: u32) -> Option<pb::ChunkFault> {
+        let mut damage = self.damage.lock().expect("no test panics with it");
+        let at = damage.iter().position(|damaged| *damaged == number)?;
+        damage.swap_remove(at);
+        let reason = Reason::ChunkDigestMismatch.as_str().to_owned();
+        Some(pb::ChunkFault { chunk_number: number, reason, message: "changed on the way".to_owned() })
     }
 
     fn with<T>(&self, id: &str, look: impl FnOnce(&mut Kept, &Manifest) -> T) -> Result<T, Status> {
@@ -200,6 +212,12 @@ impl server::BatchService for Issuer {
         };
         let answers = frames.filter_map(move |frame| {
             let Frame::Chunk(chunk) = frame.ok()?.frame? else { return None };
+            if *issuer.fence.lock().expect("no test panics with it") {
+                return Some(Err(Fault::new(Reason::UploaderFenced, "another uploader").into()));
+            }
+            if let Some(fault) = issuer.damaged(chunk.chunk_number) {
+                return Some(Ok(pb::UploadChunksResponse { faults: vec![fault], ..Default::default() }));
+            }
             let leaves = chunk::leaves(&chunk.payload).expect("whole records");
             assert_eq!(merkle::root(&leaves).0.to_vec(), chunk.root);
             Some(issuer.with(&start.batch_id, |kept, _| {
