@@ -137,6 +137,7 @@ impl Upload {
     ) -> Result<(), Fault> {
         let options = &self.core.options;
         let mut last_progress = Instant::now();
+        let mut waiting = None; // holds no place while its sender is slow, so that nobody waits for an idle one
         loop {
             let room = work.len() < options.frames_in_work_max;
             let ack_at = ledger.since.map_or_else(|| self.deadline.at(), |since| since + options.ack_every);
@@ -153,25 +154,29 @@ impl Upload {
                     self.deadline.check()?;
                     self.acknowledge(ledger, acks).await?;
                 }
-                frame = self.frame(inbound, last_progress), if room => {
-                    let Some((frame, permit)) = frame? else { return Ok(()) };
+                permit = Arc::clone(&self.core.frames).acquire_owned(), if waiting.is_some() => {
+                    let permit = permit.expect("the semaphore is never closed");
+                    let chunk = waiting.take().expect("this branch needs it");
+                    work.push(Box::pin(Arc::clone(self).take(chunk, permit)));
+                }
+                frame = self.frame(inbound, last_progress), if room && waiting.is_none() => {
+                    let Some(frame) = frame? else { return Ok(()) };
                     last_progress = Instant::now();
-                    work.push(Box::pin(Arc::clone(self).take(chunk_of(frame)?, permit)));
+                    waiting = Some(chunk_of(frame)?);
                 }
             }
         }
     }
 
-    /// Waits for room for a frame, then for the frame; `None` at the end of the stream.
+    /// Waits for the next frame; `None` at the end of the stream.
     async fn frame(
         &self,
         inbound: &mut Streaming<pb::UploadChunksRequest>,
         last: Instant,
-    ) -> Result<Option<(pb::UploadChunksRequest, OwnedSemaphorePermit)>, Fault> {
-        let permit = Arc::clone(&self.core.frames).acquire_owned().await.expect("never closed");
+    ) -> Result<Option<pb::UploadChunksRequest>, Fault> {
         let idle = self.core.options.upload_idle;
         match tokio::time::timeout_at(last + idle, inbound.message()).await {
-            Ok(Ok(frame)) => Ok(frame.map(|frame| (frame, permit))),
+            Ok(Ok(frame)) => Ok(frame),
             Ok(Err(status)) => {
                 tracing::debug!(batch.id = %self.row.batch_id, code = ?status.code(),
                     "an upload stream broke");
