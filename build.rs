@@ -4,6 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 const PROTOS: [&str; 2] = ["todoke/v1/batch.proto", "todoke/v1/card.proto"];
 
+#[expect(clippy::disallowed_methods, reason = "cargo says in a variable where to write")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=src/store/migrations");

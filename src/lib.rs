@@ -1,5 +1,5 @@
-//! todoke: a fault-tolerant card-management backend. No record is lost without somebody being told, and no sick
-//! node takes the others down.
+//! todoke: a fault-tolerant card-management backend. No record is lost without somebody being told, and no
+//! sick node takes the others down.
 
 pub mod domain;
 pub mod wire;

@@ -1,1 +1,3 @@
+//! The one binary; each role is a sub-command.
+
 fn main() {}

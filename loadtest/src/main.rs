@@ -1,1 +1,3 @@
+//! Load scenarios and measurements for todoke, on loopback only.
+
 fn main() {}

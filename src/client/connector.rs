@@ -1,5 +1,5 @@
-//! Channels to the relays: each connects when it is first needed, shows the caller's certificate, believes only
-//! the stated CA and name, and notices within seconds that the other end is gone.
+//! Channels to the relays: each connects when it is first needed, shows the caller's certificate, believes
+//! only the stated CA and name, and notices within seconds that the other end is gone.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 

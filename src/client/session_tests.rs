@@ -1,4 +1,4 @@
-//! Promise: from `endpoints.json` alone a municipality talks to its relays over mutual TLS, and to nobody else.
+//! Promise: from `endpoints.json` alone a municipality talks to its relays over mutual TLS, and to no others.
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 

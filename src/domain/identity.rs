@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn an_identity_survives_its_uri_and_its_short_form() {
-        for text in ["municipality/131229", "relay/relay-2", "issuer/issuer-1", "operator/alice", "auditor/a"] {
+        for text in ["municipality/131229", "relay/relay-2", "issuer/issuer-1", "operator/alice", "auditor/a"]
+        {
             let identity: Identity = text.parse().expect("legal");
             assert_eq!(identity.to_string(), text);
             assert_eq!(Identity::from_uri(&identity.uri()), Ok(identity));

@@ -8,7 +8,9 @@ pub struct MunicipalityCode(u32);
 
 /// The text is not six digits, or the check digit is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no municipality code: six digits are needed, the last one being the check digit of JIS X 0402")]
+#[error(
+    "'{0}' is no municipality code: six digits are needed, the last one being the check digit of JIS X 0402"
+)]
 pub struct BadMunicipalityCode(String);
 
 impl MunicipalityCode {

@@ -137,7 +137,8 @@ impl Upload {
     ) -> Result<(), Fault> {
         let options = &self.core.options;
         let mut last_progress = Instant::now();
-        let mut waiting = None; // holds no place while its sender is slow, so that nobody waits for an idle one
+        // Holds no place while its sender is slow, so that nobody waits for an idle one.
+        let mut waiting = None;
         loop {
             let room = work.len() < options.frames_in_work_max;
             let ack_at = ledger.since.map_or_else(|| self.deadline.at(), |since| since + options.ack_every);

@@ -1,1 +1,3 @@
+//! The integration tests: each module proves one promise, through the real door.
 
+mod tidy;

@@ -1,0 +1,199 @@
+//! Promise: each rule sees the violation it is there for, and lets its look-alike pass.
+
+use super::{Finding, arrows, bans, house, shape, source::Source};
+
+fn source(path: &str, text: &str) -> Source {
+    Source::new(path, text, false)
+}
+
+/// The lines at which something was found.
+fn lines(found: &[Finding]) -> Vec<usize> {
+    let mut lines: Vec<usize> = found.iter().map(|finding| finding.line).collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn pages(files: &[(&str, &str)]) -> Vec<Finding> {
+    let files: Vec<(String, String)> =
+        files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    house::of(&files)
+}
+
+#[test]
+fn only_code_counts_as_code() {
+    let text = "let a = \"tokio::spawn(\"; // tokio::spawn(\n\
+                /* tokio::spawn( /* { */ */ let b = r#\"{ \"x\" tokio::spawn(\"#;\n\
+                let c = '{'; let d: &'static str = \"\\\"{\"; let e = '\\'';\n";
+    let seen = source("src/relay/x.rs", text);
+    assert!(!seen.code.contains("tokio") && !seen.code.contains('{'), "{}", seen.code);
+    assert_eq!(seen.code.chars().count(), text.chars().count());
+    assert_eq!(seen.code.lines().count(), text.lines().count());
+}
+
+#[test]
+fn an_import_against_the_arrows_is_found() {
+    let text = "//! Some promise stands here.\n\
+                use crate::{domain::batch_id::BatchId, store::Store};\nuse crate::wire::pb;\n";
+    assert_eq!(
+        lines(&arrows::of(&source("src/client/x.rs", text))),
+        [2],
+        "store only: domain and wire are allowed"
+    );
+    assert_eq!(lines(&arrows::of(&source("src/issuance/x.rs", text))), []);
+    assert_eq!(lines(&arrows::of(&source("src/sample/x.rs", text))), [2, 3]);
+    assert_eq!(lines(&arrows::of(&source("src/cli/x.rs", text))), []);
+    let nested = "use crate::{\n    domain::{a, store},\n    relay,\n};\n";
+    assert_eq!(lines(&arrows::of(&source("src/client/x.rs", nested))), [3], "a module of a room is no room");
+    let inline = "fn f() {\n    crate::store::open();\n}\n";
+    assert_eq!(lines(&arrows::of(&source("src/client/x.rs", inline))), [2]);
+}
+
+#[test]
+fn an_import_round_the_back_is_found() {
+    let text = "use super::super::store::Store;\n";
+    assert_eq!(lines(&arrows::of(&source("src/client/x.rs", text))), [1]);
+    assert_eq!(lines(&arrows::of(&source("src/client/deep/x.rs", text))), [], "that is client/store.rs");
+    let test = "#[cfg(test)]\nmod tests {\n    use super::super::store::Double;\n}\n";
+    assert_eq!(lines(&arrows::of(&source("src/client/x.rs", test))), [], "that is client/store.rs too");
+}
+
+#[test]
+fn a_new_room_and_a_foreign_crate_are_found() {
+    assert_eq!(arrows::of(&source("src/kitchen/x.rs", "")).len(), 1);
+    assert_eq!(arrows::of(&source("src/lib.rs", "pub mod kitchen;\n")).len(), 0);
+    let text = "use tokio::time;\nuse sqlx::Row;\nuse tonic::Status;\n";
+    assert_eq!(lines(&arrows::of(&source("src/domain/x.rs", text))), [1, 2, 3]);
+    assert_eq!(lines(&arrows::of(&source("src/store/x.rs", text))), [3]);
+    assert_eq!(lines(&arrows::of(&source("src/pool/x.rs", text))), [2]);
+}
+
+#[test]
+fn a_long_file_function_or_line_is_found() {
+    let promise = "//! Some promise stands here.\n";
+    let at_the_limit = format!("{promise}{}", "\n".repeat(398));
+    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &at_the_limit))), []);
+    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &format!("{at_the_limit}\n")))), [400]);
+    let function = |body: usize| {
+        format!(
+            "{promise}trait T {{ fn none(a: [u8; 2]); }}\nfn long(a: [u8; 3]) {{\n{}}}\n",
+            "    a();\n".repeat(body)
+        )
+    };
+    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &function(57)))), []);
+    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &function(58)))), [3]);
+    let wide = |count: usize| format!("{promise}// {}\n", "届".repeat(count));
+    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &wide(107)))), []);
+    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &wide(108)))), [2]);
+}
+
+#[test]
+fn a_file_without_a_promise_is_found() {
+    for text in ["", "use std::fs;\n", "// A comment is not enough.\n", "//! Errors.\n"] {
+        assert_eq!(lines(&shape::of(&source("src/client/x.rs", text))), [1], "{text:?}");
+    }
+}
+
+#[test]
+fn every_banned_call_is_found_outside_tests_only() {
+    let calls = [
+        "x.unwrap()",
+        "println!(\"x\")",
+        "eprintln!(\"x\")",
+        "print!(\"x\")",
+        "dbg!(x)",
+        "todo!()",
+        "unimplemented!()",
+        "tokio::spawn(x)",
+        "tokio::task::spawn(x)",
+        "SystemTime::now()",
+        "OffsetDateTime::now_utc()",
+        "Uuid::now_v7()",
+        "Uuid::new_v4()",
+        "std::env::var(\"X\")",
+        "std::process::exit(1)",
+    ];
+    for call in calls {
+        let text =
+            format!("fn f() {{\n    {call};\n}}\n#[cfg(test)]\nmod tests {{\n    fn f() {{ {call}; }}\n}}\n");
+        assert_eq!(lines(&bans::of(&source("src/relay/x.rs", &text))), [2], "{call}");
+        assert_eq!(lines(&bans::of(&source("tests/it/x.rs", &text))), [], "{call}");
+    }
+    for passes in
+        ["x.unwrap_or(1)", "tokio::task::spawn_blocking(f)", "my_println!(x)", "tasks.spawn(\"x\", f)"]
+    {
+        assert_eq!(lines(&bans::of(&source("src/relay/x.rs", &format!("{passes};\n")))), [], "{passes}");
+    }
+}
+
+#[test]
+fn a_banned_call_may_stand_where_the_design_puts_it() {
+    let found = |path: &str, call: &str| bans::of(&source(path, &format!("{call};\n"))).len();
+    assert_eq!(found("src/cli/x.rs", "println!(\"x\")"), 0);
+    assert_eq!(found("src/cli/x.rs", "x.unwrap()"), 1);
+    assert_eq!(found("src/runtime/clock.rs", "SystemTime::now()"), 0);
+    assert_eq!(found("src/runtime/tasks.rs", "SystemTime::now()"), 1);
+    assert_eq!(found("src/runtime/tasks.rs", "tokio::spawn(f)"), 0);
+    assert_eq!(found("src/config/load.rs", "env::var(\"X\")"), 0);
+    assert_eq!(found("src/cli/x.rs", "env::var(\"X\")"), 1);
+    let reason =
+        "#[expect(clippy::disallowed_methods, reason = \"it outlives the call\")]\ntokio::spawn(f);\n";
+    assert_eq!(bans::of(&source("src/issuance/x.rs", reason)).len(), 0);
+    let none = "#[expect(clippy::disallowed_methods)]\ntokio::spawn(f);\n";
+    assert_eq!(bans::of(&source("src/issuance/x.rs", none)).len(), 1);
+}
+
+#[test]
+fn an_allowance_and_an_ignored_test_are_found_in_tests_too() {
+    let text = "#![allow(dead_code)]\n#[cfg(test)]\nmod tests {\n\
+                    #[allow(unused)]\n#[ignore]\n    fn f() {}\n}\n";
+    assert_eq!(lines(&bans::of(&source("src/relay/x.rs", text))), [1, 4, 5]);
+}
+
+#[test]
+fn a_metric_named_on_the_spot_is_found() {
+    let text = "counter!(\"todoke_calls\").increment(1);\ngauge!(names::STREAMS).set(1);\n\
+                metrics::histogram!(\n    \"x\");\n";
+    assert_eq!(lines(&bans::of(&source("src/relay/x.rs", text))), [1, 3]);
+    assert_eq!(lines(&bans::of(&source("src/telemetry/names.rs", text))), []);
+}
+
+#[test]
+fn names_titles_notes_hosts_and_paths_are_found() {
+    for path in ["src/utils.rs", "src/relay/helpers/x.py", "tests/common/mod.py", "deploy/misc"] {
+        assert!(pages(&[(path, "")]).iter().any(|finding| finding.what.contains("says nothing")), "{path}");
+    }
+    assert_eq!(pages(&[("deploy/utility.py", "")]).len(), 0);
+    assert_eq!(pages(&[("proto/a.md", "# One\n```\n# no title\n```\n## Part\n")]).len(), 0);
+    assert_eq!(lines(&pages(&[("proto/a.md", "# One\n\n# Two\n"), ("proto/b.md", "none\n")])), [1, 1]);
+    assert_eq!(pages(&[("docs/a.md", "# One\n"), (".ci/run", "")]).len(), 1);
+    let note = ["TO", "DO"].concat();
+    let text = format!("x\n# {note}: later\n# {note}(#12): later\n# {note}KE\n");
+    assert_eq!(lines(&pages(&[("tests/a.py", &text)])), [2]);
+    let text =
+        [["/ro", "ot/x"].concat(), ["a/wo", "rk/x"].concat(), ["index.crates", ".io"].concat()].join("\n");
+    assert_eq!(lines(&pages(&[("tests/a.py", &text)])), [1, 3], "a/work/ is a relative path");
+}
+
+#[test]
+fn a_file_that_no_module_leads_to_is_found() {
+    let files = [
+        ("src/lib.rs", "pub mod a;\n#[cfg(test)]\nmod double;\n"),
+        ("src/a/mod.rs", "mod b;\n#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;\n"),
+        ("src/a/b.rs", "mod c { }\n"),
+        ("src/a/b/c.rs", ""),
+        ("src/a/b_tests.rs", ""),
+        ("src/double.rs", ""),
+        ("src/lost.rs", ""),
+    ];
+    let found = pages(&files);
+    let lost: Vec<&str> = found.iter().map(|finding| finding.path.as_str()).collect();
+    assert_eq!(lost, ["src/a/b/c.rs", "src/lost.rs"]);
+    let owned: Vec<(String, String)> =
+        files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let tests = house::test_files(&owned);
+    assert!(
+        tests.contains("src/double.rs")
+            && tests.contains("src/a/b_tests.rs")
+            && !tests.contains("src/a/b.rs")
+    );
+}
