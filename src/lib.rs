@@ -2,4 +2,5 @@
 //! sick node takes the others down.
 
 pub mod domain;
+pub mod net;
 pub mod wire;

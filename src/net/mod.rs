@@ -1,0 +1,12 @@
+//! How parties reach each other: over mutual TLS that holds revocation, with a limit on everything that a peer
+//! could use up.
+
+pub mod headers;
+pub mod pki;
+pub mod tls;
+
+use crate::domain::identity::Identity;
+
+/// Who is at the other end of the connection, by its certificate: an extension of every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerIdentity(pub Identity);
