@@ -3,4 +3,6 @@
 
 pub mod domain;
 pub mod net;
+pub mod runtime;
+pub mod telemetry;
 pub mod wire;

@@ -124,7 +124,7 @@ impl Cards {
         let flags = rules::name_flags(record.text(Field::Name));
         card.name_flags = flags.into_iter().map(str::to_owned).collect();
         if purpose != pb::Purpose::Unspecified {
-            metrics::counter!(names::DISCLOSURES, "purpose" => purpose.as_str_name()).increment(1);
+            metrics::counter!(names::DISCLOSURES, names::PURPOSE => purpose.as_str_name()).increment(1);
             card.personal_data = Some(personal(&record));
         }
         Ok(card)

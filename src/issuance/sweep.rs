@@ -106,7 +106,7 @@ fn stand(standing: &mut HashSet<Raised>, before: &HashSet<Raised>, key: Raised, 
     if before.contains(&key) {
         return;
     }
-    metrics::counter!(names::FLAGS_RAISED, "flag" => flag.kind.as_str()).increment(1);
+    metrics::counter!(names::FLAGS_RAISED, names::FLAG => flag.kind.as_str()).increment(1);
     let batch = key.batch.map(|id| id.to_string()).unwrap_or_default();
     tracing::error!(municipality.code = %key.municipality, batch.id = batch,
         flag = flag.kind.as_str(), since_ms = flag.since_ms,
@@ -119,6 +119,6 @@ fn gauges(standing: &HashSet<Raised>) {
         *counts.entry(one.kind).or_default() += 1;
     }
     for (kind, count) in counts {
-        metrics::gauge!(names::FLAGS, "flag" => kind.as_str()).set(count);
+        metrics::gauge!(names::FLAGS, names::FLAG => kind.as_str()).set(count);
     }
 }

@@ -205,7 +205,7 @@ impl Upload {
         let sealed = match sealed.await {
             Ok(sealed) => sealed,
             Err(fault) if fault.reason == Reason::ChunkDigestMismatch => {
-                metrics::counter!(names::CHUNKS, "outcome" => "mismatch").increment(1);
+                metrics::counter!(names::CHUNKS, names::OUTCOME => "mismatch").increment(1);
                 return Ok(Done::Again(pb::ChunkFault {
                     chunk_number: number,
                     reason: fault.reason.as_str().to_owned(),
@@ -246,7 +246,7 @@ impl Upload {
             return fault;
         }
         let id = self.row.batch_id;
-        metrics::counter!(names::CHUNKS, "outcome" => "conflict").increment(1);
+        metrics::counter!(names::CHUNKS, names::OUTCOME => "conflict").increment(1);
         tracing::error!(municipality.code = %self.row.municipality, batch.id = %id, chunk = number,
             "batch {id}: chunk {number} came with other content than announced; a human must look");
         let now_ms = self.core.clock.now_ms();
@@ -263,12 +263,12 @@ impl Upload {
         let id = self.row.batch_id;
         match put {
             PutChunk::Stored => {
-                metrics::counter!(names::CHUNKS, "outcome" => "stored").increment(1);
+                metrics::counter!(names::CHUNKS, names::OUTCOME => "stored").increment(1);
                 self.core.changed(self.row.municipality, id);
                 Ok(Done::Durable { number, duplicate: false })
             }
             PutChunk::Duplicate => {
-                metrics::counter!(names::CHUNKS, "outcome" => "duplicate").increment(1);
+                metrics::counter!(names::CHUNKS, names::OUTCOME => "duplicate").increment(1);
                 Ok(Done::Durable { number, duplicate: true })
             }
             PutChunk::Conflict => {

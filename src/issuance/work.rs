@@ -165,9 +165,9 @@ impl Job {
             let (stored, next) = tokio::join!(stored, next);
             match stored? {
                 Stored::Done { accepted, duplicate, rejected } => {
-                    metrics::counter!(names::RECORDS, "disposition" => "accepted").increment(accepted);
-                    metrics::counter!(names::RECORDS, "disposition" => "duplicate").increment(duplicate);
-                    metrics::counter!(names::RECORDS, "disposition" => "rejected").increment(rejected);
+                    metrics::counter!(names::RECORDS, names::DISPOSITION => "accepted").increment(accepted);
+                    metrics::counter!(names::RECORDS, names::DISPOSITION => "duplicate").increment(duplicate);
+                    metrics::counter!(names::RECORDS, names::DISPOSITION => "rejected").increment(rejected);
                 }
                 Stored::LeaseLost => return Err(Stop::LeaseLost),
             }

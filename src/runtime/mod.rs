@@ -1,0 +1,10 @@
+//! Nothing runs without a name, a token that ends it, and a stated meaning of its death; a process stops in
+//! order or says what it cut off.
+
+pub mod clock;
+pub mod exit;
+mod signals;
+mod tasks;
+
+pub use signals::signals;
+pub use tasks::{Ended, OnDeath, Tasks};

@@ -1,0 +1,136 @@
+//! Every metric and label has its name here and nowhere else, with the description that operators read.
+//!
+//! Whoever needs a metric adds it to [`metrics!`] and uses the constant: `metrics::counter!(names::CHUNKS,
+//! names::OUTCOME => "stored")`. Labels take few values, all known beforehand, and never a person's data.
+//! Names begin with `todoke_` and end with their unit; only what every process has follows the names that
+//! Prometheus' own clients use, so that ready-made dashboards work.
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Only grows; its name ends with `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Samples in buckets with these upper bounds, ascending.
+    Histogram(&'static [f64]),
+}
+
+impl Kind {
+    /// The word for it in the text format.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// A metric's name and meaning.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric {
+    /// Its name, as on `/metrics`.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// The labels it has.
+    pub labels: &'static [&'static str],
+    /// What an operator reads.
+    pub help: &'static str,
+}
+
+impl Metric {
+    /// Returns the metric of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Metric> {
+        ALL.iter().find(|metric| metric.name == name)
+    }
+}
+
+/// Seconds from 100 µs to 10 s: calls, transactions and waits.
+pub const SECONDS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Makes a constant of each name, and [`ALL`] of all of them. The doc comment is the description.
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $konst:ident = $name:literal, $kind:expr, [$($label:expr),*];)+) => {
+        $($(#[doc = $help])+ pub const $konst: &str = $name;)+
+
+        /// Every metric there is.
+        pub const ALL: &[Metric] = &[$(Metric {
+            name: $name,
+            kind: $kind,
+            labels: &[$($label),*],
+            help: concat!($($help),+),
+        }),+];
+    };
+}
+
+/// What caused it.
+pub const CAUSE: &str = "cause";
+/// What became of a record.
+pub const DISPOSITION: &str = "disposition";
+/// Which derived flag of a batch.
+pub const FLAG: &str = "flag";
+/// How it came out.
+pub const OUTCOME: &str = "outcome";
+/// What personal data was read for.
+pub const PURPOSE: &str = "purpose";
+/// The name of a task.
+pub const TASK: &str = "task";
+/// The version of this program.
+pub const VERSION: &str = "version";
+
+metrics! {
+    /// Always 1; the label says which version runs.
+    BUILD_INFO = "todoke_build_info", Kind::Gauge, [VERSION];
+    /// Tasks that run, by name.
+    TASKS = "todoke_tasks", Kind::Gauge, [TASK];
+    /// Tasks that panicked, or ended though the process needs them.
+    TASK_DEATHS = "todoke_task_deaths_total", Kind::Counter, [TASK, CAUSE];
+
+    /// Chunk frames that arrived, by outcome: stored, duplicate, mismatch (will be sent again) or conflict
+    /// (a human must decide).
+    CHUNKS = "todoke_chunks_total", Kind::Counter, [OUTCOME];
+    /// Records worked off, by disposition.
+    RECORDS = "todoke_records_total", Kind::Counter, [DISPOSITION];
+    /// Flags that stand now, by kind. Any but zero needs a look: ListBatches tells which batches.
+    FLAGS = "todoke_flags", Kind::Gauge, [FLAG];
+    /// Flags that were raised, by kind.
+    FLAGS_RAISED = "todoke_flags_raised_total", Kind::Counter, [FLAG];
+    /// When the sweeper last finished a round, in seconds since the Unix epoch. If it lags behind, nobody
+    /// notices stalled batches.
+    SWEEP_HEARTBEAT = "todoke_sweep_heartbeat_timestamp_seconds", Kind::Gauge, [];
+    /// Cards whose personal data was shown, by stated purpose.
+    DISCLOSURES = "todoke_disclosures_total", Kind::Counter, [PURPOSE];
+
+    /// User and system CPU time of this process in seconds.
+    PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, [];
+    /// Memory of this process that is in RAM, in bytes.
+    PROCESS_MEMORY = "process_resident_memory_bytes", Kind::Gauge, [];
+    /// Open file descriptors of this process, sockets included.
+    PROCESS_FDS = "process_open_fds", Kind::Gauge, [];
+    /// Most file descriptors that this process may have open.
+    PROCESS_FDS_MAX = "process_max_fds", Kind::Gauge, [];
+    /// Threads of this process.
+    PROCESS_THREADS = "process_threads", Kind::Gauge, [];
+    /// When this process started, in seconds since the Unix epoch.
+    PROCESS_START = "process_start_time_seconds", Kind::Gauge, [];
+}
+
+/// Gives every description to the recorder.
+pub fn describe_all() {
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.help.trim()),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help.trim()),
+            Kind::Histogram(_) => metrics::describe_histogram!(metric.name, metric.help.trim()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;
