@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Limits, windows and patience of the issuance service.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Options {
     /// The issuer's own name, which stands in leases and logs. Default `issuer-1`.
     pub name: String,

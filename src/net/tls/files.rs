@@ -21,7 +21,7 @@ const PEM_BYTES_MAX: u64 = 1 << 20;
 const CRL_BYTES_MAX: u64 = 16 << 20;
 
 /// Where a party's certificate and what it checks others by lie, all PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TlsFiles {
     /// The certificate, own first, then its chain.
     pub cert: PathBuf,
