@@ -3,6 +3,7 @@
 
 pub mod domain;
 pub mod net;
+pub mod ops;
 pub mod runtime;
 pub mod telemetry;
 pub mod wire;
