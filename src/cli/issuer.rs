@@ -79,6 +79,9 @@ pub struct IssuerArgs {
     /// Where to write the addresses once they are known, as JSON.
     #[arg(long, value_name = "FILE")]
     pub addresses_file: Option<PathBuf>,
+    /// Ends at once when standard input does, since then the parent is gone: for `todoke dev` and `demo`.
+    #[arg(long, hide = true)]
+    pub exit_with_parent: bool,
 }
 
 /// Reads `250ms`, `60s`, `5m` or `24h`.
@@ -109,6 +112,9 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     telemetry::init(&telemetry::LogOptions { format: args.log_format, ..Default::default() })?;
     let tasks = Tasks::new();
     runtime::signals(&tasks);
+    if args.exit_with_parent {
+        runtime::end_with_parent(&tasks);
+    }
     let clock = Clock::system();
     let vault = Vault::open(&args.kek, &args.receipt_key)?;
     let store = Store::open(&StoreOptions { url: args.database.clone(), ..StoreOptions::default() }).await?;

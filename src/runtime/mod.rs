@@ -3,8 +3,10 @@
 
 pub mod clock;
 pub mod exit;
+mod parent;
 mod signals;
 mod tasks;
 
+pub use parent::end_with_parent;
 pub use signals::signals;
 pub use tasks::{Ended, OnDeath, Tasks};

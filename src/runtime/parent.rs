@@ -1,0 +1,53 @@
+//! A process that `todoke dev` or `todoke demo` started ends when its parent does, however that died.
+//!
+//! The parent holds the only other end of the child's standard input and never writes to it, so the end of that
+//! pipe is the end of the parent. The system's own signal for this (PR_SET_PDEATHSIG) needs unsafe code, and comes
+//! when the thread that started the child ends, which need not be the end of the parent.
+
+use std::io::{ErrorKind, Read};
+
+use super::Tasks;
+
+/// Cuts `tasks` off as soon as standard input ends. There is nobody left to wait for a drain, and whoever comes next
+/// may want the ports and the database at once.
+pub fn end_with_parent(tasks: &Tasks) {
+    let tasks = tasks.clone();
+    // A thread of its own, and not a task: nothing can interrupt a read of standard input, and a blocking task
+    // would hold up the end of the process.
+    let watch = std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
+        wait_for_end(&mut std::io::stdin().lock());
+        tracing::warn!("the parent process is gone: ending at once");
+        tasks.hard().cancel();
+    });
+    if let Err(error) = watch {
+        tracing::error!(%error, "the parent cannot be watched: this process may outlive it");
+    }
+}
+
+fn wait_for_end(input: &mut impl Read) {
+    let mut nothing = [0; 64];
+    loop {
+        match input.read(&mut nothing) {
+            Ok(0) => return,
+            Err(error) if error.kind() != ErrorKind::Interrupted => return,
+            _ => (),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, os::unix::net::UnixStream, thread};
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_input_ends_the_wait_and_input_does_not() {
+        let (mut parent, mut child) = UnixStream::pair().expect("two ends");
+        let waiting = thread::spawn(move || wait_for_end(&mut child));
+        parent.write_all(b"not the end").expect("it is taken");
+        assert!(!waiting.is_finished());
+        drop(parent);
+        waiting.join().expect("it ends without a panic");
+    }
+}
