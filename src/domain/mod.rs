@@ -1,4 +1,21 @@
 //! The pure rules: nothing in here reads a clock, a file, a socket or a random number.
 
+pub mod abort;
+pub mod batch;
+pub mod batch_id;
+pub mod chunk;
+pub mod date;
+pub mod digest;
+pub mod disposition;
 pub mod identity;
+pub mod manifest;
+pub mod merkle;
 pub mod municipality;
+pub mod note;
+pub mod ranges;
+pub mod receipt;
+pub mod record;
+pub mod rules;
+pub mod text;
+pub mod totals;
+pub mod validation;

@@ -136,7 +136,7 @@ pub(crate) fn explode(
     for (index, canonical) in (first..).zip(chunk::Reader::new(payload)) {
         let canonical = canonical.ok()?;
         let record = Record::decode(canonical).ok()?;
-        match validation::check(&record, origin.municipality, origin.today) {
+        match validation::check(&record, origin.today) {
             Ok(()) => exploded.orders.push(order(origin, index, &record, canonical, vault, key)),
             Err(reject) => exploded.rejects.push(Disposition {
                 index,
