@@ -6,4 +6,5 @@ pub mod net;
 pub mod ops;
 pub mod runtime;
 pub mod telemetry;
+pub mod vault;
 pub mod wire;

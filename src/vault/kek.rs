@@ -1,0 +1,133 @@
+//! A data key is stored only wrapped by the key-encryption key, and unwraps only for its own batch.
+//!
+//! Wrapped, it is: one byte of format, 8 bytes of KEK id, 12 bytes of nonce, 32 bytes of ciphertext, 16 bytes
+//! of tag, by AES-256-GCM-SIV. One KEK wraps the keys of many batches, so this nonce is drawn at random and
+//! stored; two equal ones in 2^40 batches are less likely than 1 : 2^17, and would show at most that two keys
+//! are equal, which they are not.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey},
+    hkdf::{HKDF_SHA256, KeyType, Prk, Salt},
+    rand::{SecureRandom as _, SystemRandom},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    DataKey, Error,
+    envelope::{KEY_BYTES, place},
+    index::IndexKey,
+};
+use crate::domain::{batch_id::BatchId, municipality::MunicipalityCode};
+
+/// The format that is written.
+const FORMAT: u8 = 1;
+/// The byte in the place of a purpose that says that a key is wrapped.
+const WRAPPED_KEY: u8 = 0;
+const ID_BYTES: usize = 8;
+const NONCE_BYTES: usize = 12;
+const TAG_BYTES: usize = 16;
+const WRAPPED_BYTES: usize = 1 + ID_BYTES + NONCE_BYTES + KEY_BYTES + TAG_BYTES;
+
+/// The name of a key-encryption key, which tells nothing about the key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KekId([u8; ID_BYTES]);
+
+impl fmt::Display for KekId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for KekId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Wraps and unwraps data keys.
+pub(super) struct Kek {
+    id: KekId,
+    key: LessSafeKey,
+}
+
+/// The length of what is derived.
+struct Length(usize);
+
+impl KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+/// Derives from the secret, by HKDF-SHA-256 (RFC 5869), one key for each use, so that none serves two.
+pub(super) fn derive(secret: &[u8; KEY_BYTES]) -> (Kek, IndexKey) {
+    let root = Salt::new(HKDF_SHA256, b"todoke vault 1").extract(secret);
+    let mut id = [0; ID_BYTES];
+    id.copy_from_slice(&*bytes::<ID_BYTES>(&root, b"kek id"));
+    let key = UnboundKey::new(&AES_256_GCM_SIV, &*bytes::<KEY_BYTES>(&root, b"wrap data keys"));
+    let key = LessSafeKey::new(key.expect("AES-256 takes any 32 bytes"));
+    (Kek { id: KekId(id), key }, IndexKey::new(&bytes(&root, b"blind index")))
+}
+
+fn bytes<const N: usize>(root: &Prk, purpose: &[u8]) -> Zeroizing<[u8; N]> {
+    let mut bytes = Zeroizing::new([0; N]);
+    let info = [purpose];
+    let expanded = root.expand(&info, Length(N)).expect("the length is within 255 blocks");
+    expanded.fill(&mut *bytes).expect("the length is the one that was asked for");
+    bytes
+}
+
+impl Kek {
+    pub(super) fn id(&self) -> KekId {
+        self.id
+    }
+
+    pub(super) fn new_data_key(
+        &self,
+        municipality: MunicipalityCode,
+        batch: BatchId,
+    ) -> Result<(DataKey, Vec<u8>), Error> {
+        let random = SystemRandom::new();
+        let (mut secret, mut nonce) = (Zeroizing::new([0; KEY_BYTES]), [0u8; NONCE_BYTES]);
+        random.fill(&mut *secret).map_err(|_| Error::Random)?;
+        random.fill(&mut nonce).map_err(|_| Error::Random)?;
+        let key = DataKey::new(&secret);
+        let mut wrapped = Vec::with_capacity(WRAPPED_BYTES);
+        wrapped.push(FORMAT);
+        wrapped.extend_from_slice(&self.id.0);
+        wrapped.extend_from_slice(&nonce);
+        let aad = Aad::from(place(FORMAT, WRAPPED_KEY, municipality, batch, 0));
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = self.key.seal_in_place_separate_tag(nonce, aad, &mut *secret);
+        wrapped.extend_from_slice(&*secret);
+        wrapped.extend_from_slice(tag.expect("32 bytes can be sealed").as_ref());
+        Ok((key, wrapped))
+    }
+
+    pub(super) fn unwrap(
+        &self,
+        municipality: MunicipalityCode,
+        batch: BatchId,
+        wrapped: &[u8],
+    ) -> Result<DataKey, Error> {
+        let (format, rest) = wrapped.split_first().ok_or(Error::Altered)?;
+        if *format != FORMAT {
+            return Err(Error::Format(*format));
+        }
+        let (id, rest) = rest.split_first_chunk::<ID_BYTES>().ok_or(Error::Altered)?;
+        if *id != self.id.0 {
+            return Err(Error::OtherKek { needed: KekId(*id), given: self.id });
+        }
+        let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Error::Altered)?;
+        let (secret, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(Error::Altered)?;
+        let secret: &[u8; KEY_BYTES] = secret.try_into().map_err(|_| Error::Altered)?;
+        let aad = Aad::from(place(FORMAT, WRAPPED_KEY, municipality, batch, 0));
+        let mut opened = Zeroizing::new([0; KEY_BYTES]);
+        self.key
+            .open_separate_gather(Nonce::assume_unique_for_key(*nonce), aad, secret, tag, &mut *opened)
+            .map_err(|_| Error::Altered)?;
+        Ok(DataKey::new(&opened))
+    }
+}
