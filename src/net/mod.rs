@@ -1,11 +1,15 @@
-//! How parties reach each other: over mutual TLS that holds revocation, with a limit on everything that a peer
-//! could use up.
+//! How parties reach each other: over mutual TLS that holds revocation, with a limit on everything that a
+//! peer could use up.
 
+pub mod channel;
 pub mod headers;
 pub mod pki;
+pub mod serve;
 pub mod tls;
 
 use crate::domain::identity::Identity;
+
+pub use serve::ServerLimits;
 
 /// Who is at the other end of the connection, by its certificate: an extension of every request.
 #[derive(Debug, Clone, PartialEq, Eq)]

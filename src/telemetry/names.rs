@@ -76,6 +76,8 @@ pub const DISPOSITION: &str = "disposition";
 pub const FLAG: &str = "flag";
 /// How it came out.
 pub const OUTCOME: &str = "outcome";
+/// Which part of what TLS is done with: own (certificate), ca or crl.
+pub const PART: &str = "part";
 /// What personal data was read for.
 pub const PURPOSE: &str = "purpose";
 /// The name of a task.
@@ -105,6 +107,20 @@ metrics! {
     SWEEP_HEARTBEAT = "todoke_sweep_heartbeat_timestamp_seconds", Kind::Gauge, [];
     /// Cards whose personal data was shown, by stated purpose.
     DISCLOSURES = "todoke_disclosures_total", Kind::Counter, [PURPOSE];
+
+    /// Connections that are open, after their handshake.
+    CONNECTIONS = "todoke_connections", Kind::Gauge, [];
+    /// Connections that were refused, by cause: a limit, or what was wrong with the handshake.
+    CONNECTIONS_REFUSED = "todoke_connections_refused_total", Kind::Counter, [CAUSE];
+    /// Connections that ended, by cause: peer, age, drain, untrusted (revoked, or of a CA that is no longer
+    /// ours), cut (calls in flight did not finish in time) or broken.
+    CONNECTIONS_CLOSED = "todoke_connections_closed_total", Kind::Counter, [CAUSE];
+    /// Times that no connection could be taken, most likely for want of file descriptors.
+    ACCEPT_ERRORS = "todoke_accept_errors_total", Kind::Counter, [];
+    /// Seconds until the own certificate, the CA or the CRL is out of date, by part. Renew long before zero.
+    TLS_EXPIRES_IN = "todoke_tls_expires_in_seconds", Kind::Gauge, [PART];
+    /// Times that certificate, key, CA or CRL could not be read anew; the old ones stay in force.
+    TLS_RELOAD_FAILURES = "todoke_tls_reload_failures_total", Kind::Counter, [];
 
     /// User and system CPU time of this process in seconds.
     PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, [];

@@ -1,4 +1,5 @@
-//! Files of the CA appear whole or not at all, keys are their owner's only, and nothing is overwritten unasked.
+//! Files of the CA appear whole or not at all, keys are their owner's only, and nothing is overwritten
+//! unasked.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -60,7 +61,8 @@ fn place(unfinished: &Path, path: &Path, text: &str, secrecy: Secrecy, existing:
     file.sync_all()?;
     match existing {
         Existing::Replace => fs::rename(unfinished, path)?,
-        Existing::Refuse => fs::hard_link(unfinished, path)?, // fails if the name is taken; a rename would not
+        // Fails if the name is taken; a rename would not.
+        Existing::Refuse => fs::hard_link(unfinished, path)?,
     }
     File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
 }

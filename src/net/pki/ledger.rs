@@ -1,4 +1,5 @@
-//! Every certificate the CA ever issued, one a line, so that a party can be revoked by name, renewals included.
+//! Every certificate the CA ever issued, one a line, so that a party can be revoked by name, renewals
+//! included.
 
 use std::{fs, io, path::Path};
 

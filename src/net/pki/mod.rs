@@ -1,9 +1,9 @@
-//! A development CA in a folder: what it issues leads to its own root, identifies exactly one party, and can be
-//! revoked; it never replaces a key that is there unless it is told to. Production brings its own CA.
+//! A development CA in a folder: what it issues leads to its own root, identifies exactly one party, and can
+//! be revoked; it never replaces a key that is there unless it is told to. Production brings its own CA.
 //!
-//! In the folder: `ca.pem`, `ca.key`, `crl.pem`; `receipt.key` (Ed25519, PKCS#8) and `receipt.pub` of the issuer's
-//! receipts; `kek.key`, the issuer's key-encryption key (32 bytes in hex); `issued`, the ledger of certificates;
-//! and `NAME.pem`, `NAME.key` for each party.
+//! In the folder: `ca.pem`, `ca.key`, `crl.pem`; `receipt.key` (Ed25519, PKCS#8) and `receipt.pub` of the
+//! issuer's receipts; `kek.key`, the issuer's key-encryption key (32 bytes in hex); `issued`, the ledger of
+//! certificates; and `NAME.pem`, `NAME.key` for each party.
 
 mod files;
 mod ledger;
@@ -68,7 +68,7 @@ pub enum AuthorityError {
     Exists(PathBuf),
     /// A CA that would be overwritten.
     #[error(
-        "{} is there already: this folder has a CA, and everything it issued would be worthless with another. \
+        "{} is there already: this folder has a CA, and all that it issued would be worthless with another. \
          Take another --dir, or delete the folder first", .0.display()
     )]
     CaExists(PathBuf),
@@ -157,11 +157,12 @@ impl Authority {
     }
 
     /// Issues a certificate for `identity` as `NAME.pem` and `NAME.key` in the folder, NAME being the name
-    /// within the role. `names` are host names or IP addresses beside those that relays and issuers have anyway.
+    /// within the role. `names` are host names or IP addresses beside those that relays and issuers have
+    /// anyway.
     ///
     /// # Errors
-    /// [`AuthorityError::Exists`] if there is such a file; [`AuthorityError::Unfit`] if it would outlive the CA
-    /// or a name is none.
+    /// [`AuthorityError::Exists`] if there is such a file; [`AuthorityError::Unfit`] if it would outlive the
+    /// CA or a name is none.
     pub fn issue(
         &self,
         identity: &Identity,
@@ -171,8 +172,8 @@ impl Authority {
         self.make(identity, names, lifetime, Existing::Refuse)
     }
 
-    /// Issues a certificate with a new key in place of the one that is there. The old one stays valid until it
-    /// is revoked or expires.
+    /// Issues a certificate with a new key in place of the one that is there. The old one stays valid until
+    /// it is revoked or expires.
     ///
     /// # Errors
     /// As [`Authority::issue`], but for the file that exists.
@@ -291,7 +292,8 @@ fn serial() -> Result<SerialNumber, AuthorityError> {
 
 /// The public half of an Ed25519 key as one line, `NAME+KEYID+BASE64`.
 ///
-/// Source: C2SP signed-note, "Verifier keys": the key id is the start of SHA-256 over name, newline, 0x01, key.
+/// Source: C2SP signed-note, "Verifier keys": the key id is the start of SHA-256 over name, newline, 0x01,
+/// key.
 fn verifier_line(name: &str, public: &[u8]) -> String {
     let typed = [&[1], public].concat();
     let hashed = digest::digest(&digest::SHA256, &[name.as_bytes(), b"\n", &typed].concat());

@@ -1,4 +1,5 @@
-//! What the CA took back: once a certificate is on the list it stays on it, and each list is newer than the last.
+//! What the CA took back: once a certificate is on the list it stays on it, and each list is newer than the
+//! last.
 
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use crate::{domain::identity::Identity, net::tls::CrlFacts};
 pub const CRL_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
 impl Authority {
-    /// Revokes every certificate of `identity` that is still valid, writes `crl.pem` with the default lifetime,
-    /// and returns their serial numbers.
+    /// Revokes every certificate of `identity` that is still valid, writes `crl.pem` with the default
+    /// lifetime, and returns their serial numbers.
     ///
     /// # Errors
     /// [`AuthorityError::NotIssued`] if there is none.

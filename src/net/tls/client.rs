@@ -7,16 +7,15 @@ use rustls::{
     ClientConfig,
     client::{Resumption, WebPkiServerVerifier},
     pki_types::ServerName,
-    time_provider::{DefaultTimeProvider, TimeProvider},
     version::TLS13,
 };
 
 use super::{
-    ALPN,
+    ALPN, clock,
     files::{Expiry, Material, TlsError, TlsFiles, provider},
     peers::Servers,
 };
-use crate::domain::identity::Role;
+use crate::{domain::identity::Role, runtime::clock::Clock};
 
 /// A client's certificate and what it checks servers by; a clone sees every reload.
 #[derive(Clone)]
@@ -28,7 +27,7 @@ struct Shared {
     files: TlsFiles,
     name: ServerName<'static>,
     roles: &'static [Role],
-    time: Arc<dyn TimeProvider>,
+    clock: Clock,
     current: ArcSwap<Current>,
 }
 
@@ -43,16 +42,16 @@ impl ClientTls {
     /// # Errors
     /// [`TlsError`].
     pub fn load(files: &TlsFiles, server_name: &str) -> Result<Self, TlsError> {
-        Self::load_at(files, server_name, &[], Arc::new(DefaultTimeProvider))
+        Self::load_at(files, server_name, &[], Clock::system())
     }
 
-    /// Does the same for servers of one of these roles only. Relays and issuers share one host name, so a relay
-    /// says here that it will only take an issuer for one.
+    /// Does the same for servers of one of these roles only. Relays and issuers share one host name, so a
+    /// relay says here that it will only take an issuer for one.
     ///
     /// # Errors
     /// [`TlsError`].
     pub fn load_for(files: &TlsFiles, server_name: &str, roles: &'static [Role]) -> Result<Self, TlsError> {
-        Self::load_at(files, server_name, roles, Arc::new(DefaultTimeProvider))
+        Self::load_at(files, server_name, roles, Clock::system())
     }
 
     /// Does the same by another clock.
@@ -63,12 +62,12 @@ impl ClientTls {
         files: &TlsFiles,
         server_name: &str,
         roles: &'static [Role],
-        time: Arc<dyn TimeProvider>,
+        clock: Clock,
     ) -> Result<Self, TlsError> {
         let name = ServerName::try_from(server_name.to_owned())
             .map_err(|_| TlsError::ServerName(server_name.to_owned()))?;
-        let current = ArcSwap::from_pointee(Current::build(files, roles, &time)?);
-        Ok(Self { shared: Arc::new(Shared { files: files.clone(), name, roles, time, current }) })
+        let current = ArcSwap::from_pointee(Current::build(files, roles, &clock)?);
+        Ok(Self { shared: Arc::new(Shared { files: files.clone(), name, roles, clock, current }) })
     }
 
     /// Reads all files anew and returns whether anything changed; connections from now on use it.
@@ -77,7 +76,7 @@ impl ClientTls {
     /// [`TlsError`]; all of the old stays in force then.
     pub fn reload(&self) -> Result<bool, TlsError> {
         let shared = &self.shared;
-        let fresh = Current::build(&shared.files, shared.roles, &shared.time)?;
+        let fresh = Current::build(&shared.files, shared.roles, &shared.clock)?;
         if fresh.material.is_same(&shared.current.load().material) {
             return Ok(false);
         }
@@ -105,21 +104,16 @@ impl ClientTls {
 }
 
 impl Current {
-    fn build(
-        files: &TlsFiles,
-        roles: &'static [Role],
-        time: &Arc<dyn TimeProvider>,
-    ) -> Result<Self, TlsError> {
+    fn build(files: &TlsFiles, roles: &'static [Role], clock: &Clock) -> Result<Self, TlsError> {
         let setup = |what: String| TlsError::Setup(what);
-        let now = time.current_time().ok_or_else(|| setup("this machine has no clock".to_owned()))?;
-        let material = Material::read(files, now)?;
+        let material = Material::read(files, clock.now_ms() / 1000)?;
         let roots = Arc::clone(&material.roots);
         let chain = WebPkiServerVerifier::builder_with_provider(roots, provider())
             .with_crls(material.crls.iter().cloned())
             .enforce_revocation_expiration()
             .build()
             .map_err(|error| setup(error.to_string()))?;
-        let mut config = ClientConfig::builder_with_details(provider(), Arc::clone(time))
+        let mut config = ClientConfig::builder_with_details(provider(), clock::provider(clock))
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| setup(error.to_string()))?
             .dangerous() // nothing is left out: `Servers` asks the library's verifier, and then for more

@@ -10,7 +10,7 @@ use std::{
 use rustls::{
     RootCertStore,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime, pem, pem::PemObject},
+    pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem, pem::PemObject},
 };
 
 use super::facts::{CertificateFacts, CrlFacts};
@@ -53,7 +53,7 @@ pub enum TlsError {
         what: String,
     },
     /// Certificate and key do not fit each other or this library.
-    #[error("{} and {}: {what}. Pass the key that the certificate was made for", cert.display(), key.display())]
+    #[error("{}, {}: {what}. Pass the key that the certificate was made for", cert.display(), key.display())]
     KeyPair {
         /// The certificate file.
         cert: PathBuf,
@@ -101,9 +101,8 @@ pub(super) struct Material {
 }
 
 impl Material {
-    /// Reads all files; what is out of date `now` is an error.
-    pub(super) fn read(files: &TlsFiles, now: UnixTime) -> Result<Self, TlsError> {
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    /// Reads all files; what is out of date at `now`, in seconds since the Unix epoch, is an error.
+    pub(super) fn read(files: &TlsFiles, now: i64) -> Result<Self, TlsError> {
         let chain: Vec<CertificateDer<'static>> = items(&files.cert, PEM_BYTES_MAX)?;
         let own = facts(&files.cert, &chain[0])?;
         let out_of_date = |what| TlsError::OutOfDate { path: files.cert.clone(), what };

@@ -1,12 +1,13 @@
 //! Mutual TLS 1.3: whoever got past a handshake showed a certificate of our CA, valid now, not revoked, with
 //! exactly one identity of ours in it; certificate, key, CA and CRL are renewed without a restart.
 //!
-//! Sessions are never resumed, on either side: a resumed session keeps the client's certificate without looking
-//! at it again, so a ticket would outlive a revocation. Connections live long and carry many calls, so there is
-//! next to nothing to win by resuming.
+//! Sessions are never resumed, on either side: a resumed session keeps the client's certificate without
+//! looking at it again, so a ticket would outlive a revocation. Connections live long and carry many calls,
+//! so there is next to nothing to win by resuming.
 
 mod chain;
 mod client;
+mod clock;
 mod facts;
 mod files;
 mod identity;

@@ -14,16 +14,7 @@ use rustls::{
 };
 
 use super::identity::peer_identity;
-use crate::domain::identity::{Identity, Role};
-
-/// The other end is a party of ours, and not one to talk to here.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the server is {0}, which is not what should be at this address: check the address")]
-pub(super) struct WrongRole(Identity);
-
-fn other(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
-}
+use crate::domain::identity::Role;
 
 /// Lets in clients whose certificate identifies them.
 #[derive(Debug)]
@@ -41,7 +32,9 @@ impl ClientCertVerifier for Clients {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
-        peer_identity(std::slice::from_ref(end_entity)).map_err(other)?;
+        peer_identity(std::slice::from_ref(end_entity)).map_err(|error| {
+            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
+        })?;
         Ok(verified)
     }
 
@@ -88,9 +81,12 @@ impl ServerCertVerifier for Servers {
         let verified =
             self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
         if !self.roles.is_empty() {
-            let identity = peer_identity(std::slice::from_ref(end_entity)).map_err(other)?;
+            let identity = peer_identity(std::slice::from_ref(end_entity))
+                .map_err(|error| Error::General(format!("the server: {error}")))?;
             if !self.roles.contains(&identity.role()) {
-                return Err(other(WrongRole(identity)));
+                return Err(Error::General(format!(
+                    "the server is {identity}, which is not what should be there: check the address"
+                )));
             }
         }
         Ok(verified)

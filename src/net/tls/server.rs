@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use metrics::{counter, gauge};
 use rustls::{
     RootCertStore, ServerConfig,
     pki_types::CertificateDer,
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
-    time_provider::{DefaultTimeProvider, TimeProvider},
     version::TLS13,
 };
 use tokio::sync::watch;
@@ -17,10 +17,11 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 use super::{
     ALPN,
     chain::{self, ChainError},
+    clock,
     files::{Expiry, Material, TlsError, TlsFiles, provider},
     peers::Clients,
 };
-use crate::domain::identity::Identity;
+use crate::{domain::identity::Identity, runtime::clock::Clock, telemetry::names};
 
 /// A server's certificate and what it checks its clients by; a clone sees every reload.
 #[derive(Clone)]
@@ -30,7 +31,7 @@ pub struct ServerTls {
 
 struct Shared {
     files: TlsFiles,
-    time: Arc<dyn TimeProvider>,
+    clock: Clock,
     current: ArcSwap<Current>,
     generation: watch::Sender<u64>,
 }
@@ -48,18 +49,19 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`]: also if a CRL is named and is missing, empty or out of date.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
-        Self::load_at(files, Arc::new(DefaultTimeProvider))
+        Self::load_at(files, Clock::system())
     }
 
     /// Does the same by another clock, which then also judges every handshake.
     ///
     /// # Errors
     /// [`TlsError`].
-    pub fn load_at(files: &TlsFiles, time: Arc<dyn TimeProvider>) -> Result<Self, TlsError> {
-        let current = Current::build(files, &time)?;
+    pub fn load_at(files: &TlsFiles, clock: Clock) -> Result<Self, TlsError> {
+        let current = ArcSwap::from_pointee(Current::build(files, &clock)?);
         let generation = watch::Sender::new(0);
-        let current = ArcSwap::from_pointee(current);
-        Ok(Self { shared: Arc::new(Shared { files: files.clone(), time, current, generation }) })
+        let tls = Self { shared: Arc::new(Shared { files: files.clone(), clock, current, generation }) };
+        tls.gauge();
+        Ok(tls)
     }
 
     /// Reads all files anew and returns whether anything changed; connections from now on are judged by it,
@@ -68,12 +70,19 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`]; all of the old stays in force then, each part until it expires.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let fresh = Current::build(&self.shared.files, &self.shared.time)?;
+        let fresh = Current::build(&self.shared.files, &self.shared.clock);
+        if fresh.is_err() {
+            counter!(names::TLS_RELOAD_FAILURES).increment(1);
+            self.gauge();
+        }
+        let fresh = fresh?;
         if fresh.material.is_same(&self.shared.current.load().material) {
+            self.gauge();
             return Ok(false);
         }
         self.shared.current.store(Arc::new(fresh));
         self.shared.generation.send_modify(|generation| *generation += 1);
+        self.gauge();
         Ok(true)
     }
 
@@ -99,8 +108,8 @@ impl ServerTls {
     /// Whether a peer with this chain would get in now.
     #[must_use]
     pub fn still_trusts(&self, certs: &[CertificateDer<'_>]) -> bool {
-        let now = self.shared.time.current_time();
-        let (Some((own, above)), Some(now)) = (certs.split_first(), now) else { return false };
+        let Some((own, above)) = certs.split_first() else { return false };
+        let now = clock::time(&self.shared.clock);
         self.shared.current.load().clients.verify_client_cert(own, above, now).is_ok()
     }
 
@@ -119,13 +128,23 @@ impl ServerTls {
     pub fn expiry(&self) -> Expiry {
         self.shared.current.load().material.expiry
     }
+
+    /// Shows how long what is in force is still good for.
+    fn gauge(&self) {
+        let now = self.shared.clock.now_ms() / 1000;
+        let Expiry { own, ca, crl } = self.expiry();
+        for (part, until) in [("own", Some(own)), ("ca", Some(ca)), ("crl", crl)] {
+            if let Some(until) = until {
+                gauge!(names::TLS_EXPIRES_IN, names::PART => part).set((until - now) as f64);
+            }
+        }
+    }
 }
 
 impl Current {
-    fn build(files: &TlsFiles, time: &Arc<dyn TimeProvider>) -> Result<Self, TlsError> {
+    fn build(files: &TlsFiles, clock: &Clock) -> Result<Self, TlsError> {
         let setup = |what: String| TlsError::Setup(what);
-        let now = time.current_time().ok_or_else(|| setup("this machine has no clock".to_owned()))?;
-        let material = Material::read(files, now)?;
+        let material = Material::read(files, clock.now_ms() / 1000)?;
         let mut crls = Vec::new();
         for der in &material.crls {
             let crl = OwnedCertRevocationList::from_der(der).map_err(|error| setup(error.to_string()))?;
@@ -138,7 +157,7 @@ impl Current {
             .build()
             .map_err(|error| setup(error.to_string()))?;
         let clients: Arc<dyn ClientCertVerifier> = Arc::new(Clients(clients));
-        let mut config = ServerConfig::builder_with_details(provider(), Arc::clone(time))
+        let mut config = ServerConfig::builder_with_details(provider(), clock::provider(clock))
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| setup(error.to_string()))?
             .with_client_cert_verifier(Arc::clone(&clients))

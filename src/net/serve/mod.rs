@@ -1,0 +1,134 @@
+//! A gRPC server behind mutual TLS that no peer can use up: it takes as many connections as it bears, tells
+//! each call who is calling, and when it stops lets calls in flight finish, within a limit.
+
+mod connection;
+mod limits;
+mod places;
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use metrics::counter;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower_service::Service;
+
+use self::{connection::Door, places::Places};
+use super::tls::ServerTls;
+use crate::telemetry::names;
+
+pub use limits::ServerLimits;
+
+/// Longest wait after an accept that failed, and the first one.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+/// How much later than its connections the server itself gives up.
+const DRAIN_MARGIN: Duration = Duration::from_millis(500);
+
+/// Why a server ended although nobody stopped it.
+#[derive(Debug, thiserror::Error)]
+#[error("{connections} connections did not end in time and were cut off")]
+pub struct CutOff {
+    /// How many.
+    pub connections: usize,
+}
+
+/// Serves `routes` on `listener` until `token` is cancelled, then finishes: the listener is closed at once,
+/// each peer gets a GOAWAY, and calls in flight have `limits.drain` before they are cut off.
+///
+/// Every request carries a [`super::PeerIdentity`]. Dropping the future cuts all connections.
+///
+/// # Errors
+/// [`CutOff`] if connections were left when all had had their time.
+pub async fn serve_tonic<S>(
+    listener: TcpListener,
+    tls: ServerTls,
+    routes: S,
+    limits: ServerLimits,
+    token: CancellationToken,
+) -> Result<(), CutOff>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let drain = limits.drain;
+    let connections_max = Arc::new(Semaphore::new(limits.connections_max));
+    let handshakes = Semaphore::new(limits.handshakes_max);
+    let door = Arc::new(Door { tls, limits, token: token.clone(), handshakes, places: Places::default() });
+    let mut connections = JoinSet::new();
+    let mut back_off = BACK_OFF.0;
+    loop {
+        tokio::select! {
+            biased;
+            () = token.cancelled() => break,
+            Some(ended) = connections.join_next() => log_panic(&ended),
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    back_off = BACK_OFF.0;
+                    let Ok(place) = Arc::clone(&connections_max).try_acquire_owned() else {
+                        refused::<()>("connections_max");
+                        continue;
+                    };
+                    connections.spawn(one(Arc::clone(&door), socket, routes.clone(), place));
+                }
+                Err(error) if concerns_one_peer(&error) => {}
+                Err(error) => {
+                    counter!(names::ACCEPT_ERRORS).increment(1);
+                    tracing::error!(%error, "no connection can be taken; trying again in {back_off:?}");
+                    tokio::select! {
+                        () = token.cancelled() => break,
+                        () = sleep(back_off) => {}
+                    }
+                    back_off = (back_off * 2).min(BACK_OFF.1);
+                }
+            }
+        }
+    }
+    drop(listener);
+    finish(connections, drain).await
+}
+
+async fn one<S>(door: Arc<Door>, socket: TcpStream, routes: S, place: tokio::sync::OwnedSemaphorePermit)
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let _place = place;
+    connection::serve(door, socket, routes).await;
+}
+
+/// Waits for all connections, which end by themselves when their time is over.
+async fn finish(mut connections: JoinSet<()>, drain: Duration) -> Result<(), CutOff> {
+    let until = Instant::now() + drain + DRAIN_MARGIN;
+    while let Ok(Some(ended)) = timeout_at(until, connections.join_next()).await {
+        log_panic(&ended);
+    }
+    match connections.len() {
+        0 => Ok(()),
+        connections => Err(CutOff { connections }),
+    }
+}
+
+fn log_panic(ended: &Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the task of a connection died");
+    }
+}
+
+/// The connection is lost, and the next may be fine.
+fn concerns_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Counts a connection that was refused.
+fn refused<T>(cause: &'static str) -> Option<T> {
+    counter!(names::CONNECTIONS_REFUSED, names::CAUSE => cause).increment(1);
+    None
+}

@@ -1,0 +1,9 @@
+//! Promise: whoever is not exactly one party of ours, known good now, gets no call through; and a server
+//! bears what it says and no more.
+
+mod callers;
+mod chains;
+mod harness;
+mod limits;
+mod reload;
+mod stopping;

@@ -1,0 +1,169 @@
+//! Promise: certificates, CA and CRL are renewed while the server runs, and what cannot be relied on closes
+//! the door instead of opening it.
+
+use std::fs;
+
+use todoke::{
+    net::{
+        ServerLimits,
+        tls::{ServerTls, TlsError, TlsFiles},
+    },
+    runtime::clock::Clock,
+};
+
+use super::harness::{
+    Beside, Ca, DAY_MS, Leaf, NAME, Server, call, client, clock, counted, empty, eventually, now,
+};
+
+async fn start(ca: &Ca, clock: Clock) -> Server {
+    let crl = Some(ca.crl(1, &[], 7));
+    Server::start(&TlsFiles { crl, ..ca.server() }, clock, ServerLimits::default()).await
+}
+
+#[tokio::test]
+async fn a_revocation_works_without_a_restart_and_ends_the_connection_that_stands() {
+    let _metrics = todoke::telemetry::prometheus();
+    let ca = Ca::new("ours");
+    let server = start(&ca, clock()).await;
+    let thief = client(&ca.leaf("thief", Leaf { serial: 13, ..Leaf::default() }), 0);
+    let uris = vec!["spiffe://todoke/operator/alice"];
+    let other = client(&ca.leaf("other", Leaf { serial: 14, uris, ..Leaf::default() }), 0);
+    let (standing, others) = (server.channel(&thief), server.channel(&other));
+    call(standing.clone(), "").await.expect("not revoked yet");
+    call(others.clone(), "").await.expect("never revoked");
+    let mut slow = Beside::begin(call(standing, "slow"));
+    server.desk.begun.notified().await;
+    let before = counted("todoke_connections_closed_total", "untrusted");
+    ca.crl(2, &[13], 7);
+    assert!(server.tls.reload().expect("a good list"), "it changed");
+    slow.end().await.expect_err("the call in flight is cut off");
+    eventually("it is counted", || counted("todoke_connections_closed_total", "untrusted") > before).await;
+    server.call(&thief).await.expect_err("no new connection either");
+    call(others, "").await.expect("another's connection stands");
+    assert!(!server.tls.reload().expect("a good list"), "nothing changed since");
+}
+
+#[tokio::test]
+async fn a_crl_that_is_missing_empty_or_out_of_date_closes_the_door() {
+    let ca = Ca::new("ours");
+    let crl = ca.crl(1, &[], 7);
+    let files = TlsFiles { crl: Some(crl.clone()), ..ca.server() };
+    let refused = |files: &TlsFiles| {
+        let error = ServerTls::load_at(files, clock()).err().expect("refused");
+        assert!(matches!(error, TlsError::Crl { .. }), "{error}");
+        error.to_string()
+    };
+    ServerTls::load_at(&files, clock()).expect("a good list");
+    ca.crl(2, &[], -1);
+    assert!(refused(&files).contains("out of date"));
+    empty(&crl);
+    refused(&files);
+    fs::write(&crl, fs::read(ca.path("ca.pem")).expect("there")).expect("writable");
+    refused(&files);
+    fs::remove_file(&crl).expect("there");
+    refused(&files);
+    let (first, second) = (ca.crl(3, &[], 7), fs::read(ca.crl(4, &[5], 7)).expect("there"));
+    fs::write(&first, [fs::read(&first).expect("there"), second].concat()).expect("writable");
+    assert!(refused(&files).contains("two lists"), "the second would be ignored in silence");
+}
+
+#[tokio::test]
+async fn a_bad_reload_leaves_the_old_in_force_until_it_is_out_of_date() {
+    let metrics = todoke::telemetry::prometheus();
+    let ca = Ca::new("ours");
+    let clock = clock();
+    let server = start(&ca, clock.clone()).await;
+    let good = client(&ca.leaf("good", Leaf { days: (-30, 300), ..Leaf::default() }), 0);
+    let failures = || {
+        let text = metrics.render();
+        let line = text.lines().find_map(|l| l.strip_prefix("todoke_tls_reload_failures_total "));
+        line.map_or(0, |n| n.parse::<u64>().expect("a number"))
+    };
+    let before = failures();
+    empty(&ca.path("crl.pem"));
+    server.tls.reload().expect_err("an empty list");
+    fs::write(ca.path("server.pem"), "nonsense").expect("writable");
+    server.tls.reload().expect_err("no certificate");
+    assert!(failures() >= before + 2);
+    server.call(&good).await.expect("the old list and certificate hold");
+    clock.advance(8 * DAY_MS);
+    server.tls.reload().expect_err("still");
+    let crl_closed = || counted("todoke_connections_refused_total", "crl_expired");
+    let before = crl_closed();
+    server.call(&good).await.expect_err("the list is out of date by now: nobody gets in");
+    eventually("it is counted", || crl_closed() > before).await;
+    ca.server();
+    ca.crl(5, &[], 30);
+    server.tls.reload().expect("both are mended");
+    server.call(&good).await.expect("the door is open again");
+}
+
+#[tokio::test]
+async fn a_new_certificate_and_ca_are_used_from_the_next_connection_on() {
+    let (old, new) = (Ca::new("old"), Ca::new("new"));
+    let server = start(&old, clock()).await;
+    let ours = old.files("server");
+    let copy = |from: &str| {
+        for name in [from, "ca"] {
+            let to = if name == "ca" { "ca.pem" } else { "server.pem" };
+            fs::copy(new.path(&format!("{name}.pem")), old.path(to)).expect("copied");
+        }
+        fs::copy(new.path(&format!("{from}.key")), &ours.key).expect("copied");
+        new.crl(1, &[], 7);
+        fs::copy(new.path("crl.pem"), old.path("crl.pem")).expect("copied");
+    };
+    let of_old = client(&old.leaf("client", Leaf::default()), 0);
+    server.call(&of_old).await.expect("its own CA");
+    new.server();
+    let of_new = client(&new.leaf("client", Leaf::default()), 0);
+    server.call(&of_new).await.expect_err("a stranger yet");
+    copy("server");
+    server.tls.reload().expect("all fits");
+    server.call(&of_new).await.expect("its CA is the server's now");
+    server.call(&of_old).await.expect_err("its CA is nobody's now");
+}
+
+#[test]
+fn what_is_no_use_is_said_when_it_is_loaded() {
+    let ca = Ca::new("ours");
+    let good = ca.server();
+    let words = |files: &TlsFiles| ServerTls::load_at(files, clock()).err().expect("refused").to_string();
+    let other = ca.leaf("other", Leaf::default());
+    let text = words(&TlsFiles { key: other.key.clone(), ..good.clone() });
+    assert!(text.contains("Pass the key that the certificate was made for"), "{text}");
+    let text = words(&ca.leaf("late", Leaf { days: (-30, -1), ..Leaf::default() }));
+    assert!(text.contains("expired since"), "{text}");
+    let text = words(&ca.leaf("early", Leaf { days: (1, 30), ..Leaf::default() }));
+    assert!(text.contains("not valid for another"), "{text}");
+    let text = words(&TlsFiles { ca: ca.path("server.key"), ..good.clone() });
+    assert!(text.contains("server.key"), "{text}");
+    let text = words(&TlsFiles { key: ca.path("none.key"), ..good.clone() });
+    assert!(text.contains("none.key"), "{text}");
+    let text = words(&TlsFiles { key: good.cert.clone(), ..good.clone() });
+    assert!(text.contains("no private key"), "{text}");
+    let name = todoke::net::tls::ClientTls::load(&good, "not a host").err().expect("refused").to_string();
+    assert!(name.contains("todoke.internal"), "{name}");
+}
+
+#[tokio::test]
+async fn what_is_in_force_shows_for_how_long() {
+    let metrics = todoke::telemetry::prometheus();
+    let ca = Ca::new("ours");
+    let clock = clock();
+    let server = start(&ca, clock.clone()).await;
+    let expiry = server.tls.expiry();
+    assert!((expiry.own - now().unix_timestamp() - 30 * 86_400).abs() < 60, "{expiry:?}");
+    clock.advance(DAY_MS);
+    server.tls.reload().expect("nothing changed");
+    let text = metrics.render();
+    let left = |part: &str| {
+        let wanted = format!("todoke_tls_expires_in_seconds{{part=\"{part}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&wanted));
+        line.unwrap_or_else(|| panic!("{text}")).parse::<f64>().expect("a number")
+    };
+    for (part, days) in [("own", 29.0), ("crl", 6.0)] {
+        assert!((left(part) / 86_400.0 - days).abs() < 0.01, "{part}: {text}");
+    }
+    assert!(left("ca") > left("own"));
+    let _ = NAME;
+}
