@@ -1,6 +1,7 @@
 //! todoke: a fault-tolerant card-management backend. No record is lost without somebody being told, and no
 //! sick node takes the others down.
 
+pub mod client;
 pub mod domain;
 pub mod net;
 pub mod ops;

@@ -56,6 +56,8 @@ impl fmt::Display for MunicipalityCode {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -65,5 +67,47 @@ mod tests {
         assert!("131220".parse::<MunicipalityCode>().is_err());
         assert!("13122".parse::<MunicipalityCode>().is_err());
         assert!("131２29".parse::<MunicipalityCode>().is_err());
+    }
+
+    /// The list of the Ministry of Internal Affairs: code, prefecture, name.
+    fn list() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        let text = include_str!("../../tests/data/municipalities.csv").trim_start_matches('\u{feff}');
+        text.lines().skip(1).map(|line| {
+            let mut cells = line.split(',');
+            let mut cell = || cells.next().expect("three cells");
+            (cell(), cell(), cell())
+        })
+    }
+
+    #[test]
+    fn every_code_of_the_list_is_right_and_no_other_check_digit_is() {
+        assert_eq!(list().count(), 1741);
+        for (text, ..) in list() {
+            let code: MunicipalityCode = text.parse().expect(text);
+            assert_eq!(code.to_string(), text);
+            assert_eq!(code.prefecture().to_string(), text[..2].trim_start_matches('0'));
+            for digit in 0..10 {
+                let other = format!("{}{digit}", &text[..5]);
+                assert_eq!(other.parse::<MunicipalityCode>().is_ok(), other == text, "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_municipality_is_the_same_by_its_code_and_never_by_its_name() {
+        for (five, name, variant) in [("40344", "須恵町", "須惠町"), ("39405", "梼原町", "檮原町")]
+        {
+            let (code, _, listed) = list().find(|(code, ..)| code.starts_with(five)).expect(five);
+            assert!(listed == name || listed == variant, "{listed}");
+            assert_ne!(name, variant, "two texts for one municipality");
+            assert_eq!(code.parse::<MunicipalityCode>(), format!("{five}{}", &code[5..]).parse());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text: String) {
+            prop_assert!(text.parse::<MunicipalityCode>().is_err());
+        }
     }
 }
