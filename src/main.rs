@@ -1,3 +1,12 @@
-//! The one binary; each role is a sub-command.
+//! The one binary: every role of todoke is a sub-command of it.
 
-fn main() {}
+use std::process::ExitCode;
+
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    todoke::cli::main()
+}

@@ -10,7 +10,7 @@ const SHOWN: usize = 50;
 
 /// Shows an outcome and returns its exit code.
 #[must_use]
-pub fn show(outcome: &Outcome, file: &Path, output: Output) -> u8 {
+pub(crate) fn show(outcome: &Outcome, file: &Path, output: Output) -> u8 {
     let code = outcome_code(outcome);
     if output == Output::Json {
         let mut value = serde_json::to_value(outcome).unwrap_or_default();
@@ -109,7 +109,7 @@ fn records(not_accepted: &[NotAccepted]) -> Vec<String> {
 
 /// The missing records as lines: their number, ranges and districts.
 #[must_use]
-pub fn gap_lines(gaps: &Gaps) -> Vec<String> {
+pub(crate) fn gap_lines(gaps: &Gaps) -> Vec<String> {
     if gaps.missing_records == 0 {
         return Vec::new();
     }

@@ -5,7 +5,6 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use clap::{Args, ValueEnum};
@@ -19,6 +18,9 @@ use crate::{
     domain::{batch_id::BatchId, manifest::Policy},
     runtime::exit,
 };
+
+/// Reads `250ms`, `90s`, `15m`, `24h` or `7d`.
+pub use crate::config::duration::parse as duration;
 
 /// How results are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -79,24 +81,6 @@ pub fn now_ms() -> i64 {
 fn seed() -> u64 {
     let (_, low) = new_batch_id().uuid().as_u64_pair();
     low
-}
-
-/// Parses `90s`, `15m`, `24h` or `7d`.
-///
-/// # Errors
-/// What is accepted.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    const HELP: &str = "must be a whole number with s, m, h or d behind it, such as 24h";
-    let unit = text.chars().last().ok_or(HELP)?;
-    let seconds: u64 = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(HELP.to_owned()),
-    };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| HELP)?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| HELP.to_owned())
 }
 
 /// Parses `all-or-nothing` or `accept-valid:N`.
@@ -180,31 +164,9 @@ pub fn journal_path(file: &Path, told: Option<&PathBuf>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{card, import, prove, reconcile, resume, status, upkeep, verify};
 
     #[test]
-    fn every_command_has_flags_that_fit_together() {
-        let command = || clap::Command::new("todoke");
-        for made in [
-            card::CardArgs::augment_args(command()),
-            import::ImportArgs::augment_args(command()),
-            prove::ProveArgs::augment_args(command()),
-            reconcile::ReconcileArgs::augment_args(command()),
-            resume::ResumeArgs::augment_args(command()),
-            status::StatusArgs::augment_args(command()),
-            upkeep::AbortArgs::augment_args(command()),
-            upkeep::RepairArgs::augment_args(command()),
-            verify::VerifyArgs::augment_args(command()),
-        ] {
-            made.debug_assert();
-        }
-    }
-
-    #[test]
-    fn durations_and_policies_are_parsed_or_explained() {
-        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert!(duration("24").is_err() && duration("").is_err() && duration("1年").is_err());
+    fn policies_are_parsed_or_explained() {
         assert_eq!(policy("accept-valid:3"), Ok(Policy::AcceptValid { max_rejects: 3 }));
         assert!(policy("accept-valid:").is_err());
     }

@@ -12,7 +12,7 @@ use crate::client::events::{Event, Tell};
 
 /// Returns who listens to a run.
 #[must_use]
-pub fn listener(output: Output) -> Tell {
+pub(crate) fn listener(output: Output) -> Tell {
     match output {
         Output::Json => Arc::new(say_json::<Event>),
         Output::Text if stderr().is_terminal() => {

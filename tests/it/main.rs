@@ -1,4 +1,5 @@
 //! The integration tests: each module proves one promise, through the real door.
 
+mod cli;
 mod net;
 mod tidy;

@@ -7,9 +7,6 @@ fn source(path: &str, text: &str) -> Source {
 }
 
 /// The lines at which something was found.
-/// No finding at all, with its type said.
-const NONE: [usize; 0] = [];
-
 fn lines(found: &[Finding]) -> Vec<usize> {
     let mut lines: Vec<usize> = found.iter().map(|finding| finding.line).collect();
     lines.sort_unstable();
@@ -42,9 +39,9 @@ fn an_import_against_the_arrows_is_found() {
         [2],
         "store only: domain and wire are allowed"
     );
-    assert_eq!(lines(&arrows::of(&source("src/issuance/x.rs", text))), NONE);
+    assert_eq!(lines(&arrows::of(&source("src/issuance/x.rs", text))), [0_usize; 0]);
     assert_eq!(lines(&arrows::of(&source("src/sample/x.rs", text))), [2, 3]);
-    assert_eq!(lines(&arrows::of(&source("src/cli/x.rs", text))), NONE);
+    assert_eq!(lines(&arrows::of(&source("src/cli/x.rs", text))), [0_usize; 0]);
     let nested = "use crate::{\n    domain::{a, store},\n    relay,\n};\n";
     assert_eq!(lines(&arrows::of(&source("src/client/x.rs", nested))), [3], "a module of a room is no room");
     let inline = "fn f() {\n    crate::store::open();\n}\n";
@@ -55,9 +52,17 @@ fn an_import_against_the_arrows_is_found() {
 fn an_import_round_the_back_is_found() {
     let text = "use super::super::store::Store;\n";
     assert_eq!(lines(&arrows::of(&source("src/client/x.rs", text))), [1]);
-    assert_eq!(lines(&arrows::of(&source("src/client/deep/x.rs", text))), NONE, "that is client/store.rs");
+    assert_eq!(
+        lines(&arrows::of(&source("src/client/deep/x.rs", text))),
+        [0_usize; 0],
+        "that is client/store.rs"
+    );
     let test = "#[cfg(test)]\nmod tests {\n    use super::super::store::Double;\n}\n";
-    assert_eq!(lines(&arrows::of(&source("src/client/x.rs", test))), NONE, "that is client/store.rs too");
+    assert_eq!(
+        lines(&arrows::of(&source("src/client/x.rs", test))),
+        [0_usize; 0],
+        "that is client/store.rs too"
+    );
 }
 
 #[test]
@@ -74,7 +79,7 @@ fn a_new_room_and_a_foreign_crate_are_found() {
 fn a_long_file_function_or_line_is_found() {
     let promise = "//! Some promise stands here.\n";
     let at_the_limit = format!("{promise}{}", "\n".repeat(398));
-    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &at_the_limit))), NONE);
+    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &at_the_limit))), [0_usize; 0]);
     assert_eq!(lines(&shape::of(&source("src/client/x.rs", &format!("{at_the_limit}\n")))), [400]);
     let function = |body: usize| {
         format!(
@@ -82,10 +87,10 @@ fn a_long_file_function_or_line_is_found() {
             "    a();\n".repeat(body)
         )
     };
-    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &function(57)))), NONE);
+    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &function(57)))), [0_usize; 0]);
     assert_eq!(lines(&shape::of(&source("src/client/x.rs", &function(58)))), [3]);
     let wide = |count: usize| format!("{promise}// {}\n", "届".repeat(count));
-    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &wide(107)))), NONE);
+    assert_eq!(lines(&shape::of(&source("src/client/x.rs", &wide(107)))), [0_usize; 0]);
     assert_eq!(lines(&shape::of(&source("src/client/x.rs", &wide(108)))), [2]);
 }
 
@@ -119,12 +124,16 @@ fn every_banned_call_is_found_outside_tests_only() {
         let text =
             format!("fn f() {{\n    {call};\n}}\n#[cfg(test)]\nmod tests {{\n    fn f() {{ {call}; }}\n}}\n");
         assert_eq!(lines(&bans::of(&source("src/relay/x.rs", &text))), [2], "{call}");
-        assert_eq!(lines(&bans::of(&source("tests/it/x.rs", &text))), NONE, "{call}");
+        assert_eq!(lines(&bans::of(&source("tests/it/x.rs", &text))), [0_usize; 0], "{call}");
     }
     for passes in
         ["x.unwrap_or(1)", "tokio::task::spawn_blocking(f)", "my_println!(x)", "tasks.spawn(\"x\", f)"]
     {
-        assert_eq!(lines(&bans::of(&source("src/relay/x.rs", &format!("{passes};\n")))), NONE, "{passes}");
+        assert_eq!(
+            lines(&bans::of(&source("src/relay/x.rs", &format!("{passes};\n")))),
+            [0_usize; 0],
+            "{passes}"
+        );
     }
 }
 
@@ -157,7 +166,7 @@ fn a_metric_named_on_the_spot_is_found() {
     let text = "counter!(\"todoke_calls\").increment(1);\ngauge!(names::STREAMS).set(1);\n\
                 metrics::histogram!(\n    \"x\");\n";
     assert_eq!(lines(&bans::of(&source("src/relay/x.rs", text))), [1, 3]);
-    assert_eq!(lines(&bans::of(&source("src/telemetry/names.rs", text))), NONE);
+    assert_eq!(lines(&bans::of(&source("src/telemetry/names.rs", text))), [0_usize; 0]);
 }
 
 #[test]

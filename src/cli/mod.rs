@@ -1,0 +1,138 @@
+//! The command line: each sub-command is one file with its flags and its `run`; wiring happens here and
+//! nowhere else, and every run ends with one of the exit codes of [`crate::runtime::exit`].
+
+pub mod card;
+pub mod completions;
+mod ending;
+mod error;
+mod help;
+pub mod import;
+pub mod municipal;
+mod progress;
+pub mod prove;
+pub mod reconcile;
+pub mod resume;
+pub mod sample;
+pub mod status;
+pub mod upkeep;
+pub mod verify;
+
+use std::{ffi::OsString, panic, process::ExitCode};
+
+use clap::{FromArgMatches as _, Parser, Subcommand};
+
+use crate::runtime::exit;
+pub use crate::telemetry::LogFormat;
+pub use error::Error;
+use municipal::warn;
+
+/// Hands over batches of card records so that none is lost without somebody being told.
+#[derive(Debug, Parser)]
+#[command(name = "todoke", version, max_term_width = 100)]
+struct Todoke {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Import(import::ImportArgs),
+    Resume(resume::ResumeArgs),
+    Status(status::StatusArgs),
+    Reconcile(reconcile::ReconcileArgs),
+    Prove(prove::ProveArgs),
+    Verify(verify::VerifyArgs),
+    Card(card::CardArgs),
+    Abort(upkeep::AbortArgs),
+    Repair(upkeep::RepairArgs),
+    Sample(sample::SampleArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    panic::set_hook(Box::new(report_bug));
+    let command = match parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ended(Err(Error::Runtime(error))),
+    };
+    let result = runtime.block_on(run(command));
+    // Whatever still reads a file or a terminal in a thread of its own must not hold the process.
+    runtime.shutdown_background();
+    ended(result)
+}
+
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let matches = help::command::<Todoke>().try_get_matches_from(words)?;
+    Todoke::from_arg_matches(&matches).map(|todoke| todoke.command)
+}
+
+async fn run(command: Command) -> Result<u8, Error> {
+    match command {
+        Command::Import(args) => Box::pin(import::run(args)).await,
+        Command::Resume(args) => Box::pin(resume::run(args)).await,
+        Command::Status(args) => Box::pin(status::run(args)).await,
+        Command::Reconcile(args) => Box::pin(reconcile::run(args)).await,
+        Command::Prove(args) => Box::pin(prove::run(args)).await,
+        Command::Verify(args) => verify::run(args).await,
+        Command::Card(args) => Box::pin(card::run(args)).await,
+        Command::Abort(args) => Box::pin(upkeep::abort(args)).await,
+        Command::Repair(args) => Box::pin(upkeep::repair(args)).await,
+        Command::Sample(args) => sample::run(&args),
+        Command::Completions(args) => completions::run(&args, &mut help::command::<Todoke>()),
+    }
+}
+
+fn ended(result: Result<u8, Error>) -> ExitCode {
+    ExitCode::from(result.unwrap_or_else(|error| {
+        warn(&format!("error: {error}"));
+        error.exit_code()
+    }))
+}
+
+/// Says where a panic was, and what it says only if that is a fixed text: one that was put together may
+/// quote personal data.
+fn report_bug(info: &panic::PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let words = info.payload().downcast_ref::<&'static str>().copied().unwrap_or_default();
+    warn(&format!(
+        "todoke {} met a bug of its own at {place}: {words}\nNothing that was acknowledged is lost. Please \
+         report this with the command that was run",
+        env!("CARGO_PKG_VERSION")
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_flags_that_fit_together() {
+        help::command::<Todoke>().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_in_the_help_once_and_says_how_it_is_used() {
+        let command = help::command::<Todoke>();
+        for sub in command.get_subcommands() {
+            let name = sub.get_name();
+            assert_eq!(help::groups_of(name), 1, "{name} is not in exactly one group of the help");
+            assert!(sub.get_about().is_some(), "{name} has no description");
+            let example = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.contains(&format!("todoke {name}")), "{name} has no example");
+        }
+    }
+
+    #[test]
+    fn the_help_is_grouped() {
+        insta::assert_snapshot!(help::command::<Todoke>().render_help());
+    }
+}

@@ -1,0 +1,84 @@
+//! What `todoke issuer` can be told.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Role;
+use crate::{issuance, net::tls::TlsFiles, store::StoreOptions, telemetry::LogOptions};
+
+/// Everything about one issuer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IssuerConfig {
+    /// Where gRPC calls are taken; port 0 takes a free one. Default 127.0.0.1:40301.
+    pub listen: SocketAddr,
+    /// Where /metrics, /livez and /readyz are served. Default 127.0.0.1:40302.
+    pub ops_listen: SocketAddr,
+    /// Where the addresses are written once they are known, as JSON. Default nowhere.
+    pub addresses_file: Option<PathBuf>,
+    /// Certificate, key and CA.
+    pub tls: TlsFiles,
+    /// The keys that seal and sign.
+    pub vault: VaultFiles,
+    /// The database.
+    pub store: StoreOptions,
+    /// Limits and patience of the service.
+    pub issuance: issuance::Options,
+    /// Logs.
+    pub log: LogOptions,
+}
+
+/// Where the vault's keys lie.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct VaultFiles {
+    /// The key-encryption key: 32 bytes in hex.
+    pub kek: PathBuf,
+    /// The Ed25519 key that receipts are signed with, PKCS#8 PEM.
+    pub receipt_key: PathBuf,
+}
+
+impl Default for IssuerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 40301)),
+            ops_listen: SocketAddr::from(([127, 0, 0, 1], 40302)),
+            addresses_file: None,
+            tls: TlsFiles::default(),
+            vault: VaultFiles::default(),
+            store: StoreOptions { url: String::new(), ..StoreOptions::default() },
+            issuance: issuance::Options::default(),
+            log: LogOptions::default(),
+        }
+    }
+}
+
+impl Role for IssuerConfig {
+    const NAME: &'static str = "issuer";
+    const REQUIRED: &'static [(&'static str, &'static str)] = &[
+        ("store.url", "sqlite:issuer.db"),
+        ("tls.cert", "pki/issuer-1.pem"),
+        ("tls.key", "pki/issuer-1.key"),
+        ("tls.ca", "pki/ca.pem"),
+        ("vault.kek", "pki/kek.key"),
+        ("vault.receipt_key", "pki/receipt.key"),
+    ];
+    const FILES: &'static [&'static str] =
+        &["tls.cert", "tls.key", "tls.ca", "tls.crl", "vault.kek", "vault.receipt_key"];
+    const SECRETS: &'static [&'static str] = &["store.url"];
+
+    fn conflicts(&self) -> Vec<(&'static str, String, &'static str)> {
+        let mut found = Vec::new();
+        let issuance = &self.issuance;
+        if self.listen == self.ops_listen && self.listen.port() != 0 {
+            found.push(("ops_listen", "is the address of listen".to_owned(), "Take another port"));
+        }
+        if issuance.retry.0 > issuance.retry.1 {
+            found.push(("issuance.retry", "the shortest wait is over the longest".to_owned(), "Swap them"));
+        }
+        if issuance.heartbeat_max <= issuance.sweep_every {
+            let what = "is not longer than issuance.sweep_every: the issuer would never be ready".to_owned();
+            found.push(("issuance.heartbeat_max", what, "Make it some times longer"));
+        }
+        found
+    }
+}

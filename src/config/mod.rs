@@ -1,0 +1,3 @@
+//! A role starts only with a configuration of which everything is right.
+
+pub mod duration;

@@ -1,0 +1,62 @@
+//! Promise: whoever is lost finds the way by `--help`, and wrong usage is code 2 with a remedy.
+
+use super::run;
+
+/// Every sub-command that the help lists.
+fn commands() -> Vec<String> {
+    let (code, help, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    let listed = help.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = listed.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| !name.starts_with('-') && *name != "todoke").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_that_is_listed_explains_itself_with_an_example() {
+    let commands = commands();
+    assert!(commands.iter().any(|name| name == "import") && commands.len() > 8, "{commands:?}");
+    for name in &commands {
+        let (code, help, errors) = run(&[name, "--help"]);
+        assert_eq!((code, errors.as_str()), (0, ""), "{name}");
+        assert!(help.contains("Example") && help.contains(&format!("todoke {name}")), "{name}: {help}");
+    }
+}
+
+#[test]
+fn the_version_is_the_crates() {
+    let (code, text, _) = run(&["--version"]);
+    assert_eq!((code, text.trim()), (0, concat!("todoke ", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn wrong_usage_is_code_2_with_a_remedy_on_standard_error() {
+    for (words, remedy) in [
+        (&["imprt"][..], "a similar subcommand exists: 'import'"),
+        (&["import", "cards.csv"], "--as <ROLE/NAME>"),
+        (&["import", "cards.csv", "--as", "x", "--chunk-records", "1000"], "a power of two"),
+        (&["import", "cards.csv", "--as", "x", "--seal-by", "1"], "with its unit"),
+        (&["import", "cards.csv", "--as", "x", "--policy", "some"], "all-or-nothing"),
+        (&["sample"], "--municipality <CODE>"),
+        (&["sample", "--municipality", "131220"], "check digit of JIS X 0402"),
+        (&["sample", "--municipality", "131229", "--district", "白鳥"], "NAME=N"),
+        (&["sample", "--municipality", "131229", "--omit-district", "白馬"], "check the name"),
+        (&["completions", "tcsh"], "bash"),
+        (&["sample", "--municipality", "131229", "--encoding", "latin1"], "utf-8-bom"),
+    ] {
+        let (code, text, errors) = run(words);
+        assert_eq!((code, text.as_str()), (2, ""), "{words:?}");
+        assert!(errors.contains(remedy), "{words:?}: {errors}");
+    }
+}
+
+#[test]
+fn completions_know_every_command_and_its_flags() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (code, script, _) = run(&["completions", shell]);
+        assert_eq!(code, 0, "{shell}");
+        for name in commands() {
+            assert!(script.contains(&name), "{shell} lacks {name}");
+        }
+        assert!(script.contains("wrong-check-digit") && script.contains("control-totals"), "{shell}");
+    }
+}
