@@ -1,19 +1,19 @@
 //! A process that `todoke dev` or `todoke demo` started ends when its parent does, however that died.
 //!
-//! The parent holds the only other end of the child's standard input and never writes to it, so the end of that
-//! pipe is the end of the parent. The system's own signal for this (PR_SET_PDEATHSIG) needs unsafe code, and comes
-//! when the thread that started the child ends, which need not be the end of the parent.
+//! The parent holds the only other end of the child's standard input and never writes to it, so the end of
+//! that pipe is the end of the parent. The system's own signal for this (PR_SET_PDEATHSIG) needs unsafe code,
+//! and comes when the thread that started the child ends, which need not be the end of the parent.
 
 use std::io::{ErrorKind, Read};
 
 use super::Tasks;
 
-/// Cuts `tasks` off as soon as standard input ends. There is nobody left to wait for a drain, and whoever comes next
-/// may want the ports and the database at once.
+/// Cuts `tasks` off as soon as standard input ends. There is nobody left to wait for a drain, and whoever
+/// comes next may want the ports and the database at once.
 pub fn end_with_parent(tasks: &Tasks) {
     let tasks = tasks.clone();
-    // A thread of its own, and not a task: nothing can interrupt a read of standard input, and a blocking task
-    // would hold up the end of the process.
+    // A thread of its own, and not a task: nothing can interrupt a read of standard input, and a blocking
+    // task would hold up the end of the process.
     let watch = std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
         wait_for_end(&mut std::io::stdin().lock());
         tracing::warn!("the parent process is gone: ending at once");

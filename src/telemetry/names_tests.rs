@@ -110,10 +110,8 @@ fn names_are_unique_snake_case_with_unit_and_description() {
         assert!(!metric.help.contains("  ") && !metric.help.contains('\n'), "{name}: {:?}", metric.help);
         if let Kind::Histogram(buckets) = metric.kind {
             assert!(!buckets.is_empty() && buckets.is_sorted(), "{name}: {buckets:?}");
-            assert!(
-                ["_seconds", "_bytes", "_count", "_ratio"].iter().any(|unit| name.ends_with(unit)),
-                "{name}"
-            );
+            let units = ["_seconds", "_bytes", "_count", "_ratio", "_chunks", "_records", "_calls"];
+            assert!(units.iter().any(|unit| name.ends_with(unit)), "{name}: which unit is it in?");
         }
         for label in metric.labels {
             assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}: {label}");
