@@ -107,7 +107,9 @@ pub(crate) fn signed(
     if chain.iter().any(|c| c.len() > CERTIFICATE_BYTES_MAX) || signature.len() > CERTIFICATE_BYTES_MAX {
         return Err(refuse(format!("no certificate or signature may be over {CERTIFICATE_BYTES_MAX} bytes")));
     }
-    let signer: Identity = tls::verify_chain(&core.tls.roots(), chain, core.clock.now_ms())
+    let signer: Identity = core
+        .tls
+        .verify_chain(chain, core.clock.now_ms())
         .map_err(|error| refuse(format!("the certificate chain does not lead to our CA: {error}")))?;
     if signer.municipality() != Some(caller) {
         return Err(refuse(format!("it is signed by {signer}, not by municipality/{caller}")));

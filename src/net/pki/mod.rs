@@ -15,8 +15,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::digest;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData as _, SanType, SerialNumber,
@@ -26,7 +24,10 @@ use time::OffsetDateTime;
 
 use self::files::{Existing, Secrecy};
 use super::tls::CertificateFacts;
-use crate::domain::identity::{Identity, Role};
+use crate::domain::{
+    identity::{Identity, Role},
+    note::VerifierKey,
+};
 
 pub use revocation::CRL_LIFETIME;
 
@@ -123,7 +124,7 @@ impl Authority {
             |name, text: &str| files::write(&dir.join(name), text, Secrecy::Public, Existing::Refuse);
         secret("ca.key", &key.serialize_pem())?;
         secret("receipt.key", &receipt.serialize_pem())?;
-        public("receipt.pub", &format!("{}\n", verifier_line(RECEIPT_KEY_NAME, receipt.public_key_raw())))?;
+        public("receipt.pub", &format!("{}\n", verifier_line(&receipt)))?;
         secret("kek.key", &format!("{kek}\n"))?;
         public("ca.pem", &certificate.pem())?;
         let authority = Self::load(dir, now)?;
@@ -290,14 +291,10 @@ fn serial() -> Result<SerialNumber, AuthorityError> {
     Ok(SerialNumber::from(bytes.to_vec()))
 }
 
-/// The public half of an Ed25519 key as one line, `NAME+KEYID+BASE64`.
-///
-/// Source: C2SP signed-note, "Verifier keys": the key id is the start of SHA-256 over name, newline, 0x01,
-/// key.
-fn verifier_line(name: &str, public: &[u8]) -> String {
-    let typed = [&[1], public].concat();
-    let hashed = digest::digest(&digest::SHA256, &[name.as_bytes(), b"\n", &typed].concat());
-    format!("{name}+{}+{}", hex::encode(&hashed.as_ref()[..4]), STANDARD.encode(typed))
+/// The public half of the receipt key as one line, `NAME+KEYID+BASE64`.
+fn verifier_line(key: &KeyPair) -> String {
+    let public = key.public_key_raw().try_into().expect("an Ed25519 key has 32 bytes");
+    VerifierKey::new(RECEIPT_KEY_NAME, public).expect("the name has neither space nor plus").to_string()
 }
 
 #[cfg(test)]
