@@ -8,6 +8,7 @@ mod error;
 mod help;
 pub mod import;
 pub mod municipal;
+pub mod pki;
 mod progress;
 pub mod prove;
 pub mod reconcile;
@@ -45,6 +46,7 @@ enum Command {
     Card(card::CardArgs),
     Abort(upkeep::AbortArgs),
     Repair(upkeep::RepairArgs),
+    Pki(pki::PkiArgs),
     Sample(sample::SampleArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -86,6 +88,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Card(args) => Box::pin(card::run(args)).await,
         Command::Abort(args) => Box::pin(upkeep::abort(args)).await,
         Command::Repair(args) => Box::pin(upkeep::repair(args)).await,
+        Command::Pki(args) => pki::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Completions(args) => completions::run(&args, &mut help::command::<Todoke>()),
     }

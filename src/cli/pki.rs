@@ -1,5 +1,5 @@
-//! `todoke pki init|issue|revoke|crl|show`: a development CA in a folder; nothing that is there is overwritten
-//! unless it is said.
+//! `todoke pki init|issue|revoke|crl|show`: a development CA in a folder; nothing that is there is
+//! overwritten unless it is said.
 
 use std::{
     fs,
@@ -72,7 +72,8 @@ struct IssueArgs {
     /// For how many days it is good
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..))]
     days: u32,
-    /// A host name or IP address to stand in it as well; relays and issuers have todoke.internal and localhost
+    /// A host name or IP address to stand in it as well; relays and issuers have todoke.internal and
+    /// localhost
     #[arg(long, value_name = "NAME")]
     san: Vec<String>,
     /// Replaces the certificate and key that are there; the old certificate stays valid until it is revoked

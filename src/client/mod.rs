@@ -2,7 +2,6 @@
 //! receipt that it has checked against its own totals.
 
 pub mod calls;
-pub mod connector;
 pub mod control_totals;
 pub mod endpoints;
 pub mod error;

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use super::{
     calls::{Attempt, CallError, CallOptions, Caller, Weight},
-    connector::{ChannelLimits, Connector},
     endpoints::Endpoints,
     error::Error,
     events::Tell,
@@ -19,6 +18,10 @@ use crate::{
         manifest::Manifest,
         municipality::MunicipalityCode,
         note::VerifierKey,
+    },
+    net::{
+        channel::{ChannelOptions, connect},
+        tls::{ClientTls, TlsFiles},
     },
     wire::pb,
 };
@@ -59,14 +62,12 @@ impl Session {
         let signer = Signer::load(&files)?;
         let receipt_key = load_key(&endpoints.receipt_key)
             .map_err(|error| Error::Setup(format!("{}: {error}", endpoints.receipt_key.display())))?;
-        let limits = ChannelLimits::default();
-        let connector =
-            Connector::load(&files, &endpoints.ca, &endpoints.server_name, limits).map_err(Error::Setup)?;
+        let tls = TlsFiles { cert: files.cert, key: files.key, ca: endpoints.ca.clone(), crl: None };
+        let tls = ClientTls::load(&tls, &endpoints.server_name).map_err(|e| Error::Setup(e.to_string()))?;
         let mut channels = Vec::new();
         for relay in &endpoints.relays {
-            let channel = connector
-                .channel(&relay.address)
-                .map_err(|what| Error::Setup(format!("{}: {what}", relay.id)))?;
+            let channel = connect(&relay.address, &tls, &endpoints.server_name, ChannelOptions::default());
+            let channel = channel.map_err(|error| Error::Setup(format!("{}: {error}", relay.id)))?;
             channels.push((relay.id.clone(), channel));
         }
         let caller = Caller::new(channels, options, seed);

@@ -1,5 +1,5 @@
-//! Promise: what the development CA writes is what servers, clients and the vault read, and what it takes back
-//! gets in nowhere.
+//! Promise: what the development CA writes is what servers, clients and the vault read, and what it takes
+//! back gets in nowhere.
 
 use std::{fs, path::Path, time::Duration};
 
