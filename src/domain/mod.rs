@@ -7,6 +7,8 @@ pub mod chunk;
 pub mod date;
 pub mod digest;
 pub mod disposition;
+#[cfg(test)]
+mod guide_tests;
 pub mod identity;
 pub mod manifest;
 pub mod merkle;

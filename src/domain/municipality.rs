@@ -95,12 +95,11 @@ mod tests {
 
     #[test]
     fn a_municipality_is_the_same_by_its_code_and_never_by_its_name() {
-        for (five, name, variant) in [("40344", "須恵町", "須惠町"), ("39405", "梼原町", "檮原町")]
-        {
-            let (code, _, listed) = list().find(|(code, ..)| code.starts_with(five)).expect(five);
-            assert!(listed == name || listed == variant, "{listed}");
-            assert_ne!(name, variant, "two texts for one municipality");
-            assert_eq!(code.parse::<MunicipalityCode>(), format!("{five}{}", &code[5..]).parse());
+        for (five, names) in [("40344", ["須恵町", "須惠町"]), ("39405", ["梼原町", "檮原町"])] {
+            assert_ne!(names[0], names[1], "two texts for one municipality");
+            let of_either: Vec<_> = list().filter(|(.., listed)| names.contains(listed)).collect();
+            assert_eq!(of_either.len(), 1, "{names:?}");
+            assert!(of_either[0].0.starts_with(five), "{of_either:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a batch adds up to: two sets of records with the same totals are the same records in the same order.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{BuildHasherDefault, Hasher},
 };
 
@@ -127,9 +127,10 @@ pub struct TotalsBuilder {
     records: u64,
     bytes: u64,
     kinds: BTreeMap<String, u64>,
-    districts: BTreeMap<String, DistrictTotals>,
+    districts: HashMap<String, DistrictTotals>,
     households: HashSet<u128, BuildHasherDefault<FirstBytes>>,
-    last_household: Option<u128>,
+    household: Vec<u8>,
+    last_household: Vec<u8>,
     hash_total: u128,
     tree: merkle::Accumulator,
 }
@@ -161,22 +162,16 @@ impl TotalsBuilder {
 
     // A household is known by a digest of district and id, which nobody can make collide with another's.
     fn new_household(&mut self, district: &str, id: &str) -> bool {
-        let mut key = [0; 512];
-        let length = district.len() + 1 + id.len();
-        let digest = match key.get_mut(..length) {
-            Some(room) => {
-                let (name, rest) = room.split_at_mut(district.len());
-                name.copy_from_slice(district.as_bytes());
-                rest[0] = b'\n';
-                rest[1..].copy_from_slice(id.as_bytes());
-                first_16(room)
-            }
-            None => first_16([district.as_bytes(), b"\n", id.as_bytes()].concat().as_slice()),
-        };
+        self.household.clear();
+        self.household.extend_from_slice(district.as_bytes());
+        self.household.push(b'\n');
+        self.household.extend_from_slice(id.as_bytes());
         // Files are mostly sorted by household, so the one before is the likeliest.
-        let same = self.last_household == Some(digest);
-        self.last_household = Some(digest);
-        !same && self.households.insert(digest)
+        if self.household == self.last_household {
+            return false;
+        }
+        std::mem::swap(&mut self.household, &mut self.last_household);
+        self.households.insert(first_16(&self.last_household))
     }
 
     /// How many districts were met so far.
@@ -193,7 +188,7 @@ impl TotalsBuilder {
             bytes: self.bytes,
             households: self.households.len() as u64,
             kinds: self.kinds,
-            districts: self.districts,
+            districts: self.districts.into_iter().collect(),
             hash_total: self.hash_total,
             merkle_root: self.tree.root(),
         }
