@@ -13,7 +13,7 @@ use crate::{
     issuance,
     net::tls::{ServerTls, TlsFiles},
     ops,
-    runtime::{self, OnDeath, Tasks, clock::Clock, exit},
+    runtime::{self, OnDeath, Tasks, clock::Clock},
     store::{Store, StoreOptions},
     telemetry,
     vault::Vault,
@@ -143,8 +143,7 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
         write_addresses(file, running.address, ops_address)?;
     }
     tasks.soft().cancelled().await;
-    tasks.join(args.drain).await;
-    Ok(exit::DONE)
+    Ok(tasks.join(args.drain).await.exit_code())
 }
 
 fn options(args: &IssuerArgs) -> issuance::Options {

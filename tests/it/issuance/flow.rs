@@ -32,6 +32,8 @@ async fn a_whole_batch_ends_with_a_receipt_that_verifies() {
     assert_eq!(receipt.declared, sent.manifest.totals);
     assert_eq!(receipt.computed, sent.manifest.totals);
     assert_eq!(receipt.manifest, Digest::of(&sent.bytes));
+    let published = std::fs::read_to_string(issuer.dir.path().join("pki/receipt.pub")).expect("written");
+    assert_eq!(published.trim(), issuer.verifier.to_string(), "whoever has the published key can check it");
     issuer.clock.advance(3_600_000);
     for _ in 0..3 {
         assert_eq!(ward.receipt(id(1)).await.expect("again"), bytes, "the same bytes each time");
