@@ -3,6 +3,8 @@
 
 pub mod card;
 pub mod completions;
+pub mod demo;
+pub mod dev;
 mod ending;
 mod error;
 mod help;
@@ -47,6 +49,8 @@ enum Command {
     Abort(upkeep::AbortArgs),
     Repair(upkeep::RepairArgs),
     Pki(pki::PkiArgs),
+    Demo(demo::DemoArgs),
+    Dev(dev::DevArgs),
     Sample(sample::SampleArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -89,6 +93,8 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Abort(args) => Box::pin(upkeep::abort(args)).await,
         Command::Repair(args) => Box::pin(upkeep::repair(args)).await,
         Command::Pki(args) => pki::run(&args),
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Dev(args) => Box::pin(dev::run(args)).await,
         Command::Sample(args) => sample::run(&args),
         Command::Completions(args) => completions::run(&args, &mut help::command::<Todoke>()),
     }

@@ -1,0 +1,63 @@
+//! What is checked after every load: the receipt's figures, the cards and the dispositions are the file's
+//! own records, each exactly once.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{command::Ended, extract::Extract, narrator::Narrator, stage::Stage, trouble::Trouble};
+use crate::runtime::exit;
+
+/// The whole number under a name; 0 if there is none, which no check takes for a right figure.
+pub(crate) fn number(value: &Value, name: &str) -> u64 {
+    value[name].as_u64().unwrap_or_default()
+}
+
+/// The text under a name.
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// Where the receipt of a load is.
+pub(crate) fn receipt_of(load: &Extract) -> PathBuf {
+    beside(&load.file, "receipt")
+}
+
+/// A file's neighbour, such as `a.csv.receipt`.
+pub(crate) fn beside(file: &Path, end: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{end}", file.display()))
+}
+
+/// Checks an import that ended, against the file that was loaded.
+///
+/// # Errors
+/// [`Trouble`] if the system cannot be asked; the checks so far stand.
+pub(crate) async fn settled(
+    stage: &Stage,
+    tale: &mut Narrator,
+    load: &Extract,
+    ended: &Ended,
+) -> Result<(), Trouble> {
+    tale.ends_with("the command ended with its receipt", exit::DONE, ended);
+    let result = ended.said("result")?;
+    let batch = text(result, "batch_id");
+    tale.same("records accepted by the verified receipt", load.records(), number(result, "accepted"));
+    let status = stage.status(batch).await?;
+    let figures = ["records", "accepted"].map(|name| number(&status, name));
+    tale.same("records declared, by the issuer", load.records(), figures[0]);
+    tale.same("records accepted, by the issuer", load.records(), figures[1]);
+    let open: u64 = ["missing", "stored", "rejected", "duplicate", "quarantined"]
+        .map(|name| number(&status, name))
+        .iter()
+        .sum();
+    tale.same("records in any other state", 0, open);
+    let cards = stage.cards(Some(batch)).await?;
+    let found = load.match_up(cards.events.iter().map(|card| text(card, "order_id")));
+    tale.same("records of the file that are a card, once", load.records(), found.once);
+    tale.same("cards twice or of no record of the file", 0, found.again + found.foreign);
+    let dispositions = stage.dispositions(batch).await?;
+    let in_order = (0..).zip(&dispositions).all(|(at, (index, accepted))| at == *index && *accepted);
+    let found = if in_order { dispositions.len() as u64 } else { 0 };
+    tale.same("dispositions, one a record, all accepted", load.records(), found);
+    Ok(())
+}

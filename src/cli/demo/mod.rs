@@ -1,0 +1,180 @@
+//! `todoke demo`: plays the incident of 2015 and everything that has been built against it, with real
+//! processes, and ends with exit code 0 only if every check held.
+
+mod audit;
+mod command;
+mod cut;
+mod deaths;
+mod extract;
+mod loads;
+mod narrator;
+mod proofs;
+mod stage;
+mod trouble;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use tokio::time::Instant;
+
+use self::{narrator::Narrator, stage::Stage, trouble::Trouble};
+use super::municipal::{Output, say, say_json, warn};
+use crate::runtime::{self, Tasks, exit};
+
+/// Plays the incident story with an issuer and four relays, and checks every figure of it.
+///
+/// Each is a process of its own on loopback. It needs under a minute, leaves nothing running, and ends with
+/// 0 only if every check held, otherwise with 1.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example: todoke demo --keep demo, then\n  \
+                        todoke verify demo/files/clean.csv.receipt --file demo/files/clean.csv \
+                        --key demo/system/pki/receipt.pub")]
+pub struct DemoArgs {
+    /// Keeps everything in this new folder, to look at it afterwards; otherwise it is removed unless a
+    /// check failed
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// How the story is told
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Runs the command and returns its exit code.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn run(args: DemoArgs) -> Result<u8, super::Error> {
+    let begun = Instant::now();
+    let tasks = Tasks::new();
+    runtime::signals(&tasks);
+    let mut folder = match Folder::make(args.keep.as_deref()) {
+        Ok(folder) => folder,
+        Err(words) => {
+            warn(&format!("error: {words}"));
+            return Ok(exit::USAGE);
+        }
+    };
+    let mut tale = Narrator::new(args.output);
+    let played = Box::pin(play(&folder.path, &mut tale, &tasks)).await;
+    let Some(played) = played else {
+        warn("interrupted: everything is stopped");
+        return Ok(exit::FAILED);
+    };
+    if let Err(trouble) = played {
+        tale.broke_off(&trouble);
+    }
+    tale.table();
+    let (checks, failed) = (tale.checks.len(), tale.failed());
+    let code = if failed == 0 { exit::DONE } else { exit::FAILED };
+    if failed > 0 {
+        folder.keep();
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let logs = folder.kept().map(|path| path.join("system/logs"));
+    if args.output == Output::Json {
+        say_json(&json!({
+            "event": "result", "exit_code": code, "checks": checks, "failed": failed,
+            "seconds": (seconds * 10.0).round() / 10.0, "logs": logs,
+        }));
+        return Ok(code);
+    }
+    say(&format!("\n{} of {checks} checks hold, after {seconds:.1} s.", checks - failed));
+    if let Some(logs) = logs {
+        say(&format!("The logs are in {}.", logs.display()));
+    }
+    Ok(code)
+}
+
+// Plays the story; none if it was interrupted. Nothing runs any more when this returns.
+async fn play(dir: &Path, tale: &mut Narrator, tasks: &Tasks) -> Option<Result<(), Trouble>> {
+    tale.say("An issuer and four relays are started as processes on loopback, with a PKI of their own.");
+    let stage = match tasks.soft().run_until_cancelled(Stage::set(dir)).await? {
+        Ok(stage) => stage,
+        Err(trouble) => return Some(Err(trouble)),
+    };
+    let played = tasks.soft().run_until_cancelled(story(&stage, tale)).await;
+    if !matches!(played, Some(Ok(()))) {
+        stage.system.kill_all();
+    }
+    stage.system.stop().await;
+    played
+}
+
+async fn story(stage: &Stage, tale: &mut Narrator) -> Result<(), Trouble> {
+    tale.step('a', "A clean load");
+    let first = loads::clean(stage, tale).await?;
+    tale.step('b', "The load of 2015: the extract lacks a district");
+    loads::of_2015(stage, tale).await?;
+    tale.step('c', "An upload that is cut at 58 %");
+    cut::cut(stage, tale).await?;
+    tale.step('d', "The issuer is killed while it works the records off");
+    deaths::of_the_issuer(stage, tale).await?;
+    tale.step('e', "relay-2 is killed in the middle of an upload");
+    deaths::of_a_relay(stage, tale).await?;
+    tale.step('f', "The same file again");
+    proofs::again(stage, tale, &first).await?;
+    tale.step('g', "Receipt and proof, without any server");
+    proofs::offline(stage, tale, &first).await
+}
+
+/// Where the story is played.
+struct Folder {
+    path: PathBuf,
+    temporary: Option<tempfile::TempDir>,
+}
+
+impl Folder {
+    fn make(keep: Option<&Path>) -> Result<Self, String> {
+        let Some(path) = keep else {
+            let temporary = tempfile::Builder::new().prefix("todoke-demo-").tempdir();
+            let temporary =
+                temporary.map_err(|error| format!("no temporary folder: {error}. Pass --keep DIR"))?;
+            return Ok(Self { path: temporary.path().to_owned(), temporary: Some(temporary) });
+        };
+        let words = |what: String| format!("--keep {}: {what}. Pass a new folder", path.display());
+        std::fs::create_dir_all(path).map_err(|error| words(error.to_string()))?;
+        // What an earlier story left would be counted as this one's.
+        if std::fs::read_dir(path).map_err(|error| words(error.to_string()))?.next().is_some() {
+            return Err(words("there is something in it".to_owned()));
+        }
+        let path = std::fs::canonicalize(path).map_err(|error| words(error.to_string()))?;
+        if path.to_str().is_none() {
+            return Err(words("its name is no UTF-8".to_owned()));
+        }
+        Ok(Self { path, temporary: None })
+    }
+
+    fn keep(&mut self) {
+        if let Some(temporary) = self.temporary.take() {
+            self.path = temporary.keep();
+        }
+    }
+
+    fn kept(&self) -> Option<&Path> {
+        self.temporary.is_none().then_some(self.path.as_path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_something_in_it_is_refused_and_a_temporary_one_is_removed_unless_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let new = dir.path().join("new");
+        assert!(Folder::make(Some(&new)).expect("it is made").kept().is_some());
+        std::fs::write(new.join("x"), "x").expect("it is written");
+        let words = Folder::make(Some(&new)).err().expect("it is not empty");
+        assert!(words.contains("there is something in it"), "{words}");
+        let path = Folder::make(None).expect("a temporary one").path;
+        assert!(!path.exists(), "it is gone with the folder");
+        let mut folder = Folder::make(None).expect("a temporary one");
+        folder.keep();
+        let path = folder.path.clone();
+        drop(folder);
+        assert!(path.exists());
+        std::fs::remove_dir(path).expect("it is empty");
+    }
+}

@@ -1,0 +1,200 @@
+//! `todoke dev --dir DIR`: a whole system on loopback, left running for whoever wants to play with it.
+
+mod board;
+mod layout;
+mod node;
+mod notice;
+mod parties;
+mod plan;
+mod probe;
+mod supervisor;
+mod system;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use clap::Args;
+
+use super::municipal::{Output, duration, say, say_json, warn};
+use crate::runtime::{self, Tasks, exit};
+
+pub(crate) use self::{
+    layout::Layout,
+    node::how,
+    notice::{Notice, Tell},
+    probe::{get, sum},
+    system::{Options, System},
+};
+
+/// Runs issuer and relays on loopback, with a throw-away PKI, and keeps them alive.
+///
+/// A process that dies is started again after a second. Ctrl-C stops everything in order, a second one at
+/// once. The folder can be used again: PKI, database and ports stay.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example: todoke dev --dir dev, then in another shell\n  \
+                        todoke import cards.csv --endpoints dev/endpoints.json --as municipality/131229")]
+pub struct DevArgs {
+    /// Where everything of the system lies; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How many relays
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub relays: u16,
+    /// How many issuers; the embedded database takes one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub issuers: u16,
+    /// The database: sqlite for DIR/issuer.db, or sqlite:FILE
+    #[arg(long, value_name = "URL", default_value = "sqlite")]
+    pub database: String,
+    /// Leaves a process dead when it dies
+    #[arg(long)]
+    pub no_restart: bool,
+    /// How long calls in flight get when the system stops
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub drain: Duration,
+    /// How results are shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Why there is no system; each text ends with what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DevError {
+    /// The folder, or a file in it, cannot be used.
+    #[error("{}: {source}. Free the disk, or pass another --dir", dir.display())]
+    Folder { dir: PathBuf, source: std::io::Error },
+    /// Another process has it.
+    #[error(
+        "{}: another `todoke dev` uses this folder, process {pid}. Stop it, or pass another --dir",
+        dir.display()
+    )]
+    InUse { dir: PathBuf, pid: String },
+    /// The PKI cannot be made or read.
+    #[error("{}: {what}. Remove the folder to have the PKI made anew", dir.display())]
+    Pki { dir: PathBuf, what: String },
+    /// Nobody knows where this very program is.
+    #[error("the todoke program does not find itself: {0}. Start it by its path")]
+    Program(std::io::Error),
+    /// A process did not become ready.
+    #[error("{0}")]
+    Launch(#[from] node::LaunchError),
+}
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn run(args: DevArgs) -> Result<u8, super::Error> {
+    let database = match database_of(&args) {
+        Ok(database) => database,
+        Err(words) => {
+            warn(&format!("error: {words}"));
+            return Ok(exit::USAGE);
+        }
+    };
+    let tasks = Tasks::new();
+    runtime::signals(&tasks);
+    let tell = teller(args.output);
+    let work = async {
+        let layout = Layout::make(&args.dir)?;
+        let options = Options {
+            relays: args.relays,
+            issuers: args.issuers,
+            database: database.unwrap_or_else(|| format!("sqlite:{}", layout.database().display())),
+            restart: !args.no_restart,
+            drain: args.drain,
+            issuer_flags: Vec::new(),
+        };
+        System::start(layout, &options, tell).await
+    };
+    // A signal during the start drops what was started, which kills it.
+    let Some(started) = tasks.soft().run_until_cancelled(work).await else { return Ok(exit::DONE) };
+    let system = match started {
+        Ok(system) => system,
+        Err(error) => {
+            warn(&format!("error: {error}"));
+            return Ok(if matches!(error, DevError::InUse { .. }) { exit::TRY_AGAIN } else { exit::FAILED });
+        }
+    };
+    if args.output == Output::Text {
+        hint(&system);
+    }
+    tasks.soft().cancelled_owned().await;
+    tokio::select! {
+        () = system.stop() => (),
+        () = tasks.hard().cancelled_owned() => {
+            system.kill_all();
+            system.stop().await;
+        }
+    }
+    Ok(exit::DONE)
+}
+
+// The database's URL, `None` for the one in the folder.
+fn database_of(args: &DevArgs) -> Result<Option<String>, String> {
+    if args.issuers > 1 {
+        return Err(format!(
+            "--issuers {}: the embedded database takes one issuer; leave the flag out",
+            args.issuers
+        ));
+    }
+    match args.database.split_once(':') {
+        None if args.database == "sqlite" => Ok(None),
+        Some(("sqlite", file)) if !file.is_empty() => Ok(Some(args.database.clone())),
+        _ => Err(format!(
+            "--database {}: only the embedded database can be used so far: sqlite, or sqlite:FILE",
+            args.database.split(':').next().unwrap_or_default()
+        )),
+    }
+}
+
+fn teller(output: Output) -> Tell {
+    Arc::new(move |notice: &Notice| match (output, notice) {
+        (Output::Json, _) => say_json(notice),
+        (Output::Text, Notice::Died { .. } | Notice::NotBack { .. } | Notice::NotWritten { .. }) => {
+            warn(&notice.to_string());
+        }
+        (Output::Text, _) => say(&notice.to_string()),
+    })
+}
+
+fn hint(system: &System) {
+    let endpoints = system.layout().endpoints();
+    let to = format!("--endpoints {} --as municipality/131229", endpoints.display());
+    say("Ctrl-C stops it. Meanwhile, in another shell:");
+    say("  todoke sample --municipality 131229 --records 5000 --seed 7 --out cards.csv");
+    say(&format!("  todoke import cards.csv {to}"));
+    say(&format!("  todoke status {to}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: DevArgs,
+    }
+
+    fn args(more: &[&str]) -> DevArgs {
+        use clap::Parser as _;
+        Line::parse_from(["todoke", "--dir", "d"].iter().chain(more)).args
+    }
+
+    #[test]
+    fn the_database_is_the_embedded_one_or_refused_without_showing_a_password() {
+        assert_eq!(database_of(&args(&[])), Ok(None));
+        let file = "sqlite:/tmp/a.db";
+        assert_eq!(database_of(&args(&["--database", file])), Ok(Some(file.to_owned())));
+        let words = database_of(&args(&["--database", "postgres://u:secret@h/d"])).expect_err("not yet");
+        assert!(words.contains("postgres") && words.contains("sqlite:FILE"), "{words}");
+        assert!(!words.contains("secret"), "{words}");
+        assert!(database_of(&args(&["--database", "sqlite:"])).is_err());
+    }
+
+    #[test]
+    fn more_issuers_need_another_database() {
+        let words = database_of(&args(&["--issuers", "2"])).expect_err("SQLite takes one");
+        assert!(words.contains("takes one issuer"), "{words}");
+    }
+}
