@@ -1,3 +1,101 @@
-//! Load scenarios and measurements for todoke, on loopback only.
+//! `loadtest`: measures todoke against its peers on this machine, in interleaved slices, and says how sure
+//! the figures are. Everything stays on loopback, is bounded in time and count, and ends by itself.
 
-fn main() {}
+mod bulk;
+mod calls;
+mod echo;
+mod failure;
+mod figures;
+mod generator;
+mod import;
+mod peers;
+mod process;
+mod raw;
+mod system;
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use failure::Failure;
+
+/// Measures todoke against its peers, on loopback only.
+///
+/// The machine's speed drifts, so that only ratios of slices of one run mean anything: each cycle measures
+/// every side once, in turning order, and the table shows medians and quartiles of the ratios of a cycle.
+#[derive(Debug, Parser)]
+#[command(after_help = "Examples:\n  \
+    cargo build --workspace --profile dist && target/dist/loadtest import\n  \
+    target/dist/loadtest import --records 50000 --cycles 3 --output json\n  \
+    target/dist/loadtest calls\n  \
+    target/dist/loadtest calls --slice 4 --cycles 11 --without-haproxy")]
+struct Arguments {
+    #[command(subcommand)]
+    scenario: Scenario,
+    /// The todoke program to measure [default: the one beside this program]
+    #[arg(long, value_name = "FILE", global = true)]
+    todoke: Option<PathBuf>,
+    /// How the figures are shown
+    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A table for people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Scenario {
+    /// A record file from `todoke import` to the verified receipt, against SQLite's own bulk insert
+    Import(import::ImportArgs),
+    /// Unary calls direct, through the relay, and through HAProxy
+    Calls(calls::CallsArgs),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let todoke = match &arguments.todoke {
+        Some(todoke) => todoke.clone(),
+        None => std::env::current_exe()?.with_file_name("todoke"),
+    };
+    if !todoke.is_file() {
+        return Err(Failure::new(format!(
+            "{}: no such program. Build it beside this one (cargo build --workspace), or pass --todoke",
+            todoke.display()
+        )));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = match &arguments.scenario {
+        Scenario::Import(args) => runtime.block_on(import::run(args, &todoke))?,
+        Scenario::Calls(args) => runtime.block_on(calls::run(args, &todoke))?,
+    };
+    let mut out = io::stdout().lock();
+    match arguments.output {
+        Output::Text => write!(out, "{report}")?,
+        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
+    }
+    Ok(())
+}
+
+/// Says on standard error how far the run is: standard output is for the figures.
+fn progress(words: &str) {
+    let _ = writeln!(io::stderr(), "{words}");
+}

@@ -1,7 +1,7 @@
 //! How long a card and its certificates are valid, counted in birthdays.
 //!
-//! A birthday on 29 February counts as 28 February in every year. That is our assumption, by analogy to driving
-//! licences: the rule that we were given says nothing about it.
+//! A birthday on 29 February counts as 28 February in every year. That is our assumption, by analogy to
+//! driving licences: the rule that we were given says nothing about it.
 
 use crate::domain::date::Date;
 

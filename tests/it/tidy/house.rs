@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Finding,
+    Finding, shape,
     source::{Source, line_of, words},
 };
 
@@ -49,6 +49,9 @@ pub(super) fn of(files: &[(String, String)]) -> Vec<Finding> {
         found.extend(empty_names(path));
         found.extend(giveaways(path, text));
         found.extend(naked(path, text));
+        if [".py", ".js"].iter().any(|ending| path.ends_with(ending)) {
+            found.extend(shape::long_lines(path, text));
+        }
         if path.ends_with(".md") {
             found.extend(titles(path, text));
         }

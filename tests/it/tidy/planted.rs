@@ -92,6 +92,7 @@ fn a_long_file_function_or_line_is_found() {
     let wide = |count: usize| format!("{promise}// {}\n", "届".repeat(count));
     assert_eq!(lines(&shape::of(&source("src/client/x.rs", &wide(107)))), [0_usize; 0]);
     assert_eq!(lines(&shape::of(&source("src/client/x.rs", &wide(108)))), [2]);
+    assert_eq!(lines(&pages(&[("tests/x.py", &wide(108)), ("tests/x.sh", &wide(108))])), [2]);
 }
 
 #[test]

@@ -24,18 +24,23 @@ pub(super) fn of(source: &Source) -> Vec<Finding> {
             format!("{lines} lines: split the file, at most {FILE_LINES_MAX} are allowed"),
         );
     }
-    for (index, line) in source.text.lines().enumerate() {
-        let chars = line.chars().count();
-        if chars > LINE_CHARS_MAX {
-            say(index + 1, format!("{chars} characters: at most {LINE_CHARS_MAX} are allowed"));
-        }
-    }
     for (line, name, length) in functions(&source.code) {
         if length > FUNCTION_LINES_MAX {
             say(line, format!("`{name}` has {length} lines: at most {FUNCTION_LINES_MAX} are allowed"));
         }
     }
+    found.extend(long_lines(&source.path, &source.text));
     found
+}
+
+/// The lines that do not fit a screen, in whatever language.
+pub(super) fn long_lines(path: &str, text: &str) -> Vec<Finding> {
+    let long = text.lines().enumerate().map(|(index, line)| (index + 1, line.chars().count()));
+    long.filter(|(_, chars)| *chars > LINE_CHARS_MAX)
+        .map(|(line, chars)| {
+            Finding::at(path, line, format!("{chars} characters: at most {LINE_CHARS_MAX} are allowed"))
+        })
+        .collect()
 }
 
 /// Every function that has a body: its line, its name, and its lines from `fn` to the closing brace.

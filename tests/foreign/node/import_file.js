@@ -1,0 +1,179 @@
+// Sends a record file to todoke with stock grpc-js, and ends with a receipt whose signature it has checked:
+//
+//   NODE_PATH=target/foreign/node/node_modules \
+//     node tests/foreign/node/import_file.js DIR/endpoints.json municipality/131229 cards.csv
+//
+// The same way as the Python example, and shorter: no inclusion proofs, and the CSV must be without quotes.
+'use strict';
+
+const crypto = require('crypto');
+const fs = require('fs');
+const path = require('path');
+const grpc = require('@grpc/grpc-js');
+const loader = require('@grpc/proto-loader');
+
+const FIELDS = ['order_id', 'kind', 'household_id', 'district', 'name', 'substitute_name', 'reading',
+  'reading_source', 'birth_date', 'sex', 'address', 'delivery_address', 'individual_number', 'protected',
+  'accommodations', 'glyph_profile'];
+const CHUNK_RECORDS = 256;
+
+const sha256 = (...parts) => crypto.createHash('sha256').update(Buffer.concat(parts)).digest();
+const byBytes = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b));
+
+function canonical(record) {
+  return Buffer.concat(FIELDS.map((field) => {
+    const text = Buffer.from(record[field] || '');
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(text.length || 0xffffffff);
+    return Buffer.concat([length, text]);
+  }));
+}
+
+// The root of an RFC 6962 tree.
+function root(hashes) {
+  if (hashes.length < 2) return hashes[0] || sha256();
+  let split = 1;
+  while (split * 2 < hashes.length) split *= 2;
+  return sha256(Buffer.from([1]), root(hashes.slice(0, split)), root(hashes.slice(split)));
+}
+
+function chunked(list) {
+  const starts = [...Array(Math.ceil(list.length / CHUNK_RECORDS)).keys()].map((n) => n * CHUNK_RECORDS);
+  return starts.map((start) => list.slice(start, start + CHUNK_RECORDS));
+}
+
+function framed(record) {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(record.length);
+  return Buffer.concat([length, record]);
+}
+
+function read(file) {
+  const text = fs.readFileSync(file, 'utf8').replace(/^\ufeff/, '');
+  if (text.includes('"')) throw new Error('this example reads no quoted cells');
+  const [header, ...rows] = text.trimEnd().split(/\r?\n/).map((line) => line.split(','));
+  return rows.map((row) => Object.fromEntries(header.map((name, column) => [name, row[column]])));
+}
+
+// The text that is signed; the order of its lines is part of it.
+function manifest(records, encoded, merkleRoot, head) {
+  const counts = (key) => {
+    const found = new Map();
+    records.forEach((record) => found.set(key(record), (found.get(key(record)) || 0) + 1));
+    return found;
+  };
+  const kinds = counts((record) => record.kind);
+  const districts = counts((record) => record.district);
+  const homes = new Map([...districts.keys()].map((name) => [name, new Set()]));
+  records.forEach((record) => homes.get(record.district).add(record.household_id));
+  const keys = records.map((record) => sha256(Buffer.from(record.order_id)).subarray(0, 16).toString('hex'));
+  const hashTotal = keys.reduce((sum, key) => BigInt.asUintN(128, sum + BigInt(`0x${key}`)), 0n);
+  return Buffer.from([
+    'todoke manifest v1', ...head, `chunk-records ${CHUNK_RECORDS}`,
+    `seal-by ${new Date(Date.now() + 86400000).toISOString()}`,
+    `records ${records.length}`, `bytes ${encoded.reduce((sum, one) => sum + one.length, 0)}`,
+    `households ${[...homes.values()].reduce((sum, one) => sum + one.size, 0)}`,
+    ...[...kinds.keys()].sort(byBytes).map((name) => `kind ${kinds.get(name)} ${name}`),
+    ...[...districts.keys()].sort(byBytes)
+      .map((name) => `district ${homes.get(name).size} ${districts.get(name)} ${name}`),
+    `hash-total ${hashTotal.toString(16).padStart(32, '0')}`, `merkle-root ${merkleRoot.toString('hex')}`, '',
+  ].join('\n'));
+}
+
+function uuid7() {
+  const bytes = crypto.randomBytes(16);
+  bytes.writeUIntBE(Date.now(), 0, 6);
+  bytes[6] = (bytes[6] & 0x0f) | 0x70;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  return bytes.toString('hex').replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+// Returns the text of a C2SP signed note, or throws when `key` (NAME+ID+BASE64) did not sign it.
+function openReceipt(note, key) {
+  const [, name, , encoded] = key.trim().match(/^([^+]+)\+([^+]+)\+(.+)$/);
+  const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'),
+    Buffer.from(encoded, 'base64').subarray(1)]);
+  const publicKey = crypto.createPublicKey({ key: spki, format: 'der', type: 'spki' });
+  const end = note.lastIndexOf('\n\n');
+  const text = note.slice(0, end + 1);
+  const line = note.slice(end + 2).split('\n').find((one) => one.startsWith(`\u2014 ${name} `));
+  const signature = Buffer.from(line.split(' ')[2], 'base64').subarray(4);
+  if (!crypto.verify(null, Buffer.from(text), publicKey, signature)) throw new Error('the receipt is forged');
+  return text;
+}
+
+function connect(endpoints, folder, caller) {
+  const proto = path.join(__dirname, '../../../proto');
+  const how = { includeDirs: [proto], keepCase: true, longs: Number, enums: String };
+  const loaded = loader.loadSync('todoke/v1/batch.proto', how);
+  const files = endpoints.clients[caller];
+  const load = (file) => fs.readFileSync(path.resolve(folder, file));
+  const [ca, key, cert] = [endpoints.ca, files.key, files.cert].map(load);
+  const credentials = grpc.credentials.createSsl(ca, key, cert);
+  const target = `ipv4:${endpoints.relays.map((relay) => relay.address).join(',')}`;
+  const client = new (grpc.loadPackageDefinition(loaded).todoke.v1.BatchService)(target, credentials, {
+    'grpc.ssl_target_name_override': endpoints.server_name,
+    'grpc.default_authority': endpoints.server_name,
+    'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  });
+  const chain = cert.toString().match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
+  return { client, key, chain: chain.map((one) => new crypto.X509Certificate(one).raw) };
+}
+
+async function main([endpointsFile, caller, file]) {
+  const endpoints = JSON.parse(fs.readFileSync(endpointsFile));
+  const { client, key, chain } = connect(endpoints, path.dirname(endpointsFile), caller);
+  const deadline = (seconds) => ({ deadline: Date.now() + seconds * 1000 });
+  const call = (name, request) => new Promise((resolve, reject) => {
+    client[name](request, deadline(10), (error, answer) => (error ? reject(error) : resolve(answer)));
+  });
+
+  const records = read(file);
+  const encoded = records.map(canonical);
+  const leaves = encoded.map((record) => sha256(Buffer.from([0]), record));
+  const roots = chunked(leaves).map(root);
+  const { last_sequence: last, last_receipt_digest: previous } = await call('ListBatches', { page_size: 1 });
+  const text = manifest(records, encoded, root(roots), [
+    `municipality ${caller.split('/')[1]}`, `batch ${uuid7()}`, `sequence ${last + 1}`,
+    `previous-receipt ${previous.toString('hex') || '-'}`, 'batch-kind CARD_ORDERS',
+    'policy ALL_OR_NOTHING']);
+  const { batch, uploader_epoch } = await call('OpenBatch', { manifest: text,
+    signature: crypto.sign('sha256', text, key), certificate_chain: chain, chunk_roots: roots });
+  const batch_id = batch.batch_id;
+
+  const missing = await new Promise((resolve, reject) => {
+    let left = records.length;
+    const stream = client.UploadChunks(deadline(60));
+    stream.on('data', (answer) => { left = answer.missing_count; });
+    stream.on('error', reject);
+    stream.on('end', () => resolve(left));
+    stream.write({ start: { batch_id, manifest_digest: batch.manifest_digest, uploader_epoch } });
+    chunked(encoded).forEach((chunk, number) => stream.write({
+      chunk: { chunk_number: number, root: roots[number], payload: Buffer.concat(chunk.map(framed)) } }));
+    stream.end();
+  });
+  if (missing !== 0) throw new Error(`${missing} records are not durable: open the batch again`);
+
+  await call('SealBatch', { batch_id, manifest_digest: batch.manifest_digest });
+  const state = await new Promise((resolve, reject) => {
+    let last = '';
+    const stream = client.WatchBatch({ batch_id }, deadline(60));
+    stream.on('data', (answer) => { last = answer.batch.state; });
+    stream.on('error', reject);
+    stream.on('end', () => resolve(last));
+  });
+  const { receipt } = await call('GetReceipt', { batch_id });
+  const receiptKey = path.resolve(path.dirname(endpointsFile), endpoints.receipt_key);
+  const signed = openReceipt(receipt.toString(), fs.readFileSync(receiptKey, 'utf8'));
+  const total = `merkle-root ${root(roots).toString('hex')}`;
+  if (!signed.includes(total)) throw new Error('the receipt is for another file');
+  const again = await call('GetBatch', { batch_id });
+  console.log(`${batch_id}: ${state}, ${again.batch.counts.accepted} of ${records.length} accepted`);
+  console.log('receipt verified');
+
+  const error = await call('GetBatch', { batch_id: uuid7() }).catch((refusal) => refusal);
+  console.log(`a batch that nobody opened: ${grpc.status[error.code]}: ${error.details}`);
+  client.close();
+}
+
+main(process.argv.slice(2)).catch((error) => { console.error(error); process.exitCode = 1; });
