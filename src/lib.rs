@@ -9,6 +9,7 @@ pub mod net;
 pub mod ops;
 pub mod runtime;
 pub mod sample;
+pub mod store;
 pub mod telemetry;
 pub mod vault;
 pub mod wire;
