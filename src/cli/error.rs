@@ -10,6 +10,9 @@ pub enum Error {
     /// The flags do not fit together.
     #[error("{0}")]
     Usage(String),
+    /// A role is told what cannot be.
+    #[error("{0}")]
+    Config(String),
     /// A file cannot be written.
     #[error("{} cannot be written: {source}. Check folder, disk and who may write there", .path.display())]
     Write {
@@ -29,6 +32,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => exit::USAGE,
+            Error::Config(_) => exit::CONFIG,
             Error::Write { .. } | Error::Runtime(_) => exit::FAILED,
         }
     }

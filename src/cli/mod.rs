@@ -1,6 +1,7 @@
 //! The command line: each sub-command is one file with its flags and its `run`; wiring happens here and
 //! nowhere else, and every run ends with one of the exit codes of [`crate::runtime::exit`].
 
+mod addresses;
 pub mod card;
 pub mod completions;
 pub mod demo;
@@ -14,6 +15,7 @@ pub mod pki;
 mod progress;
 pub mod prove;
 pub mod reconcile;
+pub mod relay;
 pub mod resume;
 pub mod sample;
 pub mod status;
@@ -46,6 +48,7 @@ enum Command {
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),
     Card(card::CardArgs),
+    Relay(relay::RelayArgs),
     Abort(upkeep::AbortArgs),
     Repair(upkeep::RepairArgs),
     Pki(pki::PkiArgs),
@@ -90,6 +93,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Prove(args) => Box::pin(prove::run(args)).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Card(args) => Box::pin(card::run(args)).await,
+        Command::Relay(args) => Box::pin(relay::run(args)).await,
         Command::Abort(args) => Box::pin(upkeep::abort(args)).await,
         Command::Repair(args) => Box::pin(upkeep::repair(args)).await,
         Command::Pki(args) => pki::run(&args),

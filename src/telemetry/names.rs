@@ -53,9 +53,6 @@ impl Metric {
 pub const SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// How many share something: 1 to 64.
-pub const GROUP: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
-
 /// Makes a constant of each name, and [`ALL`] of all of them. The doc comment is the description.
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $konst:ident = $name:literal, $kind:expr, [$($label:expr),*];)+) => {
@@ -73,8 +70,14 @@ macro_rules! metrics {
 
 /// What caused it.
 pub const CAUSE: &str = "cause";
+/// The name of a gRPC code, or MISSING for an answer that named none.
+pub const CODE: &str = "code";
+/// `up` from a client to an issuer, `down` the other way.
+pub const DIRECTION: &str = "direction";
 /// What became of a record.
 pub const DISPOSITION: &str = "disposition";
+/// What happened.
+pub const EVENT: &str = "event";
 /// Which derived flag of a batch.
 pub const FLAG: &str = "flag";
 /// How it came out.
@@ -83,8 +86,8 @@ pub const OUTCOME: &str = "outcome";
 pub const PART: &str = "part";
 /// What personal data was read for.
 pub const PURPOSE: &str = "purpose";
-/// Which transaction or read of the store.
-pub const STATEMENT: &str = "statement";
+/// A stable reason, as in proto/README.md.
+pub const REASON: &str = "reason";
 /// The name of a task.
 pub const TASK: &str = "task";
 /// The version of this program.
@@ -127,13 +130,29 @@ metrics! {
     /// Times that certificate, key, CA or CRL could not be read anew; the old ones stay in force.
     TLS_RELOAD_FAILURES = "todoke_tls_reload_failures_total", Kind::Counter, [];
 
-    /// Transactions and reads of the store in seconds, by statement and outcome: ok, busy (another program
-    /// has the file), no-connection (overloaded), full (the disk), unknown (COMMIT gave no answer) or error.
-    STORE_SECONDS = "todoke_store_seconds", Kind::Histogram(SECONDS), [STATEMENT, OUTCOME];
-    /// Transactions that were run again because the database was busy, by statement.
-    STORE_RETRIES = "todoke_store_retries_total", Kind::Counter, [STATEMENT];
-    /// Chunks that shared one commit.
-    STORE_GROUP = "todoke_store_group_chunks", Kind::Histogram(GROUP), [];
+    /// Calls that a relay let in and that ended, by the code that the client saw.
+    RELAY_CALLS = "todoke_relay_calls_total", Kind::Counter, [CODE];
+    /// Calls that a relay answered by itself, by reason: limits (TENANT_RATE_LIMIT, LANE_FULL), issuers that
+    /// are away (UPSTREAM_UNAVAILABLE, OUTCOME_UNKNOWN), deadlines.
+    RELAY_REFUSALS = "todoke_relay_refusals_total", Kind::Counter, [REASON];
+    /// What happened at a relay besides calls: client_reset, resent, header_stripped, answer_unread,
+    /// handshake_failed, no_identity, connection_refused, connections_full, peer_dead, peer_revoked.
+    RELAY_EVENTS = "todoke_relay_events_total", Kind::Counter, [EVENT];
+    /// Bytes of messages that went through a relay.
+    RELAY_BYTES = "todoke_relay_bytes_total", Kind::Counter, [DIRECTION];
+    /// Time from a call's arrival at a relay to the first byte of an issuer's answer, in seconds, to within
+    /// a class of at most 2.5 to 1.
+    RELAY_ANSWER_SECONDS = "todoke_relay_answer_seconds", Kind::Histogram(SECONDS), [];
+    /// Calls in flight in a relay.
+    RELAY_IN_FLIGHT = "todoke_relay_calls_in_flight", Kind::Gauge, [];
+    /// Clients' connections to a relay.
+    RELAY_CONNECTIONS = "todoke_relay_connections", Kind::Gauge, [];
+    /// Connections of a relay to issuers, over all shards.
+    RELAY_UPSTREAM_CONNECTIONS = "todoke_relay_upstream_connections", Kind::Gauge, [];
+    /// 1 while a relay says SERVING.
+    RELAY_SERVING = "todoke_relay_serving", Kind::Gauge, [];
+    /// 1 once a relay was told to stop.
+    RELAY_DRAINING = "todoke_relay_draining", Kind::Gauge, [];
 
     /// User and system CPU time of this process in seconds.
     PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, [];

@@ -2,4 +2,5 @@
 
 mod cli;
 mod net;
+mod relay;
 mod tidy;

@@ -1,0 +1,38 @@
+//! A process says where it listens by a file that is there whole or not at all.
+
+use std::{io, net::SocketAddr, path::Path};
+
+/// Writes where this process listens: to another name first, then renamed.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn write(file: &Path, address: SocketAddr, ops: SocketAddr) -> io::Result<()> {
+    let json = serde_json::json!({
+        "address": address.to_string(),
+        "ops": ops.to_string(),
+        "pid": std::process::id(),
+    });
+    let unfinished = file.with_extension("unfinished");
+    std::fs::write(&unfinished, json.to_string())?;
+    std::fs::rename(&unfinished, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_takes_the_place_of_the_old_one_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("relay-1.json");
+        std::fs::write(&file, "of the last run").expect("written");
+        let address = "127.0.0.1:40101".parse().expect("an address");
+        write(&file, address, "127.0.0.1:40201".parse().expect("an address")).expect("written");
+        let read: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&file).expect("there")).expect("JSON");
+        assert_eq!(read["address"], "127.0.0.1:40101");
+        assert_eq!(read["ops"], "127.0.0.1:40201");
+        assert_eq!(read["pid"], std::process::id());
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1);
+    }
+}

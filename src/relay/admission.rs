@@ -1,0 +1,244 @@
+//! Nobody gets more than their share: each caller has limits of its own, and all together have one.
+//!
+//! Everything on the way of a call is an atomic; the only lock is taken once a connection.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::{
+    domain::identity::Identity,
+    wire::fault::{Fault, Reason},
+};
+
+use super::options::Options;
+
+/// Callers that are remembered although they have no connection; beyond it the idle ones are forgotten.
+const IDLE_CALLERS_MAX: usize = 4_096;
+
+/// A token bucket in one atomic.
+///
+/// It is the generic cell rate algorithm: `full_at` is the time at which the bucket would be full again; a
+/// call moves it on by one interval, and is refused if that is more than the burst away from now.
+///
+/// Source: ITU-T I.371, "virtual scheduling".
+struct Bucket {
+    full_at_ns: AtomicU64,
+    interval_ns: u64,
+    burst_ns: u64,
+}
+
+impl Bucket {
+    fn new(rate: u32, burst: u32) -> Self {
+        let interval_ns = 1_000_000_000 / u64::from(rate.max(1));
+        Self { full_at_ns: AtomicU64::new(0), interval_ns, burst_ns: interval_ns * u64::from(burst.max(1)) }
+    }
+
+    /// Takes one; or says how long it is until there is one.
+    fn take(&self, now_ns: u64) -> Result<(), Duration> {
+        let mut full_at = self.full_at_ns.load(Relaxed);
+        loop {
+            let next = full_at.max(now_ns) + self.interval_ns;
+            if next > now_ns + self.burst_ns {
+                return Err(Duration::from_nanos(next - now_ns - self.burst_ns));
+            }
+            match self.full_at_ns.compare_exchange_weak(full_at, next, Relaxed, Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(other) => full_at = other,
+            }
+        }
+    }
+
+    /// Takes one even if there is none: it has happened already. The debt is never above one burst.
+    fn charge(&self, now_ns: u64) {
+        let charge =
+            |full_at: u64| Some((full_at.max(now_ns) + self.interval_ns).min(now_ns + 2 * self.burst_ns));
+        // The closure never refuses.
+        let _ = self.full_at_ns.fetch_update(Relaxed, Relaxed, charge);
+    }
+
+    /// Says how long it is until there is one, if there is none.
+    fn wait(&self, now_ns: u64) -> Option<Duration> {
+        let next = self.full_at_ns.load(Relaxed) + self.interval_ns;
+        (next > now_ns + self.burst_ns).then(|| Duration::from_nanos(next - now_ns - self.burst_ns))
+    }
+
+    fn is_full(&self, now_ns: u64) -> bool {
+        self.full_at_ns.load(Relaxed) <= now_ns
+    }
+}
+
+/// Which limit a call met; also the label of its metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    CallerCalls,
+    CallerRate,
+    CallerResets,
+    AllCalls,
+}
+
+impl Limit {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Limit::CallerCalls => "caller_calls",
+            Limit::CallerRate => "caller_rate",
+            Limit::CallerResets => "caller_resets",
+            Limit::AllCalls => "all_calls",
+        }
+    }
+}
+
+/// Why a call was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) limit: Limit,
+    pub(super) max: u32,
+    pub(super) wait: Duration,
+}
+
+/// How long a caller waits for a call in flight to end: there is no telling, so a moment.
+const MOMENT: Duration = Duration::from_millis(100);
+
+impl Refusal {
+    /// The fault that the caller sees.
+    pub(super) fn fault(self) -> Fault {
+        let Refusal { limit, max, wait } = self;
+        let (reason, words) = match limit {
+            Limit::CallerCalls => {
+                (Reason::TenantRateLimit, format!("the caller has {max} calls in flight, its limit"))
+            }
+            Limit::CallerRate => {
+                (Reason::TenantRateLimit, format!("the caller starts more than {max} calls a second"))
+            }
+            Limit::CallerResets => {
+                (Reason::TenantRateLimit, format!("the caller breaks off more than {max} calls a second"))
+            }
+            Limit::AllCalls => (Reason::LaneFull, format!("the relay has {max} calls in flight, its limit")),
+        };
+        // RetryInfo is read in milliseconds by some; never tell anybody to come back at once.
+        let wait = wait.max(Duration::from_millis(1));
+        Fault::new(reason, format!("{words}: wait and try again")).with("limit", limit.as_str()).after(wait)
+    }
+}
+
+/// What one caller uses, over all its connections and shards.
+pub(super) struct Tenant {
+    in_flight: AtomicU32,
+    connections: AtomicU32,
+    unread: AtomicU32,
+    starts: Bucket,
+    resets: Bucket,
+}
+
+impl Tenant {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            in_flight: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
+            unread: AtomicU32::new(0),
+            starts: Bucket::new(options.caller_rate, options.caller_burst),
+            resets: Bucket::new(options.caller_reset_rate, options.caller_reset_burst),
+        }
+    }
+
+    /// Takes a place for a connection; `false` if there is none.
+    pub(super) fn connect(&self, max: u32) -> bool {
+        take(&self.connections, max)
+    }
+
+    pub(super) fn disconnect(&self) {
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// The caller broke a call off.
+    pub(super) fn reset(&self, now_ns: u64) {
+        self.resets.charge(now_ns);
+    }
+
+    /// An answer begins to wait for its caller; `false` if too many do already.
+    pub(super) fn begin_unread(&self, max: u32) -> bool {
+        take(&self.unread, max)
+    }
+
+    pub(super) fn end_unread(&self) {
+        self.unread.fetch_sub(1, Relaxed);
+    }
+
+    fn is_idle(&self, now_ns: u64) -> bool {
+        self.connections.load(Relaxed) == 0 && self.starts.is_full(now_ns) && self.resets.is_full(now_ns)
+    }
+}
+
+fn take(places: &AtomicU32, max: u32) -> bool {
+    let taken = places.fetch_add(1, Relaxed) < max;
+    if !taken {
+        places.fetch_sub(1, Relaxed);
+    }
+    taken
+}
+
+/// All callers, and what they use together.
+pub(super) struct Admission {
+    callers: Mutex<HashMap<Identity, Arc<Tenant>>>,
+    in_flight: AtomicUsize,
+}
+
+impl Admission {
+    pub(super) fn new() -> Self {
+        Self { callers: Mutex::default(), in_flight: AtomicUsize::new(0) }
+    }
+
+    /// Finds the caller's account; once a connection.
+    pub(super) fn tenant(&self, caller: &Identity, options: &Options, now_ns: u64) -> Arc<Tenant> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = callers.get(caller) {
+            return Arc::clone(tenant);
+        }
+        if callers.len() >= IDLE_CALLERS_MAX {
+            callers.retain(|_, tenant| Arc::strong_count(tenant) > 1 || !tenant.is_idle(now_ns));
+        }
+        let tenant = Arc::new(Tenant::new(options));
+        callers.insert(caller.clone(), Arc::clone(&tenant));
+        tenant
+    }
+
+    /// Lets a call in; [`Admission::leave`] must follow.
+    pub(super) fn enter(&self, tenant: &Tenant, options: &Options, now_ns: u64) -> Result<(), Refusal> {
+        if let Some(wait) = tenant.resets.wait(now_ns) {
+            return Err(Refusal { limit: Limit::CallerResets, max: options.caller_reset_rate, wait });
+        }
+        let max = options.caller_calls_max;
+        if !take(&tenant.in_flight, max) {
+            return Err(Refusal { limit: Limit::CallerCalls, max, wait: MOMENT });
+        }
+        if let Err(wait) = tenant.starts.take(now_ns) {
+            tenant.in_flight.fetch_sub(1, Relaxed);
+            return Err(Refusal { limit: Limit::CallerRate, max: options.caller_rate, wait });
+        }
+        if self.in_flight.fetch_add(1, Relaxed) >= options.calls_max {
+            self.leave(tenant);
+            let max = u32::try_from(options.calls_max).unwrap_or(u32::MAX);
+            return Err(Refusal { limit: Limit::AllCalls, max, wait: MOMENT });
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave(&self, tenant: &Tenant) {
+        tenant.in_flight.fetch_sub(1, Relaxed);
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Calls in flight, of all callers.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

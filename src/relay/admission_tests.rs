@@ -1,0 +1,117 @@
+//! Promise: a limit holds at its number and not one below, and gives back what was taken.
+
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn caller(text: &str) -> Identity {
+    text.parse().expect("legal")
+}
+
+fn options() -> Options {
+    Options {
+        caller_calls_max: 3,
+        caller_rate: 10,
+        caller_burst: 20,
+        caller_reset_rate: 10,
+        caller_reset_burst: 5,
+        calls_max: 4,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn a_bucket_gives_its_burst_and_then_its_rate() {
+    let bucket = Bucket::new(10, 20);
+    let now = 7 * SECOND;
+    assert!((0..20).all(|_| bucket.take(now).is_ok()));
+    assert_eq!(bucket.take(now), Err(Duration::from_millis(100)));
+    assert_eq!(bucket.take(now + SECOND / 10), Ok(()));
+    assert!(bucket.take(now + SECOND / 10).is_err());
+    assert!(!bucket.is_full(now + SECOND));
+    let later = now + 10 * SECOND;
+    assert!(bucket.is_full(later));
+    assert_eq!((0..100).filter(|_| bucket.take(later).is_ok()).count(), 20, "no more than a burst is saved");
+}
+
+#[test]
+fn what_has_happened_is_charged_but_never_beyond_one_burst_of_debt() {
+    let bucket = Bucket::new(10, 5);
+    let now = SECOND;
+    (0..5).for_each(|_| bucket.charge(now));
+    assert_eq!(bucket.wait(now), Some(Duration::from_millis(100)));
+    (0..1_000).for_each(|_| bucket.charge(now));
+    assert_eq!(bucket.wait(now), Some(Duration::from_millis(600)));
+    assert_eq!(bucket.wait(now + SECOND), None);
+}
+
+#[test]
+fn a_caller_gets_its_calls_and_not_one_more() {
+    let (admission, options) = (Admission::new(), options());
+    let tenant = admission.tenant(&caller("municipality/131229"), &options, 0);
+    assert!((0..3).all(|_| admission.enter(&tenant, &options, 0).is_ok()));
+    let refusal = admission.enter(&tenant, &options, 0).expect_err("a fourth");
+    assert_eq!((refusal.limit, refusal.max), (Limit::CallerCalls, 3));
+    assert_eq!(refusal.fault().reason, Reason::TenantRateLimit);
+    admission.leave(&tenant);
+    assert_eq!(admission.enter(&tenant, &options, 0), Ok(()));
+}
+
+#[test]
+fn all_together_get_theirs_and_a_refused_call_takes_nothing() {
+    let (admission, options) = (Admission::new(), options());
+    let one = admission.tenant(&caller("municipality/131229"), &options, 0);
+    let two = admission.tenant(&caller("municipality/131211"), &options, 0);
+    assert!((0..3).all(|_| admission.enter(&one, &options, 0).is_ok()));
+    assert_eq!(admission.enter(&two, &options, 0), Ok(()));
+    let refusal = admission.enter(&two, &options, 0).expect_err("the relay is full");
+    assert_eq!(refusal.limit, Limit::AllCalls);
+    assert_eq!(refusal.fault().reason, Reason::LaneFull);
+    assert_eq!(admission.in_flight(), 4);
+    admission.leave(&one);
+    assert_eq!(admission.enter(&two, &options, 0), Ok(()));
+    assert_eq!(two.in_flight.load(Relaxed), 2);
+}
+
+#[test]
+fn a_rate_is_refused_with_the_time_to_wait() {
+    let (admission, options) = (Admission::new(), options());
+    let tenant = admission.tenant(&caller("municipality/131229"), &options, 0);
+    for _ in 0..20 {
+        admission.enter(&tenant, &options, SECOND).expect("within the burst");
+        admission.leave(&tenant);
+    }
+    let refusal = admission.enter(&tenant, &options, SECOND).expect_err("too fast");
+    assert_eq!((refusal.limit, refusal.wait), (Limit::CallerRate, Duration::from_millis(100)));
+    assert_eq!(refusal.fault().retry_after, Some(Duration::from_millis(100)));
+    assert_eq!(admission.in_flight(), 0);
+}
+
+#[test]
+fn who_breaks_off_too_much_is_refused_for_a_while() {
+    let (admission, options) = (Admission::new(), options());
+    let tenant = admission.tenant(&caller("municipality/131229"), &options, 0);
+    (0..4).for_each(|_| tenant.reset(SECOND));
+    admission.enter(&tenant, &options, SECOND).expect("one reset is left");
+    tenant.reset(SECOND);
+    let refusal = admission.enter(&tenant, &options, SECOND).expect_err("all are used");
+    assert_eq!(refusal.limit, Limit::CallerResets);
+    assert_eq!(admission.enter(&tenant, &options, 2 * SECOND), Ok(()));
+}
+
+#[test]
+fn a_new_connection_does_not_wash_a_caller_clean() {
+    let (admission, options) = (Admission::new(), options());
+    let name = caller("municipality/131229");
+    let tenant = admission.tenant(&name, &options, 0);
+    (0..20).for_each(|_| {
+        assert!(tenant.starts.take(SECOND).is_ok());
+    });
+    drop(tenant);
+    for n in 0..IDLE_CALLERS_MAX {
+        admission.tenant(&caller(&format!("operator/o{n}")), &options, SECOND);
+    }
+    let again = admission.tenant(&name, &options, SECOND);
+    assert!(again.starts.take(SECOND).is_err(), "it was forgotten");
+    assert!(admission.callers.lock().expect("free").len() < 10, "the idle ones were kept");
+}

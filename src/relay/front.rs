@@ -1,0 +1,203 @@
+//! A client's connection: mutual TLS, one identity, and an end that loses no call.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::server;
+use rustls::pki_types::CertificateDer;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpStream,
+    sync::watch,
+    time::{Sleep, sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::net::tls::peer_identity;
+
+use super::{
+    back::SEND_BUFFER,
+    coal::Coal,
+    keep_alive::{Beat, KeepAlive},
+    peer::Peer,
+    shard::Shard,
+    stats::Event,
+};
+
+type Io = Coal<TlsStream<TcpStream>>;
+
+/// How long what a client still sends is read after the end, so that the last answers reach it.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// How long a client whose calls are all refused may stay.
+const REFUSED_AGE: Duration = Duration::from_secs(5);
+
+/// Serves one connection to its end.
+pub(super) async fn serve(shard: Arc<Shard>, tcp: std::net::TcpStream) {
+    let stats = shard.stats();
+    let limit = shard.options().handshake;
+    let met = match timeout(limit, handshake(&shard, tcp)).await {
+        Ok(Ok(met)) => met,
+        Ok(Err(error)) => {
+            stats.event(Event::HandshakeFailed);
+            return tracing::debug!(%error, "no connection came about: {error}");
+        }
+        Err(_) => {
+            stats.event(Event::HandshakeFailed);
+            return tracing::debug!("no connection came about within {limit:?}");
+        }
+    };
+    tracing::debug!(caller = %met.peer.identity, "{} is connected", met.peer.identity);
+    stats.connected();
+    let io = met.io.clone();
+    Front::new(met).await;
+    stats.disconnected();
+    let _ = timeout(PARTING, drain(io)).await;
+}
+
+/// Why a client got no connection.
+#[derive(Debug, thiserror::Error)]
+enum HandshakeError {
+    #[error("TLS: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("HTTP/2: {0}")]
+    Http(#[from] h2::Error),
+}
+
+/// A client after the handshake.
+struct Met {
+    connection: server::Connection<Io, Bytes>,
+    io: Io,
+    peer: Arc<Peer>,
+    chain: Vec<CertificateDer<'static>>,
+    generation: watch::Receiver<u64>,
+}
+
+async fn handshake(shard: &Arc<Shard>, tcp: std::net::TcpStream) -> Result<Met, HandshakeError> {
+    let options = shard.options();
+    let tcp = TcpStream::from_std(tcp)?;
+    tcp.set_nodelay(true)?;
+    let mut generation = shard.tls().generation();
+    generation.mark_unchanged();
+    let io = TlsAcceptor::from(shard.tls().config()).accept(tcp).await?;
+    let chain: Vec<_> = io.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let identity = peer_identity(&chain);
+    if let Err(error) = &identity {
+        tracing::warn!(%error, "a client's certificate names nobody: {error}");
+    }
+    let io = Coal::new(io);
+    let connection = server::Builder::new()
+        .initial_window_size(options.stream_window)
+        .initial_connection_window_size(options.connection_window)
+        .max_concurrent_streams(options.streams_max)
+        .max_header_list_size(options.header_bytes_max)
+        .max_send_buffer_size(SEND_BUFFER)
+        // A client whose calls are refused still sends their bodies for a while, and does nothing wrong.
+        .max_concurrent_reset_streams(options.streams_max as usize * 4)
+        .max_local_error_reset_streams(Some(16_384))
+        .handshake(io.clone())
+        .await?;
+    let peer = Arc::new(Peer::new(shard, identity.ok().as_ref()));
+    Ok(Met { connection, io, peer, chain, generation })
+}
+
+/// Reads on until the client closes, because closing with unread bytes would tear down what is on its way
+/// out.
+async fn drain(mut io: Io) {
+    let mut scratch = [0; 4096];
+    while io.read(&mut scratch).await.is_ok_and(|n| n > 0) {}
+}
+
+/// Drives one client's connection. Only this task writes it.
+struct Front {
+    met: Met,
+    keep_alive: KeepAlive,
+    age: Pin<Box<Sleep>>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    leaving: bool,
+}
+
+impl Front {
+    fn new(mut met: Met) -> Self {
+        let shard = Arc::clone(&met.peer.shard);
+        let options = shard.options();
+        let ping = met.connection.ping_pong().expect("nobody took it before");
+        let keep_alive = KeepAlive::new(ping, options.keep_alive_every, options.keep_alive_answer);
+        // Clients that came together do not leave together.
+        let age = options.connection_age.mul_f64(0.9 + 0.2 * shard.fraction());
+        // Who is only refused is told why, and holds a place no longer than that needs.
+        let age = if met.peer.is_refused() { age.min(REFUSED_AGE) } else { age };
+        let stop = Box::pin(shard.soft().cancelled_owned());
+        Self { met, keep_alive, age: Box::pin(sleep(age)), stop, leaving: false }
+    }
+
+    /// Asks the client to go: calls that it has sent are carried to their end.
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.leaving, true) {
+            self.met.connection.graceful_shutdown();
+        }
+    }
+}
+
+impl Front {
+    /// Whether the client's certificate is still good, by what was reloaded since it came.
+    fn is_trusted(&mut self) -> bool {
+        let Met { generation, peer, chain, .. } = &mut self.met;
+        if !generation.has_changed().unwrap_or(false) {
+            return true;
+        }
+        generation.mark_unchanged();
+        let trusted = peer.shard.tls().still_trusts(chain);
+        if !trusted {
+            peer.shard.stats().event(Event::PeerRevoked);
+            let caller = &peer.identity;
+            tracing::warn!(%caller, "the certificate of {caller} is good no more: it is cut off");
+        }
+        trusted
+    }
+}
+
+impl Future for Front {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let me = &mut *self;
+        if !me.is_trusted() {
+            return Poll::Ready(());
+        }
+        if !me.leaving && (me.age.as_mut().poll(cx).is_ready() || me.stop.as_mut().poll(cx).is_ready()) {
+            me.leave();
+        }
+        while let Poll::Ready(beat) = me.keep_alive.poll(me.met.io.bytes_read(), cx) {
+            match beat {
+                Beat::Pong => {}
+                Beat::Quiet => me.met.io.shrink(),
+                Beat::Dead => {
+                    me.met.peer.shard.stats().event(Event::PeerDead);
+                    return Poll::Ready(());
+                }
+            }
+        }
+        let ended = loop {
+            match me.met.connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => me.met.peer.take(request, respond),
+                Poll::Ready(Some(Err(error))) => {
+                    let caller = &me.met.peer.identity;
+                    tracing::debug!(%caller, %error, "the connection of {caller} broke: {error}");
+                    break true;
+                }
+                Poll::Ready(None) => break true,
+                Poll::Pending => break false,
+            }
+        };
+        let flushed = me.met.io.write_out(cx);
+        if ended || matches!(flushed, Poll::Ready(Err(_))) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}

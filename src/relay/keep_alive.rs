@@ -1,0 +1,86 @@
+//! A peer that is gone is noticed: a connection on which nothing comes is asked, and must answer in time.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use h2::{Ping, PingPong};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// What a poll found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beat {
+    /// The peer answered a ping.
+    Pong,
+    /// Nothing came for a while, and before that something did.
+    Quiet,
+    /// The peer did not answer in time.
+    Dead,
+}
+
+/// Asks a quiet peer whether it lives.
+pub(super) struct KeepAlive {
+    ping: PingPong,
+    every: Duration,
+    answer: Duration,
+    timer: Pin<Box<Sleep>>,
+    asked: Option<Instant>,
+    bytes_seen: u64,
+}
+
+impl KeepAlive {
+    pub(super) fn new(ping: PingPong, every: Duration, answer: Duration) -> Self {
+        Self { ping, every, answer, timer: Box::pin(sleep(every)), asked: None, bytes_seen: 0 }
+    }
+
+    /// Whether an answer is awaited.
+    pub(super) fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Asks now; `false` if a ping is under way already.
+    pub(super) fn ask(&mut self) -> bool {
+        // It fails when a ping is under way or the connection is gone; the latter shows elsewhere.
+        if self.asked.is_some() || self.ping.send_ping(Ping::opaque()).is_err() {
+            return false;
+        }
+        let now = Instant::now();
+        self.asked = Some(now);
+        self.timer.as_mut().reset(now + self.answer);
+        true
+    }
+
+    /// Says what happened. `bytes_read` is what came from the peer so far.
+    pub(super) fn poll(&mut self, bytes_read: u64, cx: &mut Context<'_>) -> Poll<Beat> {
+        if self.asked.is_some() {
+            match self.ping.poll_pong(cx) {
+                Poll::Ready(Ok(_)) => {
+                    self.asked = None;
+                    self.bytes_seen = bytes_read;
+                    self.timer.as_mut().reset(Instant::now() + self.every);
+                    return Poll::Ready(Beat::Pong);
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Beat::Dead),
+                Poll::Pending => {}
+            }
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let quiet = self.bytes_seen == bytes_read;
+            self.bytes_seen = bytes_read;
+            let again = if self.asked.is_some() { self.answer } else { self.every };
+            self.timer.as_mut().reset(Instant::now() + again);
+            if self.asked.is_some() {
+                if quiet {
+                    return Poll::Ready(Beat::Dead);
+                }
+                // It is busy sending, and its answer comes behind all that.
+            } else if quiet {
+                self.ask();
+                return Poll::Ready(Beat::Quiet);
+            }
+        }
+        Poll::Pending
+    }
+}

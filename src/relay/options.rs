@@ -1,0 +1,194 @@
+//! Every limit and patience of a relay, each with a default that works.
+
+use std::time::Duration;
+
+/// The largest window that HTTP/2 knows.
+const WINDOW_MAX: u32 = (1 << 31) - 1;
+
+/// Limits and patience of a relay.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The relay's own name, which stands in logs and refusals. Default `relay-1`.
+    pub name: String,
+    /// Addresses of the issuers, `host:port`; at least one.
+    pub upstreams: Vec<String>,
+    /// Threads that carry calls, each with its own connection to each issuer. Default: the number of cores.
+    pub shards: usize,
+
+    /// Calls of one caller in flight; one more is refused with TENANT_RATE_LIMIT. Default 128.
+    pub caller_calls_max: u32,
+    /// Calls that one caller may start in a second, on average. Default 500.
+    pub caller_rate: u32,
+    /// Calls that one caller may start at once after a pause. Default 1,000.
+    pub caller_burst: u32,
+    /// Calls that one caller may break off in a second, on average; beyond it new ones are refused.
+    /// Default 100.
+    pub caller_reset_rate: u32,
+    /// Calls that one caller may break off at once. Default 500.
+    pub caller_reset_burst: u32,
+    /// How long an answer may wait for its caller to read on before that counts. Default 1 s.
+    pub reader_grace: Duration,
+    /// Answers of one caller that wait for longer than that; one more is broken off. Default 8.
+    pub caller_unread_max: u32,
+    /// Longest time that an answer waits after that. Default 60 s.
+    pub reader_patience: Duration,
+    /// Connections of one caller. Default 64.
+    pub caller_connections_max: u32,
+
+    /// Calls of all callers in flight; one more is refused with LANE_FULL. Default 4,096.
+    pub calls_max: usize,
+    /// Streams that a client may have open on one connection. Default 200.
+    pub streams_max: u32,
+    /// Connections of all callers; one more is closed. Default 8,192.
+    pub connections_max: usize,
+    /// Bytes of one request's headers. Default 16 KiB.
+    pub header_bytes_max: u32,
+    /// Longest time from a connection to its first HTTP/2 byte. Default 5 s.
+    pub handshake: Duration,
+    /// Age at which a client is asked to connect anew, ± 10 %. Default 5 min.
+    pub connection_age: Duration,
+    /// How long a silent connection is left before it is asked whether it lives, on both sides. Default
+    /// 10 s.
+    pub keep_alive_every: Duration,
+    /// How long the answer to that may take. Default 5 s.
+    pub keep_alive_answer: Duration,
+
+    /// Bytes that a client may send on one stream before they are taken further. Default 512 KiB.
+    pub stream_window: u32,
+    /// The same for all streams of one connection of a client. Default 4 MiB.
+    pub connection_window: u32,
+    /// Bytes that an issuer may send on one stream before they are taken further. Default 64 KiB, which
+    /// is enough between neighbours. A connection to an issuer gets this for each of its calls, so that
+    /// no answer ever waits behind those that others do not read.
+    pub answer_window: u32,
+
+    /// Calls in flight over one connection to an issuer. Default 1,024, or less if the issuer says so.
+    pub upstream_calls_max: u32,
+    /// Longest time that a call waits for a connection to an issuer or for its turn on one. Default 1 s.
+    pub upstream_wait: Duration,
+    /// Longest time that connecting to an issuer may take, TLS included. Default 2 s.
+    pub connect: Duration,
+    /// Shortest and longest pause between two attempts to connect. Default 50 ms and 2 s.
+    pub reconnect: (Duration, Duration),
+    /// How long no issuer may be reached before the relay says NOT_SERVING. Default 3 s.
+    pub away_max: Duration,
+
+    /// How long new connections are still served after the order to stop. Default 1 s.
+    pub linger: Duration,
+    /// How long calls in flight get at the end. Default 10 s.
+    pub drain: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            name: "relay-1".to_owned(),
+            upstreams: Vec::new(),
+            shards: std::thread::available_parallelism().map_or(2, usize::from),
+            caller_calls_max: 128,
+            caller_rate: 500,
+            caller_burst: 1_000,
+            caller_reset_rate: 100,
+            caller_reset_burst: 500,
+            reader_grace: seconds(1),
+            caller_unread_max: 8,
+            reader_patience: seconds(60),
+            caller_connections_max: 64,
+            calls_max: 4_096,
+            streams_max: 200,
+            connections_max: 8_192,
+            header_bytes_max: 16 * 1024,
+            handshake: seconds(5),
+            connection_age: seconds(300),
+            keep_alive_every: seconds(10),
+            keep_alive_answer: seconds(5),
+            stream_window: 512 * 1024,
+            connection_window: 4 << 20,
+            answer_window: 64 * 1024,
+            upstream_calls_max: 1_024,
+            upstream_wait: seconds(1),
+            connect: seconds(2),
+            reconnect: (Duration::from_millis(50), seconds(2)),
+            away_max: seconds(3),
+            linger: seconds(1),
+            drain: seconds(10),
+        }
+    }
+}
+
+impl Options {
+    /// Bytes that may come from an issuer on one connection.
+    pub(super) fn upstream_window(&self) -> u32 {
+        self.answer_window.saturating_mul(self.upstream_calls_max).min(WINDOW_MAX)
+    }
+
+    /// Says what is wrong with the options, all of it at once.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.upstreams.is_empty() {
+            faults.push("no issuer is named: pass --upstream host:port".to_owned());
+        }
+        for address in &self.upstreams {
+            if !address.rsplit_once(':').is_some_and(|(host, port)| {
+                !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+            }) {
+                faults.push(format!("--upstream {address}: it must be host:port"));
+            }
+        }
+        let counts = [
+            ("shards", self.shards as u64),
+            ("caller_calls_max", u64::from(self.caller_calls_max)),
+            ("caller_rate", u64::from(self.caller_rate)),
+            ("caller_burst", u64::from(self.caller_burst)),
+            ("caller_reset_rate", u64::from(self.caller_reset_rate)),
+            ("caller_connections_max", u64::from(self.caller_connections_max)),
+            ("calls_max", self.calls_max as u64),
+            ("streams_max", u64::from(self.streams_max)),
+            ("connections_max", self.connections_max as u64),
+            ("upstream_calls_max", u64::from(self.upstream_calls_max)),
+        ];
+        faults.extend(
+            counts
+                .iter()
+                .filter(|(_, n)| *n == 0)
+                .map(|(name, _)| format!("{name} is 0: it must be 1 or more")),
+        );
+        let windows = [
+            ("stream_window", self.stream_window),
+            ("connection_window", self.connection_window),
+            ("answer_window", self.answer_window),
+        ];
+        faults.extend(
+            windows
+                .iter()
+                .filter(|(_, n)| !(65_535..=WINDOW_MAX).contains(n))
+                .map(|(name, n)| format!("{name} is {n}: it must be 65535 to 2147483647 bytes")),
+        );
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_need_an_issuer_and_nothing_else() {
+        let mut options = Options::default();
+        assert_eq!(options.faults().len(), 1);
+        options.upstreams.push("127.0.0.1:40301".to_owned());
+        assert_eq!(options.faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let options = Options {
+            upstreams: vec!["nowhere".to_owned(), ":1".to_owned(), "host:0".to_owned()],
+            caller_calls_max: 0,
+            answer_window: 1,
+            ..Options::default()
+        };
+        assert_eq!(options.faults().len(), 5, "{:?}", options.faults());
+    }
+}

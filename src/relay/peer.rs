@@ -1,0 +1,169 @@
+//! Who is at the other end of a client's connection; established once, and written on every call that it
+//! sends.
+
+use std::{pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use h2::{RecvStream, server::SendResponse};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header, request::Parts, uri};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    domain::identity::Identity,
+    net::headers,
+    wire::fault::{Fault, Reason},
+};
+
+use super::{
+    admission::Tenant,
+    answer,
+    call::Call,
+    deadline::{self, GRPC_TIMEOUT},
+    health,
+    shard::Shard,
+    stats::Event,
+};
+
+const CALLER: HeaderName = HeaderName::from_static(headers::CALLER);
+
+/// One connection's client.
+pub(super) struct Peer {
+    pub(super) shard: Arc<Shard>,
+    pub(super) tenant: Arc<Tenant>,
+    /// How the identity stands in logs; `nobody` if there is none.
+    pub(super) identity: String,
+    caller: HeaderValue,
+    admitted: Result<(), Fault>,
+    connected: bool,
+}
+
+impl Peer {
+    /// Takes a client in. One without an identity, or with too many connections, is answered, but each call
+    /// with a refusal.
+    pub(super) fn new(shard: &Arc<Shard>, identity: Option<&Identity>) -> Self {
+        let options = shard.options();
+        let tenant = shard.tenant(identity);
+        let connected = tenant.connect(options.caller_connections_max);
+        let admitted = match (identity, connected) {
+            (None, _) => {
+                shard.stats().event(Event::NoIdentity);
+                Err(Fault::new(
+                    Reason::IdentityMissing,
+                    "the client certificate names no identity: it needs exactly one spiffe://todoke/ URI",
+                ))
+            }
+            (Some(_), false) => {
+                shard.stats().event(Event::ConnectionRefused);
+                let max = options.caller_connections_max;
+                Err(Fault::new(
+                    Reason::TenantRateLimit,
+                    format!("the caller has {max} connections to this relay, its limit: use those"),
+                )
+                .with("limit", "caller_connections")
+                .after(std::time::Duration::from_secs(1)))
+            }
+            (Some(_), true) => Ok(()),
+        };
+        let identity = identity.map_or_else(|| "nobody".to_owned(), ToString::to_string);
+        let caller = HeaderValue::from_str(&identity).expect("an identity is ASCII without controls");
+        Self { shard: Arc::clone(shard), tenant, identity, caller, admitted, connected }
+    }
+
+    /// Whether its calls are refused one and all.
+    pub(super) fn is_refused(&self) -> bool {
+        self.admitted.is_err()
+    }
+
+    /// The client broke a call off.
+    pub(super) fn reset(&self) {
+        self.shard.stats().event(Event::ClientReset);
+        self.tenant.reset(self.shard.now_ns());
+    }
+
+    /// Takes a request as it comes, and answers it or sends it on.
+    pub(super) fn take(self: &Arc<Self>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let (mut head, body) = request.into_parts();
+        if !is_grpc(&head) {
+            return answer::no_grpc(&mut respond);
+        }
+        if let Err(fault) = &self.admitted {
+            self.shard.stats().refused(fault.reason);
+            return answer::refuse(&mut respond, fault.clone());
+        }
+        if let Some(method) = health::Method::of(head.uri.path()) {
+            return self.shard.spawn(health::serve(Arc::clone(&self.shard), method, body, respond));
+        }
+        let started = Instant::now();
+        let pass = match Pass::take(self, started) {
+            Ok(pass) => pass,
+            Err(fault) => {
+                self.shard.stats().refused(fault.reason);
+                return answer::refuse(&mut respond, fault);
+            }
+        };
+        self.sign(&mut head);
+        let deadline = timer(&head, started);
+        if let Some(call) = Call::new(self, pass, respond, started, deadline).begin(head, body) {
+            self.shard.spawn(call);
+        }
+    }
+
+    /// Makes the request the relay's own: what the client says about itself is replaced by what is known.
+    fn sign(&self, head: &mut Parts) {
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(uri::Scheme::HTTPS);
+        parts.authority = Some(self.shard.authority().clone());
+        let asked = std::mem::take(&mut head.uri).into_parts().path_and_query;
+        parts.path_and_query = Some(asked.unwrap_or_else(|| uri::PathAndQuery::from_static("/")));
+        head.uri = Uri::from_parts(parts).expect("scheme, authority and path are all there");
+        head.headers.remove(header::HOST);
+        if head.headers.keys().any(|name| headers::is_reserved(name.as_str())) {
+            let names: Vec<HeaderName> = head.headers.keys().cloned().collect();
+            for name in names.into_iter().filter(|name| headers::is_reserved(name.as_str())) {
+                head.headers.remove(name);
+            }
+            self.shard.stats().event(Event::Stripped);
+        }
+        head.headers.insert(CALLER, self.caller.clone());
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if self.connected {
+            self.tenant.disconnect();
+        }
+    }
+}
+
+fn is_grpc(head: &Parts) -> bool {
+    head.method == Method::POST
+        && head
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn timer(head: &Parts, started: Instant) -> Option<Pin<Box<Sleep>>> {
+    let named = head.headers.get(GRPC_TIMEOUT).and_then(deadline::parse)?;
+    Some(Box::pin(sleep_until(started + named)))
+}
+
+/// A call's place in the account of its caller and in that of all; given back when dropped.
+pub(super) struct Pass(Arc<Peer>);
+
+impl Pass {
+    fn take(peer: &Arc<Peer>, now: Instant) -> Result<Self, Fault> {
+        let shard = &peer.shard;
+        match shard.admission().enter(&peer.tenant, shard.options(), shard.ns_at(now)) {
+            Ok(()) => Ok(Self(Arc::clone(peer))),
+            Err(refusal) => Err(refusal.fault()),
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.shard.admission().leave(&self.0.tenant);
+    }
+}

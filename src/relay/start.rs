@@ -1,0 +1,241 @@
+//! Starts a relay in order and stops it in order: health first, then GOAWAY, then the listener, calls last.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicUsize},
+    thread,
+    time::Duration,
+};
+
+use http::uri::Authority;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    net::tls::{ClientTls, ServerTls},
+    runtime::{OnDeath, Tasks},
+    telemetry::names,
+};
+
+use super::{
+    admission::Admission,
+    options::Options,
+    shard::{Place, Shard, Shared},
+    stats::Reporter,
+};
+
+/// How often what was counted goes into the metrics.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How long the acceptor rests when the process is out of files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why a relay does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The options contradict themselves.
+    #[error("the relay's options are wrong: {}", .0.join("; "))]
+    Options(Vec<String>),
+    /// The listener or a thread cannot be used.
+    #[error("the relay cannot start: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A relay that was started.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Why it should get no calls now; empty if it should.
+    pub not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Cancelled when, after the order to stop, the last client is gone and counted.
+    pub ended: CancellationToken,
+}
+
+/// Starts a relay that serves at `listener` until the soft token of `tasks` is cancelled.
+///
+/// It says NOT_SERVING until each of its shards is connected to an issuer. After the soft token it goes
+/// on for at least [`Options::linger`] and at most that and [`Options::drain`].
+///
+/// # Errors
+/// [`Error`]; nothing runs then.
+pub fn start(
+    options: Options,
+    listener: TcpListener,
+    tls: ServerTls,
+    upstream_tls: ClientTls,
+    tasks: &Tasks,
+) -> Result<Running, Error> {
+    let mut faults = options.faults();
+    let authority = upstream_tls.server_name().to_str().parse::<Authority>();
+    if authority.is_err() {
+        faults.push("the issuers' server name cannot be sent as :authority".to_owned());
+    }
+    let Ok(authority) = authority else { return Err(Error::Options(faults)) };
+    if !faults.is_empty() {
+        return Err(Error::Options(faults));
+    }
+    let address = listener.local_addr()?;
+    let shards_max = options.shards;
+    let shared = Arc::new(Shared {
+        admission: Admission::new(),
+        authority,
+        closing: CancellationToken::new(),
+        connected: watch::Sender::new(vec![0; shards_max]),
+        connections: AtomicUsize::new(0),
+        hard: tasks.hard(),
+        options,
+        serving: watch::Sender::new(false),
+        soft: tasks.soft(),
+        started: Instant::now(),
+        tls,
+        upstream_tls,
+    });
+    let mut shards = Vec::new();
+    let mut clients = Vec::new();
+    for index in 0..shards_max {
+        let (hand_over, handed_over) = mpsc::unbounded_channel();
+        let shard = Arc::new(Shard::new(&shared, index));
+        start_shard(&shard, index, handed_over, tasks)?;
+        shards.push(shard);
+        clients.push(hand_over);
+    }
+    tasks.spawn("relay-health", OnDeath::Shutdown, tell_health(Arc::clone(&shared)));
+    let ended = CancellationToken::new();
+    let counting = report(Arc::clone(&shared), shards);
+    let end = ended.clone().drop_guard();
+    tasks.spawn("relay-metrics", OnDeath::Shutdown, async move {
+        let _end = end;
+        counting.await;
+    });
+    tasks.spawn("relay-accept", OnDeath::Shutdown, accept(Arc::clone(&shared), listener, clients));
+    Ok(Running { address, not_ready: not_ready(shared), ended })
+}
+
+type Clients = Vec<mpsc::UnboundedSender<(std::net::TcpStream, Place)>>;
+
+/// Runs a shard on a thread of its own; its end is the end of a task.
+fn start_shard(
+    shard: &Arc<Shard>,
+    index: usize,
+    clients: mpsc::UnboundedReceiver<(std::net::TcpStream, Place)>,
+    tasks: &Tasks,
+) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ended, end) = oneshot::channel::<()>();
+    let shard = Arc::clone(shard);
+    thread::Builder::new().name(format!("relay-{index}")).spawn(move || {
+        let _ended = ended;
+        runtime.block_on(shard.run(clients));
+    })?;
+    tasks.spawn("relay-shard", OnDeath::Shutdown, async move {
+        let _ = end.await; // the thread ends by dropping its half
+    });
+    Ok(())
+}
+
+/// Hands each client to the next shard in turn, and goes on for a while after the order to stop.
+async fn accept(shared: Arc<Shared>, listener: TcpListener, clients: Clients) {
+    let late = async {
+        shared.soft.cancelled().await;
+        sleep(shared.options.linger).await;
+    };
+    let accepting = async {
+        for at in (0..clients.len()).cycle() {
+            let tcp = loop {
+                match listener.accept().await {
+                    Ok((tcp, _)) => break tcp,
+                    Err(error) => {
+                        tracing::warn!(%error, "a client cannot be accepted: {error}");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            };
+            let Some(place) = Place::take(&shared) else {
+                metrics::counter!(names::RELAY_EVENTS, names::EVENT => "connections_full").increment(1);
+                continue;
+            };
+            if let Ok(tcp) = tcp.into_std() {
+                // It fails only when the shard's thread is gone, which stops the process.
+                let _ = clients[at].send((tcp, place));
+            }
+        }
+    };
+    tokio::select! {
+        () = late => {}
+        () = accepting => {}
+    }
+    drop(listener);
+    shared.closing.cancel();
+}
+
+/// SERVING while every shard can send calls on; an absence of issuers counts only when it lasts.
+async fn tell_health(shared: Arc<Shared>) {
+    let mut connected = shared.connected.subscribe();
+    let name = &shared.options.name;
+    let telling = async {
+        loop {
+            let all = !connected.borrow_and_update().contains(&0);
+            if all != *shared.serving.borrow() {
+                // The first time waits for nothing; what was there and is gone may come back at once.
+                let back = connected.wait_for(|each| !each.contains(&0));
+                if !all && timeout(shared.options.away_max, back).await.is_ok() {
+                    continue;
+                }
+                if all {
+                    tracing::info!("{name} is serving");
+                } else {
+                    tracing::error!("{name} is not serving: no issuer can be reached");
+                }
+                shared.serving.send_replace(all);
+            }
+            if connected.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    shared.soft.run_until_cancelled(telling).await;
+    shared.serving.send_replace(false);
+    tracing::info!("{name} is draining");
+}
+
+async fn report(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
+    let mut reporter = Reporter::default();
+    let mut report = || {
+        reporter.report(shards.iter().map(|shard| shard.stats()));
+        let links: usize = shared.connected.borrow().iter().sum();
+        metrics::gauge!(names::RELAY_IN_FLIGHT).set(shared.admission.in_flight() as f64);
+        metrics::gauge!(names::RELAY_UPSTREAM_CONNECTIONS).set(links as f64);
+        metrics::gauge!(names::RELAY_SERVING).set(f64::from(u8::from(*shared.serving.borrow())));
+        metrics::gauge!(names::RELAY_DRAINING).set(f64::from(u8::from(shared.soft.is_cancelled())));
+    };
+    while shared.closing.run_until_cancelled(sleep(REPORT_EVERY)).await.is_some() {
+        report();
+    }
+    // The last calls of a drain are counted too, as long as somebody may still ask.
+    while shared.connections.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+        report();
+        sleep(REPORT_EVERY / 10).await;
+    }
+    report();
+}
+
+fn not_ready(shared: Arc<Shared>) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
+    Arc::new(move || {
+        let mut reasons = Vec::new();
+        if shared.soft.is_cancelled() {
+            reasons.push("draining: no new calls".to_owned());
+        } else if !*shared.serving.borrow() {
+            let connected = shared.connected.borrow();
+            let without = connected.iter().filter(|n| **n == 0).count();
+            reasons.push(format!(
+                "{without} of {} shards are connected to no issuer ({})",
+                connected.len(),
+                shared.options.upstreams.join(", ")
+            ));
+        }
+        reasons
+    })
+}

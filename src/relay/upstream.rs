@@ -1,0 +1,251 @@
+//! A call goes to the issuer with the fewest calls in flight among those that are connected, or waits a
+//! bounded time for a place.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use h2::{
+    SendStream,
+    client::{ResponseFuture, SendRequest},
+};
+use http::Request;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::wire::fault::{Fault, Reason};
+
+/// One live connection to an issuer. Cheap to share; only one thread uses it.
+pub(super) struct Link {
+    id: u64,
+    issuer: usize,
+    ask: Mutex<SendRequest<Bytes>>,
+    /// Never sends anything: polling a handle takes the waker from the call that it was used for.
+    probe: Mutex<SendRequest<Bytes>>,
+    slots: Arc<Semaphore>,
+    slots_max: usize,
+    graves: Mutex<Vec<Grave>>,
+    driver: AtomicWaker,
+    gone: CancellationToken,
+}
+
+/// What is left of a call that nobody waits for any more; dropping it resets the stream.
+///
+/// An HTTP/2 server closes the whole connection when too many streams are reset before it has looked at
+/// them, and all callers share this one. So nothing is reset before the issuer has answered a ping that
+/// was sent after the stream's HEADERS.
+#[expect(dead_code, reason = "held until it is dropped")]
+pub(super) struct Grave(Box<dyn Send>);
+
+impl Grave {
+    pub(super) fn new(remains: impl Send + 'static) -> Self {
+        Self(Box::new(remains))
+    }
+}
+
+/// A place on a link; given back when dropped.
+pub(super) struct Slot {
+    pub(super) link: Arc<Link>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    /// Leaves the link and keeps the place, for what is buried there.
+    pub(super) fn into_permit(self) -> (Arc<Link>, OwnedSemaphorePermit) {
+        (self.link, self.permit)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Link {
+    pub(super) fn new(id: u64, issuer: usize, ask: SendRequest<Bytes>, calls_max: u32) -> Self {
+        let slots_max = (calls_max as usize).min(ask.current_max_send_streams()).max(1);
+        Self {
+            id,
+            issuer,
+            probe: Mutex::new(ask.clone()),
+            ask: Mutex::new(ask),
+            slots: Arc::new(Semaphore::new(slots_max)),
+            slots_max,
+            graves: Mutex::default(),
+            driver: AtomicWaker::new(),
+            gone: CancellationToken::new(),
+        }
+    }
+
+    /// Tells this link from all others of its shard.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether requests can be sent: the connection lives, and nobody said GOAWAY.
+    pub(super) fn is_open(&self) -> bool {
+        let mut probe = locked(&self.probe);
+        matches!(probe.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())))
+    }
+
+    /// Sends a request; the error says that nothing of it was sent.
+    pub(super) fn send(
+        &self,
+        request: Request<()>,
+        end: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        let mut ask = locked(&self.ask);
+        // Near its limit `h2` ties a handle to the stream that it opened last, which may have to wait.
+        if self.slots.available_permits() <= self.slots_max / 8 {
+            return ask.clone().send_request(request, end);
+        }
+        ask.send_request(request, end)
+    }
+
+    /// Leaves a call to be reset as soon as that harms nobody.
+    pub(super) fn bury(&self, grave: Grave) {
+        locked(&self.graves).push(grave);
+        self.driver.wake();
+    }
+
+    /// Everything buried since the last time.
+    pub(super) fn take_graves(&self) -> Vec<Grave> {
+        std::mem::take(&mut *locked(&self.graves))
+    }
+
+    /// Registers the task that drives the connection.
+    pub(super) fn driven_by(&self, waker: &Waker) {
+        self.driver.register(waker);
+    }
+
+    /// Cancelled when the link takes no more requests.
+    pub(super) fn gone(&self) -> CancellationToken {
+        self.gone.clone()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.slots_max - self.slots.available_permits()
+    }
+}
+
+/// A call that must not take one link again.
+pub(super) type Avoid = Option<u64>;
+
+/// The connections of one shard to all issuers.
+pub(super) struct Upstreams {
+    links: Mutex<Vec<Option<Arc<Link>>>>,
+    next_id: AtomicU64,
+    connected: AtomicUsize,
+    changed: Notify,
+    wait: Duration,
+}
+
+impl Upstreams {
+    pub(super) fn new(issuers: usize, wait: Duration) -> Self {
+        Self {
+            links: Mutex::new(vec![None; issuers]),
+            next_id: AtomicU64::new(0),
+            connected: AtomicUsize::new(0),
+            changed: Notify::new(),
+            wait,
+        }
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Relaxed)
+    }
+
+    /// How many issuers are connected.
+    pub(super) fn connected(&self) -> usize {
+        self.connected.load(Relaxed)
+    }
+
+    /// Puts a link into use.
+    pub(super) fn join(&self, link: &Arc<Link>) {
+        let mut links = locked(&self.links);
+        links[link.issuer] = Some(Arc::clone(link));
+        self.connected.store(links.iter().flatten().count(), Relaxed);
+        drop(links);
+        self.changed.notify_waiters();
+    }
+
+    /// Takes a link out of use; calls on it go on, and those that wait for a place go elsewhere.
+    pub(super) fn leave(&self, link: &Link) {
+        let mut links = locked(&self.links);
+        if links[link.issuer].as_ref().is_some_and(|current| current.id == link.id) {
+            links[link.issuer] = None;
+        }
+        self.connected.store(links.iter().flatten().count(), Relaxed);
+        drop(links);
+        link.slots.close();
+        link.gone.cancel();
+        link.driver.wake();
+    }
+
+    /// Takes every link out of use, for good.
+    pub(super) fn close(&self) {
+        let links: Vec<_> = locked(&self.links).iter().flatten().cloned().collect();
+        links.iter().for_each(|link| self.leave(link));
+    }
+
+    /// The link with the fewest calls in flight, by share of what it may have.
+    fn least(&self, avoid: Avoid) -> Option<Arc<Link>> {
+        let links = locked(&self.links);
+        let open = links.iter().flatten();
+        let least = |link: &&Arc<Link>| (Some(link.id) == avoid, link.in_flight() * 1024 / link.slots_max);
+        open.min_by_key(least).cloned()
+    }
+
+    /// Takes a place at once, if there is one.
+    pub(super) fn try_slot(&self) -> Option<Slot> {
+        let link = self.least(None)?;
+        let permit = Arc::clone(&link.slots).try_acquire_owned().ok()?;
+        if link.is_open() {
+            return Some(Slot { link, permit });
+        }
+        self.leave(&link);
+        None
+    }
+
+    /// Waits for a place.
+    ///
+    /// # Errors
+    /// LANE_FULL if every place stays taken, UPSTREAM_UNAVAILABLE if no issuer is connected.
+    pub(super) async fn slot(&self, avoid: Avoid) -> Result<Slot, Fault> {
+        let until = Instant::now() + self.wait;
+        loop {
+            let changed = self.changed.notified();
+            let Some(link) = self.least(avoid) else {
+                timeout_at(until, changed).await.map_err(|_| away())?;
+                continue;
+            };
+            match timeout_at(until, Arc::clone(&link.slots).acquire_owned()).await {
+                Ok(Ok(permit)) if link.is_open() => return Ok(Slot { link, permit }),
+                Ok(Ok(_)) => self.leave(&link),
+                // Closed while we waited: whoever closed it took it out of use.
+                Ok(Err(_)) => {}
+                Err(_) => return Err(full(link.slots_max)),
+            }
+        }
+    }
+}
+
+fn away() -> Fault {
+    Fault::new(Reason::UpstreamUnavailable, "no issuer can be reached from here: wait, or try another relay")
+        .after(Duration::from_secs(1))
+}
+
+fn full(slots_max: usize) -> Fault {
+    Fault::new(Reason::LaneFull, format!("all {slots_max} places at the issuer stay taken: try again"))
+        .with("limit", "upstream_calls")
+        .after(Duration::from_millis(250))
+}

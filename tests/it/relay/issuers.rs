@@ -1,0 +1,120 @@
+//! Promise: an issuer that dies costs the calls it had, and each is told what is known about it.
+
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+
+use futures_util::stream;
+use todoke::wire::fault::{Fault, Reason};
+use tonic::{Code, Request};
+
+use super::{
+    backend::Backend,
+    harness::{Caller, KATSUSHIKA, Pki, Relay, Setup, eventually, many, within},
+    raw,
+    refuser::Refuser,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_issuer_dies_is_told_that_nobody_knows_and_the_next_is_fine() {
+    let Setup { pki, backend, relay } =
+        Setup::start(|options| options.away_max = Duration::from_secs(20)).await;
+    let caller = Caller::new(&pki, KATSUSHIKA, relay.address());
+    let hanging = async {
+        let status = caller.ask("Hang", "x").await.expect_err("it cannot be answered");
+        assert_eq!(status.code(), Code::Unavailable);
+        let fault = Fault::from_status(&status).expect("a fault of ours");
+        assert_eq!(fault.reason, Reason::OutcomeUnknown);
+        assert!(fault.retry_after.is_some());
+    };
+    let killing = async {
+        eventually("it hangs", || async { (backend.open() == 1).then_some(()) }).await;
+        let address = backend.address;
+        drop(backend);
+        address
+    };
+    let ((), address) = tokio::join!(hanging, killing);
+    let fault = caller.ask("Echo", "x").await.map_err(|status| Fault::from_status(&status).expect("ours"));
+    assert_eq!(fault.expect_err("nobody is there").reason, Reason::UpstreamUnavailable);
+    let back = Backend::start_at(address, pki.server("issuer-1")).await;
+    eventually("it goes on", || async { caller.ask("Echo", "x").await.ok() }).await;
+    assert!(back.calls() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_has_begun_ends_with_a_status_when_its_issuer_dies() {
+    let Setup { pki, backend, relay } = Setup::start(|_| {}).await;
+    let caller = Caller::new(&pki, KATSUSHIKA, relay.address());
+    let request = Request::new(stream::iter([bytes::Bytes::from_static(b"x")]));
+    let mut answers = caller.stream("Drip", request).await.expect("it begins").into_inner();
+    assert_eq!(answers.message().await.expect("one drip").as_deref(), Some(&b"drip"[..]));
+    drop(backend);
+    let status = within("it ends", answers.message()).await.expect_err("not to its end");
+    assert_eq!(Fault::from_status(&status).map(|fault| fault.reason), Some(Reason::OutcomeUnknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_spread_over_all_issuers_and_leave_a_dead_one() {
+    let pki = Pki::new();
+    let one = Backend::start(pki.server("issuer-1")).await;
+    let two = Backend::start(pki.server("issuer-2")).await;
+    let relay = Relay::start(&pki, &[one.address, two.address], |_| {}).await;
+    let caller = Caller::new(&pki, KATSUSHIKA, relay.address());
+    relay.ready().await;
+    let both = async || one.calls() > 0 && two.calls() > 0;
+    eventually("both get calls", || async {
+        let ends = many(40, 20, |_| caller.ask("Echo", "x"));
+        assert!(ends.await.iter().all(Result::is_ok));
+        both().await.then_some(())
+    })
+    .await;
+    let (calls, answered) = (one.calls() + two.calls(), two.seen.calls.load(SeqCst));
+    assert!(answered * 10 > calls, "{answered} of {calls} is no share");
+    drop(two);
+    eventually("the dead one is left", || async { caller.ask("Echo", "x").await.ok() }).await;
+    let ends = many(200, 20, |_| caller.ask("Echo", "x"));
+    assert!(ends.await.iter().all(Result::is_ok), "no call goes to a dead issuer");
+    assert!(relay.not_ready().is_empty(), "one issuer is enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_provably_not_begun_goes_to_another_issuer() {
+    let pki = Pki::new();
+    let good = Backend::start(pki.server("issuer-1")).await;
+    let bad = Refuser::start(pki.server("issuer-2")).await;
+    let relay = Relay::start(&pki, &[bad.address, good.address], |options| options.shards = 1).await;
+    relay.ready().await;
+    let caller = Caller::new(&pki, KATSUSHIKA, relay.address());
+    eventually("both are connected", || async { (bad.connections.load(SeqCst) > 0).then_some(()) }).await;
+    // Its body comes only after the headers were refused, so that nothing of it was forwarded.
+    let slow = async |n: usize| {
+        let refused = bad.refused.load(SeqCst);
+        let body = stream::once(async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            bytes::Bytes::from(n.to_string())
+        });
+        let mut answers = caller.stream("Echo", Request::new(body)).await?.into_inner();
+        let answer = answers.message().await?;
+        Ok::<_, tonic::Status>((answer, bad.refused.load(SeqCst) - refused))
+    };
+    let mut resent = 0;
+    for n in 0..20 {
+        let (answer, refused) = within("a call", slow(n)).await.expect("another issuer takes it");
+        assert_eq!(answer, Some(bytes::Bytes::from(n.to_string())));
+        resent += refused;
+    }
+    assert!(resent > 0, "none was refused: nothing was tested");
+    assert_eq!(good.calls(), 20, "each was sent once to the issuer that took it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_body_has_gone_out_is_not_sent_again() {
+    let pki = Pki::new();
+    let bad = Refuser::start(pki.server("issuer-2")).await;
+    let relay = Relay::start(&pki, &[bad.address], |options| options.shards = 1).await;
+    relay.ready().await;
+    // Headers and body come together here, as from most clients; only then is it sure that both went out.
+    let mut raw = raw::dial_to(&pki, KATSUSHIKA, relay.address()).await;
+    let answer = raw::end(raw.call("Echo", b"x").await).await;
+    assert_eq!(answer.code, Some(Code::Unavailable as i32));
+    assert_eq!(answer.reason.as_deref(), Some("UPSTREAM_UNAVAILABLE"), "nothing was done");
+    assert_eq!(bad.refused.load(SeqCst), 1);
+}

@@ -1,0 +1,114 @@
+//! Promise: a limit lets its number through and refuses the next, with the reason and the time to wait.
+
+use std::time::Duration;
+
+use todoke::wire::fault::{Fault, Reason};
+use tonic::Status;
+
+use super::harness::{EDOGAWA, KATSUSHIKA, Setup, eventually, many};
+
+fn refused(answer: Result<String, Status>) -> Fault {
+    let status = answer.expect_err("it is refused");
+    Fault::from_status(&status).unwrap_or_else(|| panic!("no fault of ours: {status:?}"))
+}
+
+/// Runs `full` calls that wait at the backend, `then` while they do, and lets them go.
+async fn while_full(setup: &Setup, callers: &[(&str, usize)], then: impl AsyncFnOnce()) {
+    let calls: Vec<_> = callers
+        .iter()
+        .flat_map(|(identity, count)| {
+            let caller = setup.caller(identity);
+            (0..*count).map(move |_| caller.clone())
+        })
+        .collect();
+    let count = calls.len();
+    let full = async {
+        let ends = many(count, count, |n| {
+            let caller = &calls[n];
+            async move { caller.ask("Wait", "x").await }
+        });
+        ends.await
+    };
+    let then = async {
+        eventually("all are in", || async { (setup.backend.open() == count).then_some(()) }).await;
+        then().await;
+        setup.backend.seen.go.send_replace(true);
+    };
+    let (ends, ()) = tokio::join!(full, then);
+    assert!(ends.iter().all(Result::is_ok), "those within the limit are served: {ends:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_at_its_limit_is_refused_one_more_and_its_neighbour_is_not() {
+    let setup = Setup::start(|options| options.caller_calls_max = 5).await;
+    let (caller, neighbour) = (setup.caller(KATSUSHIKA), setup.caller(EDOGAWA));
+    while_full(&setup, &[(KATSUSHIKA, 3), (KATSUSHIKA, 2)], async || {
+        let fault = refused(caller.ask("Echo", "one more").await);
+        assert_eq!((fault.reason, fault.get("limit")), (Reason::TenantRateLimit, Some("caller_calls")));
+        assert!(fault.retry_after.is_some_and(|wait| wait > Duration::ZERO));
+        assert_eq!(neighbour.ask("Echo", "mine").await.expect("it has its own"), "mine");
+    })
+    .await;
+    assert_eq!(caller.ask("Echo", "again").await.expect("there is room"), "again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_callers_together_at_the_limit_are_refused_one_more() {
+    let setup = Setup::start(|options| options.calls_max = 4).await;
+    let caller = setup.caller(KATSUSHIKA);
+    while_full(&setup, &[(KATSUSHIKA, 2), (EDOGAWA, 2)], async || {
+        let fault = refused(caller.ask("Echo", "one more").await);
+        assert_eq!((fault.reason, fault.get("limit")), (Reason::LaneFull, Some("all_calls")));
+        assert!(fault.retry_after.is_some());
+    })
+    .await;
+    assert_eq!(caller.ask("Echo", "again").await.expect("there is room"), "again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_gets_its_burst_and_is_then_told_when_to_come_back() {
+    let setup = Setup::start(|options| (options.caller_rate, options.caller_burst) = (1, 7)).await;
+    let caller = setup.caller(KATSUSHIKA);
+    for n in 0..7 {
+        caller.ask("Echo", "x").await.unwrap_or_else(|status| panic!("call {n} of 7: {status:?}"));
+    }
+    let fault = refused(caller.ask("Echo", "x").await);
+    assert_eq!((fault.reason, fault.get("limit")), (Reason::TenantRateLimit, Some("caller_rate")));
+    let wait = fault.retry_after.expect("it says when");
+    assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
+    assert_eq!(setup.backend.calls(), 7, "the issuer hears nothing of it");
+    assert!(setup.caller(EDOGAWA).ask("Echo", "x").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_issuer_is_waited_for_and_then_reported() {
+    let setup = Setup::start(|options| {
+        (options.shards, options.upstream_calls_max) = (1, 3);
+        options.upstream_wait = Duration::from_millis(100);
+    })
+    .await;
+    let caller = setup.caller(KATSUSHIKA);
+    while_full(&setup, &[(KATSUSHIKA, 3)], async || {
+        let asked = tokio::time::Instant::now();
+        let fault = refused(caller.ask("Echo", "one more").await);
+        assert_eq!((fault.reason, fault.get("limit")), (Reason::LaneFull, Some("upstream_calls")));
+        assert!(asked.elapsed() >= Duration::from_millis(100), "it was waited for");
+    })
+    .await;
+    assert_eq!(caller.ask("Echo", "again").await.expect("there is room"), "again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_with_too_many_connections_is_told_so_on_the_last() {
+    let setup = Setup::start(|options| options.caller_connections_max = 2).await;
+    let callers: Vec<_> = (0..2).map(|_| setup.caller(KATSUSHIKA)).collect();
+    for caller in &callers {
+        caller.ask("Echo", "x").await.expect("within the limit");
+    }
+    let fault = refused(setup.caller(KATSUSHIKA).ask("Echo", "x").await);
+    assert_eq!((fault.reason, fault.get("limit")), (Reason::TenantRateLimit, Some("caller_connections")));
+    assert!(setup.caller(EDOGAWA).ask("Echo", "x").await.is_ok());
+    drop(callers);
+    eventually("a place is free again", || async { setup.caller(KATSUSHIKA).ask("Echo", "x").await.ok() })
+        .await;
+}

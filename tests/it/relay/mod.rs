@@ -1,0 +1,12 @@
+//! The relay, through its real door: TLS, HTTP/2 and a backend behind it.
+
+mod backend;
+mod calls;
+mod codec;
+mod harness;
+mod issuers;
+mod life;
+mod limits;
+mod neighbours;
+mod raw;
+mod refuser;
