@@ -41,23 +41,20 @@ pub(crate) async fn settled(
     tale.ends_with("the command ended with its receipt", exit::DONE, ended);
     let result = ended.said("result")?;
     let batch = text(result, "batch_id");
-    tale.same("records accepted by the verified receipt", load.records(), number(result, "accepted"));
     let status = stage.status(batch).await?;
-    let figures = ["records", "accepted"].map(|name| number(&status, name));
-    tale.same("records declared, by the issuer", load.records(), figures[0]);
-    tale.same("records accepted, by the issuer", load.records(), figures[1]);
-    let open: u64 = ["missing", "stored", "rejected", "duplicate", "quarantined"]
-        .map(|name| number(&status, name))
-        .iter()
-        .sum();
-    tale.same("records in any other state", 0, open);
+    let elsewhere = ["missing", "stored", "rejected", "duplicate", "quarantined"];
+    let elsewhere: u64 = elsewhere.map(|name| number(&status, name)).iter().sum();
+    let [declared, accepted] = ["records", "accepted"].map(|name| number(&status, name));
+    let found = [declared, accepted, number(result, "accepted"), elsewhere];
+    let all = load.records();
+    tale.all_same("declared / accepted / on the receipt / elsewhere", &[all, all, all, 0], &found);
     let cards = stage.cards(Some(batch)).await?;
     let found = load.match_up(cards.events.iter().map(|card| text(card, "order_id")));
-    tale.same("records of the file that are a card, once", load.records(), found.once);
-    tale.same("cards twice or of no record of the file", 0, found.again + found.foreign);
+    let found = [found.once, found.again, found.foreign];
+    tale.all_same("cards: once / twice / of no record", &[all, 0, 0], &found);
     let dispositions = stage.dispositions(batch).await?;
     let in_order = (0..).zip(&dispositions).all(|(at, (index, accepted))| at == *index && *accepted);
     let found = if in_order { dispositions.len() as u64 } else { 0 };
-    tale.same("dispositions, one a record, all accepted", load.records(), found);
+    tale.same("dispositions, one a record, all accepted", all, found);
     Ok(())
 }

@@ -123,11 +123,22 @@ fn gaps(tale: &mut Narrator, records: u64, acknowledged: u64, status: &Value) ->
     tale.same("records in the missing districts", missing, districts.iter().map(|(_, count)| count).sum());
     let lost = districts.iter().find(|(name, _)| name == LOST).map_or(0, |(_, count)| *count);
     tale.say(&format!(
-        "Missing: {} records in {} ranges and {} districts, {} of them in {LOST}.",
+        "Missing by its list: {} records of {} districts, {} of them of {LOST}; {}.",
         figure(missing),
-        ranges.len(),
         districts.len(),
-        figure(lost)
+        figure(lost),
+        listed(&ranges)
     ));
     chunks
+}
+
+// The first ranges in words.
+fn listed(ranges: &[(u64, u64)]) -> String {
+    const SHOWN: usize = 3;
+    let one = |(first, last): &(u64, u64)| format!("{} to {}", figure(*first), figure(*last));
+    let mut words: Vec<String> = ranges.iter().take(SHOWN).map(one).collect();
+    if ranges.len() > SHOWN {
+        words.push(format!("{} more ranges", ranges.len() - SHOWN));
+    }
+    format!("records {}", words.join(", "))
 }

@@ -76,8 +76,7 @@ pub(crate) async fn of_2015(stage: &Stage, tale: &mut Narrator) -> Result<(), Tr
     let says = |count: u64| words.iter().any(|words| words.contains(&format!("{count} ")));
     let counts = [lost.households, lost.records];
     let found = if counts.iter().all(|count| says(*count)) { counts } else { [0, 0] };
-    let both = |[households, records]: [u64; 2]| format!("{} / {}", figure(households), figure(records));
-    tale.holds("households / records it misses there", &both(counts), &both(found), found == counts);
+    tale.all_same("households / records that it misses there", &counts, &found);
     let (again, connected) = stage.import_to_nobody(&load).await?;
     tale.same(
         "connections that it made before it refused",

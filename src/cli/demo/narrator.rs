@@ -59,6 +59,12 @@ impl Narrator {
         self.holds(what, &figure(expected), &figure(found), expected == found);
     }
 
+    /// Checks several figures at once; each pair must be one.
+    pub(crate) fn all_same(&mut self, what: &str, expected: &[u64], found: &[u64]) {
+        let join = |figures: &[u64]| figures.iter().map(|one| figure(*one)).collect::<Vec<_>>().join(" / ");
+        self.holds(what, &join(expected), &join(found), expected == found);
+    }
+
     /// Checks anything; `held` is the verdict.
     pub(crate) fn holds(&mut self, what: &str, expected: &str, found: &str, held: bool) {
         let (expected, found) = (expected.to_owned(), found.to_owned());

@@ -323,7 +323,7 @@ impl Stage {
         }
     }
 
-    /// Every death so far and how it came, in order.
+    /// Who died so far, in order, and how if it was not by SIGKILL.
     pub(crate) fn deaths(&self) -> String {
         self.deaths.locked().join(", ")
     }
@@ -348,7 +348,8 @@ impl Deaths {
         let deaths = self.clone();
         Arc::new(move |notice| {
             if let Notice::Died { id, how, .. } = notice {
-                deaths.locked().push(format!("{id} {how}"));
+                let killed = how == "killed by signal 9";
+                deaths.locked().push(if killed { id.clone() } else { format!("{id} ({how})") });
             }
         })
     }

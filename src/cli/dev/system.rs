@@ -18,8 +18,9 @@ use super::{
 };
 use crate::runtime::{OnDeath, Tasks};
 
-/// What a process gets to end after its own drain is over, before it is killed.
-const DRAIN_SLACK: Duration = Duration::from_secs(5);
+/// What a process gets to end after its own drain is over, before it is killed: a relay lingers before its
+/// drain and has last words after it.
+const DRAIN_SLACK: Duration = Duration::from_secs(8);
 
 /// What a system is made of.
 #[derive(Debug, Clone)]
