@@ -10,6 +10,7 @@ pub mod ops;
 pub mod relay;
 pub mod runtime;
 pub mod sample;
+pub mod store;
 pub mod telemetry;
 pub mod vault;
 pub mod wire;

@@ -53,6 +53,9 @@ impl Metric {
 pub const SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// How many share something: 1 to 64.
+pub const GROUP: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+
 /// Makes a constant of each name, and [`ALL`] of all of them. The doc comment is the description.
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $konst:ident = $name:literal, $kind:expr, [$($label:expr),*];)+) => {
@@ -86,6 +89,8 @@ pub const OUTCOME: &str = "outcome";
 pub const PART: &str = "part";
 /// What personal data was read for.
 pub const PURPOSE: &str = "purpose";
+/// Which transaction or read of the store.
+pub const STATEMENT: &str = "statement";
 /// A stable reason, as in proto/README.md.
 pub const REASON: &str = "reason";
 /// The name of a task.
@@ -130,6 +135,13 @@ metrics! {
     /// Times that certificate, key, CA or CRL could not be read anew; the old ones stay in force.
     TLS_RELOAD_FAILURES = "todoke_tls_reload_failures_total", Kind::Counter, [];
 
+    /// Transactions and reads of the store in seconds, by statement and outcome: ok, busy (another program
+    /// has the file), no-connection (overloaded), full (the disk), unknown (COMMIT gave no answer) or error.
+    STORE_SECONDS = "todoke_store_seconds", Kind::Histogram(SECONDS), [STATEMENT, OUTCOME];
+    /// Transactions that were run again because the database was busy, by statement.
+    STORE_RETRIES = "todoke_store_retries_total", Kind::Counter, [STATEMENT];
+    /// Chunks that shared one commit.
+    STORE_GROUP = "todoke_store_group_chunks", Kind::Histogram(GROUP), [];
     /// Calls that a relay let in and that ended, by the code that the client saw.
     RELAY_CALLS = "todoke_relay_calls_total", Kind::Counter, [CODE];
     /// Calls that a relay answered by itself, by reason: limits (TENANT_RATE_LIMIT, LANE_FULL), issuers that

@@ -108,6 +108,15 @@ fn here(name: &str) -> PathBuf {
 }
 
 #[test]
+fn the_guides_vectors_hold_in_python() {
+    let packages = packages();
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/README.md");
+    let mut check = Command::new(packages.join("python/bin/python"));
+    check.env("PYTHONDONTWRITEBYTECODE", "1").arg(here("python/check_vectors.py")).arg(guide);
+    assert_eq!(output(&mut check), "records, roots, manifest and receipt are those of the guide\n");
+}
+
+#[test]
 fn python_ends_with_a_verified_receipt_and_reads_why_it_was_refused() {
     let packages = packages();
     let dev = Dev::start(2);

@@ -58,7 +58,7 @@ class Batch:
             b"".join(struct.pack(">I", len(one)) + one for one in encoded[block]) for block in blocks]
         self.merkle_root = proof.root(self.chunk_roots)
 
-    def manifest(self, municipality, batch_id, sequence, previous_receipt, seal_by):
+    def manifest(self, municipality, batch_id, sequence, previous_receipt, seal_by, policy="ALL_OR_NOTHING"):
         """The text that is signed: a `key value` line each, in this order, names sorted by bytes."""
         lines = [
             "todoke manifest v1",
@@ -67,7 +67,7 @@ class Batch:
             f"sequence {sequence}",
             f"previous-receipt {previous_receipt.hex() or '-'}",
             "batch-kind CARD_ORDERS",
-            "policy ALL_OR_NOTHING",
+            f"policy {policy}",
             f"chunk-records {self.chunk_records}",
             f"seal-by {seal_by:%Y-%m-%dT%H:%M:%S.000Z}",
             f"records {self.record_count}",

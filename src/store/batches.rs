@@ -1,0 +1,350 @@
+//! A batch id and a sequence stand for one manifest for ever; opening it again only fences the uploader
+//! before.
+
+use sqlx::types::Uuid;
+
+use crate::domain::{batch::Counts, batch_id::BatchId, digest::Digest, municipality::MunicipalityCode};
+
+use super::{
+    BatchRow, Error, ManifestRow, NewBatch, Opened, Store,
+    columns::{
+        self, batch_id, digest, int, join_digests, join_strings, small, split_digests, split_strings, uint,
+    },
+};
+
+/// Every column of a [`RawBatch`].
+macro_rules! select_batch {
+    ($rest:literal) => {
+        concat!(
+            "SELECT b.municipality_code, b.batch_id, b.sequence, b.state, b.attempt, b.record_count,
+                b.chunk_records, b.chunk_count, b.manifest_digest, b.wrapped_key, b.uploader_epoch,
+                b.chunks_stored, b.chunks_worked, b.missing, b.stored, b.accepted, b.rejected, b.duplicate,
+                b.quarantined, b.opened_ms, b.progress_ms, b.seal_by_ms, b.sealed_ms, b.finished_ms,
+                b.conflict_ms, b.discrepancy,
+                CASE WHEN w.holder IS NULL THEN NULL ELSE w.due_ms END AS lease_until_ms
+            FROM batch AS b LEFT JOIN work AS w
+                ON w.municipality_code = b.municipality_code AND w.batch_id = b.batch_id ",
+            $rest
+        )
+    };
+}
+
+statements! {
+    GET = select_batch!("WHERE b.municipality_code = $1 AND b.batch_id = $2");
+    GET_MANIFEST = "
+        SELECT manifest, signature, certificate_chain, chunk_roots FROM manifest
+        WHERE municipality_code = $1 AND batch_id = $2";
+    FIND_SEQUENCE = "SELECT batch_id FROM batch WHERE municipality_code = $1 AND sequence = $2";
+    INSERT = "
+        INSERT INTO batch (municipality_code, batch_id, sequence, state, attempt, record_count, chunk_records,
+            chunk_count, manifest_digest, wrapped_key, uploader_epoch, missing, opened_ms, progress_ms,
+            seal_by_ms)
+        VALUES ($1, $2, $3, 'ANNOUNCED', 1, $4, $5, $6, $7, $8, 1, $4, $9, $9, $10)";
+    INSERT_MANIFEST = "
+        INSERT INTO manifest (municipality_code, batch_id, signature, certificate_chain, manifest,
+            chunk_roots)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    FENCE = "
+        UPDATE batch SET uploader_epoch = uploader_epoch + 1 WHERE municipality_code = $1 AND batch_id = $2";
+    LIST = select_batch!(
+        "WHERE b.municipality_code = $1 AND b.sequence < $2 ORDER BY b.sequence DESC LIMIT $3"
+    );
+    // The condition is the partial index's own, word for word, so that it is used.
+    LIST_OPEN = select_batch!(
+        "WHERE b.state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')
+            AND (b.municipality_code, b.batch_id) > ($1, $2)
+        ORDER BY b.municipality_code, b.batch_id LIMIT $3"
+    );
+    HOLES = "
+        SELECT previous + 1 AS first_hole, sequence - 1 AS last_hole
+        FROM (SELECT sequence, LAG(sequence, 1, 0) OVER (ORDER BY sequence) AS previous
+            FROM batch WHERE municipality_code = $1) AS numbered
+        WHERE sequence > previous + 1 ORDER BY sequence LIMIT $2";
+    COUNT_HOLES = "
+        SELECT municipality_code, MAX(sequence) - COUNT(*) AS holes FROM batch
+        GROUP BY municipality_code HAVING MAX(sequence) > COUNT(*) ORDER BY municipality_code LIMIT $1";
+    BEAT = "
+        INSERT INTO heartbeat (name, beat_ms) VALUES ($1, $2)
+        ON CONFLICT (name) DO UPDATE SET beat_ms = excluded.beat_ms";
+    GET_BEAT = "SELECT beat_ms FROM heartbeat WHERE name = $1";
+}
+
+#[derive(sqlx::FromRow)]
+struct RawBatch {
+    municipality_code: String,
+    batch_id: Uuid,
+    sequence: i64,
+    state: String,
+    attempt: i64,
+    record_count: i64,
+    chunk_records: i64,
+    chunk_count: i64,
+    manifest_digest: Vec<u8>,
+    wrapped_key: Vec<u8>,
+    uploader_epoch: i64,
+    chunks_stored: i64,
+    chunks_worked: i64,
+    missing: i64,
+    stored: i64,
+    accepted: i64,
+    rejected: i64,
+    duplicate: i64,
+    quarantined: i64,
+    opened_ms: i64,
+    progress_ms: i64,
+    seal_by_ms: i64,
+    sealed_ms: Option<i64>,
+    finished_ms: Option<i64>,
+    conflict_ms: Option<i64>,
+    discrepancy: Option<String>,
+    lease_until_ms: Option<i64>,
+}
+
+impl TryFrom<RawBatch> for BatchRow {
+    type Error = Error;
+
+    fn try_from(raw: RawBatch) -> Result<Self, Error> {
+        Ok(Self {
+            municipality: columns::municipality(&raw.municipality_code)?,
+            batch_id: batch_id(raw.batch_id)?,
+            sequence: uint(raw.sequence, "sequence")?,
+            state: columns::state(&raw.state)?,
+            attempt: small(raw.attempt, "attempt")?,
+            record_count: uint(raw.record_count, "record_count")?,
+            chunk_records: small(raw.chunk_records, "chunk_records")?,
+            chunk_count: small(raw.chunk_count, "chunk_count")?,
+            manifest_digest: digest(&raw.manifest_digest, "manifest_digest")?,
+            wrapped_key: raw.wrapped_key,
+            uploader_epoch: small(raw.uploader_epoch, "uploader_epoch")?,
+            chunks_stored: small(raw.chunks_stored, "chunks_stored")?,
+            chunks_worked: small(raw.chunks_worked, "chunks_worked")?,
+            counts: Counts {
+                missing: uint(raw.missing, "missing")?,
+                stored: uint(raw.stored, "stored")?,
+                accepted: uint(raw.accepted, "accepted")?,
+                rejected: uint(raw.rejected, "rejected")?,
+                duplicate: uint(raw.duplicate, "duplicate")?,
+                quarantined: uint(raw.quarantined, "quarantined")?,
+            },
+            opened_ms: raw.opened_ms,
+            progress_ms: raw.progress_ms,
+            seal_by_ms: raw.seal_by_ms,
+            sealed_ms: raw.sealed_ms,
+            finished_ms: raw.finished_ms,
+            conflict_ms: raw.conflict_ms,
+            lease_until_ms: raw.lease_until_ms,
+            discrepancy: raw.discrepancy,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct RawManifest {
+    manifest: Vec<u8>,
+    signature: Vec<u8>,
+    certificate_chain: Vec<u8>,
+    chunk_roots: Vec<u8>,
+}
+
+on_both! {
+    pub(super) trait BatchSteps {
+        async fn batch(
+            &mut conn,
+            municipality: MunicipalityCode,
+            id: BatchId,
+        ) -> Result<Option<BatchRow>, Error> {
+            let query = sqlx::query_as(GET).bind(municipality.to_string()).bind(id.uuid());
+            let row: Option<RawBatch> = query.fetch_optional(conn).await?;
+            row.map(BatchRow::try_from).transpose()
+        }
+
+        async fn insert_batch(&mut conn, new: &NewBatch<'_>) -> Result<(), Error> {
+            let manifest = new.manifest;
+            let code = manifest.municipality.to_string();
+            sqlx::query(INSERT)
+                .bind(&code)
+                .bind(manifest.batch_id.uuid())
+                .bind(int(manifest.sequence, "sequence")?)
+                .bind(int(manifest.totals.records, "record_count")?)
+                .bind(i64::from(manifest.chunk_records))
+                .bind(i64::from(manifest.chunk_count()))
+                .bind(Digest::of(new.manifest_bytes).as_bytes().as_slice())
+                .bind(&new.wrapped_key)
+                .bind(new.now_ms)
+                .bind(manifest.seal_by_ms)
+                .execute(&mut *conn)
+                .await?;
+            sqlx::query(INSERT_MANIFEST)
+                .bind(&code)
+                .bind(manifest.batch_id.uuid())
+                .bind(new.signature)
+                .bind(join_strings(new.certificate_chain, "certificate_chain")?)
+                .bind(new.manifest_bytes)
+                .bind(join_digests(new.chunk_roots))
+                .execute(conn)
+                .await?;
+            Ok(())
+        }
+
+        async fn open_batch(&mut conn, new: &NewBatch<'_>) -> Result<Opened, Error> {
+            let (municipality, id) = (new.manifest.municipality, new.manifest.batch_id);
+            let code = municipality.to_string();
+            if let Some(row) = conn.batch(municipality, id).await? {
+                if row.manifest_digest != Digest::of(new.manifest_bytes) {
+                    return Ok(Opened::IdReused);
+                }
+                sqlx::query(FENCE).bind(&code).bind(id.uuid()).execute(&mut *conn).await?;
+                let row = conn.batch(municipality, id).await?.ok_or(Error::Corrupt("batch"))?;
+                return Ok(Opened::Again(row));
+            }
+            let sequence = int(new.manifest.sequence, "sequence")?;
+            let query = sqlx::query_scalar(FIND_SEQUENCE).bind(&code).bind(sequence);
+            let taken: Option<Uuid> = query.fetch_optional(&mut *conn).await?;
+            if taken.is_some() {
+                return Ok(Opened::SequenceReused);
+            }
+            conn.insert_batch(new).await?;
+            let row = conn.batch(municipality, id).await?.ok_or(Error::Corrupt("batch"))?;
+            Ok(Opened::Created(row))
+        }
+    }
+}
+
+impl Store {
+    /// Opens a batch, or the same one again with a higher uploader epoch.
+    ///
+    /// Idempotent by batch id; the manifest's bytes decide whether it is the same one.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a transaction.
+    pub async fn open_batch(&self, new: &NewBatch<'_>) -> Result<Opened, Error> {
+        in_tx!(self, "open_batch", |tx| tx.open_batch(new).await)
+    }
+
+    /// Returns a batch.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn batch(
+        &self,
+        municipality: MunicipalityCode,
+        id: BatchId,
+    ) -> Result<Option<BatchRow>, Error> {
+        on_read!(self, "batch", |conn| conn.batch(municipality, id).await)
+    }
+
+    /// Returns what the sender of a batch signed.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn manifest(
+        &self,
+        municipality: MunicipalityCode,
+        id: BatchId,
+    ) -> Result<Option<ManifestRow>, Error> {
+        on_read!(self, "manifest", |conn| {
+            let raw: Option<RawManifest> = sqlx::query_as(GET_MANIFEST)
+                .bind(municipality.to_string())
+                .bind(id.uuid())
+                .fetch_optional(conn)
+                .await?;
+            let Some(raw) = raw else { return Ok(None) };
+            Ok(Some(ManifestRow {
+                certificate_chain: split_strings(&raw.certificate_chain, "certificate_chain")?,
+                chunk_roots: split_digests(&raw.chunk_roots, "chunk_roots")?,
+                bytes: raw.manifest,
+                signature: raw.signature,
+            }))
+        })
+    }
+
+    /// Returns a municipality's batches below the sequence `before`, newest first, `count` at most.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn list_batches(
+        &self,
+        municipality: MunicipalityCode,
+        before: Option<u64>,
+        count: u32,
+    ) -> Result<Vec<BatchRow>, Error> {
+        let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
+        on_read!(self, "list_batches", |conn| {
+            let query =
+                sqlx::query_as(LIST).bind(municipality.to_string()).bind(before).bind(i64::from(count));
+            let rows: Vec<RawBatch> = query.fetch_all(conn).await?;
+            rows.into_iter().map(BatchRow::try_from).collect()
+        })
+    }
+
+    /// Returns batches of all municipalities that have not come to their end, after the one given, `count` at
+    /// most. DISCREPANT is no end: somebody must act.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn open_batches(
+        &self,
+        after: Option<(MunicipalityCode, BatchId)>,
+        count: u32,
+    ) -> Result<Vec<BatchRow>, Error> {
+        let (code, id) =
+            after.map_or((String::new(), Uuid::nil()), |(code, id)| (code.to_string(), id.uuid()));
+        on_read!(self, "open_batches", |conn| {
+            let query = sqlx::query_as(LIST_OPEN).bind(&code).bind(id).bind(i64::from(count));
+            let rows: Vec<RawBatch> = query.fetch_all(conn).await?;
+            rows.into_iter().map(BatchRow::try_from).collect()
+        })
+    }
+
+    /// Returns the sequence numbers below the highest that no batch has, lowest first, `count` at most.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn sequence_holes(
+        &self,
+        municipality: MunicipalityCode,
+        count: u32,
+    ) -> Result<Vec<u64>, Error> {
+        on_read!(self, "sequence_holes", |conn| {
+            let query = sqlx::query_as(HOLES).bind(municipality.to_string()).bind(i64::from(count));
+            let holes: Vec<(i64, i64)> = query.fetch_all(conn).await?;
+            let numbers = holes.into_iter().flat_map(|(first, last)| first..=last);
+            numbers.take(count as usize).map(|number| uint(number, "sequence")).collect()
+        })
+    }
+
+    /// Returns the municipalities whose sequence has holes, and how many, `count` municipalities at most.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn municipalities_with_holes(&self, count: u32) -> Result<Vec<(MunicipalityCode, u64)>, Error> {
+        on_read!(self, "municipalities_with_holes", |conn| {
+            let query = sqlx::query_as(COUNT_HOLES).bind(i64::from(count));
+            let rows: Vec<(String, i64)> = query.fetch_all(conn).await?;
+            let read =
+                |(code, holes): (String, i64)| Ok((columns::municipality(&code)?, uint(holes, "holes")?));
+            rows.into_iter().map(read).collect()
+        })
+    }
+
+    /// Notes that the task `name` lives.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a transaction.
+    pub async fn write_heartbeat(&self, name: &str, now_ms: i64) -> Result<(), Error> {
+        in_tx!(self, "write_heartbeat", |tx| {
+            sqlx::query(BEAT).bind(name).bind(now_ms).execute(tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Returns when the task `name` last said that it lives.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn heartbeat(&self, name: &str) -> Result<Option<i64>, Error> {
+        on_read!(self, "heartbeat", |conn| {
+            Ok(sqlx::query_scalar(GET_BEAT).bind(name).fetch_optional(conn).await?)
+        })
+    }
+}

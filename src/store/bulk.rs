@@ -1,0 +1,218 @@
+//! Many rows in few statements: what each database does in its own way, behind steps of the same names.
+//!
+//! SQLite takes rows as one list of values for every 512. What all rows share is bound once and joined to the
+//! list; the text of a full group is always the same, so that it is prepared once. Its text is built at run
+//! time, so that only the contract tests cover it.
+
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments, types::Uuid};
+
+use crate::{domain::disposition::Disposition, vault::BlindIndex};
+
+use super::{Claim, Error, NewOrder, columns::int};
+
+/// Rows in a statement. More are not faster, and SQLite takes 32,766 values at the most.
+pub(super) const GROUP_ROWS: usize = 512;
+
+/// Who holds an order id, and whether that still counts.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct KeyRow {
+    pub(super) order_id: String,
+    pub(super) batch_id: Uuid,
+    pub(super) attempt: i64,
+    pub(super) record_index: i64,
+    /// The state of the holder's batch, and the attempt it is at.
+    pub(super) state: String,
+    pub(super) live_attempt: i64,
+    /// The holder's leaf, if its order is stored.
+    pub(super) leaf: Option<Vec<u8>>,
+}
+
+/// The steps that move many rows.
+pub(super) trait BulkSteps {
+    /// Adds records to what is stored of each district.
+    fn add_districts(
+        &mut self,
+        code: &str,
+        id: Uuid,
+        districts: &[(String, i64)],
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes the order ids of at most [`GROUP_ROWS`] orders that nobody holds, and returns how many it took.
+    fn take_keys(
+        &mut self,
+        claim: &Claim,
+        orders: &[NewOrder],
+    ) -> impl Future<Output = Result<u64, Error>> + Send;
+
+    /// Returns who holds the order ids of at most [`GROUP_ROWS`] orders.
+    fn find_keys(
+        &mut self,
+        claim: &Claim,
+        orders: &[NewOrder],
+    ) -> impl Future<Output = Result<Vec<KeyRow>, Error>> + Send;
+
+    /// Takes order ids over from holders that count no more.
+    fn take_over_keys(
+        &mut self,
+        claim: &Claim,
+        orders: &[&NewOrder],
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Inserts orders.
+    fn insert_orders(
+        &mut self,
+        claim: &Claim,
+        orders: &[&NewOrder],
+        now_ms: i64,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Inserts what became of the records that are no orders.
+    fn insert_dispositions(
+        &mut self,
+        claim: &Claim,
+        others: &[Disposition],
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+const ADD_DISTRICTS: &str = "
+    INSERT INTO batch_district (municipality_code, batch_id, district, stored_records)
+    SELECT c.code, c.batch, v.column1, v.column2
+    FROM (SELECT ? AS code, ? AS batch) AS c CROSS JOIN (VALUES @) AS v
+    WHERE true ON CONFLICT (municipality_code, batch_id, district)
+    DO UPDATE SET stored_records = batch_district.stored_records + excluded.stored_records";
+const TAKE_KEYS: &str = "
+    INSERT INTO order_key (municipality_code, order_id, batch_id, attempt, record_index)
+    SELECT c.code, v.column1, c.batch, c.attempt, v.column2
+    FROM (SELECT ? AS code, ? AS batch, ? AS attempt) AS c CROSS JOIN (VALUES @) AS v
+    WHERE true ON CONFLICT (municipality_code, order_id) DO NOTHING";
+const TAKE_OVER_KEYS: &str = "
+    INSERT INTO order_key (municipality_code, order_id, batch_id, attempt, record_index)
+    SELECT c.code, v.column1, c.batch, c.attempt, v.column2
+    FROM (SELECT ? AS code, ? AS batch, ? AS attempt) AS c CROSS JOIN (VALUES @) AS v
+    WHERE true ON CONFLICT (municipality_code, order_id) DO UPDATE SET batch_id = excluded.batch_id,
+        attempt = excluded.attempt, record_index = excluded.record_index";
+const FIND_KEYS: &str = "
+    SELECT k.order_id, k.batch_id, k.attempt, k.record_index, b.state, b.attempt AS live_attempt, o.leaf
+    FROM order_key AS k
+    JOIN batch AS b ON b.municipality_code = k.municipality_code AND b.batch_id = k.batch_id
+    LEFT JOIN card_order AS o ON o.municipality_code = k.municipality_code AND o.batch_id = k.batch_id
+        AND o.attempt = k.attempt AND o.record_index = k.record_index
+    WHERE k.municipality_code = ? AND k.order_id IN (VALUES @)";
+const INSERT_ORDERS: &str = "
+    INSERT INTO card_order (municipality_code, batch_id, attempt, ordered_ms, record_index, order_id, leaf,
+        kind, district, household_index, person_index, protected, accommodations, sealed)
+    SELECT c.code, c.batch, c.attempt, c.now, v.column1, v.column2, v.column3, v.column4, v.column5,
+        v.column6, v.column7, v.column8, v.column9, v.column10
+    FROM (SELECT ? AS code, ? AS batch, ? AS attempt, ? AS now) AS c CROSS JOIN (VALUES @) AS v";
+const INSERT_DISPOSITIONS: &str = "
+    INSERT INTO disposition (municipality_code, batch_id, attempt, record_index, order_id, kind, code, field,
+        other_batch_id, other_index)
+    SELECT c.code, c.batch, c.attempt, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6,
+        v.column7
+    FROM (SELECT ? AS code, ? AS batch, ? AS attempt) AS c CROSS JOIN (VALUES @) AS v";
+
+/// Returns the query of `text` with `rows` rows of `columns` values in place of `@`.
+///
+/// Safe: the text is one of the constants above, and everything that came from outside is bound.
+fn with_rows(text: &'static str, rows: usize, columns: usize) -> Query<'static, Sqlite, SqliteArguments> {
+    let row = format!("({})", vec!["?"; columns].join(","));
+    let list = vec![row.as_str(); rows].join(",");
+    sqlx::query(AssertSqlSafe(text.replacen('@', &list, 1))).persistent(rows == GROUP_ROWS)
+}
+
+/// Binds what all rows of a claim share.
+fn of_claim<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    claim: &Claim,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    let query = query.bind(claim.key.municipality.to_string());
+    query.bind(claim.key.batch_id.uuid()).bind(i64::from(claim.attempt))
+}
+
+impl BulkSteps for SqliteConnection {
+    async fn add_districts(
+        &mut self,
+        code: &str,
+        id: Uuid,
+        districts: &[(String, i64)],
+    ) -> Result<(), Error> {
+        for group in districts.chunks(GROUP_ROWS) {
+            let mut query = with_rows(ADD_DISTRICTS, group.len(), 2).bind(code).bind(id);
+            for (district, records) in group {
+                query = query.bind(district.as_str()).bind(*records);
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_keys(&mut self, claim: &Claim, orders: &[NewOrder]) -> Result<u64, Error> {
+        let mut query = of_claim(with_rows(TAKE_KEYS, orders.len(), 2), claim);
+        for order in orders {
+            query = query.bind(order.order_id.as_str()).bind(int(order.index, "record_index")?);
+        }
+        Ok(query.execute(self).await?.rows_affected())
+    }
+
+    async fn find_keys(&mut self, claim: &Claim, orders: &[NewOrder]) -> Result<Vec<KeyRow>, Error> {
+        let list = vec!["(?)"; orders.len()].join(",");
+        let text = AssertSqlSafe(FIND_KEYS.replacen('@', &list, 1));
+        let mut query = sqlx::query_as(text).persistent(false).bind(claim.key.municipality.to_string());
+        for order in orders {
+            query = query.bind(order.order_id.as_str());
+        }
+        Ok(query.fetch_all(self).await?)
+    }
+
+    async fn take_over_keys(&mut self, claim: &Claim, orders: &[&NewOrder]) -> Result<(), Error> {
+        for group in orders.chunks(GROUP_ROWS) {
+            let mut query = of_claim(with_rows(TAKE_OVER_KEYS, group.len(), 2), claim);
+            for order in group {
+                query = query.bind(order.order_id.as_str()).bind(int(order.index, "record_index")?);
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_orders(&mut self, claim: &Claim, orders: &[&NewOrder], now_ms: i64) -> Result<(), Error> {
+        for group in orders.chunks(GROUP_ROWS) {
+            let mut query = of_claim(with_rows(INSERT_ORDERS, group.len(), 10), claim).bind(now_ms);
+            for order in group {
+                query = query
+                    .bind(int(order.index, "record_index")?)
+                    .bind(order.order_id.as_str())
+                    .bind(order.leaf.as_bytes().as_slice())
+                    .bind(order.kind.as_str())
+                    .bind(order.district.as_str())
+                    .bind(order.household_index.as_slice())
+                    .bind(order.person_index.as_ref().map(BlindIndex::as_slice))
+                    .bind(order.protected)
+                    .bind(order.accommodations.as_str())
+                    .bind(order.sealed.as_slice());
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_dispositions(&mut self, claim: &Claim, others: &[Disposition]) -> Result<(), Error> {
+        for group in others.chunks(GROUP_ROWS) {
+            let mut query = of_claim(with_rows(INSERT_DISPOSITIONS, group.len(), 7), claim);
+            for one in group {
+                let other = one.duplicate_of;
+                let other_index = other.map(|(_, index)| int(index, "other_index")).transpose()?;
+                query = query
+                    .bind(int(one.index, "record_index")?)
+                    .bind(one.order_id.as_str())
+                    .bind(one.kind.as_str())
+                    .bind(one.code.as_deref())
+                    .bind(one.field.as_deref())
+                    .bind(other.map(|(id, _)| id.uuid()))
+                    .bind(other_index);
+            }
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,199 @@
+//! Every failure of the store says who must act, whether trying again can help, and whether it may have
+//! applied.
+
+use std::path::PathBuf;
+
+/// Where an error came from. No type of the database driver leaves this room.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The URL names no database that this build can open. It is not repeated: it may hold a password.
+    #[error("the database URL must be sqlite:FILE, for example sqlite:issuer.db: {0}")]
+    Url(&'static str),
+    /// Another process writes to this file.
+    #[error(
+        "{} is in use by another process, which holds {}: stop that process, or give this one a database of \
+         its own",
+        path.display(), lock.display()
+    )]
+    InUse {
+        /// The database.
+        path: PathBuf,
+        /// The lock that is held.
+        lock: PathBuf,
+    },
+    /// The file cannot be opened.
+    #[error("cannot open {}: check that its folder exists and may be written: {source}", path.display())]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// What the system said.
+        source: Source,
+    },
+    /// The file belongs to another program.
+    #[error("{} is no database of todoke (application id {found:#010x}): name another file", path.display())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+        /// The application id that stands in it.
+        found: i64,
+    },
+    /// The database was written by a newer program.
+    #[error(
+        "the database has schema {found}, and this program knows up to {known}: run the newer program, or \
+         restore the backup that was made before the upgrade"
+    )]
+    NewerSchema {
+        /// The schema of the file.
+        found: i64,
+        /// The newest schema that this program knows.
+        known: i64,
+    },
+    /// The schema could not be brought up to date; it is as it was.
+    #[error("the schema cannot be brought up to date, and is as it was: {0}")]
+    Migrate(#[source] Source),
+    /// The file failed its check.
+    #[error("{} is damaged ({finding}): restore a backup, and let the senders resume", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What the check found first.
+        finding: String,
+    },
+    /// A program beside this one held the database for too long.
+    #[error(
+        "another program kept the database locked: try again, and let nothing but the issuer write to it"
+    )]
+    Busy,
+    /// No connection became free in time: more is asked of the database than it can do.
+    #[error("no connection to the database became free in time: try again later")]
+    NoConnection,
+    /// The disk is full; nothing was changed.
+    #[error("the disk of the database is full: free some space, and it goes on by itself")]
+    Full,
+    /// The store was closed.
+    #[error("the store is closed: this process is about to stop")]
+    Closed,
+    /// COMMIT failed in a way that leaves open whether it took effect.
+    #[error("it is not known whether `{name}` was committed: read before assuming either: {source}")]
+    OutcomeUnknown {
+        /// Which transaction.
+        name: &'static str,
+        /// What the database said.
+        source: Source,
+    },
+    /// What was given or stored cannot be: a fault of this program, or of whoever changed the file by hand.
+    #[error("{0} is not what can stand there: check the file with `PRAGMA integrity_check`, and report it")]
+    Corrupt(&'static str),
+    /// Anything else that the database refused; nothing was changed.
+    #[error("the database refused: {0}")]
+    Database(#[source] Source),
+}
+
+impl Error {
+    /// Whether trying again later can help without anybody changing the request.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Busy | Self::NoConnection | Self::Full | Self::Closed | Self::OutcomeUnknown { .. } => true,
+            Self::Url(_)
+            | Self::InUse { .. }
+            | Self::Open { .. }
+            | Self::Foreign { .. }
+            | Self::NewerSchema { .. }
+            | Self::Migrate(_)
+            | Self::Damaged { .. }
+            | Self::Corrupt(_)
+            | Self::Database(_) => false,
+        }
+    }
+
+    /// Whether the change may have been made all the same: ask again under the same key, assume nothing.
+    #[must_use]
+    pub fn may_have_applied(&self) -> bool {
+        match self {
+            Self::OutcomeUnknown { .. } => true,
+            Self::Url(_)
+            | Self::InUse { .. }
+            | Self::Open { .. }
+            | Self::Foreign { .. }
+            | Self::NewerSchema { .. }
+            | Self::Migrate(_)
+            | Self::Damaged { .. }
+            | Self::Busy
+            | Self::NoConnection
+            | Self::Full
+            | Self::Closed
+            | Self::Corrupt(_)
+            | Self::Database(_) => false,
+        }
+    }
+
+    /// How the metrics call it.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::NoConnection => "no-connection",
+            Self::Full => "full",
+            Self::OutcomeUnknown { .. } => "unknown",
+            Self::Closed
+            | Self::Url(_)
+            | Self::InUse { .. }
+            | Self::Open { .. }
+            | Self::Foreign { .. }
+            | Self::NewerSchema { .. }
+            | Self::Migrate(_)
+            | Self::Damaged { .. }
+            | Self::Corrupt(_)
+            | Self::Database(_) => "error",
+        }
+    }
+
+    /// Says what a failed COMMIT means: if the database was busy or full, it tells that nothing was written.
+    pub(super) fn of_commit(name: &'static str, error: sqlx::Error) -> Self {
+        match Self::from(error) {
+            clear @ (Self::Busy | Self::Full) => clear,
+            unclear => Self::OutcomeUnknown { name, source: Box::new(unclear) },
+        }
+    }
+}
+
+/// SQLite's primary result codes; the extended ones carry them in the low byte.
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+const SQLITE_FULL: i32 = 13;
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::PoolTimedOut => return Self::NoConnection,
+            sqlx::Error::PoolClosed => return Self::Closed,
+            sqlx::Error::Database(refused) => {
+                let code = refused.code().and_then(|code| code.parse::<i32>().ok());
+                match code.map(|code| code & 0xff) {
+                    Some(SQLITE_BUSY | SQLITE_LOCKED) => return Self::Busy,
+                    Some(SQLITE_FULL) => return Self::Full,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        Self::Database(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_commit_left_open_is_told_apart_from_what_it_refused() {
+        let unclear = Error::of_commit("accept", sqlx::Error::WorkerCrashed);
+        assert!(unclear.may_have_applied() && unclear.is_transient());
+        assert!(unclear.to_string().contains("accept"));
+        assert!(Error::from(sqlx::Error::PoolTimedOut).is_transient());
+        assert!(!Error::from(sqlx::Error::RowNotFound).is_transient());
+    }
+}

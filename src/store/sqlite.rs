@@ -1,0 +1,119 @@
+//! An opened SQLite file is ours, of a schema this program knows, locked against other writers, and durable
+//! at each commit.
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions as _, SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{Error, Pool, options::StoreOptions};
+
+/// The changes of the schema, in order; the last one's number is the newest schema that is known.
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+/// What stands in the header of our files: "todk".
+pub(super) const APPLICATION_ID: i64 = 0x746f_646b;
+
+statements! {
+    APPLICATION = "SELECT application_id AS id FROM pragma_application_id";
+    SCHEMA = "SELECT user_version AS version FROM pragma_user_version";
+    TABLES = "SELECT COUNT(*) AS tables FROM sqlite_schema";
+    QUICK_CHECK = "PRAGMA quick_check(1)";
+}
+
+/// Opens the file behind `sqlite:` and brings its schema up to date.
+///
+/// Durable: WAL with `synchronous=FULL`, so that a commit is on the disk before it is acknowledged.
+pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<Pool, Error> {
+    let path = path(file)?;
+    let lock = lock(&path)?;
+    let failed = |source: sqlx::Error| Error::Open { path: path.clone(), source: Box::new(source) };
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(options.acquire_max)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .connect_with(connect(&path, options, options.write_cache_bytes).create_if_missing(true))
+        .await
+        .map_err(failed)?;
+    check(&path, &write, options.quick_check).await?;
+    MIGRATOR.run(&write).await.map_err(|error| Error::Migrate(Box::new(error)))?;
+    let read = SqlitePoolOptions::new()
+        .max_connections(options.readers_max.max(1))
+        .acquire_timeout(options.acquire_max)
+        .test_before_acquire(false)
+        .connect_with(connect(&path, options, options.read_cache_bytes).read_only(true))
+        .await
+        .map_err(failed)?;
+    Ok(Pool::Sqlite { read, write, _lock: Arc::new(lock) })
+}
+
+fn path(file: &str) -> Result<PathBuf, Error> {
+    let file = file.strip_prefix("//").unwrap_or(file);
+    if file.is_empty() || file.contains(":memory:") {
+        return Err(Error::Url("it names no file, and what is acknowledged must outlive this process"));
+    }
+    if file.contains('?') {
+        return Err(Error::Url("it takes no parameters after '?'"));
+    }
+    let path = PathBuf::from(file);
+    // One file has one lock, by whatever path it is named.
+    Ok(path.canonicalize().unwrap_or(path))
+}
+
+/// Takes the lock that keeps a second process out; the system frees it when this one dies.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    let name = PathBuf::from(name);
+    let failed = |source| Error::Open { path: path.to_owned(), source: Box::new(source) };
+    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned(), lock: name }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn connect(path: &Path, options: &StoreOptions, cache_bytes: u64) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(options.busy_max)
+        .pragma("wal_autocheckpoint", options.checkpoint_pages.to_string())
+        .pragma("cache_size", format!("-{}", cache_bytes / 1024)) // negative: in KiB
+        .pragma("trusted_schema", "OFF")
+        .disable_statement_logging() // durations are in the metrics; bulk texts are long
+}
+
+/// Refuses a file of another program, of a newer one, or one that is damaged.
+async fn check(path: &Path, write: &SqlitePool, quick_check: bool) -> Result<(), Error> {
+    let failed = |source: sqlx::Error| Error::Open { path: path.to_owned(), source: Box::new(source) };
+    let application: i64 = sqlx::query_scalar(APPLICATION).fetch_one(write).await.map_err(failed)?;
+    let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(write).await.map_err(failed)?;
+    if application != APPLICATION_ID && (application != 0 || tables != 0) {
+        return Err(Error::Foreign { path: path.to_owned(), found: application });
+    }
+    let found: i64 = sqlx::query_scalar(SCHEMA).fetch_one(write).await.map_err(failed)?;
+    let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
+    if found > known {
+        return Err(Error::NewerSchema { found, known });
+    }
+    if quick_check {
+        let finding: String = sqlx::query_scalar(QUICK_CHECK).fetch_one(write).await.map_err(failed)?;
+        if finding != "ok" {
+            return Err(Error::Damaged { path: path.to_owned(), finding });
+        }
+    }
+    Ok(())
+}

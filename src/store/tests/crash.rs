@@ -1,0 +1,170 @@
+//! Promise: wherever a caller, a process or the power goes away, what was answered is there and nothing is
+//! half there.
+
+use std::{future::poll_fn, path::Path, pin::pin, task::Poll};
+
+use super::*;
+
+/// Drops `future` when it has had to wait `waits` times; `None` if it was dropped.
+async fn dropped_after<T>(waits: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut left = waits;
+    poll_fn(move |context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Runs what is begun to its end, and returns what is left.
+async fn settled(case: &Case, n: u32) -> (BatchRow, u64, usize) {
+    case.store.write_heartbeat("a test", NOW).await.expect("the one that writes is free");
+    let durable = case.store.durable_chunks(ward(), id(n)).await.expect("reads").len();
+    (case.row(n).await, durable, case.dispositions(n).await.len())
+}
+
+/// After how many waits a caller goes: early and late, again and again, and at last not at all.
+fn patience() -> impl Iterator<Item = usize> {
+    (0..12).cycle().take(48).chain([usize::MAX])
+}
+
+contract!(a_chunk_whose_sender_goes_is_there_whole_or_not_at_all, |case| {
+    let row = case.open(1, 4000).await;
+    let (mut number, mut gone) = (0, 0);
+    for waits in patience() {
+        let before = settled(&case, 1).await.1;
+        let put = dropped_after(waits, put(&case.store, &row, number)).await;
+        let (now, durable, _) = settled(&case, 1).await;
+        let stored = durable - before;
+        assert_eq!((u64::from(now.chunks_stored), now.counts.stored), (durable, durable * u64::from(CHUNK)));
+        let districts = case.store.stored_per_district(ward(), id(1)).await.expect("reads");
+        assert_eq!(districts.values().sum::<u64>(), now.counts.stored);
+        match put {
+            Some(put) => assert_eq!((put.expect("the store answers"), stored), (PutChunk::Stored, 1)),
+            None => gone += u32::from(stored == 0),
+        }
+        number += u32::from(stored == 1);
+    }
+    assert!(gone >= 4, "{gone} were dropped in time");
+});
+
+contract!(a_chunk_of_orders_whose_worker_goes_is_there_whole_or_not_at_all, |case| {
+    case.sealed(1, 400).await;
+    let claim = case.claim(1).await;
+    let all = orders("K", 400);
+    let (mut number, mut gone) = (0, 0);
+    for waits in patience() {
+        let at = number as usize * 4;
+        let stored = case.store.store_orders(&claim, number, all[at..at + 4].to_vec(), Vec::new(), NOW);
+        let stored = dropped_after(waits, stored).await;
+        let (now, _, lines) = settled(&case, 1).await;
+        assert_eq!(now.counts.accepted, lines as u64);
+        assert_eq!(now.counts.accepted, u64::from(now.chunks_worked) * 4);
+        match stored {
+            Some(stored) => {
+                assert_eq!(
+                    (stored.expect("the store answers"), now.chunks_worked),
+                    (done(4, 0, 0), number + 1)
+                );
+            }
+            None => gone += u32::from(now.chunks_worked == number),
+        }
+        number = now.chunks_worked;
+    }
+    assert!(gone >= 4, "{gone} were dropped in time");
+});
+
+contract!(nobody_waits_for_a_sender_that_is_gone, |case| {
+    let row = case.open(1, 4000).await;
+    for waits in 0..12u32 {
+        let number = |n: u32| waits * 8 + n;
+        let gone = dropped_after(waits as usize, put(&case.store, &row, number(0)));
+        let others = futures_util::future::join_all((1..8).map(|n| put(&case.store, &row, number(n))));
+        let (_, others) = tokio::join!(gone, others);
+        assert!(others.iter().all(|o| matches!(o, Ok(PutChunk::Stored))), "{waits}: {others:?}");
+    }
+});
+
+/// Copies the files as they are on the disk: what a process that is killed now leaves. The last `torn` bytes
+/// of the log are cut off, as by a power cut in the middle of a write.
+fn killed(path: &Path, copy: &Path, torn: u64) {
+    let log = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
+    std::fs::copy(path, copy).expect("it is there");
+    let length = std::fs::copy(log(path), log(copy)).expect("it is there");
+    let file = std::fs::File::options().write(true).open(log(copy)).expect("it is there");
+    file.set_len(length.saturating_sub(torn)).expect("it is cut");
+}
+
+async fn reopened(case: &Case, torn: u64) -> (TempDir, Store) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let copy = dir.path().join("copy.db");
+    killed(&case.path, &copy, torn);
+    let options = StoreOptions { quick_check: true, ..options(&copy) };
+    (dir, Store::open(&options).await.expect("it opens"))
+}
+
+#[tokio::test]
+async fn what_was_answered_outlives_a_killed_process() {
+    let case = Case::sqlite().await;
+    let row = case.open(1, 8).await;
+    for number in 0..2 {
+        case.put(&row, number).await;
+        let (_dir, after) = reopened(&case, 0).await;
+        assert_eq!(after.batch(ward(), id(1)).await.expect("reads"), Some(case.row(1).await));
+        assert_eq!(after.durable_chunks(ward(), id(1)).await.expect("reads").len(), u64::from(number) + 1);
+    }
+    case.store.mark_sealed(ward(), id(1), NOW).await.expect("the store answers");
+    let claim = case.claim(1).await;
+    let all = orders("K", 8);
+    case.store(&claim, 0, all[..4].to_vec()).await;
+    let (_dir, after) = reopened(&case, 0).await;
+    let key = WorkKey { municipality: ward(), batch_id: id(1) };
+    let over = after.claim_work(&key, "another", NOW + 1000, 1000).await.expect("the store answers");
+    let over = over.expect("the lease is over");
+    assert_eq!(over.next_chunk, 1, "it goes on where the last commit was");
+    let stored = after.store_orders(&over, 1, all[4..].to_vec(), Vec::new(), NOW).await;
+    assert_eq!(stored.expect("the store answers"), done(4, 0, 0));
+}
+
+#[tokio::test]
+async fn a_torn_write_takes_at_most_what_was_not_answered() {
+    let case = Case::sqlite().await;
+    let row = case.open(1, 400).await;
+    let mut lengths =
+        vec![std::fs::metadata(format!("{}-wal", case.path.display())).expect("it is there").len()];
+    for number in 0..5 {
+        case.put(&row, number).await;
+        lengths.push(std::fs::metadata(format!("{}-wal", case.path.display())).expect("it is there").len());
+    }
+    let whole = lengths[5];
+    for cut in (1..whole - lengths[1]).step_by(1777) {
+        let left = whole - cut;
+        let (_dir, after) = reopened(&case, cut).await;
+        let now = after.batch(ward(), id(1)).await.expect("reads").expect("it is there");
+        let answered = lengths.iter().filter(|length| **length <= left).count() - 1;
+        assert_eq!(now.chunks_stored as usize, answered, "{cut} bytes cut");
+        assert_eq!(now.counts.stored, u64::from(now.chunks_stored) * 4);
+        assert_eq!(now.counts.sum(), Some(400));
+        let durable = after.durable_chunks(ward(), id(1)).await.expect("reads").len();
+        assert_eq!(durable, u64::from(now.chunks_stored));
+    }
+}
+
+#[tokio::test]
+async fn a_store_call_inside_a_transaction_fails_at_once() {
+    let case = Case::sqlite().await;
+    let store = case.store.clone();
+    #[expect(clippy::disallowed_methods, reason = "to see the panic of a task")]
+    let nested = tokio::spawn(async move {
+        let inner = store.clone();
+        in_tx!(store, "outer", |_tx| inner.write_heartbeat("inner", NOW).await)
+    });
+    let panic = nested.await.expect_err("it would wait for ever").into_panic();
+    let text = panic.downcast::<String>().expect("a text");
+    assert_eq!(*text, "store call `write_heartbeat` inside the transaction `outer`");
+    case.store.write_heartbeat("after", NOW).await.expect("the connection is given back");
+}

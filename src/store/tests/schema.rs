@@ -1,0 +1,125 @@
+//! Promise: every text of SQL fits the schema, every table is laid out by municipality, and no call of the
+//! hot path reads a whole table.
+
+use sqlx::{Column as _, Executor as _, SqlSafeStr as _, Statement as _};
+
+use super::*;
+use crate::store::{Pool, statement};
+
+/// Tables whose primary key does not begin with the municipality.
+const GLOBAL: [(&str, &str); 2] =
+    [("_sqlx_migrations", "the migrations' own ledger"), ("heartbeat", "a row a task of the whole system")];
+
+#[tokio::test]
+async fn every_statement_fits_the_schema() {
+    let case = Case::sqlite().await;
+    let Pool::Sqlite { write, .. } = &case.store.pool;
+    let mut seen = 0;
+    for one in statement::all() {
+        let prepared = write.prepare(one.sql.into_sql_str()).await;
+        let prepared = prepared.unwrap_or_else(|error| panic!("{}: {error}", one.name));
+        let parameters = match prepared.parameters() {
+            Some(sqlx::Either::Left(named)) => named.len(),
+            Some(sqlx::Either::Right(count)) => count,
+            None => 0,
+        };
+        let highest = (1..=20).rev().find(|n| one.sql.contains(&format!("${n}"))).unwrap_or(0);
+        assert_eq!(parameters, highest, "{}: a number is left out", one.name);
+        for column in prepared.columns() {
+            let name = column.name();
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{}: {name} has no name",
+                one.name
+            );
+        }
+        seen += 1;
+    }
+    assert!(seen >= 50, "the registry is not whole: {seen}");
+}
+
+#[tokio::test]
+async fn every_primary_key_begins_with_the_municipality() {
+    let case = Case::sqlite().await;
+    let Pool::Sqlite { read, .. } = &case.store.pool;
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+            .fetch_all(read)
+            .await
+            .expect("reads");
+    assert!(tables.len() >= 12, "{tables:?}");
+    for table in &tables {
+        let key: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM pragma_table_info($1) WHERE pk > 0 ORDER BY pk")
+                .bind(table)
+                .fetch_all(read)
+                .await
+                .expect("reads");
+        let global = GLOBAL.iter().any(|(name, _)| name == table);
+        let by_municipality = key.first().is_some_and(|column| column == "municipality_code");
+        assert!(by_municipality != global, "{table}: {key:?}");
+    }
+    for (table, why) in GLOBAL {
+        assert!(tables.iter().any(|name| name == table), "{table} ({why}) is gone: take it off the list");
+    }
+}
+
+#[tokio::test]
+async fn every_table_is_strict() {
+    let case = Case::sqlite().await;
+    let Pool::Sqlite { read, .. } = &case.store.pool;
+    let loose: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND strict = 0
+            AND name NOT IN ('_sqlx_migrations', 'sqlite_schema', 'sqlite_sequence')",
+    )
+    .fetch_all(read)
+    .await
+    .expect("reads");
+    assert_eq!(loose, Vec::<String>::new());
+}
+
+/// Statements that may read a whole table or index, with the reason.
+const SCANS: [(&str, &str); 7] = [
+    ("sqlite::", "about the file, when it is opened"),
+    ("batches::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),
+    ("batches::HOLES", "the numbered rows of one municipality"),
+    ("batches::LIST_OPEN", "the index of what is open, which is what is asked for"),
+    ("cards::BY_PERSON", "sorts the few cards of one person"),
+    ("orders::COUNT_OTHERS", "grouped rows of one chunk"),
+    ("work::CANDIDATES", "the index of what is due"),
+];
+
+#[tokio::test]
+async fn no_statement_reads_a_whole_table() {
+    let case = Case::sqlite().await;
+    let Pool::Sqlite { write, .. } = &case.store.pool;
+    for one in statement::all() {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", one.sql));
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(explain).fetch_all(write).await.expect("it explains");
+        let allowed = SCANS.iter().any(|(name, _)| one.name.contains(name));
+        for (_, _, _, step) in &plan {
+            let costly = step.starts_with("SCAN") || step.contains("USE TEMP B-TREE FOR ORDER BY");
+            assert!(!costly || allowed, "{}: {plan:#?}", one.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn counts_that_do_not_add_up_cannot_be_written() {
+    let case = Case::sqlite().await;
+    case.open(1, 10).await;
+    let Pool::Sqlite { write, .. } = &case.store.pool;
+    for (change, constraint) in [
+        ("stored = 1", "every_record_is_counted_once"),
+        ("missing = 11, stored = -1", "stored"),
+        ("state = 'SEALED'", "only_a_whole_batch_is_sealed"),
+        ("missing = 0, stored = 10, finished_ms = 1, state = 'ACCEPTED'", "only_a_decided_batch_is_accepted"),
+        ("missing = 0, accepted = 10, state = 'ACCEPTED'", "an_end_has_its_time"),
+        ("chunks_worked = 4", "chunks_worked"),
+    ] {
+        let change = sqlx::AssertSqlSafe(format!("UPDATE batch SET {change}"));
+        let error = sqlx::query(change).execute(write).await.expect_err("it is refused").to_string();
+        assert!(error.contains(constraint), "{constraint}: {error}");
+    }
+}
