@@ -15,13 +15,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use metrics::counter;
-use rustls::pki_types::CertificateDer;
+use rustls::{pki_types::CertificateDer, server::Acceptor};
 use tokio::{
     net::TcpStream,
     sync::Semaphore,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower_service::Service;
@@ -115,8 +115,10 @@ where
 async fn let_in(door: &Door, socket: TcpStream) -> Option<Guest> {
     let _ = socket.set_nodelay(true); // an option of the socket; if it cannot be set it is only slower
     let shaking = async {
+        // Whoever says nothing, or half a hello, has no turn to hold up others with.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let _turn = door.handshakes.acquire().await.expect("the semaphore is never closed");
-        TlsAcceptor::from(door.tls.config()).accept(socket).await
+        hello.into_stream(door.tls.config()).await
     };
     let stream = match timeout(door.limits.handshake, shaking).await {
         Ok(Ok(stream)) => stream,

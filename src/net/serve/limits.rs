@@ -10,7 +10,8 @@ pub struct ServerLimits {
     pub connections_max: usize,
     /// Most connections of one identity; default 64. One more is closed after its handshake.
     pub connections_per_identity_max: usize,
-    /// Most handshakes that are worked on at a time; default 64. More wait, within their time.
+    /// Most handshakes that are worked on at a time, once the client's hello is there; default 64. More wait,
+    /// within their time.
     pub handshakes_max: usize,
     /// Longest time from accept to the end of the handshake; default 5 s.
     pub handshake: Duration,

@@ -113,7 +113,7 @@ impl Material {
             return Err(out_of_date(format!("not valid for another {} s", own.not_before - now)));
         }
         let key = key(&files.key)?;
-        let (roots, ca) = roots(&files.ca)?;
+        let (roots, ca) = roots(&files.ca, now)?;
         let (crls, crl) = match &files.crl {
             None => (Vec::new(), None),
             Some(path) => crls(path, now).map(|(crls, until)| (crls, Some(until)))?,
@@ -170,12 +170,20 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| unreadable(path, "it holds no private key in PEM"))
 }
 
-fn roots(path: &Path) -> Result<(Arc<RootCertStore>, i64), TlsError> {
+fn roots(path: &Path, now: i64) -> Result<(Arc<RootCertStore>, i64), TlsError> {
     let mut roots = RootCertStore::empty();
     let mut first_to_expire = i64::MAX;
     for der in items::<CertificateDer<'static>>(path, PEM_BYTES_MAX)? {
-        first_to_expire = first_to_expire.min(facts(path, &der)?.not_after);
-        roots.add(der).map_err(|error| unreadable(path, error.to_string()))?;
+        let not_after = facts(path, &der)?.not_after;
+        // The library never looks at a CA's own dates.
+        if now <= not_after {
+            first_to_expire = first_to_expire.min(not_after);
+            roots.add(der).map_err(|error| unreadable(path, error.to_string()))?;
+        }
+    }
+    if roots.is_empty() {
+        let (path, what) = (path.to_owned(), "of a CA and expired".to_owned());
+        return Err(TlsError::OutOfDate { path, what });
     }
     Ok((Arc::new(roots), first_to_expire))
 }

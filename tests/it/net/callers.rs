@@ -140,3 +140,24 @@ async fn no_session_is_ever_resumed() {
         assert_eq!(kind, rustls::HandshakeKind::Full);
     }
 }
+
+#[tokio::test]
+async fn nothing_older_than_tls_1_3_is_spoken() {
+    let _metrics = todoke::telemetry::prometheus();
+    let ca = Ca::new("ours");
+    let server = server(&ca).await;
+    let tls = client(&ca.leaf("good", Leaf::default()), 0);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca.path("ca.pem")).expect("PEM")).expect("a CA");
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .expect("the library still has it")
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(std::sync::Arc::clone(&tls.config().client_auth_cert_resolver));
+    let before = counted(REFUSED, "incompatible");
+    let socket = TcpStream::connect(server.address).await.expect("it listens");
+    let connecting = TlsConnector::from(std::sync::Arc::new(config)).connect(tls.server_name(), socket).await;
+    connecting.expect_err("refused");
+    eventually("it is counted", || counted(REFUSED, "incompatible") > before).await;
+}

@@ -76,10 +76,16 @@ pub(super) struct Ca {
 
 impl Ca {
     pub(super) fn new(name: &str) -> Self {
+        Self::until(name, 3_650)
+    }
+
+    /// A CA that ends in so many days.
+    pub(super) fn until(name: &str, days: i64) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let key = KeyPair::generate().expect("P-256");
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
+        params.not_after = now() + time::Duration::days(days);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).expect("self-signed").pem();

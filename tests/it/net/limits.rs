@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use todoke::net::ServerLimits;
-use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
 use super::harness::{Beside, Ca, Leaf, Server, call, client, clock, counted, eventually};
 
@@ -59,18 +63,22 @@ async fn one_identity_cannot_take_the_places_of_the_others() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_go_on_ends_in_time_and_holds_up_nobody_for_longer() {
+async fn a_handshake_that_does_not_go_on_ends_in_time_and_holds_up_nobody() {
     let _metrics = todoke::telemetry::prometheus();
     let ca = Ca::new("ours");
-    let handshake = Duration::from_millis(300);
+    let handshake = Duration::from_millis(1_500);
     let limits = ServerLimits { handshake, handshakes_max: 1, ..ServerLimits::default() };
     let server = Server::start(&ca.server(), clock(), limits).await;
     let before = counted(REFUSED, "timed_out");
     let mut silent = TcpStream::connect(server.address).await.expect("it listens");
-    assert!(closed(&mut silent).await, "it says nothing and is sent away");
-    eventually("it is counted", || counted(REFUSED, "timed_out") > before).await;
+    let mut halting = TcpStream::connect(server.address).await.expect("it listens");
+    halting.write_all(&[0x16, 3, 1, 1, 0, 1]).await.expect("the start of a hello");
+    let begun = tokio::time::Instant::now();
     let tls = client(&ca.leaf("good", Leaf::default()), 0);
-    server.call(&tls).await.expect("the only place for a handshake is free again");
+    server.call(&tls).await.expect("neither has taken the only turn");
+    assert!(begun.elapsed() < handshake, "it did not wait for their end");
+    assert!(closed(&mut silent).await && closed(&mut halting).await, "both are sent away");
+    eventually("both are counted", || counted(REFUSED, "timed_out") >= before + 2).await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod authority;
 mod callers;
 mod chains;
+mod frames;
 mod harness;
 mod limits;
 mod reload;

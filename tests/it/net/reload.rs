@@ -123,6 +123,41 @@ async fn a_new_certificate_and_ca_are_used_from_the_next_connection_on() {
     server.call(&of_old).await.expect_err("its CA is nobody's now");
 }
 
+#[tokio::test]
+async fn a_ca_that_ends_is_believed_no_longer_beside_one_that_goes_on() {
+    let (ends, goes_on) = (Ca::until("ends", 2), Ca::new("goes on"));
+    let both = [fs::read(ends.path("ca.pem")), fs::read(goes_on.path("ca.pem"))];
+    let both = both.map(|pem| pem.expect("there")).concat();
+    fs::write(goes_on.path("both.pem"), both).expect("writable");
+    let clock = clock();
+    let files = TlsFiles { ca: goes_on.path("both.pem"), ..goes_on.server() };
+    let server = Server::start(&files, clock.clone(), ServerLimits::default()).await;
+    let of =
+        |ca: &Ca| client(&TlsFiles { ca: goes_on.path("ca.pem"), ..ca.leaf("client", Leaf::default()) }, 0);
+    let (old, new) = (of(&ends), of(&goes_on));
+    server.call(&old).await.expect("both are good");
+    server.call(&new).await.expect("both are good");
+    clock.advance(3 * DAY_MS);
+    assert!(server.tls.reload().expect("one is left"));
+    server.call(&old).await.expect_err("its CA has ended");
+    server.call(&new).await.expect("its CA goes on");
+}
+
+#[tokio::test]
+async fn a_client_shows_its_new_certificate_from_the_next_connection_on() {
+    let ca = Ca::new("ours");
+    let server = start(&ca, clock()).await;
+    let tls = client(&ca.leaf("client", Leaf::default()), 0);
+    server.call(&tls).await.expect("known");
+    ca.leaf("client", Leaf { uris: vec!["spiffe://todoke/operator/alice"], ..Leaf::default() });
+    assert!(tls.reload().expect("good files"));
+    server.call(&tls).await.expect("known");
+    fs::write(ca.path("client.pem"), "nonsense").expect("writable");
+    tls.reload().expect_err("no certificate");
+    server.call(&tls).await.expect("the old one is still shown");
+    assert_eq!(server.callers(), ["municipality/131229", "operator/alice", "operator/alice"]);
+}
+
 #[test]
 fn what_is_no_use_is_said_when_it_is_loaded() {
     let ca = Ca::new("ours");
@@ -141,6 +176,9 @@ fn what_is_no_use_is_said_when_it_is_loaded() {
     assert!(text.contains("none.key"), "{text}");
     let text = words(&TlsFiles { key: good.cert.clone(), ..good.clone() });
     assert!(text.contains("no private key"), "{text}");
+    let past = Ca::until("past", -1);
+    let text = words(&TlsFiles { ca: past.path("ca.pem"), ..good.clone() });
+    assert!(text.contains("of a CA and expired"), "{text}");
     let name = todoke::net::tls::ClientTls::load(&good, "not a host").err().expect("refused").to_string();
     assert!(name.contains("todoke.internal"), "{name}");
 }

@@ -1,0 +1,128 @@
+//! Promise: a peer that knows HTTP/2 too well gains nothing by it: cancelled calls in a burst end its own
+//! connection only, and one that no longer answers is noticed.
+
+use std::time::Duration;
+
+use todoke::net::{
+    ServerLimits,
+    channel::{ChannelOptions, connect},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::harness::{Ca, Leaf, NAME, Server, call, client, clock};
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const ACK: u8 = 1;
+/// END_STREAM and END_HEADERS.
+const WHOLE_CALL: u8 = 0x5;
+/// RFC 9113, section 7.
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("small").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A peer that writes its frames itself.
+struct Raw(TlsStream<TcpStream>);
+
+impl Raw {
+    async fn connect(server: &Server, ca: &Ca) -> Self {
+        let tls = client(&ca.leaf("raw", Leaf::default()), 0);
+        let socket = TcpStream::connect(server.address).await.expect("it listens");
+        let stream = TlsConnector::from(tls.config()).connect(tls.server_name(), socket).await;
+        let mut raw = Self(stream.expect("a good client"));
+        raw.send(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &*frame(SETTINGS, 0, 0, &[])].concat()).await;
+        raw
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.expect("it is connected");
+    }
+
+    /// The next frame of this kind with these flags, or nothing if the connection ends before.
+    async fn next(&mut self, kind: u8, flags: u8) -> Option<Vec<u8>> {
+        let reading = async {
+            loop {
+                let mut head = [0; 9];
+                self.0.read_exact(&mut head).await.ok()?;
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                let mut payload = vec![0; usize::try_from(length).expect("small")];
+                self.0.read_exact(&mut payload).await.ok()?;
+                if (head[3], head[4]) == (kind, flags) {
+                    return Some(payload);
+                }
+            }
+        };
+        timeout(Duration::from_secs(10), reading).await.expect("it comes or ends in time")
+    }
+}
+
+/// Calls that are cancelled as soon as they are made, all in one piece, and a question behind them.
+fn burst(calls: u32) -> Vec<u8> {
+    // POST, https, "/" and an authority, by the static table of HPACK.
+    let headers = [&[0x83, 0x87, 0x84, 0x41, 15][..], NAME.as_bytes()].concat();
+    assert_eq!(NAME.len(), 15);
+    let mut bytes = Vec::new();
+    for call in 0..calls {
+        let stream = 2 * call + 1;
+        bytes.extend(frame(HEADERS, WHOLE_CALL, stream, &headers));
+        bytes.extend(frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()));
+    }
+    bytes.extend(frame(PING, 0, 0, b"are you?"));
+    bytes
+}
+
+#[tokio::test]
+async fn calls_cancelled_in_a_burst_are_borne_up_to_the_limit_and_then_end_their_own_connection() {
+    let ca = Ca::new("ours");
+    let limits = ServerLimits { pending_resets_max: 30, ..ServerLimits::default() };
+    let server = Server::start(&ca.server(), clock(), limits).await;
+    let other = server.channel(&client(&ca.leaf("other", Leaf::default()), 0));
+    call(other.clone(), "").await.expect("it serves");
+    let mut raw = Raw::connect(&server, &ca).await;
+    raw.send(&burst(30)).await;
+    assert_eq!(raw.next(PING, ACK).await.as_deref(), Some(&b"are you?"[..]), "at the limit");
+    let mut raw = Raw::connect(&server, &ca).await;
+    raw.send(&burst(31)).await;
+    let goaway = raw.next(GOAWAY, 0).await.expect("one above");
+    let code = goaway[4..8].try_into().map(u32::from_be_bytes).expect("four bytes");
+    assert_eq!(code, ENHANCE_YOUR_CALM);
+    call(other, "").await.expect("another's connection does not notice");
+}
+
+#[tokio::test]
+async fn a_peer_that_no_longer_answers_is_let_go() {
+    let ca = Ca::new("ours");
+    let (every, answer) = (Duration::from_millis(50), Duration::from_millis(50));
+    let limits =
+        ServerLimits { keep_alive_every: every, keep_alive_answer: answer, ..ServerLimits::default() };
+    let server = Server::start(&ca.server(), clock(), limits).await;
+    let mut raw = Raw::connect(&server, &ca).await;
+    raw.next(PING, 0).await.expect("it asks");
+    assert_eq!(raw.next(PING, ACK).await, None, "no answer came, so it closed the connection");
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_is_given_up_in_time() {
+    let ca = Ca::new("ours");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let tls = client(&ca.leaf("client", Leaf::default()), 0);
+    let options = ChannelOptions { connect: Duration::from_millis(100), ..ChannelOptions::default() };
+    let channel = connect(&address, &tls, NAME, options).expect("a host name");
+    let begun = Instant::now();
+    call(channel, "").await.expect_err("nobody answers");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let refused = connect(&address, &tls, "not a host", options).expect_err("no authority");
+    assert!(refused.to_string().contains("todoke.internal"), "{refused}");
+}
