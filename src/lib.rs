@@ -1,10 +1,65 @@
 //! todoke: a fault-tolerant card-management backend. No record is lost without somebody being told, and no
 //! sick node takes the others down.
+//!
+//! Municipalities hand over batches of card records. Behind a pool of identical relays an issuer keeps
+//! every record in a database, and a batch is done only when its sender holds a receipt that it has
+//! checked against its own totals. Whatever else happens is said: by a state, a flag, a list of what is
+//! missing, an exit code.
+//!
+//! ```text
+//!  municipal system              relays (hold nothing)          issuer
+//!  todoke import, any   mTLS   ┌─ relay-1 ─┐   mTLS          ┌─ issuance ─┐
+//!  gRPC client        ───────► ├─ relay-2 ─┤ ──────────────► │ vault      │ ──► SQLite
+//!                              └─ relay-n ─┘  bytes unread   └─ store ────┘
+//! ```
+//!
+//! # The way of a batch
+//! 1. [`client::flow`] reads the file once for its totals ([`client::scan`]), writes a manifest
+//!    ([`domain::manifest`]) into its journal, signs it with the key of its certificate, and opens the batch.
+//! 2. [`client::uploader`] sends chunks over several relays. A relay takes the caller's identity from the
+//!    certificate and passes the bytes on unread; it never acknowledges anything itself.
+//! 3. [`issuance`] checks each chunk against the manifest, seals it ([`vault`]), and acknowledges it after
+//!    the COMMIT of its one row ([`store`]).
+//! 4. Sealing the batch re-reads it from the database and recomputes every total. What is missing comes
+//!    back as ranges and districts.
+//! 5. Workers make card orders of the chunks, each once; every sum must close before the batch is accepted
+//!    and its receipt ([`domain::receipt`]) is written, in one transaction.
+//! 6. The client checks signature and totals of the receipt; only then does `todoke import` end with 0.
+//!
+//! Meanwhile a sweeper derives what does not move (stalled, overdue, stuck, a hole in the sequence) from
+//! the database, so that nobody has to remember to look.
+//!
+//! # Rooms
+//! Imports go one way; `tests/it/tidy` holds them to this table on every run.
+//!
+//! | Room | Holds | May import |
+//! | --- | --- | --- |
+//! | [`domain`] | pure rules: ids, manifest, Merkle tree, ranges, totals, receipt | nothing |
+//! | [`telemetry`] | logs, and every metric and label by name | nothing |
+//! | [`sample`] | record files of people who do not exist | domain |
+//! | [`runtime`] | signals, named tasks, the clock, exit codes | telemetry |
+//! | [`wire`] | the protobuf API; where faults become statuses | domain |
+//! | [`vault`] | sealing of personal data, blind index, signing | domain |
+//! | [`net`] | mutual TLS, limits of a server, channels, PKI | domain, wire, runtime, telemetry |
+//! | [`store`] | SQL, and nothing of gRPC | domain, vault, telemetry |
+//! | [`issuance`] | open, upload, seal, work, reconcile, sweep | all above but sample |
+//! | [`client`] | reader, journal, uploader, check of receipts | domain, wire, net, telemetry |
+//! | [`relay`] | the data plane: identify, admit, forward | domain, wire, net, runtime, telemetry |
+//! | [`ops`] | `/metrics`, `/livez`, `/readyz` | domain, store, telemetry |
+//! | [`config`] | one struct a role, of the components' options | options |
+//! | [`cli`] | one file a sub-command, and all wiring | everything |
+//!
+//! # Where to read first
+//! [`domain::manifest`] and [`domain::receipt`] say what is promised, [`issuance`] keeps it,
+//! [`client::flow`] holds the issuer to it, and [`cli::issuer`] shows in thirty lines how a process is
+//! put together. The API is described in `proto/README.md`, running it in `deploy/README.md`, the tests
+//! in `tests/README.md`.
 
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod domain;
+pub mod issuance;
 pub mod net;
 pub mod ops;
 pub mod relay;

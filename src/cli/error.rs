@@ -1,8 +1,8 @@
 //! Why a command could not be carried out, with the exit code that says so to a script.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::runtime::exit;
+use crate::{config::Problems, issuance, net::tls::TlsError, relay, runtime::exit, store, telemetry, vault};
 
 /// Why a command failed. The municipal commands show their own errors; these are of all others.
 #[derive(Debug, thiserror::Error)]
@@ -10,9 +10,37 @@ pub enum Error {
     /// The flags do not fit together.
     #[error("{0}")]
     Usage(String),
-    /// A role is told what cannot be.
-    #[error("{0}")]
-    Config(String),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] Problems),
+    /// Logs cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
+    /// Certificate, key, CA or CRL cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The vault's keys cannot be used.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The issuer did not start.
+    #[error(transparent)]
+    Issuance(#[from] issuance::Error),
+    /// The relay did not start.
+    #[error(transparent)]
+    Relay(#[from] relay::Error),
+    /// An address cannot be listened at.
+    #[error("{key}: cannot listen at {address}: {source}. Take another address, or end what has it")]
+    Listen {
+        /// The key of the configuration that names it.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// A file cannot be written.
     #[error("{} cannot be written: {source}. Check folder, disk and who may write there", .path.display())]
     Write {
@@ -32,8 +60,17 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => exit::USAGE,
-            Error::Config(_) => exit::CONFIG,
-            Error::Write { .. } | Error::Runtime(_) => exit::FAILED,
+            Error::Config(_)
+            | Error::Telemetry(_)
+            | Error::Tls(_)
+            | Error::Vault(_)
+            | Error::Relay(relay::Error::Options(_)) => exit::CONFIG,
+            Error::Store(_)
+            | Error::Relay(_)
+            | Error::Issuance(_)
+            | Error::Listen { .. }
+            | Error::Write { .. }
+            | Error::Runtime(_) => exit::FAILED,
         }
     }
 }

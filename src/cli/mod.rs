@@ -4,12 +4,14 @@
 mod addresses;
 pub mod card;
 pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod dev;
 mod ending;
 mod error;
 mod help;
 pub mod import;
+pub mod issuer;
 pub mod municipal;
 pub mod pki;
 mod progress;
@@ -51,6 +53,8 @@ enum Command {
     Relay(relay::RelayArgs),
     Abort(upkeep::AbortArgs),
     Repair(upkeep::RepairArgs),
+    Issuer(Box<issuer::IssuerArgs>),
+    Config(config::ConfigArgs),
     Pki(pki::PkiArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
@@ -96,6 +100,8 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Relay(args) => Box::pin(relay::run(args)).await,
         Command::Abort(args) => Box::pin(upkeep::abort(args)).await,
         Command::Repair(args) => Box::pin(upkeep::repair(args)).await,
+        Command::Issuer(args) => Box::pin(issuer::run(*args)).await,
+        Command::Config(args) => config::run(&args),
         Command::Pki(args) => pki::run(&args),
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Dev(args) => Box::pin(dev::run(args)).await,

@@ -117,7 +117,7 @@ const MARGIN: Duration = Duration::from_secs(4);
 /// What kept it from starting.
 pub async fn run(args: RelayArgs) -> Result<u8, Error> {
     let log = telemetry::LogOptions { format: args.log_format, ..Default::default() };
-    telemetry::init(&log).map_err(|error| Error::Config(error.to_string()))?;
+    telemetry::init(&log)?;
     let tasks = Tasks::new();
     runtime::signals(&tasks);
     if args.exit_with_parent {
@@ -129,18 +129,13 @@ pub async fn run(args: RelayArgs) -> Result<u8, Error> {
         ca: args.ca.clone(),
         crl: args.crl.clone(),
     };
-    let wrong = |error: crate::net::tls::TlsError| Error::Config(error.to_string());
-    let tls = ServerTls::load(&files).map_err(wrong)?;
-    let upstream_tls = ClientTls::load_for(&files, &args.server_name, &[Role::Issuer]).map_err(wrong)?;
+    let tls = ServerTls::load(&files)?;
+    let upstream_tls = ClientTls::load_for(&files, &args.server_name, &[Role::Issuer])?;
     reload(&tasks, tls.clone(), upstream_tls.clone());
     let ops_listener = bind("--ops-listen", args.ops_listen).await?;
     let ops_address = ops_listener.local_addr().map_err(Error::Runtime)?;
     let listener = bind("--listen", args.listen).await?;
-    let running =
-        relay::start(options(&args), listener, tls, upstream_tls, &tasks).map_err(|error| match error {
-            relay::Error::Options(_) => Error::Config(error.to_string()),
-            relay::Error::Io(error) => Error::Runtime(error),
-        })?;
+    let running = relay::start(options(&args), listener, tls, upstream_tls, &tasks)?;
     let state = ops::State { metrics: telemetry::prometheus(), ready: running.not_ready };
     // It answers to the last, so that a drain can be watched.
     let serving = ops::serve(ops_listener, state, running.ended);
@@ -158,9 +153,8 @@ pub async fn run(args: RelayArgs) -> Result<u8, Error> {
     Ok(tasks.join(args.linger + args.drain + MARGIN).await.exit_code())
 }
 
-async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Error> {
-    let taken = |error| Error::Config(format!("{flag} {address}: {error}. Take another port, or free it"));
-    TcpListener::bind(address).await.map_err(taken)
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { key, address, source })
 }
 
 fn options(args: &RelayArgs) -> Options {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Role;
-use crate::{issuance, net::tls::TlsFiles, store::StoreOptions, telemetry::LogOptions};
+use crate::{issuance, net::tls::TlsFiles, ops, store::StoreOptions, telemetry::LogOptions};
 
 /// Everything about one issuer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct IssuerConfig {
     pub store: StoreOptions,
     /// Limits and patience of the service.
     pub issuance: issuance::Options,
+    /// Limits of the ops port.
+    pub ops: ops::Limits,
     /// Logs.
     pub log: LogOptions,
 }
@@ -47,6 +49,7 @@ impl Default for IssuerConfig {
             vault: VaultFiles::default(),
             store: StoreOptions { url: String::new(), ..StoreOptions::default() },
             issuance: issuance::Options::default(),
+            ops: ops::Limits::default(),
             log: LogOptions::default(),
         }
     }
@@ -64,6 +67,7 @@ impl Role for IssuerConfig {
     ];
     const FILES: &'static [&'static str] =
         &["tls.cert", "tls.key", "tls.ca", "tls.crl", "vault.kek", "vault.receipt_key"];
+    const MAY_BE_ZERO: &'static [&'static str] = &["issuance.drain", "ops.drain"];
     const SECRETS: &'static [&'static str] = &["store.url"];
 
     fn conflicts(&self) -> Vec<(&'static str, String, &'static str)> {

@@ -134,6 +134,7 @@ pub(crate) fn batch_id(text: &str) -> Result<BatchId, Fault> {
 }
 
 /// Says what a failure of the store means for the caller, and logs it once.
+#[expect(clippy::needless_pass_by_value, reason = "it takes what map_err gives")]
 pub(crate) fn store_fault(error: store::Error) -> Fault {
     if error.may_have_applied() {
         tracing::warn!(%error, "the outcome of a transaction is unknown");

@@ -47,7 +47,7 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
                 metrics::gauge!(names::SWEEP_HEARTBEAT).set(seconds(now_ms));
             }
             Err(error) => {
-                tracing::error!(%error, "the sweeper's round failed: stalled batches may go unnoticed")
+                tracing::error!(%error, "the sweeper's round failed: stalled batches may go unnoticed");
             }
         }
         tokio::select! {

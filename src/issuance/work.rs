@@ -103,7 +103,7 @@ async fn work_off(
     match ended {
         Ok(()) => {}
         Err(Stop::LeaseLost) => {
-            tracing::warn!(batch.id = %id, "the lease on batch {id} went to another worker")
+            tracing::warn!(batch.id = %id, "the lease on batch {id} went to another worker");
         }
         Err(Stop::Stopping) => {
             core.store.release_work(&claim, now_ms, "the issuer stopped").await?;

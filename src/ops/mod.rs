@@ -24,7 +24,7 @@ pub struct State {
 }
 
 /// Limits of the ops port, so that a forgotten or hostile client costs little.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// Connections at once; more wait in the system's queue. Default 64.
     pub connections_max: usize,

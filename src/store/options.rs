@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Where the database is and how patient the store is with it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct StoreOptions {
     /// The database: `sqlite:FILE`. Default `sqlite:todoke.db` in the working directory.
     pub url: String,

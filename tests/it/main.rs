@@ -1,6 +1,7 @@
 //! The integration tests: each module proves one promise, through the real door.
 
 mod cli;
+mod issuance;
 mod net;
 mod relay;
 mod tidy;

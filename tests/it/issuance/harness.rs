@@ -55,7 +55,7 @@ pub(crate) struct Batch {
 pub(crate) fn record(order_id: &str, n: usize) -> Record {
     let mut record = Record::default();
     record.set(Field::OrderId, order_id);
-    record.set(Field::Kind, if n % 2 == 0 { "NOTIFICATION_CARD" } else { "INDIVIDUAL_NUMBER_CARD" });
+    record.set(Field::Kind, if n.is_multiple_of(2) { "NOTIFICATION_CARD" } else { "INDIVIDUAL_NUMBER_CARD" });
     record.set(Field::HouseholdId, &format!("H-{}", n / 2));
     record.set(Field::District, if n < 6 { "白鳥一丁目" } else { "亀有二丁目" });
     record.set(Field::Name, "カナリヤ 𠮷田");
@@ -326,6 +326,7 @@ impl Batch {
 }
 
 /// Returns the fault that a status carries.
+#[expect(clippy::needless_pass_by_value, reason = "it takes what expect_err gives")]
 pub(crate) fn fault(status: Status) -> Fault {
     Fault::from_status(&status).unwrap_or_else(|| panic!("no fault of ours: {status:?}"))
 }

@@ -1,0 +1,349 @@
+//! Loads a role's configuration from file, environment and flags, the later winning; either everything is
+//! right or every problem is said.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    error::{Error, Kind},
+    providers::{Format as _, Toml},
+    value::Value,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    problem::{Problem, Problems},
+    tree::{self, Shape},
+};
+
+/// What stands before the name of every variable of ours.
+pub const PREFIX: &str = "TODOKE_";
+// The tests' own variables, which configure no role.
+const OF_TESTS: &str = "TODOKE_TEST_";
+
+/// The configuration of one role: its default is complete but for what nobody else can know.
+pub trait Role: Serialize + DeserializeOwned + Default {
+    /// The sub-command.
+    const NAME: &'static str;
+    /// Keys without a usable default, each with an example.
+    const REQUIRED: &'static [(&'static str, &'static str)];
+    /// Keys that name files which must be readable.
+    const FILES: &'static [&'static str];
+    /// Keys that may be 0; of every other it would mean that nothing is let through.
+    const MAY_BE_ZERO: &'static [&'static str];
+    /// Keys whose values may hold a password.
+    const SECRETS: &'static [&'static str];
+
+    /// What is wrong between keys that are right by themselves: key, what, remedy.
+    fn conflicts(&self) -> Vec<(&'static str, String, &'static str)>;
+}
+
+/// A value given on the command line.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    /// With its dashes.
+    pub name: &'static str,
+    /// The key that it overrides.
+    pub key: &'static str,
+    /// As it was given.
+    pub value: String,
+}
+
+/// Where values come from, the weakest first.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// A TOML file.
+    pub file: Option<PathBuf>,
+    /// Variables, of which those with our prefix count: `TODOKE_STORE__URL` is `store.url`.
+    pub variables: Vec<(String, String)>,
+    /// Flags.
+    pub flags: Vec<Flag>,
+}
+
+impl Sources {
+    /// The file, this process's environment, and the flags.
+    #[must_use]
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self { file, variables: std::env::vars_os().filter_map(text).collect(), flags }
+    }
+}
+
+/// A configuration without a problem, and where each of its values was said.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    /// The configuration.
+    pub config: T,
+    /// The same as a tree.
+    pub(super) tree: Value,
+    /// The origin of each key that is no default.
+    pub(super) origins: BTreeMap<String, String>,
+}
+
+/// Loads the configuration of a role.
+///
+/// # Errors
+/// [`Problems`], all at once.
+pub fn load<T: Role>(sources: &Sources) -> Result<Loaded<T>, Problems> {
+    let mut loading = Loading::<T>::new();
+    if let Some(file) = &sources.file {
+        loading.file(file);
+    }
+    loading.variables(&sources.variables);
+    for flag in &sources.flags {
+        loading.text(flag.key, format!("flag {}", flag.name), &flag.value);
+    }
+    loading.finish()
+}
+
+/// Every key of a role, in order.
+#[must_use]
+pub fn keys<T: Role>() -> Vec<String> {
+    tree::leaves(&defaults::<T>()).into_iter().map(|(key, _)| key).collect()
+}
+
+fn defaults<T: Role>() -> Value {
+    Value::serialize(T::default()).expect("options are tables of plain values")
+}
+
+struct Loading<T> {
+    defaults: Value,
+    tree: Value,
+    origins: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+    role: std::marker::PhantomData<T>,
+}
+
+impl<T: Role> Loading<T> {
+    fn new() -> Self {
+        let defaults = defaults::<T>();
+        let (tree, role) = (defaults.clone(), std::marker::PhantomData);
+        Self { defaults, tree, origins: BTreeMap::new(), problems: Vec::new(), role }
+    }
+
+    fn file(&mut self, path: &Path) {
+        let origin = path.display().to_string();
+        let problem = |what: String, remedy: &str| Problem {
+            key: "--config".to_owned(),
+            origin: origin.clone(),
+            what,
+            remedy: remedy.to_owned(),
+        };
+        match fs::read_to_string(path) {
+            Err(error) => {
+                let what = format!("cannot be read: {error}");
+                self.problems.push(problem(what, "Check the name, the folder and who may read it"));
+            }
+            Ok(text) => match Toml::from_str::<Value>(&text) {
+                Err(error) => self.problems.push(problem(
+                    format!("is no TOML: {}", error.to_string().trim().replace('\n', " ")),
+                    "Mend this place; nothing else of the file was looked at",
+                )),
+                Ok(given) => self.table("", &given, &origin),
+            },
+        }
+    }
+
+    // Walks a table of a file beside the defaults, down to single keys.
+    fn table(&mut self, key: &str, given: &Value, origin: &str) {
+        let Some(parts) = given.as_dict() else {
+            let (what, remedy) = ("must be a table".to_owned(), format!("Write [{key}] and its keys below"));
+            self.problems.push(Problem { key: key.to_owned(), origin: origin.to_owned(), what, remedy });
+            return;
+        };
+        for (name, value) in parts {
+            let key = tree::join(key, name);
+            match tree::find(&self.defaults, &key).map(tree::shape) {
+                None => self.unknown(&key, origin),
+                Some(Shape::Table) => self.table(&key, value, origin),
+                Some(Shape::Span | Shape::Leaf) => {
+                    let candidates = [Some(value.clone()), tree::with_spans(value)];
+                    self.take(&key, origin.to_owned(), candidates.into_iter().flatten());
+                }
+            }
+        }
+    }
+
+    fn variables(&mut self, variables: &[(String, String)]) {
+        let mut ours: Vec<&(String, String)> = variables
+            .iter()
+            .filter(|(name, value)| {
+                name.starts_with(PREFIX) && !name.starts_with(OF_TESTS) && !value.is_empty()
+            })
+            .collect();
+        ours.sort();
+        for (name, value) in ours {
+            let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+            let known = tree::find(&self.defaults, &key).is_some();
+            // One environment may serve several roles; a key of none of them is a slip of the pen.
+            if known || !super::is_key_of_any_role(&key) {
+                self.text(&key, format!("variable {name}"), value);
+            }
+        }
+    }
+
+    // A text may stand for itself, or for a number, a list or a time span.
+    fn text(&mut self, key: &str, origin: String, text: &str) {
+        let Some(default) = tree::find(&self.defaults, key) else { return self.unknown(key, &origin) };
+        if tree::shape(default) == Shape::Table {
+            return self.unknown(key, &origin);
+        }
+        let parsed: Option<Value> = text.parse().ok();
+        let raw = Value::from(text.to_owned());
+        let spans = parsed.as_ref().and_then(tree::with_spans);
+        self.take(key, origin, [Some(raw), parsed, spans].into_iter().flatten());
+    }
+
+    // The first candidate that the role's own types take is the value.
+    fn take(&mut self, key: &str, origin: String, candidates: impl Iterator<Item = Value>) {
+        let mut first_error = None;
+        for candidate in candidates {
+            let mut trial = self.defaults.clone();
+            tree::set(&mut trial, key, candidate.clone());
+            match trial.deserialize::<T>() {
+                Ok(_) => return self.put(key, origin, candidate),
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        let secret = T::SECRETS.contains(&key);
+        let is_span = tree::find(&self.defaults, key).is_some_and(|value| tree::shape(value) == Shape::Span);
+        let what = match first_error {
+            _ if is_span => "must be a time span such as 250ms, 90s, 5m or 24h, in quotes".to_owned(),
+            Some(error) if !secret => wrong(&error),
+            _ => "is not of the right kind".to_owned(),
+        };
+        let remedy = self.example(key);
+        self.problems.push(Problem { key: key.to_owned(), origin, what, remedy });
+    }
+
+    fn put(&mut self, key: &str, origin: String, value: Value) {
+        let default = tree::find(&self.defaults, key);
+        let zero = tree::is_zero(&value) && !default.is_some_and(tree::is_zero);
+        if zero && !T::MAY_BE_ZERO.contains(&key) {
+            let (what, remedy) = ("must be more than 0".to_owned(), self.example(key));
+            self.problems.push(Problem { key: key.to_owned(), origin, what, remedy });
+            return;
+        }
+        tree::set(&mut self.tree, key, value);
+        self.origins.insert(key.to_owned(), origin);
+    }
+
+    fn example(&self, key: &str) -> String {
+        let required = T::REQUIRED.iter().find(|(known, _)| *known == key);
+        if let Some((_, example)) = required {
+            return format!("Write for example {key} = \"{example}\"");
+        }
+        match tree::find(&self.defaults, key) {
+            Some(default) if !tree::is_unset(default) => {
+                format!("Leave it out for the default, {key} = {}", tree::show(default))
+            }
+            _ => "Leave it out to do without".to_owned(),
+        }
+    }
+
+    fn unknown(&mut self, key: &str, origin: &str) {
+        let known: Vec<String> = tree::leaves(&self.defaults).into_iter().map(|(key, _)| key).collect();
+        let nearest = known.iter().min_by_key(|other| distance(key, other));
+        let near = nearest.filter(|other| distance(key, other) <= 1 + key.len() / 4);
+        let remedy = match near {
+            Some(other) => format!("Did you mean {other}?"),
+            None => format!("Take it out; `todoke config print --role {}` lists every key", T::NAME),
+        };
+        let what = "there is no such key".to_owned();
+        self.problems.push(Problem { key: key.to_owned(), origin: origin.to_owned(), what, remedy });
+    }
+
+    fn finish(mut self) -> Result<Loaded<T>, Problems> {
+        for (key, _) in T::REQUIRED {
+            let refused = self.problems.iter().any(|problem| problem.key == *key);
+            if !refused && tree::find(&self.tree, key).is_none_or(tree::is_unset) {
+                let (what, remedy) = ("is not set".to_owned(), self.how_to_set(key));
+                self.problems.push(Problem { key: (*key).to_owned(), origin: String::new(), what, remedy });
+            }
+        }
+        for key in T::FILES {
+            let path = tree::find(&self.tree, key).and_then(Value::as_str).filter(|path| !path.is_empty());
+            if let Some(what) = path.and_then(|path| unreadable(Path::new(path))) {
+                let origin = self.origins.get(*key).cloned().unwrap_or_default();
+                let remedy = "Check the name, the folder and who may read it".to_owned();
+                self.problems.push(Problem { key: (*key).to_owned(), origin, what, remedy });
+            }
+        }
+        match self.tree.deserialize::<T>() {
+            Ok(config) => {
+                for (key, what, remedy) in config.conflicts() {
+                    let origin = self.origins.get(key).cloned().unwrap_or_default();
+                    let (key, remedy) = (key.to_owned(), remedy.to_owned());
+                    self.problems.push(Problem { key, origin, what, remedy });
+                }
+                if self.problems.is_empty() {
+                    return Ok(Loaded { config, tree: self.tree, origins: self.origins });
+                }
+            }
+            Err(error) => {
+                let (key, what) = (error.path.join("."), wrong(&error));
+                let remedy = "Take the keys of this table out one by one".to_owned();
+                self.problems.push(Problem { key, origin: String::new(), what, remedy });
+            }
+        }
+        Err(Problems(self.problems))
+    }
+
+    fn how_to_set(&self, key: &str) -> String {
+        format!("{}, or set {}", self.example(key), variable(key))
+    }
+}
+
+/// The variable that sets a key.
+#[must_use]
+pub fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
+}
+
+fn unreadable(path: &Path) -> Option<String> {
+    let shown = path.display();
+    match fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(kind) if kind.is_dir() => Some(format!("{shown} is a folder")),
+        Ok(_) => None,
+        Err(error) => Some(format!("{shown} cannot be read: {error}")),
+    }
+}
+
+fn wrong(error: &Error) -> String {
+    let words = |expected: &str| match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number".to_owned(),
+        other => other.to_owned(),
+    };
+    match &error.kind {
+        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
+            format!("must be {}, not {actual}", words(expected))
+        }
+        Kind::UnknownVariant(_, known) => format!("must be one of {}", known.join(", ")),
+        other => other.to_string(),
+    }
+}
+
+// Levenshtein's distance, to find what was meant.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, right) in b.bytes().enumerate() {
+            let changed = diagonal + usize::from(left != right);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;
