@@ -319,13 +319,15 @@ fn overdue(view: &BatchView, now_ms: i64) -> Option<Flag> {
     })
 }
 
-// A discrepant batch waits for its owner, and a repair begins its time anew.
+// A discrepancy counts from when it was found, and stands until a repair has come through or its owner gives
+// the batch up.
 fn stuck(view: &BatchView, options: &FlagOptions, now_ms: i64) -> Option<Flag> {
     let since_ms = match view.state {
-        BatchState::Sealed | BatchState::Importing | BatchState::Reconciling | BatchState::Repairing => {
-            view.sealed_ms.max(view.finished_ms)
-        }
-        BatchState::Discrepant => view.finished_ms.or(view.sealed_ms),
+        BatchState::Sealed
+        | BatchState::Importing
+        | BatchState::Reconciling
+        | BatchState::Discrepant
+        | BatchState::Repairing => view.sealed_ms.max(view.finished_ms),
         BatchState::Announced
         | BatchState::Receiving
         | BatchState::Accepted

@@ -144,8 +144,12 @@ fn what_is_sealed_and_not_accepted_is_stuck_also_while_somebody_is_at_work() {
         assert_eq!(raised(&at(state, None), 301_000), []);
         assert_eq!(raised(&at(state, None), 301_001), [(FlagKind::Stuck, 1000)], "{state}");
     }
-    assert_eq!(raised(&at(BatchState::Repairing, Some(900_000)), 1_000_000), [], "a repair begins anew");
-    assert_eq!(raised(&at(BatchState::Discrepant, Some(900_000)), 1_200_001), [(FlagKind::Stuck, 900_000)]);
+    for state in [BatchState::Discrepant, BatchState::Repairing, BatchState::Importing] {
+        assert_eq!(raised(&at(state, Some(900_000)), 1_200_000), [], "{state}");
+        assert_eq!(raised(&at(state, Some(900_000)), 1_200_001), [(FlagKind::Stuck, 900_000)], "{state}");
+    }
+    let unsealed = BatchView { sealed_ms: None, ..at(BatchState::Discrepant, Some(5000)) };
+    assert_eq!(raised(&unsealed, 305_001), [(FlagKind::Stuck, 5000)], "found when it was to be sealed");
     for state in [BatchState::Accepted, BatchState::AcceptedWithRejects, BatchState::Aborted] {
         assert_eq!(raised(&at(state, Some(2000)), i64::MAX - OPENED), [], "{state}");
     }
