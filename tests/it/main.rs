@@ -1,6 +1,7 @@
 //! The integration tests: each module proves one promise, through the real door.
 
 mod cli;
+mod dev;
 mod issuance;
 mod net;
 mod relay;

@@ -51,6 +51,8 @@ pub(crate) fn make(pki: &Path, servers: &[String]) -> Result<(), DevError> {
             authority.replace(&identity, &[], LIFETIME).map_err(|error| failed(error.to_string()))?;
         }
     }
+    // Long enough for any session; `todoke pki revoke` writes it anew, and servers read it every ten seconds.
+    authority.refresh_crl(LIFETIME).map_err(|error| failed(error.to_string()))?;
     Ok(())
 }
 

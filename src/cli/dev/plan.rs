@@ -56,7 +56,9 @@ impl Plan<'_> {
         let pki = self.layout.pki();
         let (cert, key) = cert_and_key(&pki, id);
         let mut flags: Vec<OsString> = ["--name", id].map(OsString::from).to_vec();
-        for (flag, file) in [("--cert", cert), ("--key", key), ("--ca", pki.join("ca.pem"))] {
+        for (flag, file) in
+            [("--cert", cert), ("--key", key), ("--ca", pki.join("ca.pem")), ("--crl", pki.join("crl.pem"))]
+        {
             flags.extend([flag.into(), file.into()]);
         }
         let drain = format!("{}ms", self.options.drain.as_millis());

@@ -27,7 +27,8 @@ def check(guide):
 
     fields = re.findall(r"^([0-9a-f]{8}) ([0-9a-f]*) +(\w+)$", guide, re.M)
     assert [name for _, _, name in fields] == list(records.FIELDS)
-    leaf = hashlib.sha256(b"\0" + bytes.fromhex("".join(length + text for length, text, _ in fields))).digest()
+    canonical = bytes.fromhex("".join(length + text for length, text, _ in fields))
+    leaf = hashlib.sha256(b"\0" + canonical).digest()
     assert leaf == batch.leaves[0], "record 0"
     named = [(f"leaf {n}", leaf) for n, leaf in enumerate(batch.leaves)]
     named += [(f"chunk root {n}", root) for n, root in enumerate(batch.chunk_roots)]

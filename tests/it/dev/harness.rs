@@ -1,0 +1,182 @@
+//! A `todoke dev` of the real program in a folder of its own, and the other commands beside it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::{Instant, timeout},
+};
+
+const TODOKE: &str = env!("CARGO_BIN_EXE_todoke");
+/// How long anything is waited for.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A folder of one test.
+pub(super) struct Folder(TempDir);
+
+/// What a command said.
+pub(super) struct Said {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Said {
+    pub(super) fn all(&self) -> String {
+        format!("code {:?}\n{}\n{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(super) fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).expect("it is there")
+    }
+
+    pub(super) fn endpoints(&self) -> Value {
+        serde_json::from_slice(&self.read("dev/endpoints.json")).expect("it is JSON")
+    }
+
+    /// The flags of a call as Katsushika ward.
+    pub(super) fn as_ward(&self) -> [String; 4] {
+        let endpoints = self.path("dev/endpoints.json").display().to_string();
+        ["--endpoints".to_owned(), endpoints, "--as".to_owned(), "municipality/131229".to_owned()]
+    }
+
+    /// Runs a command to its end.
+    pub(super) async fn todoke(&self, args: &[&str], more: &[String]) -> Said {
+        let output = command(self.0.path()).args(args).args(more).args(["--output", "json"]).output();
+        let output = timeout(LONG, output).await.expect("it ends").expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    pub(super) async fn sample(&self, file: &str, records: &str) {
+        let args = ["sample", "--municipality", "131229", "--records", records, "--out", file];
+        let said = self.todoke(&args, &[]).await;
+        assert_eq!(said.code, Some(0), "{}", said.all());
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(TODOKE);
+    command.current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A system that runs.
+pub(super) struct Dev {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    heard: Vec<Value>,
+}
+
+impl Dev {
+    /// Starts it in `dev` of the folder and waits until everything is ready.
+    pub(super) async fn start(folder: &Folder, more: &[&str]) -> Self {
+        let mut command = command(folder.0.path());
+        command.args(["dev", "--dir", "dev", "--output", "json"]).args(more).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        let lines = BufReader::new(child.stdout.take().expect("it was asked for")).lines();
+        let mut dev = Self { child, lines, heard: Vec::new() };
+        dev.next_where("everything to be ready", |event| event["event"] == "started").await;
+        dev
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Waits for an event of one process.
+    pub(super) async fn until(&mut self, event: &str, id: &str) -> Value {
+        let what = format!("{event} of {id}");
+        self.next_where(&what, |value| value["event"] == event && value["id"] == id).await
+    }
+
+    async fn next_where(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = timeout(LONG, self.lines.next_line()).await;
+            let line = line.unwrap_or_else(|_| panic!("{what} in time")).expect("UTF-8");
+            let line = line.unwrap_or_else(|| panic!("it ended before {what}: {:?}", self.heard));
+            let value: Value = serde_json::from_str(&line).expect("JSON");
+            self.heard.push(value.clone());
+            if is_it(&value) {
+                return value;
+            }
+        }
+    }
+
+    pub(super) async fn hears_nothing_for(&mut self, time: Duration) -> bool {
+        timeout(time, self.lines.next_line()).await.is_err()
+    }
+
+    /// Asks it to stop and returns its exit code.
+    pub(super) async fn stop(&mut self) -> Option<i32> {
+        signal("TERM", self.pid()).await;
+        let next = async |lines: &mut Lines<_>| timeout(LONG, lines.next_line()).await.expect("in time");
+        while let Some(line) = next(&mut self.lines).await.expect("UTF-8") {
+            self.heard.push(serde_json::from_str(&line).expect("JSON"));
+        }
+        timeout(LONG, self.child.wait()).await.expect("it ends").expect("its status").code()
+    }
+
+    /// What was asked to stop, in this order.
+    pub(super) fn stopped(&self) -> Vec<&str> {
+        let stopping = self.heard.iter().filter(|event| event["event"] == "stopping");
+        stopping.filter_map(|event| event["what"].as_str()).collect()
+    }
+
+    /// Kills it, as a machine does that is out of memory.
+    pub(super) async fn kill(mut self) {
+        self.child.kill().await.expect("it is killed");
+    }
+}
+
+/// The numbers of all processes of a system.
+pub(super) fn pids(endpoints: &Value) -> Vec<u32> {
+    let nodes = ["relays", "issuers"].map(|kind| endpoints[kind].as_array().cloned().unwrap_or_default());
+    nodes.concat().iter().map(|node| number(&node["pid"])).collect()
+}
+
+fn number(pid: &Value) -> u32 {
+    u32::try_from(pid.as_u64().expect("a pid")).expect("small")
+}
+
+/// Whether a process runs; one that ended and was not yet collected by anybody does not.
+pub(super) fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
+/// Kills a process of an `endpoints.json`.
+pub(super) async fn killed(pid: &Value) {
+    signal("KILL", number(pid)).await;
+}
+
+async fn signal(name: &str, pid: u32) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().await;
+    assert!(sent.expect("kill can be run").success(), "{name} to {pid}");
+}
+
+/// Waits until a condition holds.
+pub(super) async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONG, "waited for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,121 @@
+//! Promise: `todoke dev` gives a developer a system that works, stays alive, and leaves nothing behind.
+
+mod harness;
+
+use harness::{Dev, Folder, is_alive, killed, pids};
+
+/// Records of a small file.
+const RECORDS: &str = "300";
+
+#[tokio::test]
+async fn a_file_becomes_a_verified_receipt_with_nothing_but_endpoints_json() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    folder.sample("cards.csv", RECORDS).await;
+    let said = folder.todoke(&["import", "cards.csv"], &folder.as_ward()).await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    let key = folder.path("dev/pki/receipt.pub").display().to_string();
+    let args = ["verify", "cards.csv.receipt", "--file", "cards.csv", "--key", &key];
+    let said = folder.todoke(&args, &[]).await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_killed_relay_is_back_on_its_ports_as_another_process() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
+    let before = folder.endpoints()["relays"][0].clone();
+    killed(&before["pid"]).await;
+    let died = dev.until("died", "relay-1").await;
+    assert_eq!((&died["how"], &died["again_in_s"]), (&"killed by signal 9".into(), &1.into()));
+    dev.until("ready", "relay-1").await;
+    let after = folder.endpoints()["relays"][0].clone();
+    assert_ne!(before["pid"], after["pid"]);
+    assert_eq!((&before["address"], &before["ops"]), (&after["address"], &after["ops"]));
+    let said = folder.todoke(&["status"], &folder.as_ward()).await;
+    assert_eq!(said.code, Some(0), "calls go over it again: {}", said.all());
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_start_again_is_spoken_of_and_tried_ever_later() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
+    let key = folder.path("dev/pki/relay-1.key");
+    let aside = folder.path("relay-1.key");
+    std::fs::rename(&key, &aside).expect("it is moved");
+    killed(&folder.endpoints()["relays"][0]["pid"]).await;
+    dev.until("died", "relay-1").await;
+    let words = dev.until("not_back", "relay-1").await;
+    assert!(words["why"].as_str().is_some_and(|why| why.contains("relay-1.key")), "its last words: {words}");
+    assert_eq!((&words["deaths"], &words["again_in_s"]), (&2.into(), &2.into()), "twice as long");
+    std::fs::rename(&aside, &key).expect("it is moved back");
+    dev.until("ready", "relay-1").await;
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn with_no_restart_the_dead_are_left_dead() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "2", "--no-restart"]).await;
+    let relay = folder.endpoints()["relays"][0].clone();
+    killed(&relay["pid"]).await;
+    let died = dev.until("died", "relay-1").await;
+    assert!(died["again_in_s"].is_null(), "{died}");
+    assert!(dev.hears_nothing_for(std::time::Duration::from_millis(2_500)).await, "it came back");
+    let said = folder.todoke(&["status"], &folder.as_ward()).await;
+    assert_eq!(said.code, Some(0), "the other relay is enough: {}", said.all());
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_with_who_uses_it() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
+    let dir = folder.path("dev").display().to_string();
+    let said = folder.todoke(&["dev", "--dir", &dir, "--relays", "1"], &[]).await;
+    assert_eq!(said.code, Some(75), "{}", said.all());
+    let words = format!("uses this folder, process {}", dev.pid());
+    assert!(said.stderr.contains(&words), "{}", said.all());
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn sigterm_leaves_nothing_running_and_the_folder_goes_on() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    folder.sample("cards.csv", RECORDS).await;
+    let said = folder.todoke(&["import", "cards.csv"], &folder.as_ward()).await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    let (before, ca) = (folder.endpoints(), folder.read("dev/pki/ca.pem"));
+    assert_eq!(pids(&before).len(), 3);
+    assert_eq!(dev.stop().await, Some(0));
+    assert_eq!(dev.stopped(), ["relays", "issuers"], "calls end before what they need does");
+    for pid in pids(&before) {
+        assert!(!is_alive(pid), "process {pid} is left");
+    }
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    let after = folder.endpoints();
+    assert_eq!(ca, folder.read("dev/pki/ca.pem"));
+    for at in 0..2 {
+        assert_eq!(before["relays"][at]["address"], after["relays"][at]["address"], "ports are kept");
+    }
+    let said = folder.todoke(&["status"], &folder.as_ward()).await;
+    assert!(said.stdout.contains("\"ACCEPTED\""), "the batch is still there: {}", said.all());
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_killed_dev_takes_its_processes_along() {
+    let folder = Folder::new();
+    let dev = Dev::start(&folder, &["--relays", "2"]).await;
+    let pids = pids(&folder.endpoints());
+    assert!(pids.iter().all(|pid| is_alive(*pid)));
+    dev.kill().await;
+    for pid in pids {
+        harness::eventually(&format!("process {pid} to end"), || !is_alive(pid)).await;
+    }
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    assert_eq!(dev.stop().await, Some(0));
+}
