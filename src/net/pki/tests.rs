@@ -58,6 +58,12 @@ fn files_are_named_by_the_design_and_keys_are_their_owners_only() {
     assert_eq!(relay.dns_names, ["todoke.internal", "localhost", "relay-1.test"]);
     assert_eq!(relay.uris, ["spiffe://todoke/relay/relay-1"]);
     assert!(facts(&dir.path().join("131229.pem")).dns_names.is_empty(), "it is no server");
+    for (name, server) in [("131229.pem", false), ("relay-1.pem", true)] {
+        let der = CertificateDer::from_pem_file(dir.path().join(name)).expect("PEM");
+        let (_, certificate) = x509_parser::parse_x509_certificate(&der).expect("readable");
+        let usages = certificate.extended_key_usage().expect("readable").expect("stated").value;
+        assert_eq!((usages.client_auth, usages.server_auth, usages.any), (true, server, false), "{name}");
+    }
 }
 
 #[test]
