@@ -20,6 +20,9 @@ use crate::telemetry::names;
 /// by then holds its thread and is left behind.
 const CUT_OFF: Duration = Duration::from_secs(2);
 
+const PANIC: &str = "panic";
+const EARLY_END: &str = "early_end";
+
 /// What it means when a task ends although nothing was asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDeath {
@@ -99,6 +102,10 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let mark = Mark::new(name, self.clone());
+        for cause in [PANIC, EARLY_END] {
+            // It stands at zero from the start: a rise from nothing is no rise to whoever alarms on it.
+            metrics::counter!(names::TASK_DEATHS, names::TASK => name, names::CAUSE => cause).increment(0);
+        }
         let tasks = self.clone();
         let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
         self.0.tracker.spawn(async move {
@@ -126,7 +133,7 @@ impl Tasks {
         let mut ended = Ended::default();
         tokio::select! {
             biased;
-            () = self.0.tracker.wait() => {}
+            () = self.0.tracker.wait() => tracing::info!("every task is done"),
             () = late => {
                 ended.cut_off = self.alive();
                 tracing::warn!(tasks = ?ended.cut_off,
@@ -158,7 +165,7 @@ impl Tasks {
         if !panicked && (on_death == OnDeath::Ignore || self.0.soft.is_cancelled()) {
             return;
         }
-        let cause = if panicked { "panic" } else { "early_end" };
+        let cause = if panicked { PANIC } else { EARLY_END };
         metrics::counter!(names::TASK_DEATHS, names::TASK => name, names::CAUSE => cause).increment(1);
         let _ = self.0.first_death.set(name);
         match on_death {

@@ -64,6 +64,7 @@ async fn the_early_end_of_a_needed_task_stops_the_process_and_fails_it() {
 
 #[tokio::test]
 async fn a_panic_does_what_was_stated_and_fails_the_process_at_its_end() {
+    let metrics = crate::telemetry::prometheus();
     for (on_death, stops) in [(OnDeath::Ignore, false), (OnDeath::Shutdown, true)] {
         let tasks = Tasks::new();
         tasks.spawn("clumsy", on_death, async { panic!("on purpose") });
@@ -75,6 +76,10 @@ async fn a_panic_does_what_was_stated_and_fails_the_process_at_its_end() {
         tasks.soft().cancel();
         assert_eq!(joined(&tasks).await.first_death, Some("clumsy"), "{on_death:?}");
     }
+    let text = metrics.render();
+    let counted = |line: &str| text.lines().any(|counted| counted == line);
+    assert!(counted("todoke_task_deaths_total{task=\"clumsy\",cause=\"panic\"} 2"), "{text}");
+    assert!(counted("todoke_task_deaths_total{task=\"clumsy\",cause=\"early_end\"} 0"), "{text}");
 }
 
 #[tokio::test]
