@@ -10,7 +10,7 @@ use super::{
     municipal::{Output, say, say_json, warn},
 };
 use crate::{
-    config::{self, Effective, IssuerConfig, Problems, Role, Sources},
+    config::{self, Effective, IssuerConfig, Problems, RelayConfig, Role, Sources},
     runtime::exit,
 };
 
@@ -47,6 +47,7 @@ struct OfRole {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum RoleName {
     Issuer,
+    Relay,
 }
 
 /// Runs the command and returns its exit code: 64 if anything is wrong.
@@ -60,6 +61,7 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Error> {
     };
     let effective = match of.role {
         RoleName::Issuer => effective::<IssuerConfig>(of),
+        RoleName::Relay => effective::<RelayConfig>(of),
     };
     Ok(match effective {
         Ok(values) => show(of, print, &values),

@@ -14,6 +14,7 @@ pub mod import;
 pub mod issuer;
 pub mod municipal;
 pub mod pki;
+mod process;
 mod progress;
 pub mod prove;
 pub mod reconcile;
@@ -50,7 +51,7 @@ enum Command {
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),
     Card(card::CardArgs),
-    Relay(relay::RelayArgs),
+    Relay(Box<relay::RelayArgs>),
     Abort(upkeep::AbortArgs),
     Repair(upkeep::RepairArgs),
     Issuer(Box<issuer::IssuerArgs>),
@@ -97,7 +98,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Prove(args) => Box::pin(prove::run(args)).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Card(args) => Box::pin(card::run(args)).await,
-        Command::Relay(args) => Box::pin(relay::run(args)).await,
+        Command::Relay(args) => Box::pin(relay::run(*args)).await,
         Command::Abort(args) => Box::pin(upkeep::abort(args)).await,
         Command::Repair(args) => Box::pin(upkeep::repair(args)).await,
         Command::Issuer(args) => Box::pin(issuer::run(*args)).await,

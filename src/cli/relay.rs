@@ -1,113 +1,114 @@
 //! `todoke relay`: carries calls from municipalities to issuers, and stops without losing one.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
 
-use super::{Error, addresses};
+use super::{
+    Error, addresses,
+    municipal::duration,
+    process::{ProcessArgs, bind, flag, reload, serve_ops, time},
+};
 use crate::{
-    config::duration,
+    config::{self, Flag, RelayConfig},
     domain::identity::Role,
-    net::tls::{ClientTls, ServerTls, TlsFiles},
-    ops,
-    relay::{self, Options},
-    runtime::{self, OnDeath, Tasks},
-    telemetry,
+    net::tls::{ClientTls, ServerTls},
+    ops, relay, telemetry,
 };
 
 /// Runs one relay; calls go on to the issuers unread, as the caller that the certificate names.
 ///
 /// SIGTERM drains it: it says NOT_SERVING and GOAWAY, serves late connections for --linger, lets calls in
 /// flight finish within --drain, and ends. A second SIGTERM ends it at once.
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  \
+/// Each flag overrides a key of the configuration file, which `todoke config print --role relay` lists.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "Examples:\n  todoke relay --config relay.toml\n  \
     todoke relay --name relay-1 --listen 0.0.0.0:40101 --ops-listen 127.0.0.1:40201 \
     --upstream 10.0.0.7:40301 --upstream 10.0.0.8:40301 \
     --cert pki/relay-1.pem --key pki/relay-1.key --ca pki/ca.pem --crl pki/crl.pem\n  \
     curl -s 127.0.0.1:40201/readyz")]
 pub struct RelayArgs {
-    /// Where to take calls; port 0 takes a free one
-    #[arg(long, value_name = "ADDR")]
-    pub listen: SocketAddr,
-    /// Where to serve /metrics, /livez and /readyz
-    #[arg(long, value_name = "ADDR")]
-    pub ops_listen: SocketAddr,
-    /// An issuer's address; repeat it for each issuer
-    #[arg(long, value_name = "HOST:PORT", required = true)]
+    /// What every role is told
+    #[command(flatten)]
+    pub process: ProcessArgs,
+    /// An issuer's address; repeat it for each issuer [relay.upstreams]
+    #[arg(long, value_name = "HOST:PORT")]
     pub upstream: Vec<String>,
-    /// The relay's certificate chain, PEM, for clients and issuers alike
-    #[arg(long, value_name = "FILE")]
-    pub cert: PathBuf,
-    /// The certificate's key, PEM
-    #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
-    /// The CA that every peer's certificate must lead to, PEM
-    #[arg(long, value_name = "FILE")]
-    pub ca: PathBuf,
-    /// Revoked certificates, PEM
-    #[arg(long, value_name = "FILE")]
-    pub crl: Option<PathBuf>,
-    /// The name that the issuers' certificates carry
-    #[arg(long, value_name = "NAME", default_value = "todoke.internal")]
-    pub server_name: String,
-    /// This relay's own name; it stands in logs
-    #[arg(long, default_value = "relay-1")]
-    pub name: String,
-    /// Threads that carry calls [default: one a core]
+    /// The name that the issuers' certificates carry [server_name]
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
+    /// This relay's own name, which stands in logs [relay.name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Threads that carry calls [relay.shards]
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
     /// Limits
     #[command(flatten)]
     pub limits: Limits,
-    /// How long new connections are still served after the order to stop
-    #[arg(long, value_parser = duration::parse, default_value = "1s")]
-    pub linger: Duration,
-    /// How long calls in flight get after that
-    #[arg(long, value_parser = duration::parse, default_value = "10s")]
-    pub drain: Duration,
-    /// How logs look
-    #[arg(long, value_enum, default_value = "json")]
-    pub log_format: super::LogFormat,
-    /// Where to write the addresses once they are known, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub addresses_file: Option<PathBuf>,
-    /// End when standard input does, as the child of `todoke dev`
-    #[arg(long)]
-    pub exit_with_parent: bool,
+    /// How long new connections are still served after the order to stop [relay.linger]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub linger: Option<Duration>,
+    /// How long calls in flight get after that [relay.drain]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub drain: Option<Duration>,
 }
 
 /// What a relay bears, and what of it one caller may use.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Limits {
-    /// Calls of one caller in flight; one more is refused with TENANT_RATE_LIMIT
-    #[arg(long, value_name = "N", default_value_t = Options::default().caller_calls_max)]
-    pub caller_calls_max: u32,
-    /// Calls that one caller may start in a second, on average
-    #[arg(long, value_name = "N", default_value_t = Options::default().caller_rate)]
-    pub caller_rate: u32,
-    /// Calls that one caller may start at once after a pause
-    #[arg(long, value_name = "N", default_value_t = Options::default().caller_burst)]
-    pub caller_burst: u32,
-    /// Calls of all callers in flight; one more is refused with LANE_FULL
-    #[arg(long, value_name = "N", default_value_t = Options::default().calls_max)]
-    pub calls_max: usize,
-    /// Calls in flight over one connection to an issuer
-    #[arg(long, value_name = "N", default_value_t = Options::default().upstream_calls_max)]
-    pub upstream_calls_max: u32,
-    /// Connections of all callers
-    #[arg(long, value_name = "N", default_value_t = Options::default().connections_max)]
-    pub connections_max: usize,
-    /// Streams that a client may have open on one connection
-    #[arg(long, value_name = "N", default_value_t = Options::default().streams_max)]
-    pub streams_max: u32,
-    /// Age at which a client is asked to connect anew, give or take a tenth
-    #[arg(long, value_parser = duration::parse, default_value = "5m")]
-    pub connection_age: Duration,
+    /// Calls of one caller in flight; one more gets TENANT_RATE_LIMIT [relay.caller_calls_max]
+    #[arg(long, value_name = "N")]
+    pub caller_calls_max: Option<u32>,
+    /// Calls that one caller may start in a second, on average [relay.caller_rate]
+    #[arg(long, value_name = "N")]
+    pub caller_rate: Option<u32>,
+    /// Calls that one caller may start at once after a pause [relay.caller_burst]
+    #[arg(long, value_name = "N")]
+    pub caller_burst: Option<u32>,
+    /// Calls of all callers in flight; one more is refused with LANE_FULL [relay.calls_max]
+    #[arg(long, value_name = "N")]
+    pub calls_max: Option<usize>,
+    /// Calls in flight over one connection to an issuer [relay.upstream_calls_max]
+    #[arg(long, value_name = "N")]
+    pub upstream_calls_max: Option<u32>,
+    /// Connections of all callers [relay.connections_max]
+    #[arg(long, value_name = "N")]
+    pub connections_max: Option<usize>,
+    /// Streams that a client may have open on one connection [relay.streams_max]
+    #[arg(long, value_name = "N")]
+    pub streams_max: Option<u32>,
+    /// Age at which a client is asked to connect anew, give or take a tenth [relay.connection_age]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub connection_age: Option<Duration>,
 }
 
-/// Longest time between two looks at certificates and CRL.
-const RELOAD_EVERY: Duration = Duration::from_secs(10);
+impl RelayArgs {
+    fn own_flags(&self) -> Vec<Option<Flag>> {
+        let count = |name, key, n: Option<u64>| flag(name, key, n.map(|n| n.to_string()));
+        let of = |n: Option<u32>| n.map(u64::from);
+        let size = |n: Option<usize>| n.map(|n| n as u64);
+        let upstreams = (!self.upstream.is_empty()).then(|| self.upstream.join(","));
+        let limits = &self.limits;
+        vec![
+            flag("--upstream", "relay.upstreams", upstreams),
+            flag("--server-name", "server_name", self.server_name.clone()),
+            flag("--name", "relay.name", self.name.clone()),
+            count("--shards", "relay.shards", size(self.shards)),
+            count("--caller-calls-max", "relay.caller_calls_max", of(limits.caller_calls_max)),
+            count("--caller-rate", "relay.caller_rate", of(limits.caller_rate)),
+            count("--caller-burst", "relay.caller_burst", of(limits.caller_burst)),
+            count("--calls-max", "relay.calls_max", size(limits.calls_max)),
+            count("--upstream-calls-max", "relay.upstream_calls_max", of(limits.upstream_calls_max)),
+            count("--connections-max", "relay.connections_max", size(limits.connections_max)),
+            count("--streams-max", "relay.streams_max", of(limits.streams_max)),
+            time("--connection-age", "relay.connection_age", limits.connection_age),
+            time("--linger", "relay.linger", self.linger),
+            time("--drain", "relay.drain", self.drain),
+        ]
+    }
+}
+
 /// How much longer than linger and drain the end may take: the last words of what is cut off.
 const MARGIN: Duration = Duration::from_secs(4);
 
@@ -116,122 +117,37 @@ const MARGIN: Duration = Duration::from_secs(4);
 /// # Errors
 /// What kept it from starting.
 pub async fn run(args: RelayArgs) -> Result<u8, Error> {
-    let log = telemetry::LogOptions { format: args.log_format, ..Default::default() };
-    telemetry::init(&log)?;
-    let tasks = Tasks::new();
-    runtime::signals(&tasks);
-    if args.exit_with_parent {
-        runtime::end_with_parent(&tasks);
-    }
-    let files = TlsFiles {
-        cert: args.cert.clone(),
-        key: args.key.clone(),
-        ca: args.ca.clone(),
-        crl: args.crl.clone(),
-    };
-    let tls = ServerTls::load(&files)?;
-    let upstream_tls = ClientTls::load_for(&files, &args.server_name, &[Role::Issuer])?;
-    reload(&tasks, tls.clone(), upstream_tls.clone());
-    let ops_listener = bind("--ops-listen", args.ops_listen).await?;
-    let ops_address = ops_listener.local_addr().map_err(Error::Runtime)?;
-    let listener = bind("--listen", args.listen).await?;
-    let running = relay::start(options(&args), listener, tls, upstream_tls, &tasks)?;
+    let config = config::load::<RelayConfig>(&args.process.sources(args.own_flags()))?.config;
+    let tasks = args.process.begin(&config.log)?;
+    let tls = ServerTls::load(&config.tls)?;
+    let upstream_tls = ClientTls::load_for(&config.tls, &config.server_name, &[Role::Issuer])?;
+    let (own, upstream) = (tls.clone(), upstream_tls.clone());
+    reload(&tasks, move || {
+        let (own, upstream) = (own.reload(), upstream.reload());
+        Ok(own? | upstream?)
+    });
+    let ops_listener = bind("ops_listen", config.ops_listen).await?;
+    let listener = bind("listen", config.listen).await?;
+    let (name, end) = (config.relay.name.clone(), config.relay.linger + config.relay.drain + MARGIN);
+    let running = relay::start(config.relay, listener, tls, upstream_tls, &tasks)?;
     let state = ops::State { metrics: telemetry::prometheus(), ready: running.not_ready };
     // It answers to the last, so that a drain can be watched.
-    let serving = ops::serve(ops_listener, state, running.ended);
-    tasks.spawn("ops", OnDeath::Shutdown, async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the ops server ended");
-        }
-    });
-    tracing::info!(address = %running.address, ops = %ops_address,
-        "{} listens at {}", args.name, running.address);
-    if let Some(file) = &args.addresses_file {
-        addresses::write(file, running.address, ops_address)
-            .map_err(|source| Error::Write { path: file.clone(), source })?;
+    let ops = serve_ops(&tasks, ops_listener, state, config.ops, running.ended)?;
+    let address = running.address;
+    tracing::info!(%address, %ops, "{name} listens at {address}");
+    if let Some(file) = &config.addresses_file {
+        addresses::write(file, address, ops).map_err(|source| Error::Write { path: file.clone(), source })?;
     }
-    Ok(tasks.join(args.linger + args.drain + MARGIN).await.exit_code())
-}
-
-async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { key, address, source })
-}
-
-fn options(args: &RelayArgs) -> Options {
-    let defaults = Options::default();
-    let limits = &args.limits;
-    Options {
-        name: args.name.clone(),
-        upstreams: args.upstream.clone(),
-        shards: args.shards.unwrap_or(defaults.shards),
-        caller_calls_max: limits.caller_calls_max,
-        caller_rate: limits.caller_rate,
-        caller_burst: limits.caller_burst,
-        calls_max: limits.calls_max,
-        upstream_calls_max: limits.upstream_calls_max,
-        connections_max: limits.connections_max,
-        streams_max: limits.streams_max,
-        connection_age: limits.connection_age,
-        linger: args.linger,
-        drain: args.drain,
-        ..defaults
-    }
-}
-
-/// Reads certificate, key, CA and CRL anew now and then, so that neither renewal nor revocation needs a
-/// restart; what cannot be read leaves the old ones in force.
-fn reload(tasks: &Tasks, tls: ServerTls, upstream_tls: ClientTls) {
-    let stop = tasks.soft();
-    tasks.spawn("tls-reload", OnDeath::Shutdown, async move {
-        let pause = || stop.run_until_cancelled(tokio::time::sleep(RELOAD_EVERY));
-        while pause().await.is_some() {
-            for reloaded in [tls.reload(), upstream_tls.reload()] {
-                if let Err(error) = reloaded {
-                    tracing::error!(%error, "{error}; the old certificate and CRL stay in force");
-                }
-            }
-        }
-    });
+    Ok(tasks.join(end).await.exit_code())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
 
-    #[derive(Parser)]
-    struct Only {
-        #[command(flatten)]
-        args: RelayArgs,
-    }
-
-    fn parse(more: &[&str]) -> Result<RelayArgs, clap::Error> {
-        let least = [
-            "relay",
-            "--listen",
-            "127.0.0.1:0",
-            "--ops-listen",
-            "127.0.0.1:0",
-            "--cert",
-            "c",
-            "--key",
-            "k",
-            "--ca",
-            "a",
-        ];
-        Only::try_parse_from(least.iter().chain(more)).map(|only| only.args)
-    }
-
     #[test]
-    fn the_least_flags_give_the_documented_defaults() {
-        let options = options(&parse(&["--upstream", "h:1", "--upstream", "h:2"]).expect("enough"));
-        let defaults = Options { upstreams: vec!["h:1".into(), "h:2".into()], ..Options::default() };
-        assert_eq!(format!("{options:?}"), format!("{defaults:?}"));
-    }
-
-    #[test]
-    fn without_an_issuer_there_is_nothing_to_do() {
-        assert!(parse(&[]).is_err());
+    fn every_flag_overrides_a_key_that_exists() {
+        let flags = |args: &RelayArgs| args.process.flags(args.own_flags());
+        crate::cli::process::check_flags::<RelayArgs>(flags, &config::keys::<RelayConfig>());
     }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Role;
+use super::{Conflict, Role};
 use crate::{issuance, net::tls::TlsFiles, ops, store::StoreOptions, telemetry::LogOptions};
 
 /// Everything about one issuer.
@@ -70,18 +70,15 @@ impl Role for IssuerConfig {
     const MAY_BE_ZERO: &'static [&'static str] = &["issuance.drain", "ops.drain"];
     const SECRETS: &'static [&'static str] = &["store.url"];
 
-    fn conflicts(&self) -> Vec<(&'static str, String, &'static str)> {
-        let mut found = Vec::new();
+    fn conflicts(&self) -> Vec<Conflict> {
+        let mut found = super::same_address(self.listen, self.ops_listen);
         let issuance = &self.issuance;
-        if self.listen == self.ops_listen && self.listen.port() != 0 {
-            found.push(("ops_listen", "is the address of listen".to_owned(), "Take another port"));
-        }
         if issuance.retry.0 > issuance.retry.1 {
-            found.push(("issuance.retry", "the shortest wait is over the longest".to_owned(), "Swap them"));
+            found.push(Conflict::new("issuance.retry", "the shortest wait is over the longest", "Swap them"));
         }
         if issuance.heartbeat_max <= issuance.sweep_every {
-            let what = "is not longer than issuance.sweep_every: the issuer would never be ready".to_owned();
-            found.push(("issuance.heartbeat_max", what, "Make it some times longer"));
+            let what = "is not longer than issuance.sweep_every, so the issuer would never be ready";
+            found.push(Conflict::new("issuance.heartbeat_max", what, "Make it some times longer"));
         }
         found
     }

@@ -15,7 +15,7 @@ use figment::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    problem::{Problem, Problems},
+    problem::{Conflict, Problem, Problems},
     tree::{self, Shape},
 };
 
@@ -37,8 +37,8 @@ pub trait Role: Serialize + DeserializeOwned + Default {
     /// Keys whose values may hold a password.
     const SECRETS: &'static [&'static str];
 
-    /// What is wrong between keys that are right by themselves: key, what, remedy.
-    fn conflicts(&self) -> Vec<(&'static str, String, &'static str)>;
+    /// What is wrong between keys that are right by themselves.
+    fn conflicts(&self) -> Vec<Conflict>;
 }
 
 /// A value given on the command line.
@@ -196,7 +196,9 @@ impl<T: Role> Loading<T> {
         let parsed: Option<Value> = text.parse().ok();
         let raw = Value::from(text.to_owned());
         let spans = parsed.as_ref().and_then(tree::with_spans);
-        self.take(key, origin, [Some(raw), parsed, spans].into_iter().flatten());
+        let list =
+            default.as_array().and_then(|_| Value::serialize(text.split(',').collect::<Vec<_>>()).ok());
+        self.take(key, origin, [Some(raw), parsed, spans, list].into_iter().flatten());
     }
 
     // The first candidate that the role's own types take is the value.
@@ -237,10 +239,13 @@ impl<T: Role> Loading<T> {
 
     fn example(&self, key: &str) -> String {
         let required = T::REQUIRED.iter().find(|(known, _)| *known == key);
+        let default = tree::find(&self.defaults, key);
         if let Some((_, example)) = required {
-            return format!("Write for example {key} = \"{example}\"");
+            let list = default.is_some_and(|default| default.as_array().is_some());
+            let example = if list { format!("[\"{example}\"]") } else { format!("\"{example}\"") };
+            return format!("Write for example {key} = {example}");
         }
-        match tree::find(&self.defaults, key) {
+        match default {
             Some(default) if !tree::is_unset(default) => {
                 format!("Leave it out for the default, {key} = {}", tree::show(default))
             }
@@ -278,10 +283,12 @@ impl<T: Role> Loading<T> {
         }
         match self.tree.deserialize::<T>() {
             Ok(config) => {
-                for (key, what, remedy) in config.conflicts() {
-                    let origin = self.origins.get(key).cloned().unwrap_or_default();
-                    let (key, remedy) = (key.to_owned(), remedy.to_owned());
-                    self.problems.push(Problem { key, origin, what, remedy });
+                for Conflict { key, what, remedy } in config.conflicts() {
+                    let origin = self.origins.get(&key).cloned().unwrap_or_default();
+                    // A key that is wrong by itself was put back to its default, which says nothing.
+                    if self.problems.iter().all(|problem| problem.key != key) {
+                        self.problems.push(Problem { key, origin, what, remedy });
+                    }
                 }
                 if self.problems.is_empty() {
                     return Ok(Loaded { config, tree: self.tree, origins: self.origins });

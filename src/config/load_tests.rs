@@ -55,12 +55,10 @@ impl Role for Sketch {
     const MAY_BE_ZERO: &'static [&'static str] = &["limits.drain"];
     const SECRETS: &'static [&'static str] = &["limits.url"];
 
-    fn conflicts(&self) -> Vec<(&'static str, String, &'static str)> {
+    fn conflicts(&self) -> Vec<Conflict> {
         let wrong = self.limits.retry.0 > self.limits.retry.1;
-        wrong
-            .then(|| ("limits.retry", "is the wrong way round".to_owned(), "Swap them"))
-            .into_iter()
-            .collect()
+        let conflict = || Conflict::new("limits.retry", "is the wrong way round", "Swap them");
+        wrong.then(conflict).into_iter().collect()
     }
 }
 

@@ -10,14 +10,59 @@ mod issuer;
 mod load;
 mod print;
 mod problem;
+mod relay;
 mod tree;
+
+use std::net::SocketAddr;
 
 pub use issuer::IssuerConfig;
 pub use load::{Flag, Loaded, PREFIX, Role, Sources, keys, load, variable};
 pub use print::{Effective, line};
-pub use problem::{Problem, Problems};
+pub use problem::{Conflict, Problem, Problems};
+pub use relay::RelayConfig;
 
 /// Whether some role has this key.
 fn is_key_of_any_role(key: &str) -> bool {
-    keys::<IssuerConfig>().iter().any(|known| known == key)
+    [keys::<IssuerConfig>(), keys::<RelayConfig>()].iter().flatten().any(|known| known == key)
+}
+
+/// The conflict of two listeners at one address.
+fn same_address(listen: SocketAddr, ops_listen: SocketAddr) -> Vec<Conflict> {
+    let same = listen == ops_listen && listen.port() != 0;
+    let conflict = || Conflict::new("ops_listen", "is the address of listen", "Take another port");
+    same.then(conflict).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults<T: Role>() -> String {
+        let mut sources = Sources::default();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (key, value) in T::REQUIRED {
+            let file = T::FILES.contains(key).then(|| {
+                let file = folder.path().join(key);
+                std::fs::write(&file, "").expect("the folder is writable");
+                file.to_str().expect("UTF-8").to_owned()
+            });
+            let value = file.unwrap_or_else(|| (*value).to_owned());
+            sources.flags.push(Flag { name: "--test", key, value });
+        }
+        let loaded = load::<T>(&sources).expect("what is required is there");
+        let told = loaded.effective().into_iter().filter(|value| value.origin == "default");
+        told.map(|value| line(&value) + "\n").collect()
+    }
+
+    // Every key with its default: whoever changes one sees here what operators will meet.
+    #[test]
+    fn the_keys_and_defaults_of_every_role_are_these() {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        for (role, text) in [("issuer", defaults::<IssuerConfig>()), ("relay", defaults::<RelayConfig>())] {
+            let text = text
+                .replace(&format!("cpu_jobs_max = {cores} "), "cpu_jobs_max = CORES ")
+                .replace(&format!("shards = {cores} "), "shards = CORES ");
+            insta::assert_snapshot!(role, text);
+        }
+    }
 }

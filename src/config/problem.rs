@@ -26,6 +26,24 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Keys that are right by themselves and not together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The key that is named.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Conflict {
+    /// A conflict at `key`.
+    pub fn new(key: &str, what: impl Into<String>, remedy: &str) -> Self {
+        Self { key: key.to_owned(), what: what.into(), remedy: remedy.to_owned() }
+    }
+}
+
 /// All of them; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);

@@ -84,9 +84,10 @@ pub(super) fn with_spans(value: &Value) -> Option<Value> {
     }
 }
 
-/// Whether a value is nothing: not set, or an empty text.
+/// Whether a value is nothing: not set, or an empty text or list.
 pub(super) fn is_unset(value: &Value) -> bool {
-    matches!(value, Value::Empty(..)) || value.as_str() == Some("")
+    let nothing = value.as_str() == Some("") || value.as_array().is_some_and(<[Value]>::is_empty);
+    matches!(value, Value::Empty(..)) || nothing
 }
 
 /// Whether a value is the number 0 or no time at all.

@@ -6,7 +6,7 @@ use std::time::Duration;
 const WINDOW_MAX: u32 = (1 << 31) - 1;
 
 /// Limits and patience of a relay.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Options {
     /// The relay's own name, which stands in logs and refusals. Default `relay-1`.
     pub name: String,
@@ -123,17 +123,18 @@ impl Options {
         self.answer_window.saturating_mul(self.upstream_calls_max).min(WINDOW_MAX)
     }
 
-    /// Says what is wrong with the options, all of it at once.
-    pub(super) fn faults(&self) -> Vec<String> {
+    /// Says what is wrong with the options, all of it at once, each under its option's name.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         if self.upstreams.is_empty() {
-            faults.push("no issuer is named: pass --upstream host:port".to_owned());
+            faults.push(("upstreams", "no issuer is named: pass --upstream host:port".to_owned()));
         }
         for address in &self.upstreams {
             if !address.rsplit_once(':').is_some_and(|(host, port)| {
                 !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
             }) {
-                faults.push(format!("--upstream {address}: it must be host:port"));
+                faults.push(("upstreams", format!("{address} must be host:port")));
             }
         }
         let counts = [
@@ -149,10 +150,7 @@ impl Options {
             ("upstream_calls_max", u64::from(self.upstream_calls_max)),
         ];
         faults.extend(
-            counts
-                .iter()
-                .filter(|(_, n)| *n == 0)
-                .map(|(name, _)| format!("{name} is 0: it must be 1 or more")),
+            counts.iter().filter(|(_, n)| *n == 0).map(|(name, _)| (*name, "must be 1 or more".to_owned())),
         );
         let windows = [
             ("stream_window", self.stream_window),
@@ -163,7 +161,7 @@ impl Options {
             windows
                 .iter()
                 .filter(|(_, n)| !(65_535..=WINDOW_MAX).contains(n))
-                .map(|(name, n)| format!("{name} is {n}: it must be 65535 to 2147483647 bytes")),
+                .map(|(name, n)| (*name, format!("is {n} and must be 65535 to 2147483647 bytes"))),
         );
         faults
     }
@@ -178,7 +176,7 @@ mod tests {
         let mut options = Options::default();
         assert_eq!(options.faults().len(), 1);
         options.upstreams.push("127.0.0.1:40301".to_owned());
-        assert_eq!(options.faults(), Vec::<String>::new());
+        assert_eq!(options.faults(), []);
     }
 
     #[test]

@@ -68,7 +68,8 @@ pub fn start(
     upstream_tls: ClientTls,
     tasks: &Tasks,
 ) -> Result<Running, Error> {
-    let mut faults = options.faults();
+    let of = |(option, what): (&str, String)| format!("{option}: {what}");
+    let mut faults: Vec<String> = options.faults().into_iter().map(of).collect();
     let authority = upstream_tls.server_name().to_str().parse::<Authority>();
     if authority.is_err() {
         faults.push("the issuers' server name cannot be sent as :authority".to_owned());

@@ -98,3 +98,27 @@ fn what_is_in_force_is_shown_with_its_origin_and_without_the_password() {
     let again = place.write("again.toml", &said);
     assert_eq!(run(&["config", "check", "--role", "issuer", "--config", &again]).0, 0, "it can be loaded");
 }
+
+#[test]
+fn a_relay_takes_its_issuers_as_a_list_and_is_told_what_is_wrong_with_them() {
+    let place = Place::new();
+    let [cert, key, ca] = ["cert", "key", "ca"].map(|name| place.write(name, ""));
+    let file =
+        place.write("relay.toml", &format!("tls = {{ cert = '{cert}', key = '{key}', ca = '{ca}' }}\n"));
+    let check = |upstreams: &str, calls: &str| {
+        let mut command = todoke(&["config", "print", "--role", "relay", "--config", &file]);
+        command.env("TODOKE_RELAY__UPSTREAMS", upstreams).env("TODOKE_RELAY__CALLS_MAX", calls);
+        // One environment may serve both roles.
+        ended(command.env("TODOKE_STORE__URL", "sqlite:issuer.db").output().expect("the binary runs"))
+    };
+    let (code, said, errors) = check("10.0.0.7:40301,10.0.0.8:40301", "100");
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let line =
+        "relay.upstreams = [\"10.0.0.7:40301\", \"10.0.0.8:40301\"]  # variable TODOKE_RELAY__UPSTREAMS";
+    assert!(said.contains(line), "{said}");
+    let (code, _, errors) = check("10.0.0.7", "many");
+    assert_eq!(code, 64);
+    for needle in ["2 problems", "relay.calls_max", "relay.upstreams", "10.0.0.7 must be host:port"] {
+        assert!(errors.contains(needle), "{needle} is not in: {errors}");
+    }
+}

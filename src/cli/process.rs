@@ -1,0 +1,179 @@
+//! What every role that stays is told alike (addresses, certificates, logs) and does alike: bind, read
+//! certificates anew, serve its ops port, say where it listens.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum as _};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use crate::{
+    config::{Flag, Sources, duration::show},
+    net::tls::TlsError,
+    ops,
+    runtime::{self, OnDeath, Tasks},
+    telemetry,
+};
+
+/// What every role is told; each flag overrides the key of the configuration that stands in brackets.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ProcessArgs {
+    /// The configuration file, TOML; TODOKE_* variables override it, and flags override both
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to take gRPC calls; port 0 takes a free one [listen]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Where to serve /metrics, /livez and /readyz [ops_listen]
+    #[arg(long, value_name = "ADDR")]
+    pub ops_listen: Option<SocketAddr>,
+    /// Where to write both addresses once they are known, as JSON [addresses_file]
+    #[arg(long, value_name = "FILE")]
+    pub addresses_file: Option<String>,
+    /// The own certificate, then its chain, PEM [tls.cert]
+    #[arg(long, value_name = "FILE")]
+    pub cert: Option<String>,
+    /// The certificate's key, PEM [tls.key]
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<String>,
+    /// The CA that every peer's certificate must lead to, PEM [tls.ca]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<String>,
+    /// Revoked certificates, PEM [tls.crl]
+    #[arg(long, value_name = "FILE")]
+    pub crl: Option<String>,
+    /// How logs look [log.format]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<super::LogFormat>,
+    /// Ends at once when standard input does, since then the parent is gone: for `todoke dev` and `demo`
+    #[arg(long, hide = true)]
+    pub exit_with_parent: bool,
+}
+
+impl ProcessArgs {
+    /// Where the role's configuration comes from, with these flags and `more`.
+    pub(crate) fn sources(&self, more: Vec<Option<Flag>>) -> Sources {
+        Sources::of_process(self.config.clone(), self.flags(more))
+    }
+
+    pub(crate) fn flags(&self, more: Vec<Option<Flag>>) -> Vec<Flag> {
+        let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        let format = self.log_format.and_then(|format| format.to_possible_value());
+        let own = [
+            flag("--listen", "listen", address(self.listen)),
+            flag("--ops-listen", "ops_listen", address(self.ops_listen)),
+            flag("--addresses-file", "addresses_file", self.addresses_file.clone()),
+            flag("--cert", "tls.cert", self.cert.clone()),
+            flag("--key", "tls.key", self.key.clone()),
+            flag("--ca", "tls.ca", self.ca.clone()),
+            flag("--crl", "tls.crl", self.crl.clone()),
+            flag("--log-format", "log.format", format.map(|format| format.get_name().to_owned())),
+        ];
+        own.into_iter().chain(more).flatten().collect()
+    }
+
+    /// Starts logs, and the tasks of a process with what ends them.
+    ///
+    /// # Errors
+    /// [`Error::Telemetry`].
+    pub(crate) fn begin(&self, log: &telemetry::LogOptions) -> Result<Tasks, Error> {
+        telemetry::init(log)?;
+        let tasks = Tasks::new();
+        runtime::signals(&tasks);
+        if self.exit_with_parent {
+            runtime::end_with_parent(&tasks);
+        }
+        Ok(tasks)
+    }
+}
+
+/// A flag, if it was given.
+pub(crate) fn flag(name: &'static str, key: &'static str, value: Option<String>) -> Option<Flag> {
+    value.map(|value| Flag { name, key, value })
+}
+
+/// The same for a time span.
+pub(crate) fn time(name: &'static str, key: &'static str, value: Option<Duration>) -> Option<Flag> {
+    flag(name, key, value.map(show))
+}
+
+/// Listens at the address that stands below `key`.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub(crate) async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { key, address, source })
+}
+
+/// Longest time between two looks at certificates and CRL.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
+
+/// Reads certificate, key, CA and CRL anew now and then, so that neither renewal nor revocation needs a
+/// restart; what cannot be read leaves the old ones in force.
+pub(crate) fn reload(tasks: &Tasks, again: impl Fn() -> Result<bool, TlsError> + Send + 'static) {
+    let stop = tasks.soft();
+    tasks.spawn("tls-reload", OnDeath::Shutdown, async move {
+        let pause = || stop.run_until_cancelled(tokio::time::sleep(RELOAD_EVERY));
+        while pause().await.is_some() {
+            match again() {
+                Ok(true) => tracing::info!("the certificate, the CA or the CRL was read anew"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "{error}; the old certificate and CRL stay in force"),
+            }
+        }
+    });
+}
+
+/// Serves the ops port until `stop`, and returns where.
+///
+/// # Errors
+/// [`Error::Runtime`] if the system does not know the listener.
+pub(crate) fn serve_ops(
+    tasks: &Tasks,
+    listener: TcpListener,
+    state: ops::State,
+    limits: ops::Limits,
+    stop: CancellationToken,
+) -> Result<SocketAddr, Error> {
+    let address = listener.local_addr().map_err(Error::Runtime)?;
+    let serving = ops::serve_within(listener, state, limits, stop);
+    tasks.spawn("ops", OnDeath::Shutdown, async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the ops server ended");
+        }
+    });
+    Ok(address)
+}
+
+/// Holds every flag of a role to the key that it says it overrides.
+#[cfg(test)]
+pub(crate) fn check_flags<A: Args>(flags: fn(&A) -> Vec<Flag>, known: &[String]) {
+    #[derive(clap::Parser)]
+    struct Only<A: Args> {
+        #[command(flatten)]
+        args: A,
+    }
+    let command = <Only<A> as clap::CommandFactory>::command();
+    let overrides = |arg: &&clap::Arg| !["config", "exit_with_parent"].contains(&arg.get_id().as_str());
+    let mut words = vec!["todoke".to_owned()];
+    for arg in command.get_arguments().filter(overrides) {
+        let kind = arg.get_value_names().map(|names| names[0].as_str()).unwrap_or_default();
+        let value = match kind {
+            "ADDR" => "127.0.0.1:1",
+            "TIME" => "90s",
+            "FORMAT" => "pretty",
+            "N" => "7",
+            _ => "x",
+        };
+        words.extend([format!("--{}", arg.get_long().expect("no positional")), value.to_owned()]);
+    }
+    let given = flags(&<Only<A> as clap::Parser>::parse_from(&words).args);
+    assert_eq!(given.len(), (words.len() - 1) / 2, "a flag is not handed on");
+    for flag in given {
+        assert!(known.iter().any(|key| key == flag.key), "{} overrides {}, no key", flag.name, flag.key);
+        let own = command.get_arguments().find(|arg| arg.get_long() == Some(&flag.name[2..]));
+        let help = own.and_then(|arg| arg.get_help()).map(ToString::to_string).unwrap_or_default();
+        assert!(help.ends_with(&format!("[{}]", flag.key)), "{} does not say its key", flag.name);
+    }
+}
