@@ -80,11 +80,15 @@ contract!(a_chunk_of_orders_whose_worker_goes_is_there_whole_or_not_at_all, |cas
 
 contract!(nobody_waits_for_a_sender_that_is_gone, |case| {
     let row = case.open(1, 4000).await;
-    for waits in 0..12u32 {
+    for waits in 0..24u32 {
         let number = |n: u32| waits * 8 + n;
-        let gone = dropped_after(waits as usize, put(&case.store, &row, number(0)));
-        let others = futures_util::future::join_all((1..8).map(|n| put(&case.store, &row, number(n))));
-        let (_, others) = tokio::join!(gone, others);
+        // While the first commits, the others queue behind the one that goes: its turn comes next, with all of
+        // them in its group.
+        let first = put(&case.store, &row, number(0));
+        let gone = dropped_after(waits as usize, put(&case.store, &row, number(1)));
+        let others = futures_util::future::join_all((2..8).map(|n| put(&case.store, &row, number(n))));
+        let (first, _, others) = tokio::join!(first, gone, others);
+        assert!(matches!(first, Ok(PutChunk::Stored)), "{waits}: {first:?}");
         assert!(others.iter().all(|o| matches!(o, Ok(PutChunk::Stored))), "{waits}: {others:?}");
     }
 });

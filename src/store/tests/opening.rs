@@ -122,7 +122,12 @@ async fn a_lock_held_by_a_tool_is_waited_for_and_then_told() {
     let tool = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
     let mut tool = tool.connect().await.expect("it opens");
     let held = sqlx::Connection::begin_with(&mut tool, "BEGIN IMMEDIATE").await.expect("it locks");
+    let started = tokio::time::Instant::now();
     let error = store.write_heartbeat("a test", NOW).await.expect_err("it is held");
+    assert!(
+        started.elapsed() >= Duration::from_millis(150),
+        "five tries, with longer and longer waits between"
+    );
     assert!(matches!(error, Error::Busy) && error.is_transient() && !error.may_have_applied(), "{error}");
     let (written, ()) = tokio::join!(store.write_heartbeat("a test", NOW), async {
         tokio::task::yield_now().await;
