@@ -36,6 +36,10 @@ type Io = Coal<TlsStream<TcpStream>>;
 /// How long what a client still sends is read after the end, so that the last answers reach it.
 const PARTING: Duration = Duration::from_secs(1);
 
+/// How long a client that comes while the relay stops may take to send its first call. Told to go at once, it
+/// would give that call up although it asked for nothing wrong.
+const FIRST_CALL: Duration = Duration::from_secs(1);
+
 /// How long a client whose calls are all refused may stay.
 const REFUSED_AGE: Duration = Duration::from_secs(5);
 
@@ -122,6 +126,8 @@ struct Front {
     age: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     leaving: bool,
+    /// Runs while a client that came after the order to stop has sent nothing yet.
+    first_call: Option<Pin<Box<Sleep>>>,
 }
 
 impl Front {
@@ -134,8 +140,16 @@ impl Front {
         let age = options.connection_age.mul_f64(0.9 + 0.2 * shard.fraction());
         // Who is only refused is told why, and holds a place no longer than that needs.
         let age = if met.peer.is_refused() { age.min(REFUSED_AGE) } else { age };
+        let first_call = shard.soft().is_cancelled().then(|| Box::pin(sleep(FIRST_CALL)));
         let stop = Box::pin(shard.soft().cancelled_owned());
-        Self { met, keep_alive, age: Box::pin(sleep(age)), stop, leaving: false }
+        Self { met, keep_alive, age: Box::pin(sleep(age)), stop, leaving: false, first_call }
+    }
+
+    /// Whether it is time that the client goes.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let stopping = self.stop.as_mut().poll(cx).is_ready()
+            && self.first_call.as_mut().is_none_or(|end| end.as_mut().poll(cx).is_ready());
+        stopping || self.age.as_mut().poll(cx).is_ready()
     }
 
     /// Asks the client to go: calls that it has sent are carried to their end.
@@ -172,7 +186,7 @@ impl Future for Front {
         if !me.is_trusted() {
             return Poll::Ready(());
         }
-        if !me.leaving && (me.age.as_mut().poll(cx).is_ready() || me.stop.as_mut().poll(cx).is_ready()) {
+        if !me.leaving && me.is_over(cx) {
             me.leave();
         }
         while let Poll::Ready(beat) = me.keep_alive.poll(me.met.io.bytes_read(), cx) {
@@ -187,7 +201,12 @@ impl Future for Front {
         }
         let ended = loop {
             match me.met.connection.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => me.met.peer.take(request, respond),
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    me.met.peer.take(request, respond);
+                    if me.first_call.take().is_some() {
+                        cx.waker().wake_by_ref(); // to be told to go
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => {
                     let caller = &me.met.peer.identity;
                     tracing::debug!(%caller, %error, "the connection of {caller} broke: {error}");
