@@ -261,9 +261,9 @@ impl Side {
     }
 
     async fn closed(&mut self, callers: usize, slice: Duration) -> Result<(), Failure> {
-        generator::closed(&self.target, callers, WARM_UP).await?;
+        generator::closed(&self.target, callers, WARM_UP).await.map_err(self.said())?;
         let before = self.cpu_us()?;
-        let sample = generator::closed(&self.target, callers, slice).await?;
+        let sample = generator::closed(&self.target, callers, slice).await.map_err(self.said())?;
         if let (Some(before), Some(after)) = (before, self.cpu_us()?) {
             self.closed_cpu_us.push((after - before) / sample.calls as f64);
         }
@@ -273,9 +273,9 @@ impl Side {
     }
 
     async fn open(&mut self, rate: u32, slice: Duration) -> Result<(), Failure> {
-        generator::open(&self.target, rate, WARM_UP).await?;
+        generator::open(&self.target, rate, WARM_UP).await.map_err(self.said())?;
         let before = self.cpu_us()?;
-        let sample = generator::open(&self.target, rate, slice).await?;
+        let sample = generator::open(&self.target, rate, slice).await.map_err(self.said())?;
         if let (Some(before), Some(after)) = (before, self.cpu_us()?) {
             self.open_cpu_us.push((after - before) / sample.calls as f64);
         }
@@ -283,6 +283,10 @@ impl Side {
         self.open_p99_ms.push(sample.within_ms(0.99));
         self.open_p999_ms.push(sample.within_ms(0.999));
         Ok(())
+    }
+
+    fn said(&self) -> impl FnOnce(Failure) -> Failure {
+        Failure::while_doing(self.name)
     }
 
     /// CPU time of the process in between so far.

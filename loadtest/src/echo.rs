@@ -34,7 +34,14 @@ impl Echo {
     pub(crate) async fn start(tls: ServerTls, reply: Bytes) -> Result<Self, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let limits = ServerLimits { streams_max: 4096, ..ServerLimits::default() };
+        // HAProxy opens dozens of connections for the first calls, until one of them can be shared.
+        let limits = ServerLimits {
+            connections_max: 4096,
+            connections_per_identity_max: 4096,
+            handshakes_max: 4096,
+            streams_max: 4096,
+            ..ServerLimits::default()
+        };
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             // It ends with the process or the set; connections that are cut then are nobody's loss.

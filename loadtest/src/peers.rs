@@ -114,6 +114,8 @@ struct Addresses {
 fn todoke(program: &Path, folder: &Path, role: &str, flags: &[(&str, &Path)]) -> Result<Peer, Failure> {
     let addresses = folder.join(format!("{role}.addresses"));
     let log = folder.join(format!("{role}.log"));
+    // One of an earlier process would be believed.
+    let _ = fs::remove_file(&addresses);
     let mut command = Command::new(program);
     command.args([role, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--addresses-file"]);
     command.arg(&addresses);

@@ -98,6 +98,9 @@ pub(crate) fn eventually(
 
 /// Ends a process as Ctrl-C does, so that it takes its own children with it; kills it if that takes too long.
 pub(crate) fn end(process: &mut Child) {
+    if process.try_wait().is_ok_and(|ended| ended.is_some()) {
+        return;
+    }
     let asked = Command::new("sh").args(["-c", "kill -INT $0", &process.id().to_string()]).status();
     let ended = asked.is_ok() && eventually(STOP_MAX, || Ok(process.try_wait()?.is_some())).is_ok();
     if !ended {

@@ -162,7 +162,8 @@ fn vectors() -> String {
     let digest = |text: &str| Digest::of(text.as_bytes());
     format!(
         "```csv\n{}```\n\nRecord 0, one field a line ({} bytes):\n\n```text\n{}```\n\n\
-         Leaves, roots, and the first 16 bytes of each order id's digest, whose sum is the hash total:\n\n{}\n\
+         Leaves, roots, and the first 16 bytes of each order id's digest, whose sum is the hash \
+         total:\n\n{}\n\
          The payload of chunk 0 has {} bytes and the SHA-256 `{}`.\n\n\
          The manifest, whose digest is `{}`:\n\n```text\n{manifest_text}```\n\n\
          The receipt as a signed note. Its digest is `{}`, the issuer's public key `{key}` \

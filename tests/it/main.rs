@@ -2,6 +2,7 @@
 
 mod cli;
 mod dev;
+mod foreign;
 mod issuance;
 mod net;
 mod relay;
