@@ -94,7 +94,14 @@ impl std::fmt::Display for CallError {
                 }
                 write!(f, ". {}", fault.reason.remedy())
             }
-            None => write!(f, "{:?}: {}", self.status.code(), self.status.message()),
+            None => match refused_certificate(&self.status) {
+                Some(alert) => write!(
+                    f,
+                    "this certificate was refused ({alert}). `todoke pki show FILE` tells whose it is \
+                     and until when; ask the operator for a new one"
+                ),
+                None => write!(f, "{:?}: {}", self.status.code(), self.status.message()),
+            },
         }
     }
 }
@@ -205,6 +212,10 @@ impl Caller {
             let transient = is_transient(&status, fault.as_ref());
             let fault = fault.map(Box::new);
             let error = CallError { method, status: Box::new(status), fault, attempts, transient };
+            // One relay may be wrong about a certificate; when all refuse it, waiting helps nobody.
+            if refused_certificate(&error.status).is_some() && attempts as usize >= self.channels.len() {
+                return Err(CallError { transient: false, ..error });
+            }
             if !transient {
                 return Err(error);
             }
@@ -253,6 +264,17 @@ impl Caller {
     fn learn(&self, method: &'static str, took: Duration) {
         locked(&self.shared).latencies.entry(method).or_default().add(took);
     }
+}
+
+/// What the other end said of our certificate, if that is why it hung up.
+fn refused_certificate(status: &Status) -> Option<String> {
+    const ALERT: &str = "received fatal alert: ";
+    let first = std::error::Error::source(status);
+    let texts = std::iter::successors(first, |error| error.source()).map(ToString::to_string);
+    // On its way through HTTP/2 the alert becomes a text.
+    let alert = texts.filter_map(|text| text.split_once(ALERT).map(|(_, alert)| alert.to_owned())).next()?;
+    let ours = ["Certificate", "BadCertificate", "UnsupportedCertificate", "UnknownCA", "AccessDenied"];
+    ours.iter().any(|name| alert.starts_with(name)).then_some(alert)
 }
 
 /// Whether the same call may succeed later without anybody having changed anything.

@@ -2,73 +2,44 @@
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
-    service::TowerToHyperService,
-};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer as Ca, KeyPair};
-use rustls::{
-    RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
-};
 use tokio::{net::TcpListener, task::JoinSet};
-use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::client::issuer_double::{Issuer, receipt_key};
-use crate::wire::pb::batch_service_server::BatchServiceServer;
+use crate::{
+    client::issuer_double::{Issuer, receipt_key},
+    net::{
+        ServerLimits,
+        pki::Authority,
+        serve::{CutOff, serve_tonic},
+        tls::ServerTls,
+    },
+    wire::pb::batch_service_server::BatchServiceServer,
+};
 
-fn certificates(folder: &Path) {
-    let write = |name: &str, text: String| fs::write(folder.join(name), text).expect("writable");
-    let ca_key = KeyPair::generate().expect("P-256");
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    write("ca.pem", params.self_signed(&ca_key).expect("self-signed").pem());
-    let ca = Ca::new(params, ca_key);
-    for (name, dns) in [("relay", "todoke.internal"), ("131229", "131229.test")] {
-        let key = KeyPair::generate().expect("P-256");
-        let params = CertificateParams::new(vec![dns.to_owned()]).expect("a name");
-        write(&format!("{name}.pem"), params.signed_by(&key, &ca).expect("signed").pem());
-        write(&format!("{name}.key"), key.serialize_pem());
+/// Makes a CA in `folder` with a relay and a municipality.
+fn certificates(folder: &Path) -> Authority {
+    let authority = Authority::create(folder, time::OffsetDateTime::now_utc()).expect("an empty folder");
+    for party in ["relay/relay-1", "municipality/131229"] {
+        let lifetime = std::time::Duration::from_secs(86_400);
+        authority.issue(&party.parse().expect("legal"), &[], lifetime).expect("issued");
     }
+    authority
 }
 
-fn acceptor(folder: &Path) -> TlsAcceptor {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(folder.join("ca.pem")).expect("just made")).expect("a CA");
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let chain = vec![CertificateDer::from_pem_file(folder.join("relay.pem")).expect("just made")];
-    let key = PrivateKeyDer::from_pem_file(folder.join("relay.key")).expect("just made");
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has them")
-        .with_client_cert_verifier(verifier.build().expect("roots are there"))
-        .with_single_cert(chain, key)
-        .expect("the key fits");
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
-}
-
-async fn serve(acceptor: TlsAcceptor, tasks: &mut JoinSet<()>) -> SocketAddr {
+/// Serves as the relay of `folder`, until `tasks` is dropped.
+async fn serve(folder: &Path, tasks: &mut JoinSet<Result<(), CutOff>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
     let address = listener.local_addr().expect("bound");
-    let issuer = Issuer::default();
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((socket, _)) = listener.accept().await {
-            let service = TowerToHyperService::new(BatchServiceServer::new(issuer.clone()));
-            let acceptor = acceptor.clone();
-            connections.spawn(async move {
-                if let Ok(socket) = acceptor.accept(socket).await {
-                    let http2 = Builder::new(TokioExecutor::new()).http2_only();
-                    let _ = http2.serve_connection(TokioIo::new(socket), service).await;
-                }
-            });
-        }
-    });
+    let files = TlsFiles {
+        cert: folder.join("relay-1.pem"),
+        key: folder.join("relay-1.key"),
+        ca: folder.join("ca.pem"),
+        crl: Some(folder.join("crl.pem")),
+    };
+    let tls = ServerTls::load(&files).expect("just made");
+    let routes = BatchServiceServer::new(Issuer::default());
+    tasks.spawn(serve_tonic(listener, tls, routes, ServerLimits::default(), CancellationToken::new()));
     address
 }
 
@@ -84,22 +55,38 @@ fn endpoints(folder: &Path, address: SocketAddr, server_name: &str) -> Endpoints
     Endpoints::load(&path).expect("just written")
 }
 
+fn connect_to(folder: &Path, address: SocketAddr, name: &str) -> Session {
+    let options = CallOptions { deadline: std::time::Duration::from_millis(800), ..CallOptions::default() };
+    let endpoints = endpoints(folder, address, name);
+    Session::connect(&endpoints, "municipality/131229", options, 5, Arc::new(|_| ())).expect("all is there")
+}
+
 #[tokio::test]
 async fn a_municipality_reaches_its_relay_over_mutual_tls_and_no_relay_of_another_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     certificates(folder.path());
     let mut tasks = JoinSet::new();
-    let address = serve(acceptor(folder.path()), &mut tasks).await;
-    let options = CallOptions { deadline: std::time::Duration::from_millis(800), ..CallOptions::default() };
-    let connect = |name: &str| {
-        let endpoints = endpoints(folder.path(), address, name);
-        Session::connect(&endpoints, "municipality/131229", options.clone(), 5, Arc::new(|_| ()))
-            .expect("every file is there")
-    };
-    let list = connect("todoke.internal").list_batches("").await.expect("the relay answers");
+    let address = serve(folder.path(), &mut tasks).await;
+    let session = connect_to(folder.path(), address, "todoke.internal");
+    let list = session.list_batches("").await.expect("the relay answers");
     assert_eq!(list.last_sequence, 0);
-    let error = connect("somebody.else").list_batches("").await.expect_err("the name is not the relay's");
+    let session = connect_to(folder.path(), address, "somebody.else");
+    let error = session.list_batches("").await.expect_err("the name is not the relay's");
     assert!(error.transient && error.attempts > 1, "{error}");
+}
+
+#[tokio::test]
+async fn a_revoked_municipality_is_told_so_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = certificates(folder.path());
+    authority.revoke(&"municipality/131229".parse().expect("legal")).expect("it was issued");
+    let mut tasks = JoinSet::new();
+    let address = serve(folder.path(), &mut tasks).await;
+    let session = connect_to(folder.path(), address, "todoke.internal");
+    let error = session.list_batches("").await.expect_err("it is revoked");
+    assert!(!error.transient && error.attempts == 1, "no second attempt could help: {error}");
+    let text = error.to_string();
+    assert!(text.contains("refused (CertificateRevoked)") && text.contains("todoke pki show"), "{text}");
 }
 
 #[test]

@@ -17,10 +17,10 @@ use tokio::{
     sync::watch,
     time::{Sleep, sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::net::tls::peer_identity;
+use crate::net::tls::{Hello, peer_identity};
 
 use super::{
     back::SEND_BUFFER,
@@ -90,7 +90,10 @@ async fn handshake(shard: &Arc<Shard>, tcp: std::net::TcpStream) -> Result<Met, 
     tcp.set_nodelay(true)?;
     let mut generation = shard.tls().generation();
     generation.mark_unchanged();
-    let io = TlsAcceptor::from(shard.tls().config()).accept(tcp).await?;
+    let io = match Hello::read(tcp).await?.answer(shard.tls()).await {
+        Ok(io) => io,
+        Err(client) => return Err(client.part().await.into()),
+    };
     let chain: Vec<_> = io.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
     let identity = peer_identity(&chain);
     if let Err(error) = &identity {

@@ -4,6 +4,7 @@
 use std::{
     convert::Infallible,
     hash::{BuildHasher as _, RandomState},
+    io,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -15,13 +16,13 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use metrics::counter;
-use rustls::{pki_types::CertificateDer, server::Acceptor};
+use rustls::pki_types::CertificateDer;
 use tokio::{
     net::TcpStream,
     sync::Semaphore,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower_service::Service;
@@ -34,7 +35,7 @@ use super::{
 use crate::{
     net::{
         PeerIdentity,
-        tls::{ServerTls, peer_identity, refusal},
+        tls::{Hello, ServerTls, peer_identity, refusal},
     },
     telemetry::names,
 };
@@ -116,16 +117,22 @@ async fn let_in(door: &Door, socket: TcpStream) -> Option<Guest> {
     let _ = socket.set_nodelay(true); // an option of the socket; if it cannot be set it is only slower
     let shaking = async {
         // Whoever says nothing, or half a hello, has no turn to hold up others with.
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let hello = Hello::read(socket).await?;
         let _turn = door.handshakes.acquire().await.expect("the semaphore is never closed");
-        hello.into_stream(door.tls.config()).await
+        io::Result::Ok(hello.answer(&door.tls).await)
+    };
+    let failed = |error: &io::Error| {
+        tracing::debug!(%error, "a handshake failed");
+        refused::<Guest>(refusal(error))
     };
     let stream = match timeout(door.limits.handshake, shaking).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a handshake failed");
-            return refused(refusal(&error));
+        Ok(Ok(Ok(stream))) => stream,
+        Ok(Ok(Err(client))) => {
+            failed(&client.error);
+            client.part().await;
+            return None;
         }
+        Ok(Err(error)) => return failed(&error),
         Err(_) => return refused("timed_out"),
     };
     let certs: Vec<CertificateDer<'static>> = stream

@@ -5,6 +5,7 @@
 //! looking at it again, so a ticket would outlive a revocation. Connections live long and carry many calls,
 //! so there is next to nothing to win by resuming.
 
+mod accept;
 mod chain;
 mod client;
 mod clock;
@@ -15,6 +16,7 @@ mod peers;
 mod refusal;
 mod server;
 
+pub use accept::{Hello, Refused};
 pub use chain::{ChainError, verify_chain, verify_signature};
 pub use client::ClientTls;
 pub use facts::{CertificateFacts, CrlFacts};

@@ -49,7 +49,8 @@ async fn every_wrong_certificate_is_refused_under_its_cause() {
     for (at, (cause, leaf, days)) in table.into_iter().enumerate() {
         let before = counted(REFUSED, cause);
         let files = ca.leaf(&format!("client-{at}"), leaf);
-        server.call(&client(&files, days)).await.expect_err(cause);
+        let error = server.call(&client(&files, days)).await.expect_err(cause);
+        assert!(format!("{error:?}").contains("received fatal alert"), "it is told: {error:?}");
         assert!(counted(REFUSED, cause) > before, "{cause}, case {at}: {}", metrics.render());
     }
     // A certificate of another CA, which trusts our server.
