@@ -1,7 +1,13 @@
 //! Who is at the other end of a client's connection; established once, and written on every call that it
 //! sends.
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
@@ -35,6 +41,7 @@ pub(super) struct Peer {
     caller: HeaderValue,
     admitted: Result<(), Fault>,
     connected: bool,
+    warned: AtomicBool,
 }
 
 impl Peer {
@@ -66,7 +73,8 @@ impl Peer {
         };
         let identity = identity.map_or_else(|| "nobody".to_owned(), ToString::to_string);
         let caller = HeaderValue::from_str(&identity).expect("an identity is ASCII without controls");
-        Self { shard: Arc::clone(shard), tenant, identity, caller, admitted, connected }
+        let warned = AtomicBool::new(false);
+        Self { shard: Arc::clone(shard), tenant, identity, caller, admitted, connected, warned }
     }
 
     /// Whether its calls are refused one and all.
@@ -123,6 +131,10 @@ impl Peer {
                 head.headers.remove(name);
             }
             self.shard.stats().event(Event::Stripped);
+            if !self.warned.swap(true, Relaxed) {
+                let caller = &self.identity;
+                tracing::warn!(%caller, "{caller} says itself who calls: only a relay may, so it is taken out");
+            }
         }
         head.headers.insert(CALLER, self.caller.clone());
     }

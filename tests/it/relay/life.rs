@@ -108,8 +108,14 @@ async fn a_drain_under_load_fails_no_call() {
     };
     let stopping = async {
         eventually("there is load", || async { (before.load(SeqCst) > 500).then_some(()) }).await;
+        let told = tokio::time::Instant::now();
         let ended = relay.stop().await;
         assert_eq!((ended.first_death, ended.cut_off), (None, vec![]));
+        assert!(
+            told.elapsed() < Duration::from_secs(5),
+            "idle clients were asked to go: {:?}",
+            told.elapsed()
+        );
         let count = after.load(SeqCst);
         eventually("the other carries on", || async { (after.load(SeqCst) > count + 100).then_some(()) })
             .await;

@@ -1,6 +1,7 @@
 //! The relay, through its real door: TLS, HTTP/2 and a backend behind it.
 
 mod backend;
+mod bare;
 mod calls;
 mod codec;
 mod harness;
@@ -9,4 +10,3 @@ mod life;
 mod limits;
 mod neighbours;
 mod raw;
-mod refuser;

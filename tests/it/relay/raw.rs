@@ -56,6 +56,15 @@ impl Raw {
         body.send_data(frame(message), true).expect("it is sent");
         response
     }
+
+    /// Asks the relay itself; everything sent before was looked at when this returns.
+    pub(super) async fn check_health(&mut self) {
+        let mut send = self.send.clone().ready().await.expect("it is ready");
+        let head = head("/grpc.health.v1.Health/Check");
+        let (response, mut body) = send.send_request(head, false).expect("it is sent");
+        body.send_data(frame(b""), true).expect("it is sent");
+        assert_eq!(within("health", end(response)).await.code, Some(0));
+    }
 }
 
 /// The head of a gRPC call.
