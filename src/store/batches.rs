@@ -18,7 +18,7 @@ macro_rules! select_batch {
         concat!(
             "SELECT b.municipality_code, b.batch_id, b.sequence, b.state, b.attempt, b.record_count,
                 b.chunk_records, b.chunk_count, b.manifest_digest, b.wrapped_key, b.uploader_epoch,
-                b.chunks_stored, b.chunks_worked, b.missing, b.stored, b.accepted, b.rejected, b.duplicate,
+                b.chunks_stored, b.chunks_worked, b.chunks_indexed, b.missing, b.stored, b.accepted, b.rejected, b.duplicate,
                 b.quarantined, b.opened_ms, b.progress_ms, b.seal_by_ms, b.sealed_ms, b.finished_ms,
                 b.conflict_ms, b.discrepancy,
                 CASE WHEN w.holder IS NULL THEN NULL ELSE w.due_ms END AS lease_until_ms
@@ -84,6 +84,7 @@ struct RawBatch {
     uploader_epoch: i64,
     chunks_stored: i64,
     chunks_worked: i64,
+    chunks_indexed: i64,
     missing: i64,
     stored: i64,
     accepted: i64,
@@ -118,6 +119,7 @@ impl TryFrom<RawBatch> for BatchRow {
             uploader_epoch: small(raw.uploader_epoch, "uploader_epoch")?,
             chunks_stored: small(raw.chunks_stored, "chunks_stored")?,
             chunks_worked: small(raw.chunks_worked, "chunks_worked")?,
+            chunks_indexed: small(raw.chunks_indexed, "chunks_indexed")?,
             counts: Counts {
                 missing: uint(raw.missing, "missing")?,
                 stored: uint(raw.stored, "stored")?,

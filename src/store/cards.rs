@@ -36,11 +36,11 @@ statements! {
             AND o.batch_id = k.batch_id AND o.attempt = k.attempt AND o.record_index = k.record_index",
         "k.municipality_code = $1 AND k.order_id = $2"
     );
-    // The first condition is the index's own, word for word.
     BY_PERSON = select_card!(
-        "FROM card_order AS o",
-        "o.municipality_code = $1 AND substr(o.person_index, 1, 8) = substr($2, 1, 8)
-            AND o.person_index IS NOT NULL AND o.person_index = $2
+        "FROM card_person AS p JOIN batch AS c ON c.municipality_code = p.municipality_code
+            AND c.sequence = p.sequence JOIN card_order AS o ON o.municipality_code = p.municipality_code
+            AND o.batch_id = c.batch_id AND o.attempt = p.attempt AND o.record_index = p.record_index",
+        "p.municipality_code = $1 AND p.person_key = substr($2, 1, 8) AND o.person_index = $2
         ORDER BY o.ordered_ms DESC, o.record_index DESC LIMIT $3"
     );
     IN_BATCH = select_card!(

@@ -28,7 +28,8 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6)";
     // Everything of the attempt before is counted as stored again; its rows stay, under its own number.
     NEXT_ATTEMPT = "
-        UPDATE batch SET state = $3, attempt = attempt + 1, chunks_worked = 0, stored = record_count,
+        UPDATE batch SET state = $3, attempt = attempt + 1, chunks_worked = 0, chunks_indexed = 0,
+            stored = record_count,
             accepted = 0, rejected = 0, duplicate = 0, quarantined = 0, discrepancy = NULL, progress_ms = $4
         WHERE municipality_code = $1 AND batch_id = $2";
     GET_REQUEST = "

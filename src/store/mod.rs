@@ -43,6 +43,7 @@ pub use rows::{
 pub struct Store {
     pool: Pool,
     group: Arc<group::Group>,
+    persons_together: u64,
 }
 
 /// The databases there are.
@@ -64,7 +65,8 @@ impl Store {
             Some(_) => return Err(Error::Url("this build opens no other kind of database")),
             None => return Err(Error::Url("it has no scheme")),
         };
-        Ok(Self { pool, group: Arc::new(group::Group::new(options.group_chunks_max)) })
+        let group = Arc::new(group::Group::new(options.group_chunks_max));
+        Ok(Self { pool, group, persons_together: u64::from(options.persons_together) })
     }
 
     /// Waits for what is being done, and closes every connection.

@@ -22,6 +22,9 @@ pub struct StoreOptions {
     pub checkpoint_pages: u32,
     /// Chunks of several senders that share one commit at most. Default 16.
     pub group_chunks_max: usize,
+    /// Records whose persons are entered into the look-up together, sorted: more cost less, and make the
+    /// commit that enters them longer. Default 65,536, which is 16 chunks.
+    pub persons_together: u32,
     /// Checks the whole file for damage before opening it, which reads all of it. Default off.
     pub quick_check: bool,
 }
@@ -37,6 +40,7 @@ impl Default for StoreOptions {
             read_cache_bytes: 8 << 20,
             checkpoint_pages: 20_000,
             group_chunks_max: 16,
+            persons_together: 65_536,
             quick_check: false,
         }
     }

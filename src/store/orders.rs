@@ -31,6 +31,14 @@ statements! {
             chunks_worked = chunks_worked + 1, progress_ms = $7
         WHERE municipality_code = $1 AND batch_id = $2";
     MOVED = "UPDATE work SET tries = 0 WHERE municipality_code = $1 AND batch_id = $2 AND tries > 0";
+    INDEX_PERSONS = "
+        INSERT INTO card_person (municipality_code, person_key, sequence, attempt, record_index)
+        SELECT municipality_code, substr(person_index, 1, 8), $4, attempt, record_index FROM card_order
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3
+            AND record_index >= $5 AND record_index < $6 AND person_index IS NOT NULL
+        ORDER BY substr(person_index, 1, 8)";
+    INDEXED = "
+        UPDATE batch SET chunks_indexed = $3 WHERE municipality_code = $1 AND batch_id = $2";
     COUNT_ORDERS = "
         SELECT COUNT(*) AS orders FROM card_order
         WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3 AND record_index BETWEEN $4 AND $5";
@@ -80,6 +88,18 @@ on_both! {
                 duplicate: uint(duplicate, "duplicate")?,
                 rejected: uint(rejected, "rejected")?,
             })
+        }
+
+        /// Enters the persons of the chunks up to `end` that are not entered.
+        async fn index_persons(&mut conn, claim: &Claim, row: &BatchRow, end: u32) -> Result<(), Error> {
+            let (code, id) = (claim.key.municipality.to_string(), claim.key.batch_id.uuid());
+            let records = i64::from(row.chunk_records);
+            let query = sqlx::query(INDEX_PERSONS).bind(&code).bind(id).bind(i64::from(claim.attempt));
+            let query = query.bind(int(row.sequence, "sequence")?);
+            let query = query.bind(i64::from(row.chunks_indexed) * records).bind(i64::from(end) * records);
+            query.execute(&mut *conn).await?;
+            sqlx::query(INDEXED).bind(&code).bind(id).bind(i64::from(end)).execute(conn).await?;
+            Ok(())
         }
 
         /// Returns what became of a chunk that was stored before.
@@ -274,7 +294,12 @@ impl Store {
             }
             let mut sorted = Sorted { accepted: Vec::with_capacity(orders.len()), others: rejects.to_vec() };
             tx.sort(claim, orders, &mut sorted).await?;
-            tx.store_sorted(claim, orders, &sorted, now_ms).await
+            let stored = tx.store_sorted(claim, orders, &sorted, now_ms).await?;
+            let (end, waiting) = (number + 1, u64::from(number + 1 - row.chunks_indexed));
+            if end == row.chunk_count || waiting * u64::from(row.chunk_records) >= self.persons_together {
+                tx.index_persons(claim, &row, end).await?;
+            }
+            Ok(stored)
         })
     }
 }

@@ -75,6 +75,8 @@ pub struct BatchRow {
     pub chunks_stored: u32,
     /// Chunks that this attempt has worked off.
     pub chunks_worked: u32,
+    /// Chunks of this attempt whose persons can be looked up; all of them before it is accepted.
+    pub chunks_indexed: u32,
     /// What has become of its records; they add up to `record_count`.
     pub counts: Counts,
     /// When it was opened first.

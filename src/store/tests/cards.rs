@@ -65,6 +65,37 @@ contract!(a_person_is_found_by_the_whole_index_and_not_by_its_beginning, |case| 
     assert_eq!(found([0; 32]).await, Vec::<u64>::new());
 });
 
+contract!(every_person_is_found_however_many_chunks_are_entered_together, |case| {
+    let mut all = orders("K", 42);
+    for order in &mut all {
+        order.person_index = (order.index != 9).then(|| Digest::of(order.order_id.as_bytes()).0);
+    }
+    case.sealed(1, 42).await;
+    let case = case.reopened(|options| options.persons_together = 12).await;
+    let mut claim = case.claim(1).await;
+    for (number, chunk) in (0..).zip(all[..20].chunks(4)) {
+        case.store(&claim, number, chunk.to_vec()).await;
+    }
+    assert_eq!(case.row(1).await.chunks_indexed, 3, "two wait");
+    // Another issuer with other options goes on.
+    case.store.release_work(&claim, NOW, "a test").await.expect("the store answers");
+    let case = case.reopened(|options| options.persons_together = 16).await;
+    claim = case.claim(1).await;
+    for (number, chunk) in (5..).zip(all[20..].chunks(4)) {
+        case.store(&claim, number, chunk.to_vec()).await;
+        let indexed = case.row(1).await.chunks_indexed;
+        assert_eq!(indexed, [3, 7, 7, 7, 7, 11][number as usize - 5], "after chunk {number}");
+    }
+    case.accept(&claim).await;
+    for order in &all {
+        let person = Digest::of(order.order_id.as_bytes()).0;
+        let found = case.store.cards_by_person(ward(), &person).await.expect("reads");
+        let found: Vec<_> = found.iter().map(|card| card.index).collect();
+        let expected = if order.index == 9 { vec![] } else { vec![order.index] };
+        assert_eq!(found, expected, "record {}", order.index);
+    }
+});
+
 contract!(an_earlier_attempts_orders_are_never_seen, |case| {
     case.sealed(1, 4).await;
     let claim = case.claim(1).await;

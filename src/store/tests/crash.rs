@@ -4,6 +4,7 @@
 use std::{future::poll_fn, path::Path, pin::pin, task::Poll};
 
 use super::*;
+use crate::store::Pool;
 
 /// Drops `future` when it has had to wait `waits` times; `None` if it was dropped.
 async fn dropped_after<T>(waits: usize, future: impl Future<Output = T>) -> Option<T> {
@@ -156,6 +157,44 @@ async fn a_torn_write_takes_at_most_what_was_not_answered() {
         let durable = after.durable_chunks(ward(), id(1)).await.expect("reads").len();
         assert_eq!(durable, u64::from(now.chunks_stored));
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_changes_nothing_and_is_over_when_there_is_room() {
+    let case = Case::sqlite().await;
+    let Pool::Sqlite { write, .. } = &case.store.pool;
+    case.sealed(1, 400).await;
+    let claim = case.claim(1).await;
+    let all = orders("K", 400);
+    let (mut number, mut refused) = (0, 0);
+    // A little more room each time, so that it ends at each write once.
+    for room in 0..60 {
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(write).await.expect("reads");
+        let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + room % 4));
+        sqlx::query(limit).execute(write).await.expect("it is set");
+        let before = case.row(1).await;
+        let mut chunk = all[number as usize * 4..number as usize * 4 + 4].to_vec();
+        chunk.iter_mut().for_each(|order| order.sealed = vec![7; 9000]);
+        match case.store.store_orders(&claim, number, chunk, Vec::new(), NOW).await {
+            Ok(stored) => {
+                assert_eq!(stored, done(4, 0, 0));
+                number += 1;
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::Full), "{error}");
+                assert!(error.is_transient() && !error.may_have_applied());
+                assert_eq!(case.row(1).await, before);
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused >= 15, "{refused} were refused");
+    sqlx::query("PRAGMA max_page_count = 1000000").execute(write).await.expect("it is set");
+    let rest = all[number as usize * 4..].to_vec();
+    for (at, chunk) in (number..).zip(rest.chunks(4)) {
+        assert_eq!(case.store(&claim, at, chunk.to_vec()).await, done(4, 0, 0));
+    }
+    case.accept(&claim).await;
 }
 
 #[tokio::test]

@@ -67,6 +67,17 @@ impl Case {
         Self { store, path, _dir: dir }
     }
 
+    /// Closes the database and opens it with other options.
+    async fn reopened(self, change: impl FnOnce(&mut StoreOptions)) -> Self {
+        let Self { store, path, _dir } = self;
+        store.close().await;
+        drop(store);
+        let mut options = options(&path);
+        change(&mut options);
+        let store = Store::open(&options).await.expect("it opens");
+        Self { store, path, _dir }
+    }
+
     /// Opens batch `n` of `records` records.
     async fn open(&self, n: u32, records: u64) -> BatchRow {
         match open(&self.store, ward(), n, records).await {

@@ -33,6 +33,24 @@ struct Known {
     lines: Vec<(DispositionKind, Option<&'static str>)>,
 }
 
+impl Known {
+    /// What the counts must be, added up from what is known of each record.
+    fn counts(&self) -> Counts {
+        let size = |number: usize| (self.records - number as u64 * u64::from(CHUNK)).min(u64::from(CHUNK));
+        let durable = self.chunks.iter().enumerate().filter(|(_, stored)| **stored);
+        let durable: u64 = durable.map(|(number, _)| size(number)).sum();
+        let count = |kind| self.lines.iter().filter(|line| line.0 == kind).count() as u64;
+        Counts {
+            missing: self.records - durable,
+            stored: durable - self.lines.len() as u64,
+            accepted: count(DispositionKind::Accepted),
+            rejected: count(DispositionKind::Rejected),
+            duplicate: count(DispositionKind::Duplicate),
+            quarantined: 0,
+        }
+    }
+}
+
 /// Who holds an id: batch, attempt, place, content.
 type Held = (u32, u32, u64, Digest);
 
@@ -245,6 +263,7 @@ impl Model {
                 (known.state, known.attempt, known.worked),
                 "{told}"
             );
+            assert_eq!(row.counts, known.counts(), "{told}");
             assert_eq!(row.counts.sum(), Some(known.records), "{told}");
             let lines = case.dispositions(*n).await;
             let lines: Vec<_> = lines.iter().map(|d| (d.kind, d.code.as_deref())).collect();

@@ -79,12 +79,13 @@ async fn every_table_is_strict() {
 }
 
 /// Statements that may read a whole table or index, with the reason.
-const SCANS: [(&str, &str); 7] = [
+const SCANS: [(&str, &str); 8] = [
     ("sqlite::", "about the file, when it is opened"),
     ("batches::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),
     ("batches::HOLES", "the numbered rows of one municipality"),
     ("batches::LIST_OPEN", "the index of what is open, which is what is asked for"),
     ("cards::BY_PERSON", "sorts the few cards of one person"),
+    ("orders::INDEX_PERSONS", "sorts the persons of some chunks"),
     ("orders::COUNT_OTHERS", "grouped rows of one chunk"),
     ("work::CANDIDATES", "the index of what is due"),
 ];
@@ -115,7 +116,11 @@ async fn counts_that_do_not_add_up_cannot_be_written() {
         ("missing = 11, stored = -1", "stored"),
         ("state = 'SEALED'", "only_a_whole_batch_is_sealed"),
         ("missing = 0, stored = 10, finished_ms = 1, state = 'ACCEPTED'", "only_a_decided_batch_is_accepted"),
-        ("missing = 0, accepted = 10, state = 'ACCEPTED'", "an_end_has_its_time"),
+        ("missing = 0, accepted = 10, state = 'DISCREPANT'", "an_end_has_its_time"),
+        (
+            "missing = 0, accepted = 10, finished_ms = 1, state = 'ACCEPTED'",
+            "only_what_can_be_found_is_accepted",
+        ),
         ("chunks_worked = 4", "chunks_worked"),
     ] {
         let change = sqlx::AssertSqlSafe(format!("UPDATE batch SET {change}"));

@@ -22,6 +22,7 @@ CREATE TABLE batch (
     uploader_epoch    INTEGER NOT NULL CHECK (uploader_epoch > 0),
     chunks_stored     INTEGER NOT NULL DEFAULT 0 CHECK (chunks_stored BETWEEN 0 AND chunk_count),
     chunks_worked     INTEGER NOT NULL DEFAULT 0 CHECK (chunks_worked BETWEEN 0 AND chunk_count),
+    chunks_indexed    INTEGER NOT NULL DEFAULT 0 CHECK (chunks_indexed BETWEEN 0 AND chunks_worked),
     missing           INTEGER NOT NULL CHECK (missing >= 0),
     stored            INTEGER NOT NULL DEFAULT 0 CHECK (stored >= 0),
     accepted          INTEGER NOT NULL DEFAULT 0 CHECK (accepted >= 0),
@@ -43,6 +44,8 @@ CREATE TABLE batch (
         CHECK (missing = 0 OR state IN ('ANNOUNCED', 'RECEIVING', 'ABORTED')),
     CONSTRAINT only_a_decided_batch_is_accepted
         CHECK (stored = 0 OR state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS')),
+    CONSTRAINT only_what_can_be_found_is_accepted
+        CHECK (chunks_indexed = chunk_count OR state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS')),
     CONSTRAINT an_end_has_its_time -- and keeps it through a repair
         CHECK (finished_ms IS NOT NULL
             OR state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'DISCREPANT', 'ABORTED'))
@@ -146,10 +149,18 @@ CREATE TABLE card_order (
     sealed            BLOB    NOT NULL,
     PRIMARY KEY (municipality_code, batch_id, attempt, record_index)
 ) STRICT;
--- Eight bytes of a blind index find one person among all of a country; whole ones would make this random tree,
--- which is most of what an order costs, half as large again.
-CREATE INDEX card_order_person ON card_order (municipality_code, substr(person_index, 1, 8))
-    WHERE person_index IS NOT NULL;
+
+-- Finds orders by person: eight bytes of the blind index tell one person from all of a country. Not an index of
+-- card_order, because in this random order each row would touch a page of its own: rows are added sorted, many
+-- chunks together, and always before their batch can be accepted.
+CREATE TABLE card_person (
+    municipality_code TEXT    NOT NULL,
+    person_key        BLOB    NOT NULL CHECK (length(person_key) = 8),
+    sequence          INTEGER NOT NULL, -- of the batch; shorter than its id
+    attempt           INTEGER NOT NULL,
+    record_index      INTEGER NOT NULL,
+    PRIMARY KEY (municipality_code, person_key, sequence, attempt, record_index)
+) STRICT, WITHOUT ROWID;
 
 -- What became of the records that are no orders, attempt by attempt.
 CREATE TABLE disposition (
