@@ -65,6 +65,7 @@ impl Error {
             | Error::Tls(_)
             | Error::Vault(_)
             | Error::Relay(relay::Error::Options(_)) => exit::CONFIG,
+            Error::Store(error) if error.is_transient() => exit::TRY_AGAIN,
             Error::Store(_)
             | Error::Relay(_)
             | Error::Issuance(_)

@@ -37,7 +37,8 @@ pub struct ImportArgs {
     pub(crate) connect: Connect,
     #[command(flatten)]
     pub(crate) run: RunArgs,
-    /// A tally from another source: district,households,records; any difference ends the run before it sends
+    /// A tally from another source, in the file's encoding: district,households,records; any difference ends
+    /// the run before it sends
     #[arg(long, value_name = "FILE")]
     pub control_totals: Option<PathBuf>,
     /// The batch's sequence; the next one if left out

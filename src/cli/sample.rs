@@ -62,7 +62,7 @@ pub struct SampleArgs {
     /// Where the file goes [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Writes the tally of the complete extract there, for `import --control-totals`
+    /// Writes the tally of the complete extract there, in the same encoding, for `import --control-totals`
     #[arg(long, value_name = "FILE")]
     pub control_totals: Option<PathBuf>,
     /// How the summary is shown, with --out
@@ -112,8 +112,8 @@ impl SampleArgs {
 pub fn run(args: &SampleArgs) -> Result<u8, Error> {
     let plan = Plan::new(args.options()).map_err(|error| Error::Usage(error.to_string()))?;
     if let Some(path) = &args.control_totals {
-        let write = || write_tally(&plan, &mut create(path)?);
-        write().map_err(|source| Error::Write { path: path.clone(), source })?;
+        let totals = plan.control_totals().map_err(|error| Error::Usage(error.to_string()))?;
+        std::fs::write(path, totals).map_err(|source| Error::Write { path: path.clone(), source })?;
     }
     let Some(path) = &args.out else {
         return match write_lines(&plan, &mut io::stdout().lock()) {
@@ -150,18 +150,6 @@ fn write_lines(plan: &Plan, out: &mut impl Write) -> io::Result<Vec<Fault>> {
     out.write_all(&block)?;
     out.flush()?;
     Ok(lines.faults().to_vec())
-}
-
-fn write_tally(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "district,households,records")?;
-    for (district, tally) in plan.tally() {
-        let district = match district.contains([',', '"']) {
-            true => format!("\"{}\"", district.replace('"', "\"\"")),
-            false => district.to_owned(),
-        };
-        writeln!(out, "{district},{},{}", tally.households, tally.records)?;
-    }
-    out.flush()
 }
 
 fn list(faults: &[Fault]) {

@@ -46,7 +46,7 @@ impl Default for RelayConfig {
 impl Role for RelayConfig {
     const NAME: &'static str = "relay";
     const REQUIRED: &'static [(&'static str, &'static str)] = &[
-        ("relay.upstreams", "10.0.0.7:40301,10.0.0.8:40301"),
+        ("relay.upstreams", "10.0.0.7:40301"),
         ("tls.cert", "pki/relay-1.pem"),
         ("tls.key", "pki/relay-1.key"),
         ("tls.ca", "pki/ca.pem"),

@@ -60,14 +60,26 @@ impl Row {
         Self { encoding, text: String::new() }
     }
 
-    pub(crate) fn header(&mut self, out: &mut Vec<u8>) -> Result<(), Unwritable> {
-        self.text.clear();
+    /// Writes the first row of a file.
+    pub(crate) fn header<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unwritable> {
         if self.encoding == Encoding::Utf8Bom {
-            self.text.push('\u{feff}');
+            out.extend_from_slice("\u{feff}".as_bytes());
         }
-        for field in Field::ALL {
-            self.cell(field.as_str());
-        }
+        self.cells(names, out)
+    }
+
+    /// Writes a row.
+    pub(crate) fn cells<'a>(
+        &mut self,
+        cells: impl IntoIterator<Item = &'a str>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unwritable> {
+        self.text.clear();
+        cells.into_iter().for_each(|cell| self.cell(cell));
         self.end(out)
     }
 
@@ -77,11 +89,7 @@ impl Row {
         person: &Person,
         out: &mut Vec<u8>,
     ) -> Result<(), Unwritable> {
-        self.text.clear();
-        for field in Field::ALL {
-            self.cell(cell_of(household, person, field));
-        }
-        self.end(out)
+        self.cells(Field::ALL.into_iter().map(|field| cell_of(household, person, field)), out)
     }
 
     fn cell(&mut self, text: &str) {

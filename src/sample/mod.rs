@@ -22,6 +22,8 @@ use household::{Household, Person};
 use plan::{FaultKind, Layout};
 use random::Random;
 
+use crate::domain::record::Field;
+
 /// A fault that was ordered, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -72,7 +74,7 @@ impl Lines {
     /// [`Unwritable`] if the encoding has no character for one of the plan's own districts.
     pub fn next_into(&mut self, out: &mut Vec<u8>) -> Result<bool, Unwritable> {
         if self.lines == 0 {
-            self.row.header(out)?;
+            self.row.header(Field::ALL.map(Field::as_str), out)?;
             self.lines = 1;
             return Ok(true);
         }

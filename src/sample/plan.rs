@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Lines,
-    csv::{Encoding, Unwritable, cp932},
+    csv::{Encoding, Row, Unwritable, cp932},
     deal::Deal,
     places,
     random::Random,
@@ -184,6 +184,21 @@ impl Plan {
     pub fn tally(&self) -> BTreeMap<&str, Tally> {
         let all = self.names.iter().map(String::as_str).zip(self.tally.iter().copied());
         all.filter(|(_, tally)| tally.households > 0).collect()
+    }
+
+    /// The same as a file of control totals, `district,households,records`, in the encoding of the record
+    /// file.
+    ///
+    /// # Errors
+    /// [`Unwritable`] if the encoding has no character for a district, which the plan has checked.
+    pub fn control_totals(&self) -> Result<Vec<u8>, Unwritable> {
+        let (mut row, mut out) = (Row::new(self.options.encoding), Vec::new());
+        row.header(["district", "households", "records"], &mut out)?;
+        for (district, tally) in self.tally() {
+            let (households, records) = (tally.households.to_string(), tally.records.to_string());
+            row.cells([district, &households, &records], &mut out)?;
+        }
+        Ok(out)
     }
 
     /// The file's lines, from the first.

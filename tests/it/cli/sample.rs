@@ -61,8 +61,14 @@ fn import_takes_the_file_in_every_encoding_with_exactly_the_records_asked_for() 
     for (name, encoding) in
         [("utf-8", Encoding::Utf8), ("utf-8-bom", Encoding::Utf8), ("cp932", Encoding::Cp932)]
     {
-        let said = folder.sample(name, &["--records", "4321", "--encoding", name]);
+        let tally = folder.path("tally.csv");
+        let to = tally.to_str().expect("UTF-8");
+        let said = folder.sample(name, &["--records", "4321", "--encoding", name, "--control-totals", to]);
         let totals = scanned(&folder.path(name), encoding).totals;
+        // import reads both files in one encoding.
+        let options = ReadOptions { encoding, ..ReadOptions::default() };
+        let control = ControlTotals::load(&tally, options).expect("a tally");
+        assert!(control.differences(&totals).is_empty(), "{name}");
         assert_eq!(totals.records, 4321, "{name}");
         assert!(said.contains("4321 records of ") && said.contains("0 ordered faults"), "{said}");
     }
