@@ -133,7 +133,7 @@ impl Peer {
             self.shard.stats().event(Event::Stripped);
             if !self.warned.swap(true, Relaxed) {
                 let caller = &self.identity;
-                tracing::warn!(%caller, "{caller} says itself who calls: only a relay may, so it is taken out");
+                tracing::warn!(%caller, "{caller} says itself who calls: only a relay may, it is taken out");
             }
         }
         head.headers.insert(CALLER, self.caller.clone());

@@ -83,8 +83,8 @@ contract!(nobody_waits_for_a_sender_that_is_gone, |case| {
     let row = case.open(1, 4000).await;
     for waits in 0..24u32 {
         let number = |n: u32| waits * 8 + n;
-        // While the first commits, the others queue behind the one that goes: its turn comes next, with all of
-        // them in its group.
+        // While the first commits, the others queue behind the one that goes: its turn comes next, with all
+        // of them in its group.
         let first = put(&case.store, &row, number(0));
         let gone = dropped_after(waits as usize, put(&case.store, &row, number(1)));
         let others = futures_util::future::join_all((2..8).map(|n| put(&case.store, &row, number(n))));
