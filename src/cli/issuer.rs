@@ -33,31 +33,31 @@ pub struct IssuerArgs {
     /// What every role is told
     #[command(flatten)]
     pub process: ProcessArgs,
-    /// The database, for example sqlite:issuer.db [store.url]
+    /// The database, for example sqlite:issuer.db (key store.url)
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
-    /// The key-encryption key: 32 bytes in hex [vault.kek]
+    /// The key-encryption key: 32 bytes in hex (key vault.kek)
     #[arg(long, value_name = "FILE")]
     pub kek: Option<String>,
-    /// The Ed25519 key that receipts are signed with, PKCS#8 PEM [vault.receipt_key]
+    /// The Ed25519 key that receipts are signed with, PKCS#8 PEM (key vault.receipt_key)
     #[arg(long, value_name = "FILE")]
     pub receipt_key: Option<String>,
-    /// This issuer's own name, which stands in leases and logs [issuance.name]
+    /// This issuer's own name, which stands in leases and logs (key issuance.name)
     #[arg(long)]
     pub name: Option<String>,
-    /// Least time without progress that counts as stalled [issuance.stall_after]
+    /// Least time without progress that counts as stalled (key issuance.stall_after)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub stall_after: Option<Duration>,
-    /// How often every open batch is looked at [issuance.sweep_every]
+    /// How often every open batch is looked at (key issuance.sweep_every)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub sweep_every: Option<Duration>,
-    /// Longest time from seal to a final state [issuance.stuck_after]
+    /// Longest time from seal to a final state (key issuance.stuck_after)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub stuck_after: Option<Duration>,
-    /// How long a worker's lease lasts without being renewed [issuance.lease]
+    /// How long a worker's lease lasts without being renewed (key issuance.lease)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub lease: Option<Duration>,
-    /// How long calls in flight get at the end [issuance.drain]
+    /// How long calls in flight get at the end (key issuance.drain)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub drain: Option<Duration>,
 }

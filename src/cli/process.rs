@@ -22,28 +22,28 @@ pub struct ProcessArgs {
     /// The configuration file, TOML; TODOKE_* variables override it, and flags override both
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where to take gRPC calls; port 0 takes a free one [listen]
+    /// Where to take gRPC calls; port 0 takes a free one (key listen)
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
-    /// Where to serve /metrics, /livez and /readyz [ops_listen]
+    /// Where to serve /metrics, /livez and /readyz (key ops_listen)
     #[arg(long, value_name = "ADDR")]
     pub ops_listen: Option<SocketAddr>,
-    /// Where to write both addresses once they are known, as JSON [addresses_file]
+    /// Where to write both addresses once they are known, as JSON (key addresses_file)
     #[arg(long, value_name = "FILE")]
     pub addresses_file: Option<String>,
-    /// The own certificate, then its chain, PEM [tls.cert]
+    /// The own certificate, then its chain, PEM (key tls.cert)
     #[arg(long, value_name = "FILE")]
     pub cert: Option<String>,
-    /// The certificate's key, PEM [tls.key]
+    /// The certificate's key, PEM (key tls.key)
     #[arg(long, value_name = "FILE")]
     pub key: Option<String>,
-    /// The CA that every peer's certificate must lead to, PEM [tls.ca]
+    /// The CA that every peer's certificate must lead to, PEM (key tls.ca)
     #[arg(long, value_name = "FILE")]
     pub ca: Option<String>,
-    /// Revoked certificates, PEM [tls.crl]
+    /// Revoked certificates, PEM (key tls.crl)
     #[arg(long, value_name = "FILE")]
     pub crl: Option<String>,
-    /// How logs look [log.format]
+    /// How logs look (key log.format)
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub log_format: Option<super::LogFormat>,
     /// Ends at once when standard input does, since then the parent is gone: for `todoke dev` and `demo`

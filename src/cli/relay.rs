@@ -31,25 +31,25 @@ pub struct RelayArgs {
     /// What every role is told
     #[command(flatten)]
     pub process: ProcessArgs,
-    /// An issuer's address; repeat it for each issuer [relay.upstreams]
+    /// An issuer's address; repeat it for each issuer (key relay.upstreams)
     #[arg(long, value_name = "HOST:PORT")]
     pub upstream: Vec<String>,
-    /// The name that the issuers' certificates carry [server_name]
+    /// The name that the issuers' certificates carry (key server_name)
     #[arg(long, value_name = "NAME")]
     pub server_name: Option<String>,
-    /// This relay's own name, which stands in logs [relay.name]
+    /// This relay's own name, which stands in logs (key relay.name)
     #[arg(long)]
     pub name: Option<String>,
-    /// Threads that carry calls [relay.shards]
+    /// Threads that carry calls (key relay.shards)
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
     /// Limits
     #[command(flatten)]
     pub limits: Limits,
-    /// How long new connections are still served after the order to stop [relay.linger]
+    /// How long new connections are still served after the order to stop (key relay.linger)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub linger: Option<Duration>,
-    /// How long calls in flight get after that [relay.drain]
+    /// How long calls in flight get after that (key relay.drain)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub drain: Option<Duration>,
 }
@@ -57,28 +57,28 @@ pub struct RelayArgs {
 /// What a relay bears, and what of it one caller may use.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Limits {
-    /// Calls of one caller in flight; one more gets TENANT_RATE_LIMIT [relay.caller_calls_max]
+    /// Calls of one caller in flight; one more gets TENANT_RATE_LIMIT (key relay.caller_calls_max)
     #[arg(long, value_name = "N")]
     pub caller_calls_max: Option<u32>,
-    /// Calls that one caller may start in a second, on average [relay.caller_rate]
+    /// Calls that one caller may start in a second, on average (key relay.caller_rate)
     #[arg(long, value_name = "N")]
     pub caller_rate: Option<u32>,
-    /// Calls that one caller may start at once after a pause [relay.caller_burst]
+    /// Calls that one caller may start at once after a pause (key relay.caller_burst)
     #[arg(long, value_name = "N")]
     pub caller_burst: Option<u32>,
-    /// Calls of all callers in flight; one more is refused with LANE_FULL [relay.calls_max]
+    /// Calls of all callers in flight; one more is refused with LANE_FULL (key relay.calls_max)
     #[arg(long, value_name = "N")]
     pub calls_max: Option<usize>,
-    /// Calls in flight over one connection to an issuer [relay.upstream_calls_max]
+    /// Calls in flight over one connection to an issuer (key relay.upstream_calls_max)
     #[arg(long, value_name = "N")]
     pub upstream_calls_max: Option<u32>,
-    /// Connections of all callers [relay.connections_max]
+    /// Connections of all callers (key relay.connections_max)
     #[arg(long, value_name = "N")]
     pub connections_max: Option<usize>,
-    /// Streams that a client may have open on one connection [relay.streams_max]
+    /// Streams that a client may have open on one connection (key relay.streams_max)
     #[arg(long, value_name = "N")]
     pub streams_max: Option<u32>,
-    /// Age at which a client is asked to connect anew, give or take a tenth [relay.connection_age]
+    /// Age at which a client is asked to connect anew, give or take a tenth (key relay.connection_age)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub connection_age: Option<Duration>,
 }

@@ -1,6 +1,6 @@
 //! Every metric and label has its name here and nowhere else, with the description that operators read.
 //!
-//! Whoever needs a metric adds it to [`metrics!`] and uses the constant: `metrics::counter!(names::CHUNKS,
+//! Whoever needs a metric adds it to `metrics!` and uses the constant: `metrics::counter!(names::CHUNKS,
 //! names::OUTCOME => "stored")`. Labels take few values, all known beforehand, and never a person's data.
 //! Names begin with `todoke_` and end with their unit; only what every process has follows the names that
 //! Prometheus' own clients use, so that ready-made dashboards work.
