@@ -223,6 +223,7 @@ impl Call {
     fn broken(&mut self, error: &h2::Error) {
         if let Stage::Asked(asked) = &mut self.stage
             && is_unprocessed(error)
+            && self.bytes_up == 0 // else a part of the body is gone and cannot be sent again
             && asked.up.as_ref().is_none_or(|up| up.bytes() == 0)
             && let Some(head) = asked.kept.take()
         {

@@ -17,6 +17,8 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     Refuse,
+    /// Refuses when the first of the body is there.
+    RefuseLate,
     Hold,
 }
 
@@ -67,6 +69,7 @@ async fn accept(listener: TcpListener, tls: ServerTls, seen: Arc<Seen>, way: Way
             let mut connection = h2::server::handshake(io).await.expect("HTTP/2");
             let mut awake = seen.awake.subscribe();
             let mut held = Vec::new();
+            let mut late = JoinSet::new();
             loop {
                 awake.wait_for(|awake| *awake).await.expect("the test goes on");
                 let accepted = tokio::select! {
@@ -78,6 +81,10 @@ async fn accept(listener: TcpListener, tls: ServerTls, seen: Arc<Seen>, way: Way
                 seen.streams.fetch_add(1, SeqCst);
                 match way {
                     Way::Refuse => respond.send_reset(h2::Reason::REFUSED_STREAM),
+                    Way::RefuseLate => drop(late.spawn(async move {
+                        let _ = request.into_body().data().await;
+                        respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    })),
                     Way::Hold => held.push((request, respond)),
                 }
             }
