@@ -18,9 +18,9 @@ macro_rules! select_batch {
         concat!(
             "SELECT b.municipality_code, b.batch_id, b.sequence, b.state, b.attempt, b.record_count,
                 b.chunk_records, b.chunk_count, b.manifest_digest, b.wrapped_key, b.uploader_epoch,
-                b.chunks_stored, b.chunks_worked, b.chunks_indexed, b.missing, b.stored, b.accepted, b.rejected,
-                b.duplicate, b.quarantined, b.opened_ms, b.progress_ms, b.seal_by_ms, b.sealed_ms, b.finished_ms,
-                b.conflict_ms, b.discrepancy,
+                b.chunks_stored, b.chunks_worked, b.chunks_indexed, b.missing, b.stored, b.accepted,
+                b.rejected, b.duplicate, b.quarantined, b.opened_ms, b.progress_ms, b.seal_by_ms,
+                b.sealed_ms, b.finished_ms, b.conflict_ms, b.discrepancy,
                 CASE WHEN w.holder IS NULL THEN NULL ELSE w.due_ms END AS lease_until_ms
             FROM batch AS b LEFT JOIN work AS w
                 ON w.municipality_code = b.municipality_code AND w.batch_id = b.batch_id ",
