@@ -27,8 +27,8 @@ pub(crate) async fn of_the_issuer(stage: &Stage, tale: &mut Narrator) -> Result<
     let load = stage.sample("issuer-killed", 9, &[]).await?;
     let records = load.records();
     let mut run = stage.import(&load, &["--chunk-records", "64"])?;
-    let half_way = |event: &Value| (1..records).contains(&number(event, "worked_records"));
-    let seen = run.until("working", "the issuer was seen at work", half_way).await?;
+    let at_work = |event: &Value| (records / 5..records).contains(&number(event, "worked_records"));
+    let seen = run.until("working", "the issuer was seen in the midst of its work", at_work).await?;
     let worked = number(&seen, "worked_records");
     let (away, ended) = tokio::join!(stage.kill_and_see_back("issuer-1"), run.end());
     let (away, ended) = (away?, ended?);

@@ -150,9 +150,7 @@ fn database_of(args: &DevArgs) -> Result<Option<String>, String> {
 fn teller(output: Output) -> Tell {
     Arc::new(move |notice: &Notice| match (output, notice) {
         (Output::Json, _) => say_json(notice),
-        (Output::Text, Notice::Died { .. } | Notice::NotBack { .. } | Notice::NotWritten { .. }) => {
-            warn(&notice.to_string());
-        }
+        (Output::Text, _) if notice.is_bad() => warn(&notice.to_string()),
         (Output::Text, _) => say(&notice.to_string()),
     })
 }

@@ -25,11 +25,24 @@ pub(crate) enum Notice {
     NotWritten { why: String },
     /// The processes of one kind are asked to stop.
     Stopping { what: &'static str, count: usize },
+    /// A process was asked to stop and did not end as it should.
+    StoppedBadly { id: String, how: String, log: PathBuf },
     /// Nothing runs any more.
     Stopped,
 }
 
 impl Notice {
+    /// Whether somebody ought to look.
+    pub(crate) fn is_bad(&self) -> bool {
+        match self {
+            Self::Died { .. }
+            | Self::NotBack { .. }
+            | Self::NotWritten { .. }
+            | Self::StoppedBadly { .. } => true,
+            Self::Ready { .. } | Self::Started { .. } | Self::Stopping { .. } | Self::Stopped => false,
+        }
+    }
+
     /// What is said of a process that has just become ready.
     pub(crate) fn ready(id: &str, alive: &Alive) -> Self {
         let Ports { address, ops } = alive.ports;
@@ -61,6 +74,9 @@ impl fmt::Display for Notice {
                 write!(f, "endpoints.json cannot be written and is out of date: {why}. Free the disk")
             }
             Self::Stopping { what, count } => write!(f, "stopping {count} {what}"),
+            Self::StoppedBadly { id, how, log } => {
+                write!(f, "{id} did not stop in order: {how}. See {}", log.display())
+            }
             Self::Stopped => write!(f, "stopped"),
         }
     }

@@ -16,6 +16,8 @@ use super::{
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest that one which keeps dying is left dead.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How a process ends that was asked to and lost nothing.
+const IN_ORDER: &str = "exit code 0";
 /// A process that lived so long did not die of its start.
 const STEADY: Duration = Duration::from_secs(10);
 
@@ -70,8 +72,12 @@ impl Supervisor {
                 Some(()) = self.kills.recv() => alive.start_kill(),
                 () = self.stop.cancelled() => {
                     alive.terminate();
-                    alive.ended().await;
+                    let how = alive.ended().await;
                     self.board.gone(&self.node.id);
+                    if how != IN_ORDER {
+                        let (id, log) = (self.node.id.clone(), self.node.log.clone());
+                        (self.tell)(&Notice::StoppedBadly { id, how, log });
+                    }
                     return None;
                 }
             }

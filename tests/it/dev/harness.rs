@@ -107,7 +107,7 @@ impl Dev {
         self.next_where(&what, |value| value["event"] == event && value["id"] == id).await
     }
 
-    async fn next_where(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn next_where(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = timeout(LONG, self.lines.next_line()).await;
             let line = line.unwrap_or_else(|_| panic!("{what} in time")).expect("UTF-8");
@@ -124,9 +124,18 @@ impl Dev {
         timeout(time, self.lines.next_line()).await.is_err()
     }
 
+    pub(super) async fn signal(&self, name: &str) {
+        signal(name, self.pid()).await;
+    }
+
     /// Asks it to stop and returns its exit code.
     pub(super) async fn stop(&mut self) -> Option<i32> {
-        signal("TERM", self.pid()).await;
+        self.signal("TERM").await;
+        self.end().await
+    }
+
+    /// Waits for its end and returns its exit code.
+    pub(super) async fn end(&mut self) -> Option<i32> {
         let next = async |lines: &mut Lines<_>| timeout(LONG, lines.next_line()).await.expect("in time");
         while let Some(line) = next(&mut self.lines).await.expect("UTF-8") {
             self.heard.push(serde_json::from_str(&line).expect("JSON"));
@@ -134,10 +143,10 @@ impl Dev {
         timeout(LONG, self.child.wait()).await.expect("it ends").expect("its status").code()
     }
 
-    /// What was asked to stop, in this order.
-    pub(super) fn stopped(&self) -> Vec<&str> {
-        let stopping = self.heard.iter().filter(|event| event["event"] == "stopping");
-        stopping.filter_map(|event| event["what"].as_str()).collect()
+    /// What all events of this name said under `field`, in order.
+    pub(super) fn all_of(&self, event: &str, field: &str) -> Vec<&str> {
+        let ours = self.heard.iter().filter(|value| value["event"] == event);
+        ours.filter_map(|value| value[field].as_str()).collect()
     }
 
     /// Kills it, as a machine does that is out of memory.

@@ -91,7 +91,8 @@ async fn sigterm_leaves_nothing_running_and_the_folder_goes_on() {
     let (before, ca) = (folder.endpoints(), folder.read("dev/pki/ca.pem"));
     assert_eq!(pids(&before).len(), 3);
     assert_eq!(dev.stop().await, Some(0));
-    assert_eq!(dev.stopped(), ["relays", "issuers"], "calls end before what they need does");
+    assert_eq!(dev.all_of("stopping", "what"), ["relays", "issuers"], "calls end before what they need does");
+    assert_eq!(dev.all_of("stopped_badly", "id"), [""; 0], "each ends in order");
     for pid in pids(&before) {
         assert!(!is_alive(pid), "process {pid} is left");
     }
@@ -104,6 +105,23 @@ async fn sigterm_leaves_nothing_running_and_the_folder_goes_on() {
     let said = folder.todoke(&["status"], &folder.as_ward()).await;
     assert!(said.stdout.contains("\"ACCEPTED\""), "the batch is still there: {}", said.all());
     assert_eq!(dev.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait_for_the_end_of_calls() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
+    let pids = pids(&folder.endpoints());
+    dev.signal("TERM").await;
+    dev.next_where("the relays to be stopped", |event| event["event"] == "stopping").await;
+    dev.signal("INT").await;
+    assert_eq!(dev.end().await, Some(0));
+    for pid in pids {
+        harness::eventually(&format!("process {pid} to end"), || !is_alive(pid)).await;
+    }
+    // A relay serves late connections for a second before it drains; it had no time to come to an end.
+    let log = String::from_utf8(folder.read("dev/logs/relay-1.log")).expect("UTF-8");
+    assert!(!log.contains("every task is done"), "{log}");
 }
 
 #[tokio::test]
