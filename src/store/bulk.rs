@@ -37,18 +37,19 @@ pub(super) trait BulkSteps {
         districts: &[(String, i64)],
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Takes the order ids of at most [`GROUP_ROWS`] orders that nobody holds, and returns how many it took.
+    /// Takes the order ids of at most [`GROUP_ROWS`] orders that nobody holds, or an earlier attempt at the
+    /// same batch, and returns how many it took.
     fn take_keys(
         &mut self,
         claim: &Claim,
-        orders: &[NewOrder],
+        orders: &[&NewOrder],
     ) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Returns who holds the order ids of at most [`GROUP_ROWS`] orders.
     fn find_keys(
         &mut self,
         claim: &Claim,
-        orders: &[NewOrder],
+        orders: &[&NewOrder],
     ) -> impl Future<Output = Result<Vec<KeyRow>, Error>> + Send;
 
     /// Takes order ids over from holders that count no more.
@@ -84,7 +85,9 @@ const TAKE_KEYS: &str = "
     INSERT INTO order_key (municipality_code, order_id, batch_id, attempt, record_index)
     SELECT c.code, v.column1, c.batch, c.attempt, v.column2
     FROM (SELECT ? AS code, ? AS batch, ? AS attempt) AS c CROSS JOIN (VALUES @) AS v
-    WHERE true ON CONFLICT (municipality_code, order_id) DO NOTHING";
+    WHERE true ON CONFLICT (municipality_code, order_id) DO UPDATE SET attempt = excluded.attempt,
+        record_index = excluded.record_index
+    WHERE order_key.batch_id = excluded.batch_id AND order_key.attempt < excluded.attempt";
 const TAKE_OVER_KEYS: &str = "
     INSERT INTO order_key (municipality_code, order_id, batch_id, attempt, record_index)
     SELECT c.code, v.column1, c.batch, c.attempt, v.column2
@@ -146,7 +149,7 @@ impl BulkSteps for SqliteConnection {
         Ok(())
     }
 
-    async fn take_keys(&mut self, claim: &Claim, orders: &[NewOrder]) -> Result<u64, Error> {
+    async fn take_keys(&mut self, claim: &Claim, orders: &[&NewOrder]) -> Result<u64, Error> {
         let mut query = of_claim(with_rows(TAKE_KEYS, orders.len(), 2), claim);
         for order in orders {
             query = query.bind(order.order_id.as_str()).bind(int(order.index, "record_index")?);
@@ -154,7 +157,7 @@ impl BulkSteps for SqliteConnection {
         Ok(query.execute(self).await?.rows_affected())
     }
 
-    async fn find_keys(&mut self, claim: &Claim, orders: &[NewOrder]) -> Result<Vec<KeyRow>, Error> {
+    async fn find_keys(&mut self, claim: &Claim, orders: &[&NewOrder]) -> Result<Vec<KeyRow>, Error> {
         let list = vec!["(?)"; orders.len()].join(",");
         let text = AssertSqlSafe(FIND_KEYS.replacen('@', &list, 1));
         let mut query = sqlx::query_as(text).persistent(false).bind(claim.key.municipality.to_string());

@@ -135,37 +135,46 @@ on_both! {
         }
 
         /// Tells orders from duplicates and from ids that are taken; takes the ids of the orders.
+        ///
+        /// Goes by order id, so that neighbours in the tree are written together; of one id the first comes
+        /// first.
         async fn sort(
             &mut conn,
             claim: &Claim,
             orders: &[NewOrder],
             sorted: &mut Sorted,
         ) -> Result<(), Error> {
-            for (group, first) in orders.chunks(GROUP_ROWS).zip((0..).step_by(GROUP_ROWS)) {
-                if conn.take_keys(claim, group).await? == group.len() as u64 {
-                    sorted.accepted.extend(first..first + group.len());
+            let mut by_id: Vec<usize> = (0..orders.len()).collect();
+            by_id.sort_unstable_by(|a, b| (&orders[*a].order_id, a).cmp(&(&orders[*b].order_id, b)));
+            for places in by_id.chunks(GROUP_ROWS) {
+                let group: Vec<&NewOrder> = places.iter().map(|at| &orders[*at]).collect();
+                if conn.take_keys(claim, &group).await? == group.len() as u64 {
+                    sorted.accepted.extend(places);
                     continue;
                 }
                 let mut holders: HashMap<String, Holder> = HashMap::with_capacity(group.len());
-                for row in conn.find_keys(claim, group).await? {
+                for row in conn.find_keys(claim, &group).await? {
                     let (order_id, holder) = Holder::of(row, claim, orders)?;
                     holders.insert(order_id, holder);
                 }
                 let mut freed = Vec::new();
-                for (order, at) in group.iter().zip(first..) {
+                for at in places {
+                    let order = &orders[*at];
                     let holder = holders.get_mut(&order.order_id).ok_or(Error::Corrupt("order_key"))?;
                     match holder.judge(order) {
-                        Verdict::Own => sorted.accepted.push(at),
+                        Verdict::Own => sorted.accepted.push(*at),
                         Verdict::Free => {
                             *holder = Holder::this(order, claim);
                             freed.push(order);
-                            sorted.accepted.push(at);
+                            sorted.accepted.push(*at);
                         }
                         Verdict::Taken(disposition) => sorted.others.push(disposition),
                     }
                 }
                 conn.take_over_keys(claim, &freed).await?;
             }
+            sorted.accepted.sort_unstable();
+            sorted.others.sort_unstable_by_key(|one| one.index);
             Ok(())
         }
     }
