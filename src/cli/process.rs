@@ -174,6 +174,6 @@ pub(crate) fn check_flags<A: Args>(flags: fn(&A) -> Vec<Flag>, known: &[String])
         assert!(known.iter().any(|key| key == flag.key), "{} overrides {}, no key", flag.name, flag.key);
         let own = command.get_arguments().find(|arg| arg.get_long() == Some(&flag.name[2..]));
         let help = own.and_then(|arg| arg.get_help()).map(ToString::to_string).unwrap_or_default();
-        assert!(help.ends_with(&format!("[{}]", flag.key)), "{} does not say its key", flag.name);
+        assert!(help.ends_with(&format!("(key {})", flag.key)), "{} does not say its key", flag.name);
     }
 }
