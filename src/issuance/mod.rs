@@ -23,7 +23,7 @@ mod view;
 mod watches;
 mod work;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 
@@ -96,8 +96,7 @@ pub async fn start(
     for _ in 0..workers {
         tasks.spawn("import-worker", OnDeath::Shutdown, work::run(Arc::clone(&core), tasks.soft()));
     }
-    let limits = net::ServerLimits { drain, ..net::ServerLimits::default() };
-    let serving = net::serve::serve_tonic(listener, tls, routes, limits, tasks.soft());
+    let serving = net::serve::serve_tonic(listener, tls, routes, limits(drain), tasks.soft());
     tasks.spawn("grpc", OnDeath::Shutdown, async move {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the gRPC server ended");
@@ -115,6 +114,22 @@ pub async fn start(
     });
     let not_ready = Arc::new(move || core.not_ready());
     Ok(Running { address, not_ready })
+}
+
+/// What the issuer bears on one connection.
+///
+/// All callers of a relay's thread share one, so it takes many calls, and its window is that of all of them
+/// together: uploads that have to wait here never hold up another caller's call.
+fn limits(drain: Duration) -> net::ServerLimits {
+    const CALLS: u32 = 512;
+    const CALL_WINDOW: u32 = 128 << 10; // enough for gigabits between neighbours
+    net::ServerLimits {
+        drain,
+        streams_max: CALLS,
+        stream_window_bytes: CALL_WINDOW,
+        connection_window_bytes: CALLS * CALL_WINDOW,
+        ..net::ServerLimits::default()
+    }
 }
 
 /// What health is asked about: the whole, and each service.

@@ -150,7 +150,8 @@ impl Back {
     ) -> Self {
         let options = shard.options();
         let ping = connection.ping_pong().expect("nobody took it before");
-        let mut keep_alive = KeepAlive::new(ping, options.keep_alive_every, options.keep_alive_answer);
+        let mut keep_alive =
+            KeepAlive::new(ping, options.upstream_alive_every, options.upstream_alive_answer);
         keep_alive.ask();
         let stage = Stage::Proving { issuer, ask, up };
         Self { shard: Arc::clone(shard), connection, io, keep_alive, stage, graves: Vec::new() }

@@ -36,8 +36,8 @@ type Io = Coal<TlsStream<TcpStream>>;
 /// How long what a client still sends is read after the end, so that the last answers reach it.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// How long a client that comes while the relay stops may take to send its first call. Told to go at once, it
-/// would give that call up although it asked for nothing wrong.
+/// How long a client that comes while the relay stops may take to send its first call. Told to go at
+/// once, it would give that call up although it asked for nothing wrong.
 const FIRST_CALL: Duration = Duration::from_secs(1);
 
 /// How long a client whose calls are all refused may stay.
@@ -106,6 +106,9 @@ async fn handshake(shard: &Arc<Shard>, tcp: std::net::TcpStream) -> Result<Met, 
         .max_concurrent_streams(options.streams_max)
         .max_header_list_size(options.header_bytes_max)
         .max_send_buffer_size(SEND_BUFFER)
+        // Calls whose deadlines end together are broken off together; who overdoes it is refused by its
+        // account.
+        .max_pending_accept_reset_streams(1_024)
         // A client whose calls are refused still sends their bodies for a while, and does nothing wrong.
         .max_concurrent_reset_streams(options.streams_max as usize * 4)
         .max_local_error_reset_streams(Some(16_384))

@@ -68,6 +68,11 @@ pub struct Options {
     pub upstream_wait: Duration,
     /// Longest time that connecting to an issuer may take, TLS included. Default 2 s.
     pub connect: Duration,
+    /// How long a silent connection to an issuer is left before it is asked whether it lives. Default 2
+    /// s: all callers wait for it.
+    pub upstream_alive_every: Duration,
+    /// How long the answer to that may take. Default 4 s.
+    pub upstream_alive_answer: Duration,
     /// Shortest and longest pause between two attempts to connect. Default 50 ms and 2 s.
     pub reconnect: (Duration, Duration),
     /// How long no issuer may be reached before the relay says NOT_SERVING. Default 3 s.
@@ -109,6 +114,8 @@ impl Default for Options {
             upstream_calls_max: 1_024,
             upstream_wait: seconds(1),
             connect: seconds(2),
+            upstream_alive_every: seconds(2),
+            upstream_alive_answer: seconds(4),
             reconnect: (Duration::from_millis(50), seconds(2)),
             away_max: seconds(3),
             linger: seconds(1),

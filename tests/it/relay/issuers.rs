@@ -153,3 +153,26 @@ async fn an_issuer_that_is_behind_does_not_take_broken_off_calls_for_an_attack()
     assert_eq!(issuer.connections(), 1, "the shared connection held");
     drop(next);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_hangs_is_noticed_and_left() {
+    let pki = Pki::new();
+    let hanging = Bare::start(pki.server("issuer-2"), Way::Hold).await;
+    let relay = Relay::start(&pki, &[hanging.address], |options| {
+        options.away_max = Duration::from_millis(100);
+        options.upstream_alive_every = Duration::from_millis(100);
+        options.upstream_alive_answer = Duration::from_millis(100);
+    })
+    .await;
+    relay.ready().await;
+    let caller = Caller::new(&pki, KATSUSHIKA, relay.address());
+    let calling = caller.ask("Echo", "x");
+    let sleeping = async {
+        eventually("the call is there", || async { (hanging.streams() == 1).then_some(()) }).await;
+        hanging.seen.awake.send_replace(false);
+    };
+    let (answer, ()) = tokio::join!(calling, sleeping);
+    let fault = Fault::from_status(&answer.expect_err("nobody answers")).expect("ours");
+    assert_eq!(fault.reason, Reason::OutcomeUnknown);
+    eventually("it is not serving", || async { (!relay.not_ready().is_empty()).then_some(()) }).await;
+}
