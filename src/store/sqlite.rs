@@ -9,7 +9,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions as _, SqlitePool,
+    ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool,
     migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -41,9 +41,12 @@ pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<Pool, Err
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
         .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(is_clean(connection)))
         .connect_with(connect(&path, options, options.write_cache_bytes).create_if_missing(true))
         .await
         .map_err(failed)?;
+    // A connection that replaces another must never meet an empty file.
+    write.set_connect_options(connect(&path, options, options.write_cache_bytes));
     check(&path, &write, options.quick_check).await?;
     MIGRATOR.run(&write).await.map_err(|error| Error::Migrate(Box::new(error)))?;
     let read = SqlitePoolOptions::new()
@@ -54,6 +57,20 @@ pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<Pool, Err
         .await
         .map_err(failed)?;
     Ok(Pool::Sqlite { read, write, _lock: Arc::new(lock) })
+}
+
+/// Returns whether a connection can carry the next transaction; the pool replaces it by a new one if not.
+///
+/// SQLite may end a transaction by itself: on a full disk, an I/O error, want of memory. Then nothing is left
+/// to roll back, the rollback fails, and the driver counts the transaction as open for ever and begins no
+/// other.
+async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    connection.ping().await?; // the rollback of a dropped transaction comes before the answer
+    let clean = !connection.is_in_transaction();
+    if !clean {
+        tracing::warn!("the database ended a transaction by itself: its connection is replaced by a new one");
+    }
+    Ok(clean)
 }
 
 fn path(file: &str) -> Result<PathBuf, Error> {

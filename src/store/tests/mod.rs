@@ -11,6 +11,7 @@ mod ends;
 mod model;
 mod opening;
 mod orders;
+mod recovery;
 mod schema;
 mod work;
 
