@@ -248,7 +248,7 @@ pub struct Flag {
 /// How patient the flags are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlagOptions {
-    /// Least time without progress that counts as stalled.
+    /// Least time without progress that counts as stalled; ten times as long counts however slow a batch was.
     pub stall_after_ms: i64,
     /// Longest time from seal to acceptance.
     pub stuck_after_ms: i64,
@@ -289,14 +289,21 @@ pub fn flags(view: &BatchView, options: &FlagOptions, now_ms: i64) -> Vec<Flag> 
     found.into_iter().flatten().collect()
 }
 
-// The patience is five times the batch's own usual time for a chunk, and at least the option.
+/// A slow batch gets at most so many times `stall_after_ms`.
+const SLOW_MAX: i64 = 10;
+
+// The patience is five times the batch's own usual time for a chunk, at least the option and at most ten
+// times that: one chunk that took a day must not buy five days of silence.
 fn stalled(view: &BatchView, options: &FlagOptions, now_ms: i64) -> Option<Flag> {
     if view.state.is_final() || view.lease_live {
         return None;
     }
     let chunks = i64::try_from(view.chunks_stored).unwrap_or(i64::MAX).max(1);
     let usual_ms = view.progress_ms.saturating_sub(view.opened_ms).max(0) / chunks;
-    let patience_ms = options.stall_after_ms.max(usual_ms.saturating_mul(5));
+    let patience_ms = usual_ms
+        .saturating_mul(5)
+        .min(options.stall_after_ms.saturating_mul(SLOW_MAX))
+        .max(options.stall_after_ms);
     let still_ms = now_ms.saturating_sub(view.progress_ms);
     (still_ms > patience_ms).then(|| {
         let Counts { missing, stored, .. } = view.counts;

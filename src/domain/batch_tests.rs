@@ -122,6 +122,14 @@ fn a_slow_sender_gets_five_times_its_own_time_for_a_chunk() {
 }
 
 #[test]
+fn however_slow_a_sender_was_its_silence_is_told_after_ten_times_the_least() {
+    // One chunk in an hour: five hours would be usual.
+    let slow = BatchView { progress_ms: OPENED + 3_600_000, ..view(BatchState::Receiving) };
+    assert_eq!(raised(&slow, 3_600_000 + 600_000), []);
+    assert_eq!(raised(&slow, 3_600_000 + 600_001), [(FlagKind::Stalled, 3_600_000)]);
+}
+
+#[test]
 fn what_is_not_sealed_in_time_is_overdue() {
     for state in BatchState::ALL {
         let late = BatchView { lease_live: true, ..view(state) };
