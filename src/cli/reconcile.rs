@@ -62,7 +62,7 @@ async fn work(args: &ReconcileArgs) -> Result<bool, Error> {
     for file in &args.files {
         lines.push(compare(&session, file).await?);
     }
-    let list = session.list_batches("").await?;
+    let list = session.all_batches().await?;
     let known: Vec<String> =
         lines.iter().filter_map(|line| line.batch_id).map(|batch_id| batch_id.to_string()).collect();
     let is_open = |batch: &&pb::Batch| {

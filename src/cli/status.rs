@@ -107,6 +107,7 @@ async fn all(session: &Session, output: Output) -> Result<(), Error> {
         list.batches.iter().for_each(|batch| say_json(&json(batch)));
         say_json(&serde_json::json!({
             "event": "result", "last_sequence": list.last_sequence, "sequence_holes": list.sequence_holes,
+            "older_batches_left_out": !list.next_page_token.is_empty(),
         }));
         return Ok(());
     }
@@ -116,6 +117,9 @@ async fn all(session: &Session, output: Output) -> Result<(), Error> {
     }
     say(HEADER);
     list.batches.iter().for_each(|batch| say(&row(batch)));
+    if !list.next_page_token.is_empty() {
+        say("older batches are not shown: `todoke reconcile FILES` looks at all of them");
+    }
     if !list.sequence_holes.is_empty() {
         let holes: Vec<String> = list.sequence_holes.iter().map(ToString::to_string).collect();
         say(&format!("HOLES in the sequence: {}: batches that never came", holes.join(", ")));

@@ -15,7 +15,7 @@ use super::{
     journal::{self, Entry, Journal},
     outcome::Outcome,
     plan::{Known, NewBatch, plan},
-    reader::ReadOptions,
+    reader::{Fingerprint, ReadOptions},
     scan::{Scan, scan},
     session::Session,
     streams::StreamStart,
@@ -73,7 +73,7 @@ pub(crate) struct Run<'a> {
 /// # Errors
 /// [`Error`]; what the issuer has acknowledged stays, and the same command goes on from there.
 pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Result<Outcome, Error> {
-    let (read, chunk_records) = as_begun(options)?;
+    let (read, chunk_records) = as_begun(file, options).await?;
     let scanned = first_pass(session, file, read, chunk_records).await?;
     if let Some(path) = &options.control_totals {
         let differences = ControlTotals::load(path, read)?.differences(&scanned.totals);
@@ -90,15 +90,22 @@ pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Res
     run.go().await
 }
 
-// A batch that was begun is read again as it was begun.
-fn as_begun(options: &RunOptions) -> Result<(ReadOptions, u32), Error> {
+// A batch that was begun is read again as it was begun. Another content under the same name is another batch: what
+// somebody accepted of the earlier one, such as a last line without its end, says nothing about this one.
+async fn as_begun(file: &Path, options: &RunOptions) -> Result<(ReadOptions, u32), Error> {
+    let told = (options.read, options.chunk_records);
     let entries = Journal::peek(&options.journal)?.unwrap_or_default();
-    match journal::begun(&entries) {
-        Some(begun) if journal::standing(&entries) != journal::Standing::Ended => {
-            Ok((begun.read_options(), super::plan::manifest_of(begun)?.chunk_records))
-        }
-        _ => Ok((options.read, options.chunk_records)),
+    let Some(begun) = journal::begun(&entries) else { return Ok(told) };
+    if journal::standing(&entries) == journal::Standing::Ended {
+        return Ok(told);
     }
+    let path = file.to_owned();
+    let hashing = tokio::task::spawn_blocking(move || Fingerprint::of_file(&path)).await;
+    let fingerprint = hashing.map_err(|_| Error::Conflict("hashing the file broke off".to_owned()))??;
+    if fingerprint != begun.fingerprint {
+        return Ok(told);
+    }
+    Ok((begun.read_options(), super::plan::manifest_of(begun)?.chunk_records))
 }
 
 async fn first_pass(

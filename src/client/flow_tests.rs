@@ -221,6 +221,26 @@ async fn a_file_changed_in_the_middle_of_its_batch_is_refused() {
 }
 
 #[tokio::test]
+async fn what_was_accepted_of_one_file_is_not_accepted_of_the_next_of_its_name() {
+    let world = World::new(1).await;
+    let cut = |world: &World| {
+        let text = fs::read_to_string(world.file()).expect("just written");
+        fs::write(world.file(), text.trim_end()).expect("writable");
+    };
+    cut(&world);
+    let mut options = world.options(Some(1));
+    options.read.accept_missing_newline = true;
+    digest_of(&world.run(&options).await);
+    let again = world.run(&world.options(Some(2))).await;
+    assert!(digest_of(&again).1, "the same content is read as it was begun");
+    world.write_records(200, "亀有");
+    cut(&world);
+    let error = import(&world.session(), &world.file(), &world.options(Some(3))).await;
+    assert!(matches!(error, Err(Error::Input(_))), "{error:?}");
+    assert_eq!(world.batch_count(), 1);
+}
+
+#[tokio::test]
 async fn a_damaged_chunk_is_sent_again_three_times_and_no_more() {
     let world = World::new(2).await;
     let damage = |chunks: &[u32]| world.issuer.damage.lock().expect("no test panics with it").extend(chunks);

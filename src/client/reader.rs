@@ -38,6 +38,19 @@ pub struct Fingerprint {
     pub sha256: String,
 }
 
+impl Fingerprint {
+    /// Returns the fingerprint of a file's bytes, whatever they mean.
+    ///
+    /// # Errors
+    /// [`InputFault`] if the file cannot be read to its end.
+    pub fn of_file(path: &Path) -> Result<Self, InputFault> {
+        let mut source = Source::new(open_file(path)?, Encoding::Utf8);
+        source.pass().map_err(|error| InputFault::from_io(path, &error))?;
+        let (bytes, sha256) = source.finish();
+        Ok(Self { bytes, sha256: hex::encode(sha256) })
+    }
+}
+
 /// A table being read: its rows, and where each wanted column stands.
 pub(crate) struct Table {
     path: PathBuf,
