@@ -23,7 +23,7 @@ Examples:
   todoke verify cards.csv.receipt --file cards.csv --key dev/pki/receipt.pub
 
 Exit codes: 0 done and proved, 1 failed, 2 wrong usage, 64 bad configuration;
-import and resume also 3 gaps left, 4 totals disagree, 75 try again later.
+3 gaps left (import, resume), 4 totals disagree (import, resume, verify), 75 try again later.
 `todoke COMMAND --help` says more.";
 
 /// The whole command line, with its help in groups.

@@ -78,6 +78,9 @@ impl IssuerArgs {
     }
 }
 
+/// Longest wait for the database to be closed; some 80 MB may have to be written back.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
 /// Runs until told to stop.
 ///
 /// # Errors
@@ -93,7 +96,7 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let ops_listener = bind("ops_listen", config.ops_listen).await?;
     let listener = bind("listen", config.listen).await?;
     let (name, drain) = (config.issuance.name.clone(), config.issuance.drain);
-    let clock = Clock::system();
+    let (clock, closing) = (Clock::system(), store.clone());
     let running = issuance::start(config.issuance, listener, store, vault, tls, clock, &tasks).await?;
     let state = ops::State { metrics: telemetry::prometheus(), ready: running.not_ready };
     let ops = serve_ops(&tasks, ops_listener, state, config.ops, tasks.soft())?;
@@ -103,7 +106,12 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
         addresses::write(file, address, ops).map_err(|source| Error::Write { path: file.clone(), source })?;
     }
     tasks.soft().cancelled().await;
-    Ok(tasks.join(drain).await.exit_code())
+    let code = tasks.join(drain).await.exit_code();
+    // The last connection writes the log back into the database, so that after an ordered stop one file is all.
+    if tokio::time::timeout(CLOSE_MAX, closing.close()).await.is_err() {
+        tracing::warn!("the database was not closed in time: its -wal file belongs to it");
+    }
+    Ok(code)
 }
 
 #[cfg(test)]
