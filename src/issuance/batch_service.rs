@@ -21,7 +21,7 @@ use super::{
     caller::{Caller, municipality_of},
     core::{Core, batch_id, store_fault},
     deadline::Deadline,
-    open, pages, seal, upload, view, watches,
+    frames, open, pages, seal, upload, view, watches,
 };
 
 /// Batches, as the API has them.
@@ -83,12 +83,11 @@ impl BatchService for Batches {
         let first = tokio::time::timeout(self.core.options.upload_idle, inbound.message());
         let first = deadline.wait(first).await?.map_err(|_| {
             Fault::new(Reason::DeadlineExceeded, "the first frame did not come: send it at once")
-        })??;
-        let Some(pb::upload_chunks_request::Frame::Start(start)) = first.and_then(|f| f.frame) else {
-            return Err(Fault::new(Reason::FieldInvalid, "the first frame must be start")
-                .violation("frame", "start")
-                .into());
-        };
+        })?;
+        let first = first.map_err(|status| {
+            frames::unreadable(&status, self.core.options.message_bytes_max).map_or(status, Status::from)
+        })?;
+        let start = frames::start_of(first)?;
         let upload = upload::Upload::begin(&self.core, &caller, start, deadline).await?;
         let (acks, events) = mpsc::channel(upload::ACKS_WAITING_MAX);
         #[expect(

@@ -11,6 +11,7 @@ mod card_service;
 mod chunks;
 mod core;
 mod deadline;
+mod frames;
 mod open;
 mod options;
 mod pages;

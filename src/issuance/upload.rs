@@ -4,9 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
+    task::{JoinError, JoinSet},
     time::Instant,
 };
 use tonic::{Status, Streaming};
@@ -27,13 +27,16 @@ use super::{
     chunks,
     core::{Core, not_found, store_fault},
     deadline::Deadline,
-    view,
+    frames, view,
 };
 
 /// Acknowledgements that wait for a slow reader at the most.
 pub(crate) const ACKS_WAITING_MAX: usize = 4;
 /// How often a stream reads anew which chunks other streams made durable.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// Chunks of one stream that may come changed on the way. A sender sends each again three times at the most,
+/// so more of them mean a broken sender or line, which would have the issuer hash for nothing.
+const MISMATCHES_MAX: u32 = 16;
 
 /// What one stream of chunks needs to know.
 pub(crate) struct Upload {
@@ -53,13 +56,16 @@ enum Done {
     Again(pb::ChunkFault),
 }
 
-type Work = BoxFuture<'static, Result<Done, Fault>>;
+/// The frames in work. Each is a task of its own: it goes on to its end, and gives back its turn at the store
+/// and its permits, however long the stream waits for a sender that does not read its acknowledgements.
+type Work = JoinSet<Result<Done, Fault>>;
 
 /// What the stream has to tell.
 struct Ledger {
     durable: Ranges,
     duplicates: u64,
     faults: Vec<pb::ChunkFault>,
+    mismatches: u32,
     unacknowledged: u64,
     since: Option<Instant>,
     refreshed: Instant,
@@ -100,14 +106,11 @@ impl Upload {
             Ok(ledger) => ledger,
             Err(fault) => return drop(acks.send(Err(fault.into())).await),
         };
-        let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
+        let mut work = Work::new();
         let mut end = upload.pump(&mut inbound, &acks, &mut ledger, &mut work).await;
-        while let Some(done) = work.next().await {
+        while let Some(done) = work.join_next().await {
             // What was begun is finished, so that the last acknowledgement says all there is.
-            match done {
-                Ok(done) => ledger.note(done),
-                Err(fault) => end = end.and(Err(fault)),
-            }
+            end = end.and(finished(done).and_then(|done| ledger.note(done)));
         }
         if upload.acknowledge(&mut ledger, &acks).await.is_ok()
             && let Err(fault) = end
@@ -122,6 +125,7 @@ impl Upload {
             durable: durable.map_err(store_fault)?,
             duplicates: 0,
             faults: Vec::new(),
+            mismatches: 0,
             unacknowledged: 0,
             since: None,
             refreshed: Instant::now(),
@@ -133,7 +137,7 @@ impl Upload {
         inbound: &mut Streaming<pb::UploadChunksRequest>,
         acks: &mpsc::Sender<Result<pb::UploadChunksResponse, Status>>,
         ledger: &mut Ledger,
-        work: &mut FuturesUnordered<Work>,
+        work: &mut Work,
     ) -> Result<(), Fault> {
         let options = &self.core.options;
         let mut last_progress = Instant::now();
@@ -144,8 +148,8 @@ impl Upload {
             let ack_at = ledger.since.map_or_else(|| self.deadline.at(), |since| since + options.ack_every);
             tokio::select! {
                 biased;
-                Some(done) = work.next() => {
-                    ledger.note(done?);
+                Some(done) = work.join_next() => {
+                    ledger.note(finished(done)?)?;
                     last_progress = Instant::now();
                     if ledger.unacknowledged >= options.ack_chunks_max {
                         self.acknowledge(ledger, acks).await?;
@@ -158,12 +162,12 @@ impl Upload {
                 permit = Arc::clone(&self.core.frames).acquire_owned(), if waiting.is_some() => {
                     let permit = permit.expect("the semaphore is never closed");
                     let chunk = waiting.take().expect("this branch needs it");
-                    work.push(Box::pin(Arc::clone(self).take(chunk, permit)));
+                    work.spawn(Arc::clone(self).take(chunk, permit));
                 }
                 frame = self.frame(inbound, last_progress), if room && waiting.is_none() => {
                     let Some(frame) = frame? else { return Ok(()) };
                     last_progress = Instant::now();
-                    waiting = Some(chunk_of(frame)?);
+                    waiting = Some(frames::chunk_of(frame)?);
                 }
             }
         }
@@ -181,7 +185,7 @@ impl Upload {
             Ok(Err(status)) => {
                 tracing::debug!(batch.id = %self.row.batch_id, code = ?status.code(),
                     "an upload stream broke");
-                Ok(None) // the sender or its relay is gone: there is nobody to tell
+                frames::unreadable(&status, self.core.options.message_bytes_max).map_or(Ok(None), Err)
             }
             Err(_) => Err(Fault::new(
                 Reason::DeadlineExceeded,
@@ -193,6 +197,7 @@ impl Upload {
     /// Checks one chunk and makes it durable.
     async fn take(self: Arc<Self>, chunk: pb::Chunk, permit: OwnedSemaphorePermit) -> Result<Done, Fault> {
         let _permit = permit;
+        frames::check_size(&chunk)?;
         let number = chunk.chunk_number;
         let Some(announced) = self.stored.chunk_roots.get(number as usize).copied() else {
             let words =
@@ -297,6 +302,7 @@ impl Upload {
             *ledger = Ledger {
                 duplicates: ledger.duplicates,
                 faults: std::mem::take(&mut ledger.faults),
+                mismatches: ledger.mismatches,
                 ..self.ledger().await?
             };
         }
@@ -316,23 +322,35 @@ impl Upload {
 }
 
 impl Ledger {
-    fn note(&mut self, done: Done) {
+    /// Notes what became of a frame; fails when too many came changed.
+    fn note(&mut self, done: Done) -> Result<(), Fault> {
+        self.unacknowledged += 1;
+        self.since.get_or_insert_with(Instant::now);
         match done {
             Done::Durable { number, duplicate } => {
                 self.durable.insert(u64::from(number));
                 self.duplicates += u64::from(duplicate);
+                return Ok(());
             }
             Done::Again(fault) => self.faults.push(fault),
         }
-        self.unacknowledged += 1;
-        self.since.get_or_insert_with(Instant::now);
+        self.mismatches += 1;
+        if self.mismatches < MISMATCHES_MAX {
+            return Ok(());
+        }
+        let words = format!(
+            "{} chunks of this stream are not what their frames say: look for what changes them, then open \
+             another stream for the rest",
+            self.mismatches
+        );
+        Err(Fault::new(Reason::ChunkDigestMismatch, words))
     }
 }
 
-fn chunk_of(frame: pb::UploadChunksRequest) -> Result<pb::Chunk, Fault> {
-    match frame.frame {
-        Some(pb::upload_chunks_request::Frame::Chunk(chunk)) => Ok(chunk),
-        _ => Err(Fault::new(Reason::FieldInvalid, "after the first frame every frame must be a chunk")
-            .violation("frame", "chunk")),
-    }
+/// Returns what a frame's task came to; one that died is a fault of ours.
+fn finished(done: Result<Result<Done, Fault>, JoinError>) -> Result<Done, Fault> {
+    done.unwrap_or_else(|died| {
+        tracing::error!(panicked = died.is_panic(), "the task of an upload's frame died");
+        Err(Fault::new(Reason::Internal, "a chunk's task died: tell the operator the time of this call"))
+    })
 }

@@ -247,12 +247,8 @@ impl Party {
 
     /// Sends these frames after a start with `epoch`, and reads until the stream ends.
     pub(crate) async fn upload(&self, batch: &Batch, epoch: u32, chunks: Vec<pb::Chunk>) -> Uploaded {
-        let start = pb::UploadStart {
-            batch_id: batch.manifest.batch_id.to_string(),
-            manifest_digest: Digest::of(&batch.bytes).0.to_vec(),
-            uploader_epoch: epoch,
-        };
-        let frames = std::iter::once(Frame::Start(start)).chain(chunks.into_iter().map(Frame::Chunk));
+        let frames =
+            std::iter::once(Frame::Start(batch.start(epoch))).chain(chunks.into_iter().map(Frame::Chunk));
         let frames: Vec<_> = frames.map(|frame| pb::UploadChunksRequest { frame: Some(frame) }).collect();
         let mut acks = Vec::new();
         let stream = match self.batches().upload_chunks(self.request(tokio_stream::iter(frames))).await {
@@ -312,6 +308,15 @@ impl Party {
 }
 
 impl Batch {
+    /// The first frame of an upload.
+    pub(crate) fn start(&self, epoch: u32) -> pb::UploadStart {
+        pb::UploadStart {
+            batch_id: self.manifest.batch_id.to_string(),
+            manifest_digest: Digest::of(&self.bytes).0.to_vec(),
+            uploader_epoch: epoch,
+        }
+    }
+
     pub(crate) fn chunk(&self, number: usize) -> pb::Chunk {
         pb::Chunk {
             chunk_number: u32::try_from(number).expect("small"),

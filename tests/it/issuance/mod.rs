@@ -3,6 +3,7 @@
 mod endings;
 mod flow;
 mod harness;
+mod hogs;
 mod noticing;
 mod refusals;
 

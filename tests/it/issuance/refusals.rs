@@ -169,12 +169,8 @@ async fn an_idle_uploader_keeps_nobody_waiting() {
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
     let epoch = ward.open(&sent).await.expect("opens").uploader_epoch;
-    let start = pb::UploadStart {
-        batch_id: id(1).to_string(),
-        manifest_digest: Digest::of(&sent.bytes).0.to_vec(),
-        uploader_epoch: epoch,
-    };
-    let start = pb::UploadChunksRequest { frame: Some(pb::upload_chunks_request::Frame::Start(start)) };
+    let start = pb::upload_chunks_request::Frame::Start(sent.start(epoch));
+    let start = pb::UploadChunksRequest { frame: Some(start) };
     let idle = tokio_stream::StreamExt::chain(tokio_stream::iter([start]), tokio_stream::pending());
     let _idle = ward.batches().upload_chunks(idle).await.expect("it stays open");
     ward.upload(&sent, epoch, sent.chunks()).await.end.expect("taken");
