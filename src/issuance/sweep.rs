@@ -25,7 +25,7 @@ pub const HEARTBEAT: &str = "sweeper";
 /// Batches read together.
 const PAGE: u32 = 500;
 /// Municipalities with holes that are named in one round.
-const HOLES_MAX: u32 = 1000;
+const HOLES_MAX: u32 = 2000; // there are 1,741
 /// Raised flags that are remembered, so that each is told once; beyond, they are counted but told again.
 const RAISED_MAX: usize = 100_000;
 
@@ -34,6 +34,8 @@ struct Raised {
     municipality: MunicipalityCode,
     batch: Option<BatchId>,
     kind: FlagKind,
+    /// The highest number missing of a sequence: one more hole is told, too.
+    hole: u64,
 }
 
 /// Sweeps until told to stop.
@@ -70,25 +72,32 @@ async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::E
     let mut standing = HashSet::new();
     let mut after = None;
     loop {
-        let rows = core.store.open_batches(after, PAGE).await?;
+        let page = core.store.open_batches(after, PAGE).await?;
         let now_ms = core.clock.now_ms();
-        for row in &rows {
+        for row in &page.rows {
             for flag in view::flags_of(row, &core.options, now_ms) {
-                let key =
-                    Raised { municipality: row.municipality, batch: Some(row.batch_id), kind: flag.kind };
+                let (municipality, batch) = (row.municipality, Some(row.batch_id));
+                let key = Raised { municipality, batch, kind: flag.kind, hole: 0 };
                 stand(&mut standing, raised, key, &flag);
             }
         }
-        let Some(last) = rows.last().filter(|_| rows.len() == PAGE as usize) else { break };
-        after = Some((last.municipality, last.batch_id));
+        let Some(next) = page.next else { break };
+        after = Some(next);
     }
-    for (municipality, holes) in core.store.municipalities_with_holes(HOLES_MAX).await? {
-        let detail = format!("{holes} sequence numbers were never opened");
+    let mut with_holes = HashSet::new();
+    for holes in core.store.municipalities_with_holes(HOLES_MAX).await? {
+        let municipality = holes.municipality;
+        with_holes.insert(municipality);
+        let detail =
+            format!("{} sequence numbers were never opened, the highest is {}", holes.count, holes.highest);
         let flag = Flag { kind: FlagKind::SequenceHole, since_ms: core.clock.now_ms(), detail };
-        let key = Raised { municipality, batch: None, kind: flag.kind };
+        let key = Raised { municipality, batch: None, kind: flag.kind, hole: holes.highest };
         stand(&mut standing, raised, key, &flag);
     }
     for cleared in raised.difference(&standing) {
+        if cleared.kind == FlagKind::SequenceHole && with_holes.contains(&cleared.municipality) {
+            continue; // the highest hole is another one now
+        }
         let batch = cleared.batch.map(|id| id.to_string()).unwrap_or_default();
         tracing::info!(municipality.code = %cleared.municipality, batch.id = batch,
             flag = cleared.kind.as_str(), "{} of {} is over", cleared.kind, cleared.municipality);

@@ -28,6 +28,7 @@ macro_rules! select_batch {
         )
     };
 }
+pub(super) use select_batch;
 
 statements! {
     GET = select_batch!("WHERE b.municipality_code = $1 AND b.batch_id = $2");
@@ -49,20 +50,11 @@ statements! {
     LIST = select_batch!(
         "WHERE b.municipality_code = $1 AND b.sequence < $2 ORDER BY b.sequence DESC LIMIT $3"
     );
-    // The condition is the partial index's own, word for word, so that it is used.
-    LIST_OPEN = select_batch!(
-        "WHERE b.state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')
-            AND (b.municipality_code, b.batch_id) > ($1, $2)
-        ORDER BY b.municipality_code, b.batch_id LIMIT $3"
-    );
     HOLES = "
         SELECT previous + 1 AS first_hole, sequence - 1 AS last_hole
         FROM (SELECT sequence, LAG(sequence, 1, 0) OVER (ORDER BY sequence) AS previous
             FROM batch WHERE municipality_code = $1) AS numbered
         WHERE sequence > previous + 1 ORDER BY sequence LIMIT $2";
-    COUNT_HOLES = "
-        SELECT municipality_code, MAX(sequence) - COUNT(*) AS holes FROM batch
-        GROUP BY municipality_code HAVING MAX(sequence) > COUNT(*) ORDER BY municipality_code LIMIT $1";
     BEAT = "
         INSERT INTO heartbeat (name, beat_ms) VALUES ($1, $2)
         ON CONFLICT (name) DO UPDATE SET beat_ms = excluded.beat_ms";
@@ -70,7 +62,7 @@ statements! {
 }
 
 #[derive(sqlx::FromRow)]
-struct RawBatch {
+pub(super) struct RawBatch {
     municipality_code: String,
     batch_id: Uuid,
     sequence: i64,
@@ -279,25 +271,6 @@ impl Store {
         })
     }
 
-    /// Returns batches of all municipalities that have not come to their end, after the one given, `count` at
-    /// most. DISCREPANT is no end: somebody must act.
-    ///
-    /// # Errors
-    /// Any [`Error`] of a read.
-    pub async fn open_batches(
-        &self,
-        after: Option<(MunicipalityCode, BatchId)>,
-        count: u32,
-    ) -> Result<Vec<BatchRow>, Error> {
-        let (code, id) =
-            after.map_or((String::new(), Uuid::nil()), |(code, id)| (code.to_string(), id.uuid()));
-        on_read!(self, "open_batches", |conn| {
-            let query = sqlx::query_as(LIST_OPEN).bind(&code).bind(id).bind(i64::from(count));
-            let rows: Vec<RawBatch> = query.fetch_all(conn).await?;
-            rows.into_iter().map(BatchRow::try_from).collect()
-        })
-    }
-
     /// Returns the sequence numbers below the highest that no batch has, lowest first, `count` at most.
     ///
     /// # Errors
@@ -312,20 +285,6 @@ impl Store {
             let holes: Vec<(i64, i64)> = query.fetch_all(conn).await?;
             let numbers = holes.into_iter().flat_map(|(first, last)| first..=last);
             numbers.take(count as usize).map(|number| uint(number, "sequence")).collect()
-        })
-    }
-
-    /// Returns the municipalities whose sequence has holes, and how many, `count` municipalities at most.
-    ///
-    /// # Errors
-    /// Any [`Error`] of a read.
-    pub async fn municipalities_with_holes(&self, count: u32) -> Result<Vec<(MunicipalityCode, u64)>, Error> {
-        on_read!(self, "municipalities_with_holes", |conn| {
-            let query = sqlx::query_as(COUNT_HOLES).bind(i64::from(count));
-            let rows: Vec<(String, i64)> = query.fetch_all(conn).await?;
-            let read =
-                |(code, holes): (String, i64)| Ok((columns::municipality(&code)?, uint(holes, "holes")?));
-            rows.into_iter().map(read).collect()
         })
     }
 

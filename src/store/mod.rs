@@ -23,6 +23,7 @@ mod pages;
 mod rows;
 mod sqlite;
 mod statement;
+mod sweep;
 mod transact;
 mod work;
 
@@ -34,8 +35,8 @@ pub use error::{Error, Source};
 pub use options::StoreOptions;
 pub use orders::{ORDER_ID_HELD, ORDER_ID_REUSED};
 pub use rows::{
-    Abort, Acceptance, BatchRow, CardRow, Claim, ManifestRow, NewBatch, NewChunk, NewOrder, Opened, OrderRow,
-    PutChunk, Repair, Stored, StoredChunk, WorkKey, WrappedKey,
+    Abort, Acceptance, BatchRow, CardRow, Claim, Holes, ManifestRow, NewBatch, NewChunk, NewOrder, OpenAfter,
+    OpenPage, Opened, OrderRow, PutChunk, Repair, Stored, StoredChunk, WorkKey, WrappedKey,
 };
 
 /// The database. Cheap to clone; closed when the last clone is dropped.

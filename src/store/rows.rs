@@ -33,6 +33,33 @@ pub struct NewBatch<'a> {
     pub now_ms: i64,
 }
 
+/// Some of the batches that have not come to their end.
+#[derive(Debug)]
+pub struct OpenPage {
+    /// Those that can be read.
+    pub rows: Vec<BatchRow>,
+    /// Where the next page begins; `None` if this is the last.
+    pub next: Option<OpenAfter>,
+}
+
+/// Where an [`OpenPage`] ended.
+#[derive(Debug)]
+pub struct OpenAfter {
+    pub(super) code: String,
+    pub(super) id: sqlx::types::Uuid,
+}
+
+/// What is missing in a municipality's sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holes {
+    /// Whose.
+    pub municipality: MunicipalityCode,
+    /// How many numbers below the highest no batch has.
+    pub count: u64,
+    /// The highest of them.
+    pub highest: u64,
+}
+
 /// How opening a batch came out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Opened {

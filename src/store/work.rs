@@ -9,6 +9,7 @@ use super::{
     batches::BatchSteps as _,
     columns::{self, batch_id, int, small},
     ends::EndSteps as _,
+    sweep::unreadable,
 };
 
 statements! {
@@ -29,6 +30,9 @@ statements! {
         UPDATE work SET holder = NULL, due_ms = $5, note = $6
         WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3 AND epoch = $4
             AND holder IS NOT NULL";
+    POSTPONE = "
+        UPDATE work SET holder = NULL, due_ms = $3, note = $4
+        WHERE municipality_code = $1 AND batch_id = $2 AND due_ms <= $5";
     IS_HELD = "
         SELECT COUNT(*) AS held FROM work
         WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3 AND epoch = $4
@@ -76,7 +80,8 @@ on_both! {
 }
 
 impl Store {
-    /// Returns pieces of work that may be claimed at `now_ms`, the longest due first, `count` at most.
+    /// Returns pieces of work that may be claimed at `now_ms`, the longest due first, `count` at most. What
+    /// cannot be read is told in the log.
     ///
     /// # Errors
     /// Any [`Error`] of a read.
@@ -85,9 +90,11 @@ impl Store {
             let query = sqlx::query_as(CANDIDATES).bind(now_ms).bind(i64::from(count));
             let rows: Vec<(String, Uuid)> = query.fetch_all(conn).await?;
             let read = |(code, id): (String, Uuid)| {
-                Ok(WorkKey { municipality: columns::municipality(&code)?, batch_id: batch_id(id)? })
+                let key = columns::municipality(&code)
+                    .and_then(|municipality| Ok(WorkKey { municipality, batch_id: batch_id(id)? }));
+                key.inspect_err(|error| unreadable("work_candidates", &code, Some(id), error)).ok()
             };
-            rows.into_iter().map(read).collect()
+            Ok(rows.into_iter().filter_map(read).collect())
         })
     }
 
@@ -139,6 +146,25 @@ impl Store {
     /// Any [`Error`] of a transaction.
     pub async fn release_work(&self, claim: &Claim, due_ms: i64, why: &str) -> Result<bool, Error> {
         in_tx!(self, "release_work", |tx| tx.change_lease(claim, due_ms, Some(why)).await)
+    }
+
+    /// Puts off work that cannot be claimed, from `now_ms` to `due_ms`, and says why: others get their
+    /// turn; does nothing if somebody has claimed it meanwhile.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a transaction.
+    pub async fn postpone_work(
+        &self,
+        key: &WorkKey,
+        now_ms: i64,
+        due_ms: i64,
+        why: &str,
+    ) -> Result<(), Error> {
+        in_tx!(self, "postpone_work", |tx| {
+            let query = sqlx::query(POSTPONE).bind(key.municipality.to_string()).bind(key.batch_id.uuid());
+            query.bind(due_ms).bind(why).bind(now_ms).execute(tx).await?;
+            Ok(())
+        })
     }
 
     /// Notes that every chunk is worked off; `false` if the lease is lost.

@@ -140,6 +140,9 @@ metrics! {
     STORE_SECONDS = "todoke_store_seconds", Kind::Histogram(SECONDS), [STATEMENT, OUTCOME];
     /// Transactions that were run again because the database was busy, by statement.
     STORE_RETRIES = "todoke_store_retries_total", Kind::Counter, [STATEMENT];
+    /// Rows of batches or of their work that could not be read and were passed over, by statement. If it
+    /// grows, the file is damaged: the log names the batches, which need a backup.
+    STORE_UNREADABLE = "todoke_store_unreadable_rows_total", Kind::Counter, [STATEMENT];
     /// Chunks that shared one commit.
     STORE_GROUP = "todoke_store_group_chunks", Kind::Histogram(GROUP), [];
     /// Calls that a relay let in and that ended, by the code that the client saw.

@@ -1,6 +1,7 @@
 //! Promise: an id and a sequence stand for one manifest for ever, and every list is whole.
 
 use super::*;
+use crate::store::Holes;
 
 contract!(opening_again_changes_the_epoch_and_nothing_else, |case| {
     let first = case.open(1, 10).await;
@@ -49,6 +50,10 @@ contract!(batches_are_listed_newest_first_page_by_page, |case| {
     assert_eq!(sequences(Some(1), 9).await, Vec::<u64>::new());
 });
 
+fn holes(count: u64, highest: u64) -> Holes {
+    Holes { municipality: ward(), count, highest }
+}
+
 contract!(holes_in_the_sequence_are_named_up_to_a_limit, |case| {
     assert_eq!(case.store.sequence_holes(ward(), 10).await.expect("reads"), Vec::<u64>::new());
     for n in [2, 3, 7] {
@@ -57,11 +62,15 @@ contract!(holes_in_the_sequence_are_named_up_to_a_limit, |case| {
     open(&case.store, other_ward(), 1, 4).await;
     assert_eq!(case.store.sequence_holes(ward(), 10).await.expect("reads"), [1, 4, 5, 6]);
     assert_eq!(case.store.sequence_holes(ward(), 2).await.expect("reads"), [1, 4]);
-    assert_eq!(case.store.municipalities_with_holes(10).await.expect("reads"), [(ward(), 4)]);
+    assert_eq!(case.store.municipalities_with_holes(10).await.expect("reads"), [holes(4, 6)]);
     assert_eq!(case.store.municipalities_with_holes(0).await.expect("reads"), []);
-    let far = Manifest { sequence: i64::MAX.unsigned_abs(), ..manifest(ward(), 8, 0) };
+    case.open(6, 4).await;
+    assert_eq!(case.store.municipalities_with_holes(10).await.expect("reads"), [holes(3, 5)]);
+    case.open(9, 4).await;
+    assert_eq!(case.store.municipalities_with_holes(10).await.expect("reads"), [holes(4, 8)]);
+    let far = Manifest { sequence: i64::MAX.unsigned_abs(), ..manifest(ward(), 10, 0) };
     open_as(&case.store, &far).await;
-    assert_eq!(case.store.sequence_holes(ward(), 5).await.expect("reads"), [1, 4, 5, 6, 8]);
+    assert_eq!(case.store.sequence_holes(ward(), 5).await.expect("reads"), [1, 4, 5, 8, 10]);
 });
 
 contract!(what_has_not_ended_is_found_in_pages_over_all_municipalities, |case| {
@@ -77,9 +86,9 @@ contract!(what_has_not_ended_is_found_in_pages_over_all_municipalities, |case| {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = case.store.open_batches(after, 2).await.expect("reads");
-        found.extend(page.iter().map(|row| (row.municipality, row.batch_id)));
-        let Some(last) = page.last() else { break };
-        after = Some((last.municipality, last.batch_id));
+        found.extend(page.rows.iter().map(|row| (row.municipality, row.batch_id)));
+        let Some(next) = page.next else { break };
+        after = Some(next);
     }
     assert_eq!(found, [(other_ward(), id(5)), (ward(), id(1)), (ward(), id(3)), (ward(), id(6))]);
 });

@@ -62,3 +62,33 @@ contract!(a_full_disk_is_told_and_once_there_is_space_the_store_goes_on, |case| 
     raw(&case, "PRAGMA max_page_count = 1000000").await;
     case.sealed(2000, 8).await;
 });
+
+contract!(a_damaged_row_hides_no_other, |case| {
+    for n in 1..=5 {
+        case.sealed(n, 4).await;
+    }
+    raw(&case, "PRAGMA ignore_check_constraints = ON").await;
+    raw(&case, "UPDATE batch SET state = 'SEALDE' WHERE sequence = 2").await;
+    raw(&case, "UPDATE batch SET manifest_digest = x'00' WHERE sequence = 4").await;
+    raw(&case, "UPDATE batch SET state = CAST(x'ff' AS TEXT) WHERE sequence = 5").await;
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = case.store.open_batches(after, 2).await.expect("reads");
+        found.extend(page.rows.iter().map(|row| row.sequence));
+        let Some(next) = page.next else { break };
+        after = Some(next);
+    }
+    assert_eq!(found, [1, 3]);
+});
+
+contract!(work_that_cannot_be_claimed_can_be_put_off_but_not_taken_from_its_holder, |case| {
+    case.sealed(1, 4).await;
+    let key = WorkKey { municipality: ward(), batch_id: id(1) };
+    case.store.postpone_work(&key, NOW, NOW + 10, "unreadable").await.expect("the store answers");
+    assert_eq!(case.store.work_candidates(NOW + 9, 5).await.expect("reads"), []);
+    assert_eq!(case.store.work_candidates(NOW + 10, 5).await.expect("reads"), [key]);
+    let claim = case.store.claim_work(&key, "worker", NOW + 10, 1000).await.expect("the store answers");
+    case.store.postpone_work(&key, NOW + 10, NOW + 99, "unreadable").await.expect("the store answers");
+    let kept = case.store.renew_work(&claim.expect("it is free"), NOW + 11, 1000).await;
+    assert!(kept.expect("the store answers"), "the lease stands");
+});

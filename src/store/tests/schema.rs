@@ -79,11 +79,12 @@ async fn every_table_is_strict() {
 }
 
 /// Statements that may read a whole table or index, with the reason.
-const SCANS: [(&str, &str); 8] = [
+const SCANS: [(&str, &str); 9] = [
+    ("sweep::ANY_KEY", "ends at the first row"),
     ("sqlite::", "about the file, when it is opened"),
-    ("batches::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),
+    ("sweep::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),
     ("batches::HOLES", "the numbered rows of one municipality"),
-    ("batches::LIST_OPEN", "the index of what is open, which is what is asked for"),
+    ("sweep::LIST_OPEN", "the index of what is open, which is what is asked for"),
     ("cards::BY_PERSON", "sorts the few cards of one person"),
     ("orders::INDEX_PERSONS", "sorts the persons of some chunks"),
     ("orders::COUNT_OTHERS", "grouped rows of one chunk"),

@@ -1,0 +1,107 @@
+//! Whoever looks at everything gets all that can be read: a damaged row is told and counted, and hides no
+//! other.
+
+use sqlx::{FromRow as _, Row as _, types::Uuid};
+
+use crate::{
+    domain::{batch_id::BatchId, municipality::MunicipalityCode},
+    telemetry::names,
+};
+
+use super::{
+    BatchRow, Error, Holes, OpenAfter, OpenPage, Store, WrappedKey,
+    batches::{RawBatch, select_batch},
+    columns::{self, uint},
+};
+
+statements! {
+    // The condition is the partial index's own, word for word, so that it is used.
+    LIST_OPEN = select_batch!(
+        "WHERE b.state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')
+            AND (b.municipality_code, b.batch_id) > ($1, $2)
+        ORDER BY b.municipality_code, b.batch_id LIMIT $3"
+    );
+    COUNT_HOLES = "
+        SELECT g.municipality_code, g.holes,
+            (SELECT b.sequence - 1 FROM batch AS b
+            WHERE b.municipality_code = g.municipality_code AND b.sequence > 1 AND NOT EXISTS (
+                SELECT 1 FROM batch AS p
+                WHERE p.municipality_code = b.municipality_code AND p.sequence = b.sequence - 1)
+            ORDER BY b.sequence DESC LIMIT 1) AS highest
+        FROM (SELECT municipality_code, MAX(sequence) - COUNT(*) AS holes FROM batch
+            GROUP BY municipality_code HAVING MAX(sequence) > COUNT(*)) AS g
+        ORDER BY g.municipality_code LIMIT $1";
+    ANY_KEY = "SELECT municipality_code, batch_id, wrapped_key FROM batch LIMIT 1";
+}
+
+/// Tells of a row that cannot be read. The texts of a key name a municipality and a batch, never a person.
+pub(super) fn unreadable(statement: &'static str, municipality: &str, batch: Option<Uuid>, error: &Error) {
+    let batch = batch.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+    metrics::counter!(names::STORE_UNREADABLE, names::STATEMENT => statement).increment(1);
+    tracing::error!(municipality.code = municipality, batch.id = batch, %error,
+        "a row of batch {batch} of {municipality:?} is unreadable and passed over: restore it from a backup");
+}
+
+impl Store {
+    /// Returns batches of all municipalities that have not come to their end, after where another page ended,
+    /// `count` at most. DISCREPANT is no end: somebody must act. What cannot be read is told in the log.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn open_batches(&self, after: Option<OpenAfter>, count: u32) -> Result<OpenPage, Error> {
+        let (code, id) = after.map_or((String::new(), Uuid::nil()), |after| (after.code, after.id));
+        on_read!(self, "open_batches", |conn| {
+            let query = sqlx::query(LIST_OPEN).bind(&code).bind(id).bind(i64::from(count));
+            let found = query.fetch_all(conn).await?;
+            let (mut rows, mut last) = (Vec::with_capacity(found.len()), None);
+            for row in &found {
+                let code: Option<String> = row.try_get("municipality_code").ok();
+                let id: Option<Uuid> = row.try_get("batch_id").ok();
+                match RawBatch::from_row(row).map_err(Error::from).and_then(BatchRow::try_from) {
+                    Ok(row) => rows.push(row),
+                    Err(error) => unreadable("open_batches", code.as_deref().unwrap_or_default(), id, &error),
+                }
+                if let (Some(code), Some(id)) = (code, id) {
+                    last = Some(OpenAfter { code, id });
+                }
+            }
+            Ok(OpenPage { rows, next: last.filter(|_| found.len() == count as usize) })
+        })
+    }
+
+    /// Returns the municipalities whose sequence has holes, `count` at most.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn municipalities_with_holes(&self, count: u32) -> Result<Vec<Holes>, Error> {
+        on_read!(self, "municipalities_with_holes", |conn| {
+            let query = sqlx::query_as(COUNT_HOLES).bind(i64::from(count));
+            let rows: Vec<(String, i64, i64)> = query.fetch_all(conn).await?;
+            let mut found = Vec::with_capacity(rows.len());
+            for (code, holes, highest) in rows {
+                match columns::municipality(&code) {
+                    Ok(municipality) => found.push(Holes {
+                        municipality,
+                        count: uint(holes, "holes")?,
+                        highest: uint(highest, "sequence")?,
+                    }),
+                    Err(error) => unreadable("municipalities_with_holes", &code, None, &error),
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Returns the wrapped key of some batch, to see whether the key-encryption key is the right one; `None`
+    /// if there is no batch.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn any_wrapped_key(&self) -> Result<Option<(MunicipalityCode, BatchId, WrappedKey)>, Error> {
+        on_read!(self, "any_wrapped_key", |conn| {
+            let row: Option<(String, Uuid, Vec<u8>)> = sqlx::query_as(ANY_KEY).fetch_optional(conn).await?;
+            let Some((code, id, wrapped)) = row else { return Ok(None) };
+            Ok(Some((columns::municipality(&code)?, columns::batch_id(id)?, wrapped)))
+        })
+    }
+}
