@@ -22,6 +22,18 @@ pub enum Error {
     /// The vault's keys cannot be used.
     #[error(transparent)]
     Vault(#[from] vault::Error),
+    /// The database was written under another key-encryption key.
+    #[error(
+        "{}: the database was written under another key-encryption key: {source}. Put back the file that the \
+         database began with (key vault.kek), or name a new database",
+        path.display()
+    )]
+    OtherKek {
+        /// The file that was given.
+        path: PathBuf,
+        /// Which key is needed, and which was given.
+        source: vault::Error,
+    },
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -64,6 +76,7 @@ impl Error {
             | Error::Telemetry(_)
             | Error::Tls(_)
             | Error::Vault(_)
+            | Error::OtherKek { .. }
             | Error::Relay(relay::Error::Options(_)) => exit::CONFIG,
             Error::Store(error) if error.is_transient() => exit::TRY_AGAIN,
             Error::Store(_)

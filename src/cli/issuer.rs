@@ -97,7 +97,11 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let listener = bind("listen", config.listen).await?;
     let (name, drain) = (config.issuance.name.clone(), config.issuance.drain);
     let (clock, closing) = (Clock::system(), store.clone());
-    let running = issuance::start(config.issuance, listener, store, vault, tls, clock, &tasks).await?;
+    let running = issuance::start(config.issuance, listener, store, vault, tls, clock, &tasks).await;
+    let running = running.map_err(|error| match error {
+        issuance::Error::OtherKek(source) => Error::OtherKek { path: config.vault.kek, source },
+        other => other.into(),
+    })?;
     let state = ops::State { metrics: telemetry::prometheus(), ready: running.not_ready };
     let ops = serve_ops(&tasks, ops_listener, state, config.ops, tasks.soft())?;
     let address = running.address;

@@ -31,8 +31,8 @@ use tokio::net::TcpListener;
 use crate::{
     net::{self, tls::ServerTls},
     runtime::{OnDeath, Tasks, clock::Clock},
-    store::Store,
-    vault::Vault,
+    store::{self, Store},
+    vault::{self, Vault},
     wire::{
         DESCRIPTORS,
         pb::{batch_service_server::BatchServiceServer, card_service_server::CardServiceServer},
@@ -57,6 +57,12 @@ pub enum Error {
     /// The listener has no address.
     #[error("the listener is unusable: {0}")]
     Listener(#[from] std::io::Error),
+    /// The key-encryption key is not the one that the keys in the database were wrapped by.
+    #[error("the data in the database was sealed under another key: {0}")]
+    OtherKek(#[source] vault::Error),
+    /// The database cannot be read.
+    #[error(transparent)]
+    Store(#[from] store::Error),
     /// The compiled API cannot be described.
     #[error("reflection cannot be built: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -77,6 +83,7 @@ pub async fn start(
     clock: Clock,
     tasks: &Tasks,
 ) -> Result<Running, Error> {
+    check_kek(&store, &vault).await?;
     let address = listener.local_addr()?;
     let message_max = options.message_bytes_max;
     let (workers, drain) = (options.workers, options.drain);
@@ -115,6 +122,22 @@ pub async fn start(
     });
     let not_ready = Arc::new(move || core.not_ready());
     Ok(Running { address, not_ready })
+}
+
+/// Refuses a key-encryption key under which nothing that is stored can be opened, and persons would be looked
+/// up in vain.
+async fn check_kek(store: &Store, vault: &Vault) -> Result<(), Error> {
+    let Some((municipality, batch, wrapped)) = store.any_wrapped_key().await? else { return Ok(()) };
+    match vault.unwrap(municipality, batch, &wrapped) {
+        Err(other @ vault::Error::OtherKek { .. }) => Err(Error::OtherKek(other)),
+        Err(error) => {
+            // one damaged row is no reason to stop for all
+            tracing::error!(municipality.code = %municipality, batch.id = %batch, %error,
+                "the data key of batch {batch} does not open");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 /// What the issuer bears on one connection.

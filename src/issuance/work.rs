@@ -9,7 +9,7 @@ use crate::{
     domain::manifest::{Manifest, Policy},
     store::{self, BatchRow, Claim, Stored, WorkKey},
     telemetry::names,
-    vault::DataKey,
+    vault::{self, DataKey},
 };
 
 use super::{
@@ -35,6 +35,8 @@ pub(crate) enum Stop {
     Discrepant(String),
     /// The store failed.
     Store(store::Error),
+    /// The key of its data does not open: nothing is wrong with what its sender sent.
+    Locked(vault::Error),
 }
 
 impl From<store::Error> for Stop {
@@ -79,12 +81,30 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
 async fn round(core: &Arc<Core>, stop: &CancellationToken) -> Result<bool, store::Error> {
     for candidate in core.store.work_candidates(core.clock.now_ms(), CANDIDATES_MAX).await? {
         let (now_ms, lease_ms) = (core.clock.now_ms(), ms(core.options.lease));
-        if let Some(claim) = core.store.claim_work(&candidate, &core.options.name, now_ms, lease_ms).await? {
-            work_off(core, &candidate, claim, stop).await?;
-            return Ok(true);
+        match core.store.claim_work(&candidate, &core.options.name, now_ms, lease_ms).await {
+            Ok(Some(claim)) => {
+                work_off(core, &candidate, claim, stop).await?;
+                return Ok(true);
+            }
+            Ok(None) => {}
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => pass_over(core, &candidate, &error).await,
         }
     }
     Ok(false)
+}
+
+/// Tells of work that cannot be claimed, and puts it off: it is the longest due, and would hold up all
+/// others.
+async fn pass_over(core: &Core, work: &WorkKey, error: &store::Error) {
+    let (id, wait) = (work.batch_id, core.options.retry.1);
+    tracing::error!(municipality.code = %work.municipality, batch.id = %id, %error,
+        "work on batch {id} cannot be begun; again in {} s", wait.as_secs());
+    let now_ms = core.clock.now_ms();
+    let due_ms = now_ms.saturating_add(ms(wait));
+    if let Err(error) = core.store.postpone_work(work, now_ms, due_ms, "it could not be begun").await {
+        tracing::warn!(batch.id = %id, %error, "batch {id} cannot be put off");
+    }
 }
 
 async fn work_off(
@@ -119,6 +139,12 @@ async fn work_off(
                 "work on batch {id} failed; again in {} ms", wait.as_millis());
             core.store.release_work(&claim, now_ms + ms(wait), "the store failed").await?;
         }
+        Err(Stop::Locked(error)) => {
+            let wait = backoff(core.options.retry, attempt);
+            tracing::error!(municipality.code = %work.municipality, batch.id = %id, %error,
+                "the data key of batch {id} does not open; again in {} ms", wait.as_millis());
+            core.store.release_work(&claim, now_ms + ms(wait), "its data key does not open").await?;
+        }
     }
     core.changed(work.municipality, id);
     Ok(())
@@ -132,9 +158,13 @@ impl Job {
     async fn prepare(core: &Arc<Core>, claim: &Claim, stop: &CancellationToken) -> Result<Job, Stop> {
         let (municipality, id) = (claim.key.municipality, claim.key.batch_id);
         let row = core.store.batch(municipality, id).await?.ok_or(Stop::LeaseLost)?;
-        let broken = |fault: crate::wire::fault::Fault| Stop::Discrepant(fault.message);
-        let (manifest, _) = core.manifest(&row).await.map_err(broken)?;
-        let key = Arc::new(core.data_key(&row).map_err(broken)?);
+        let stored = core.store.manifest(municipality, id).await?;
+        let stored =
+            stored.ok_or_else(|| Stop::Discrepant("the manifest is gone from the database".to_owned()))?;
+        let manifest = Manifest::parse(&stored.bytes)
+            .map_err(|fault| Stop::Discrepant(format!("the stored manifest is unreadable: {fault}")))?;
+        let key = core.vault.unwrap(municipality, id, &row.wrapped_key).map_err(Stop::Locked)?;
+        let key = Arc::new(key);
         let renewed_ms = core.clock.now_ms();
         let (core, claim, stop) = (Arc::clone(core), claim.clone(), stop.clone());
         Ok(Job { core, claim, row, manifest, key, renewed_ms, stop })

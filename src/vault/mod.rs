@@ -2,11 +2,11 @@
 //! altered, or of another batch does not open. Receipts are signed here too.
 //!
 //! Each batch has a data key of its own, stored wrapped by the key-encryption key (KEK), which only the key
-//! file and this process hold. A wrapped key names its format and the KEK it needs, so that a new KEK does
-//! not make old batches unreadable as long as the old one can be given too.
+//! file and this process hold. A wrapped key names its format and the KEK it needs, so that a wrong KEK is
+//! told from altered data. An issuer has one KEK, which stays with its database for ever: under another, no
+//! batch that is there can be opened, and the issuer does not start.
 //!
-//! Blind indexes come from the KEK as well: whoever replaces it and forgets the old one finds nothing any
-//! more.
+//! Blind indexes come from the KEK as well: under another, nobody who is stored is found.
 
 mod envelope;
 mod files;

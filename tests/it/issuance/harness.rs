@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use todoke::{
@@ -150,6 +151,25 @@ impl Issuer {
         let running = started.await.expect("it starts");
         let (address, not_ready) = (running.address, running.not_ready);
         Self { dir, authority, clock, store, verifier, not_ready, address, tasks }
+    }
+
+    /// Tries to start one more issuer on the same database, with this key-encryption key.
+    pub(crate) async fn started_with(&self, kek: &Path) -> Result<issuance::Running, issuance::Error> {
+        let pki = self.dir.path().join("pki");
+        let vault = Vault::open(kek, &pki.join("receipt.key")).expect("a vault");
+        let tls = ServerTls::load(&files(&pki, "issuer-1")).expect("a server certificate");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        issuance::start(Options::default(), listener, store, vault, tls, clock, &self.tasks).await
+    }
+
+    /// Runs SQL beside the issuer, as a fault of the disk would change the file.
+    pub(crate) async fn damage(&self, sql: &'static str) {
+        let path = self.dir.path().join("issuer.db");
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("it opens");
+        sqlx::raw_sql(sql).execute(&mut connection).await.expect("it runs");
+        connection.close().await.expect("it closes");
     }
 
     /// Returns a party with a fresh certificate and a connection.

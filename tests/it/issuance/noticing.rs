@@ -11,10 +11,10 @@ use super::harness::{Issuer, batch, eventually, id, records, state};
 
 /// Keeps what would be logged.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 }
@@ -30,7 +30,7 @@ impl Write for Lines {
     }
 }
 
-fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
+pub(super) fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
