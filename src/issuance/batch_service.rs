@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -76,9 +76,8 @@ impl BatchService for Batches {
         request: Request<Streaming<pb::UploadChunksRequest>>,
     ) -> Answer<Self::UploadChunksStream> {
         let caller = Caller::of(&request)?;
-        caller.municipality()?;
         let deadline = Deadline::of_stream(request.metadata());
-        let permit = permit(&self.core.streams, "upload streams")?;
+        let place = self.core.streams.take(caller.municipality()?)?;
         let mut inbound = request.into_inner();
         let first = tokio::time::timeout(self.core.options.upload_idle, inbound.message());
         let first = deadline.wait(first).await?.map_err(|_| {
@@ -95,7 +94,7 @@ impl BatchService for Batches {
             reason = "owned by its call: it ends with the stream, idle or deadline"
         )]
         tokio::spawn(async move {
-            let _permit = permit;
+            let _place = place;
             upload.run(inbound, acks).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(events))))
@@ -151,7 +150,7 @@ impl BatchService for Batches {
     #[tracing::instrument(name = "watch_batch", skip_all)]
     async fn watch_batch(&self, request: Request<pb::WatchBatchRequest>) -> Answer<Self::WatchBatchStream> {
         let row = self.row(&request, &request.get_ref().batch_id).await?;
-        let permit = permit(&self.core.watchers, "watchers")?;
+        let place = self.core.watchers.take(row.municipality)?;
         let deadline = Deadline::of_stream(request.metadata());
         let (events, stream) = mpsc::channel(1);
         let core = Arc::clone(&self.core);
@@ -159,7 +158,7 @@ impl BatchService for Batches {
             clippy::disallowed_methods,
             reason = "owned by its call: it ends when nobody reads or by deadline"
         )]
-        tokio::spawn(async move { watches::send(core, row, deadline, permit, events).await });
+        tokio::spawn(async move { watches::send(core, row, deadline, place, events).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
@@ -240,12 +239,4 @@ impl BatchService for Batches {
         let row = self.abort(municipality, request.get_ref()).await?;
         Ok(Response::new(pb::AbortBatchResponse { batch: Some(self.view(&row)) }))
     }
-}
-
-/// Takes a place, or says that all are taken.
-fn permit(places: &Arc<tokio::sync::Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, Fault> {
-    Arc::clone(places).try_acquire_owned().map_err(|_| {
-        Fault::new(Reason::LaneFull, format!("all {what} are taken: wait and try again"))
-            .after(std::time::Duration::from_secs(1))
-    })
 }

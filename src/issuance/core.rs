@@ -16,7 +16,7 @@ use crate::{
     wire::fault::{Fault, Reason},
 };
 
-use super::{options::Options, watches::Watches};
+use super::{options::Options, places::Places, watches::Watches};
 
 /// The shared part of the issuance service.
 pub(crate) struct Core {
@@ -28,11 +28,11 @@ pub(crate) struct Core {
     pub(crate) watches: Arc<Watches>,
     /// Wakes idle workers.
     pub(crate) work: Notify,
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Places,
+    pub(crate) seals: Places,
+    pub(crate) watchers: Places,
     pub(crate) frames: Arc<Semaphore>,
     pub(crate) cores: Arc<Semaphore>,
-    pub(crate) seals: Arc<Semaphore>,
-    pub(crate) watchers: Arc<Semaphore>,
     /// When the sweeper last finished a round, by the clock.
     pub(crate) heartbeat_ms: AtomicI64,
 }
@@ -47,11 +47,11 @@ impl Core {
     ) -> Arc<Self> {
         let permits = |n: usize| Arc::new(Semaphore::new(n.max(1)));
         Arc::new(Self {
-            streams: permits(options.streams_max),
+            streams: Places::new("upload streams", options.streams_max, options.caller_streams_max),
+            seals: Places::new("turns to seal", options.seals_max, options.caller_seals_max),
+            watchers: Places::new("watchers", options.watchers_max, options.caller_watchers_max),
             frames: permits(options.frames_in_work_total_max),
             cores: permits(options.cpu_jobs_max),
-            seals: permits(options.seals_max),
-            watchers: permits(options.watchers_max),
             watches: Arc::default(),
             work: Notify::new(),
             heartbeat_ms: AtomicI64::new(clock.now_ms()),

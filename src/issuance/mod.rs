@@ -15,6 +15,7 @@ mod frames;
 mod open;
 mod options;
 mod pages;
+mod places;
 mod reconcile;
 mod routes;
 mod seal;

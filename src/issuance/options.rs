@@ -13,6 +13,9 @@ pub struct Options {
     pub call_deadline: Duration,
     /// Upload streams open at once. Default 128.
     pub streams_max: usize,
+    /// Upload streams of one municipality open at once; one more is refused with TENANT_RATE_LIMIT. Default
+    /// 16.
+    pub caller_streams_max: usize,
     /// Frames of one stream in work at once. Default 16.
     pub frames_in_work_max: usize,
     /// Frames of all streams in work at once, which bounds memory to 8 MiB times this. Default 64.
@@ -27,10 +30,15 @@ pub struct Options {
     pub ack_chunks_max: u64,
     /// Seals that re-read their batch at once. Default 2.
     pub seals_max: usize,
+    /// Seals of one municipality at once, with those that wait for their turn; one more is refused with
+    /// TENANT_RATE_LIMIT. Default 1.
+    pub caller_seals_max: usize,
     /// Longest wait for one's turn to seal. Default 20 s.
     pub seal_wait: Duration,
     /// Watchers at once. Default 1,024.
     pub watchers_max: usize,
+    /// Watchers of one municipality at once; one more is refused with TENANT_RATE_LIMIT. Default 64.
+    pub caller_watchers_max: usize,
     /// Shortest time between two messages to a watcher. Default 100 ms.
     pub watch_pause: Duration,
     /// How often a watcher looks by itself, for changes that another issuer made. Default 1 s.
@@ -63,6 +71,7 @@ impl Default for Options {
             message_bytes_max: 10 * 1024 * 1024,
             call_deadline: seconds(60),
             streams_max: 128,
+            caller_streams_max: 16,
             frames_in_work_max: 16,
             frames_in_work_total_max: 64,
             cpu_jobs_max: std::thread::available_parallelism().map_or(2, usize::from),
@@ -70,8 +79,10 @@ impl Default for Options {
             ack_every: Duration::from_millis(50),
             ack_chunks_max: 32,
             seals_max: 2,
+            caller_seals_max: 1,
             seal_wait: seconds(20),
             watchers_max: 1024,
+            caller_watchers_max: 64,
             watch_pause: Duration::from_millis(100),
             watch_poll: seconds(1),
             workers: 2,

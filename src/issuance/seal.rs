@@ -49,11 +49,7 @@ pub(crate) async fn seal(
     }
     let (manifest, _) = core.manifest(&row).await?;
     refuse_gaps(core, &row, &manifest).await?;
-    let turn = tokio::time::timeout(core.options.seal_wait, Arc::clone(&core.seals).acquire_owned());
-    let _turn = deadline.wait(turn).await?.map_err(|_| {
-        Fault::new(Reason::LaneFull, "too many batches are being sealed: wait and seal again")
-            .after(core.options.seal_wait)
-    })?;
+    let _turn = deadline.wait(core.seals.wait(municipality, core.options.seal_wait)).await??;
     let row = core.batch(municipality, id).await?; // somebody else may have sealed it while we waited
     if !open(row.state) {
         return Ok(row);

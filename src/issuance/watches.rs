@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tonic::Status;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::{core::Core, deadline::Deadline, view};
+use super::{core::Core, deadline::Deadline, places::Place, view};
 
 type Key = (MunicipalityCode, BatchId);
 
@@ -84,7 +84,7 @@ pub(crate) async fn send(
     core: Arc<Core>,
     row: BatchRow,
     deadline: Deadline,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
     events: mpsc::Sender<Result<pb::WatchBatchResponse, Status>>,
 ) {
     let watch = core.watches.watch(row.municipality, row.batch_id);

@@ -13,7 +13,7 @@ use todoke::{
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::harness::{Batch, Issuer, Party, batch, fault, records, state};
+use super::harness::{Batch, Issuer, Party, batch, eventually, fault, id, records, state};
 
 fn framed(frame: Frame) -> pb::UploadChunksRequest {
     pb::UploadChunksRequest { frame: Some(frame) }
@@ -107,4 +107,76 @@ async fn the_sixteenth_changed_chunk_ends_its_stream() {
     let sixteen = ward.upload(&sent, epoch, vec![changed; 16]).await;
     assert_eq!(sixteen.end.expect_err("enough").reason, Reason::ChunkDigestMismatch);
     assert_eq!(sixteen.acks.iter().flat_map(|ack| &ack.faults).count(), 16);
+}
+
+/// Opens a stream that stays open until it is dropped.
+async fn idle_stream(party: &Party, sent: &Batch, epoch: u32) -> Result<impl Sized + use<>, Fault> {
+    let (frames, queue) = mpsc::channel(1);
+    frames.send(framed(Frame::Start(sent.start(epoch)))).await.expect("there is room");
+    let acks = party.batches().upload_chunks(ReceiverStream::new(queue)).await.map_err(fault)?;
+    Ok((frames, acks))
+}
+
+fn over_the_limit(refused: &Fault) {
+    assert_eq!(refused.reason, Reason::TenantRateLimit);
+    assert_eq!(refused.retry_after, Some(Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn one_municipality_has_its_share_of_streams_and_others_have_theirs() {
+    let issuer = Issuer::start(|options| {
+        options.streams_max = 3;
+        options.caller_streams_max = 2;
+    });
+    let issuer = issuer.await;
+    let hog = issuer.party("municipality/131229").await;
+    let other = issuer.party("municipality/011002").await;
+    let sent = batch(hog.code(), 1, Policy::AllOrNothing, &records("H", 10));
+    let epoch = hog.open(&sent).await.expect("opens").uploader_epoch;
+    let first = idle_stream(&hog, &sent, epoch).await.expect("one");
+    let _second = idle_stream(&hog, &sent, epoch).await.expect("two");
+    over_the_limit(&idle_stream(&hog, &sent, epoch).await.err().expect("its limit is two"));
+    let others = batch(other.code(), 1, Policy::AllOrNothing, &records("K", 10));
+    assert_eq!(state(&other.import(&others).await), BatchState::Accepted);
+    drop(first);
+    let again = || async { idle_stream(&hog, &sent, epoch).await.ok() };
+    eventually("the place of a stream that ended", again).await;
+}
+
+#[tokio::test]
+async fn one_municipality_has_its_share_of_watchers_and_others_have_theirs() {
+    let issuer = Issuer::start(|options| {
+        options.watchers_max = 3;
+        options.caller_watchers_max = 2;
+    });
+    let issuer = issuer.await;
+    let hog = issuer.party("municipality/131229").await;
+    let other = issuer.party("municipality/011002").await;
+    hog.open(&batch(hog.code(), 1, Policy::AllOrNothing, &records("H", 10))).await.expect("opens");
+    let watch = || async {
+        let request = hog.request(pb::WatchBatchRequest { batch_id: id(1).to_string() });
+        hog.batches().watch_batch(request).await.map_err(fault)
+    };
+    let first = watch().await.expect("one");
+    let _second = watch().await.expect("two");
+    over_the_limit(&watch().await.expect_err("its limit is two"));
+    let others = batch(other.code(), 1, Policy::AllOrNothing, &records("K", 10));
+    assert_eq!(state(&other.import(&others).await), BatchState::Accepted);
+    drop(first);
+    eventually("the place of a watcher that went", || async { watch().await.ok() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_municipality_seals_one_batch_at_once() {
+    let issuer = Issuer::start(|_| {}).await;
+    let hog = issuer.party("municipality/131229").await;
+    let sent = batch(hog.code(), 1, Policy::AllOrNothing, &records("H", 2_400));
+    let epoch = hog.open(&sent).await.expect("opens").uploader_epoch;
+    hog.upload(&sent, epoch, sent.chunks()).await.end.expect("taken");
+    // Re-reading 600 chunks takes longer than the way of the other calls to the same point.
+    let sealed = futures_util::future::join_all((0..8).map(|_| hog.seal(&sent))).await;
+    let refused: Vec<_> = sealed.iter().filter_map(|sealed| sealed.as_ref().err()).collect();
+    assert!((1..8).contains(&refused.len()), "one seals, and the others while it does are refused");
+    refused.iter().for_each(|refused| over_the_limit(refused));
+    hog.seal(&sent).await.expect("its turn is free again");
 }
