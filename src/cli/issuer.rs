@@ -111,7 +111,8 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     }
     tasks.soft().cancelled().await;
     let code = tasks.join(drain).await.exit_code();
-    // The last connection writes the log back into the database, so that after an ordered stop one file is all.
+    // The last connection writes the log back into the database, so that after an ordered stop one file is
+    // all.
     if tokio::time::timeout(CLOSE_MAX, closing.close()).await.is_err() {
         tracing::warn!("the database was not closed in time: its -wal file belongs to it");
     }

@@ -90,8 +90,9 @@ pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Res
     run.go().await
 }
 
-// A batch that was begun is read again as it was begun. Another content under the same name is another batch: what
-// somebody accepted of the earlier one, such as a last line without its end, says nothing about this one.
+// A batch that was begun is read again as it was begun. Another content under the same name is another batch:
+// what somebody accepted of the earlier one, such as a last line without its end, says nothing about this
+// one.
 async fn as_begun(file: &Path, options: &RunOptions) -> Result<(ReadOptions, u32), Error> {
     let told = (options.read, options.chunk_records);
     let entries = Journal::peek(&options.journal)?.unwrap_or_default();
