@@ -96,6 +96,10 @@ async fn sigterm_leaves_nothing_running_and_the_folder_goes_on() {
     for pid in pids(&before) {
         assert!(!is_alive(pid), "process {pid} is left");
     }
+    assert!(
+        !folder.path("dev/issuer.db-wal").exists(),
+        "after a stop in order one file is all of the database"
+    );
     let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
     let after = folder.endpoints();
     assert_eq!(ca, folder.read("dev/pki/ca.pem"));
