@@ -112,6 +112,11 @@ async fn dial(shard: &Shard, address: &str) -> Result<Dialled, DialError> {
     Ok((ask, connection, io))
 }
 
+/// Streams reset for one answered ping. An issuer that answers a ping has read the calls before it, and may
+/// still be looking at them one by one; HTTP/2 servers in Rust close a connection on which more than 20 streams
+/// were reset before they were looked at.
+const RESETS_TOGETHER: usize = 4;
+
 /// Bytes of one stream that wait in the relay to be written.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
@@ -157,9 +162,10 @@ impl Back {
         Self { shard: Arc::clone(shard), connection, io, keep_alive, stage, graves: Vec::new() }
     }
 
-    /// The ping is answered: what was buried before it may be reset, and a new link goes into use.
+    /// The ping is answered: the oldest of what was buried before it may be reset, and a new link is used.
     fn pong(&mut self) {
-        self.graves.clear();
+        let oldest = self.graves.len().min(RESETS_TOGETHER);
+        self.graves.drain(..oldest);
         let Stage::Proving { .. } = self.stage else { return };
         let Stage::Proving { issuer, ask, up } = std::mem::replace(&mut self.stage, Stage::Closing) else {
             return;
@@ -198,7 +204,7 @@ impl Back {
         let (Stage::InUse(link) | Stage::Leaving(link)) = &self.stage else { return };
         // A ping that is under way may be older than the HEADERS: wait for the next one.
         if !self.keep_alive.is_asking() {
-            self.graves = link.take_graves();
+            self.graves.extend(link.take_graves());
             if !self.graves.is_empty() {
                 self.keep_alive.ask();
             }
