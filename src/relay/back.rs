@@ -113,8 +113,8 @@ async fn dial(shard: &Shard, address: &str) -> Result<Dialled, DialError> {
 }
 
 /// Streams reset for one answered ping. An issuer that answers a ping has read the calls before it, and may
-/// still be looking at them one by one; HTTP/2 servers in Rust close a connection on which more than 20 streams
-/// were reset before they were looked at.
+/// still be looking at them one by one; HTTP/2 servers in Rust close a connection on which more than 20
+/// streams were reset before they were looked at.
 const RESETS_TOGETHER: usize = 4;
 
 /// Bytes of one stream that wait in the relay to be written.
