@@ -87,8 +87,12 @@ async fn a_call_that_was_provably_not_begun_goes_to_another_issuer() {
     // Its body comes only after the headers were refused, so that nothing of it was forwarded.
     let slow = async |n: usize| {
         let refused = bad.streams();
+        let (seen, before) = (good.seen.clone(), good.calls());
         let body = stream::once(async move {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            eventually("its headers are where they are taken", || async {
+                (seen.calls.load(SeqCst) > before).then_some(())
+            })
+            .await;
             bytes::Bytes::from(n.to_string())
         });
         let mut answers = caller.stream("Echo", Request::new(body)).await?.into_inner();
