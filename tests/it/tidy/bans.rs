@@ -41,7 +41,7 @@ fn nowhere(_: &Source) -> bool {
 }
 
 fn at_the_edge(source: &Source) -> bool {
-    source.room() == Some("cli") || source.path.starts_with("loadtest/") || source.path == "build.rs"
+    source.room() == Some("cli") || source.path.starts_with("loadtest/") || source.path == "proto/build.rs"
 }
 
 fn in_runtime(source: &Source) -> bool {
@@ -53,7 +53,7 @@ fn near_the_clock(source: &Source) -> bool {
 }
 
 fn in_config(source: &Source) -> bool {
-    source.room() == Some("config") || source.path == "build.rs"
+    source.room() == Some("config") || source.path == "proto/build.rs"
 }
 
 pub(super) fn of(source: &Source) -> Vec<Finding> {

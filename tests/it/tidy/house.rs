@@ -24,18 +24,8 @@ const GIVEAWAYS: [(&str, &str); 8] = [
 ];
 
 /// What the top level may hold; dot-files beside it.
-const TOP: [&str; 10] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "LICENSE",
-    "README.md",
-    "build.rs",
-    "deploy",
-    "loadtest",
-    "proto",
-    "src",
-    "tests",
-];
+const TOP: [&str; 9] =
+    ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "deploy", "loadtest", "proto", "src", "tests"];
 
 const NAKED: [(&str, &str); 2] = [("TO", "DO"), ("FIX", "ME")];
 
