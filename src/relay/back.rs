@@ -11,7 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use h2::client;
-use tokio::{net::TcpStream, time::timeout};
+use rustls::pki_types::CertificateDer;
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
@@ -79,22 +80,38 @@ pub(super) async fn keep(shard: Arc<Shard>, issuer: usize) {
 async fn connect(shard: &Arc<Shard>, issuer: usize, address: &str) -> Result<CancellationToken, DialError> {
     let limit = shard.options().connect;
     let dialled = timeout(limit, dial(shard, address)).await.map_err(|_| DialError::Late(limit))??;
-    let (ask, connection, io) = dialled;
     let (up, ready) = tokio::sync::oneshot::channel();
-    let back = Back::new(shard, issuer, ask, connection, io, up);
+    let back = Back::new(shard, issuer, dialled, up);
     shard.drive(back);
     ready.await.map_err(|_| DialError::Closed)
 }
 
-type Dialled = (client::SendRequest<Bytes>, client::Connection<Io, Bytes>, Io);
+/// A connection to an issuer that is not proved yet.
+struct Dialled {
+    ask: client::SendRequest<Bytes>,
+    connection: client::Connection<Io, Bytes>,
+    io: Io,
+    trust: Trust,
+}
+
+/// Why the issuer was believed, to be asked again after each reload of CA and CRL.
+struct Trust {
+    chain: Vec<CertificateDer<'static>>,
+    generation: watch::Receiver<u64>,
+}
 
 async fn dial(shard: &Shard, address: &str) -> Result<Dialled, DialError> {
     let options = shard.options();
     let tcp = TcpStream::connect(address).await.map_err(DialError::Tcp)?;
     tcp.set_nodelay(true).map_err(DialError::Tcp)?;
     let tls = shard.upstream_tls();
+    let mut generation = tls.generation();
+    generation.mark_unchanged();
     let connector = TlsConnector::from(tls.config());
     let io = connector.connect(tls.server_name(), tcp).await.map_err(DialError::Tls)?;
+    let chain = io.get_ref().1.peer_certificates().unwrap_or_default();
+    let chain = chain.iter().map(|cert| cert.clone().into_owned()).collect();
+    let trust = Trust { chain, generation };
     let io = Coal::new(io);
     let (ask, connection) = client::Builder::new()
         .initial_window_size(options.answer_window)
@@ -109,7 +126,7 @@ async fn dial(shard: &Shard, address: &str) -> Result<Dialled, DialError> {
         .handshake(io.clone())
         .await
         .map_err(DialError::Http)?;
-    Ok((ask, connection, io))
+    Ok(Dialled { ask, connection, io, trust })
 }
 
 /// Streams reset for one answered ping. An issuer that answers a ping has read the calls before it, and may
@@ -129,12 +146,13 @@ pub(super) struct Back {
     stage: Stage,
     /// Waits for the ping that is under way.
     graves: Vec<Grave>,
+    issuer: usize,
+    trust: Trust,
 }
 
 enum Stage {
     /// The first ping is not answered yet.
     Proving {
-        issuer: usize,
         ask: client::SendRequest<Bytes>,
         up: tokio::sync::oneshot::Sender<CancellationToken>,
     },
@@ -148,18 +166,33 @@ impl Back {
     fn new(
         shard: &Arc<Shard>,
         issuer: usize,
-        ask: client::SendRequest<Bytes>,
-        mut connection: client::Connection<Io, Bytes>,
-        io: Io,
+        dialled: Dialled,
         up: tokio::sync::oneshot::Sender<CancellationToken>,
     ) -> Self {
+        let Dialled { ask, mut connection, io, trust } = dialled;
         let options = shard.options();
         let ping = connection.ping_pong().expect("nobody took it before");
         let mut keep_alive =
             KeepAlive::new(ping, options.upstream_alive_every, options.upstream_alive_answer);
         keep_alive.ask();
-        let stage = Stage::Proving { issuer, ask, up };
-        Self { shard: Arc::clone(shard), connection, io, keep_alive, stage, graves: Vec::new() }
+        let (shard, stage) = (Arc::clone(shard), Stage::Proving { ask, up });
+        Self { shard, connection, io, keep_alive, stage, graves: Vec::new(), issuer, trust }
+    }
+
+    /// Whether the issuer's certificate is still good, by what was reloaded since it was dialled.
+    fn is_trusted(&mut self) -> bool {
+        let Trust { chain, generation } = &mut self.trust;
+        if !generation.has_changed().unwrap_or(false) {
+            return true;
+        }
+        generation.mark_unchanged();
+        let trusted = self.shard.upstream_tls().still_trusts(chain);
+        if !trusted {
+            self.shard.stats().event(Event::PeerRevoked);
+            let issuer = &self.shard.options().upstreams[self.issuer];
+            tracing::warn!(%issuer, "the certificate of issuer {issuer} is good no more: it is left");
+        }
+        trusted
     }
 
     /// The ping is answered: the oldest of what was buried before it may be reset, and a new link is used.
@@ -167,12 +200,16 @@ impl Back {
         let oldest = self.graves.len().min(RESETS_TOGETHER);
         self.graves.drain(..oldest);
         let Stage::Proving { .. } = self.stage else { return };
-        let Stage::Proving { issuer, ask, up } = std::mem::replace(&mut self.stage, Stage::Closing) else {
+        let Stage::Proving { ask, up } = std::mem::replace(&mut self.stage, Stage::Closing) else {
             return;
         };
         let upstreams = self.shard.upstreams();
-        let link =
-            Arc::new(Link::new(upstreams.next_id(), issuer, ask, self.shard.options().upstream_calls_max));
+        let link = Arc::new(Link::new(
+            upstreams.next_id(),
+            self.issuer,
+            ask,
+            self.shard.options().upstream_calls_max,
+        ));
         if up.send(link.gone()).is_ok() {
             upstreams.join(&link);
             self.shard.links_changed();
@@ -217,6 +254,9 @@ impl Future for Back {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let me = &mut *self;
+        if !me.is_trusted() {
+            return Poll::Ready(());
+        }
         me.advance(cx);
         while let Poll::Ready(beat) = me.keep_alive.poll(me.io.bytes_read(), cx) {
             match beat {

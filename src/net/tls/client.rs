@@ -5,10 +5,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::{
     ClientConfig,
-    client::{Resumption, WebPkiServerVerifier},
-    pki_types::ServerName,
+    client::{Resumption, WebPkiServerVerifier, danger::ServerCertVerifier},
+    pki_types::{CertificateDer, ServerName},
     version::TLS13,
 };
+use tokio::sync::watch;
 
 use super::{
     ALPN, clock,
@@ -29,11 +30,13 @@ struct Shared {
     roles: &'static [Role],
     clock: Clock,
     current: ArcSwap<Current>,
+    generation: watch::Sender<u64>,
 }
 
 struct Current {
     material: Material,
     config: Arc<ClientConfig>,
+    servers: Arc<dyn ServerCertVerifier>,
 }
 
 impl ClientTls {
@@ -67,10 +70,13 @@ impl ClientTls {
         let name = ServerName::try_from(server_name.to_owned())
             .map_err(|_| TlsError::ServerName(server_name.to_owned()))?;
         let current = ArcSwap::from_pointee(Current::build(files, roles, &clock)?);
-        Ok(Self { shared: Arc::new(Shared { files: files.clone(), name, roles, clock, current }) })
+        let generation = watch::Sender::new(0);
+        let shared = Shared { files: files.clone(), name, roles, clock, current, generation };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Reads all files anew and returns whether anything changed; connections from now on use it.
+    /// Reads all files anew and returns whether anything changed; connections from now on use it, and whoever
+    /// waits for [`ClientTls::generation`] is woken.
     ///
     /// # Errors
     /// [`TlsError`]; all of the old stays in force then.
@@ -81,7 +87,23 @@ impl ClientTls {
             return Ok(false);
         }
         shared.current.store(Arc::new(fresh));
+        shared.generation.send_modify(|generation| *generation += 1);
         Ok(true)
+    }
+
+    /// Counts the reloads that changed something: a connection that was made before one should be asked
+    /// again whether it [`ClientTls::still_trusts`] its server.
+    #[must_use]
+    pub fn generation(&self) -> watch::Receiver<u64> {
+        self.shared.generation.subscribe()
+    }
+
+    /// Whether a server with this chain would be talked to now.
+    #[must_use]
+    pub fn still_trusts(&self, certs: &[CertificateDer<'_>]) -> bool {
+        let Some((own, above)) = certs.split_first() else { return false };
+        let (current, now) = (self.shared.current.load(), clock::time(&self.shared.clock));
+        current.servers.verify_server_cert(own, above, &self.shared.name, &[], now).is_ok()
     }
 
     /// What the next handshake is to be done with; never keep it for the one after.
@@ -113,11 +135,12 @@ impl Current {
             .enforce_revocation_expiration()
             .build()
             .map_err(|error| setup(error.to_string()))?;
+        let servers: Arc<dyn ServerCertVerifier> = Arc::new(Servers { chain, roles });
         let mut config = ClientConfig::builder_with_details(provider(), clock::provider(clock))
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| setup(error.to_string()))?
             .dangerous() // nothing is left out: `Servers` asks the library's verifier, and then for more
-            .with_custom_certificate_verifier(Arc::new(Servers { chain, roles }))
+            .with_custom_certificate_verifier(Arc::clone(&servers))
             .with_client_auth_cert(material.chain.clone(), material.key.clone_key())
             .map_err(|error| TlsError::KeyPair {
                 cert: files.cert.clone(),
@@ -126,6 +149,6 @@ impl Current {
             })?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.resumption = Resumption::disabled();
-        Ok(Self { material, config: Arc::new(config) })
+        Ok(Self { material, config: Arc::new(config), servers })
     }
 }

@@ -37,6 +37,8 @@ pub(super) const EDOGAWA: &str = "municipality/131237";
 /// A CA with certificates for everybody.
 pub(super) struct Pki {
     dir: TempDir,
+    /// Whether parties look at the CRL.
+    crl: bool,
 }
 
 impl Pki {
@@ -47,7 +49,18 @@ impl Pki {
             let identity: Identity = identity.parse().expect("legal");
             authority.issue(&identity, &[], Duration::from_secs(86_400)).expect("a certificate");
         }
-        Self { dir }
+        Self { dir, crl: false }
+    }
+
+    /// The same, with everybody looking at the CRL.
+    pub(super) fn with_crl() -> Self {
+        Self { crl: true, ..Self::new() }
+    }
+
+    /// Revokes the certificates of `identity`.
+    pub(super) fn revoke(&self, identity: &str) {
+        let authority = Authority::open(self.dir.path(), OffsetDateTime::now_utc()).expect("the authority");
+        authority.revoke(&identity.parse().expect("legal")).expect("it was issued");
     }
 
     fn files(&self, name: &str) -> TlsFiles {
@@ -56,7 +69,7 @@ impl Pki {
             cert: path(format!("{name}.pem")),
             key: path(format!("{name}.key")),
             ca: path("ca.pem".to_owned()),
-            crl: None,
+            crl: self.crl.then(|| path("crl.pem".to_owned())),
         }
     }
 
@@ -93,6 +106,8 @@ impl Setup {
 
 pub(super) struct Relay {
     running: Running,
+    own_tls: ServerTls,
+    upstream_tls: ClientTls,
     pub(super) tasks: Tasks,
 }
 
@@ -121,9 +136,14 @@ impl Relay {
         let files = pki.files("relay-1");
         let upstream_tls =
             ClientTls::load_for(&files, "todoke.internal", &[Role::Issuer]).expect("a certificate");
-        let running =
-            relay::start(options, listener, pki.server("relay-1"), upstream_tls, &tasks).expect("it starts");
-        Self { running, tasks }
+        let own_tls = pki.server("relay-1");
+        let running = relay::start(options, listener, own_tls.clone(), upstream_tls.clone(), &tasks);
+        Self { running: running.expect("it starts"), own_tls, upstream_tls, tasks }
+    }
+
+    /// Reads CA and CRL anew.
+    pub(super) fn reload(&self) {
+        assert!(self.own_tls.reload().expect("readable") && self.upstream_tls.reload().expect("readable"));
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -10,3 +10,4 @@ mod life;
 mod limits;
 mod neighbours;
 mod raw;
+mod revoked;
