@@ -85,7 +85,10 @@ async fn ask(args: &ProveArgs) -> Result<Proof, Error> {
 
 fn make(args: &ProveArgs) -> Result<Proof, Error> {
     let entries = journal::Journal::peek(&journal_path(&args.file, None))?.unwrap_or_default();
-    let begun = journal::begun(&entries);
+    let begun = match journal::begun(&entries) {
+        Some(begun) if begun.is_of(&args.file)? => Some(begun),
+        _ => None,
+    };
     let manifest = begun.map(plan::manifest_of).transpose()?;
     let read = begun.map_or(
         ReadOptions { encoding: args.encoding, ..ReadOptions::default() },

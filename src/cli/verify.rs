@@ -1,6 +1,9 @@
 //! `todoke verify`: checks a receipt against its file, or a proof against its receipt, without any server.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
@@ -122,8 +125,14 @@ fn check_proof(args: &VerifyArgs, proof: &Proof) -> Result<Vec<String>, Error> {
 }
 
 fn open(args: &VerifyArgs, note: &[u8]) -> Result<(Receipt, Digest), Error> {
-    let setup = |error: std::io::Error| Error::Input(InputFault::from_io(&args.key, &error));
-    let key = load_key(&args.key).map_err(setup)?;
+    let key = load_key(&args.key).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::FileTooLarge => Error::Input(InputFault::of_file(
+            &args.key,
+            "is no public receipt key",
+            "Pass receipt.pub as the issuer published it: one line, NAME+KEYID+BASE64",
+        )),
+        _ => Error::Input(InputFault::from_io(&args.key, &error)),
+    })?;
     receipts::open(note, &key).map_err(|fault: ReceiptFault| fault.into())
 }
 
@@ -141,7 +150,9 @@ fn said(receipt: &Receipt, digest: Digest) -> Vec<String> {
 fn read_options(args: &VerifyArgs, file: &Path) -> Result<ReadOptions, Error> {
     if args.encoding.is_none() && !args.accept_missing_newline {
         let entries = journal::Journal::peek(&journal::Journal::path_for(file))?.unwrap_or_default();
-        if let Some(begun) = journal::begun(&entries) {
+        if let Some(begun) = journal::begun(&entries)
+            && begun.is_of(file)?
+        {
             return Ok(begun.read_options());
         }
     }

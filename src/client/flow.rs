@@ -15,7 +15,7 @@ use super::{
     journal::{self, Entry, Journal},
     outcome::Outcome,
     plan::{Known, NewBatch, plan},
-    reader::{Fingerprint, ReadOptions},
+    reader::ReadOptions,
     scan::{Scan, scan},
     session::Session,
     streams::StreamStart,
@@ -100,10 +100,9 @@ async fn as_begun(file: &Path, options: &RunOptions) -> Result<(ReadOptions, u32
     if journal::standing(&entries) == journal::Standing::Ended {
         return Ok(told);
     }
-    let path = file.to_owned();
-    let hashing = tokio::task::spawn_blocking(move || Fingerprint::of_file(&path)).await;
-    let fingerprint = hashing.map_err(|_| Error::Conflict("hashing the file broke off".to_owned()))??;
-    if fingerprint != begun.fingerprint {
+    let (path, asked) = (file.to_owned(), begun.clone());
+    let hashing = tokio::task::spawn_blocking(move || asked.is_of(&path)).await;
+    if !hashing.map_err(|_| Error::Conflict("hashing the file broke off".to_owned()))?? {
         return Ok(told);
     }
     Ok((begun.read_options(), super::plan::manifest_of(begun)?.chunk_records))

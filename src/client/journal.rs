@@ -15,6 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    input_fault::InputFault,
     reader::{Fingerprint, ReadOptions},
     source::Encoding,
 };
@@ -69,6 +70,15 @@ pub struct Begun {
 }
 
 impl Begun {
+    /// Whether `file` holds the very bytes that the batch was begun with: only then does what was accepted of
+    /// them, such as a last line without its end, say anything.
+    ///
+    /// # Errors
+    /// [`InputFault`] if the file cannot be read.
+    pub fn is_of(&self, file: &Path) -> Result<bool, InputFault> {
+        Ok(Fingerprint::of_file(file)? == self.fingerprint)
+    }
+
     /// How the file is to be read again.
     #[must_use]
     pub fn read_options(&self) -> ReadOptions {
