@@ -1,6 +1,6 @@
 //! The relay answers grpc.health.v1 itself, from what it knows: SERVING while calls can be sent on.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::{RecvStream, SendStream, server::SendResponse};
@@ -14,6 +14,9 @@ use super::{answer, pump::GRPC_STATUS, shard::Shard};
 
 /// The longest request that is read: a service name is short.
 const REQUEST_BYTES_MAX: usize = 1_024;
+
+/// The longest wait for it, so that no half a request holds up a stop.
+const REQUEST_MAX: Duration = Duration::from_secs(1);
 
 /// A method of `grpc.health.v1.Health`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,10 @@ pub(super) async fn serve(
     let asked = tokio::select! {
         asked = read(&mut body) => asked,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+        () = tokio::time::sleep(REQUEST_MAX) => Err(Fault::new(
+            Reason::DeadlineExceeded,
+            "the health request did not come to its end: send it whole",
+        )),
     };
     let service = match asked {
         Ok(service) => service,
