@@ -78,6 +78,8 @@ impl IssuerArgs {
     }
 }
 
+/// How much longer than the drain the end may take: the last words of what is cut off.
+const MARGIN: Duration = Duration::from_secs(2);
 /// Longest wait for the database to be closed; some 80 MB may have to be written back.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
@@ -103,14 +105,15 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
         other => other.into(),
     })?;
     let state = ops::State { metrics: telemetry::prometheus(), ready: running.not_ready };
-    let ops = serve_ops(&tasks, ops_listener, state, config.ops, tasks.soft())?;
+    // It answers to the last, so that a drain can be watched.
+    let ops = serve_ops(&tasks, ops_listener, state, config.ops, running.ended)?;
     let address = running.address;
     tracing::info!(%address, %ops, "{name} listens at {address}");
     if let Some(file) = &config.addresses_file {
         addresses::write(file, address, ops).map_err(|source| Error::Write { path: file.clone(), source })?;
     }
     tasks.soft().cancelled().await;
-    let code = tasks.join(drain).await.exit_code();
+    let code = tasks.join(drain + MARGIN).await.exit_code();
     // The last connection writes the log back into the database, so that after an ordered stop one file is
     // all.
     if tokio::time::timeout(CLOSE_MAX, closing.close()).await.is_err() {

@@ -28,6 +28,7 @@ mod work;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     net::{self, tls::ServerTls},
@@ -50,6 +51,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Every reason why it should not get calls; empty if it should.
     pub not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Cancelled when the last call has ended, so that a drain can be watched until then.
+    pub ended: CancellationToken,
 }
 
 /// Why an issuer did not start.
@@ -106,7 +109,10 @@ pub async fn start(
         tasks.spawn("import-worker", OnDeath::Shutdown, work::run(Arc::clone(&core), tasks.soft()));
     }
     let serving = net::serve::serve_tonic(listener, tls, routes, limits(drain), tasks.soft());
+    let ended = CancellationToken::new();
+    let end = ended.clone().drop_guard();
     tasks.spawn("grpc", OnDeath::Shutdown, async move {
+        let _end = end;
         if let Err(error) = serving.await {
             tracing::error!(%error, "the gRPC server ended");
         }
@@ -122,7 +128,7 @@ pub async fn start(
         }
     });
     let not_ready = Arc::new(move || core.not_ready());
-    Ok(Running { address, not_ready })
+    Ok(Running { address, not_ready, ended })
 }
 
 /// Refuses a key-encryption key under which nothing that is stored can be opened, and persons would be looked
