@@ -147,7 +147,7 @@ pub(crate) async fn drive(
     output: Output,
 ) -> u8 {
     let work = async {
-        let session = connect.session(listener(output))?;
+        let session = connect.session(options.no_progress, listener(output))?;
         Box::pin(flow::import(&session, file, options)).await
     };
     let ended: Result<_, Error> = tokio::select! {

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use clap::{Args, ValueEnum};
@@ -44,13 +45,16 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// Reads everything the session needs; nothing is sent yet.
+    /// Reads everything the session needs; nothing is sent yet. No call is tried for longer than `patience`,
+    /// nor for longer than by default.
     ///
     /// # Errors
     /// [`Error`].
-    pub fn session(&self, tell: Tell) -> Result<Session, Error> {
+    pub fn session(&self, patience: Duration, tell: Tell) -> Result<Session, Error> {
+        let options = CallOptions::default();
+        let options = CallOptions { deadline: options.deadline.min(patience), ..options };
         let endpoints = Endpoints::load(&self.endpoints)?;
-        Session::connect(&endpoints, &self.caller, CallOptions::default(), seed(), tell)
+        Session::connect(&endpoints, &self.caller, options, seed(), tell)
     }
 
     /// The same, for a command that has nothing to tell on the way.
@@ -58,7 +62,7 @@ impl Connect {
     /// # Errors
     /// [`Error`].
     pub fn quiet_session(&self) -> Result<Session, Error> {
-        self.session(Arc::new(|_| ()))
+        self.session(Duration::MAX, Arc::new(|_| ()))
     }
 }
 

@@ -100,7 +100,15 @@ impl std::fmt::Display for CallError {
                     "this certificate was refused ({alert}). `todoke pki show FILE` tells whose it is \
                      and until when; ask the operator for a new one"
                 ),
-                None => write!(f, "{:?}: {}", self.status.code(), self.status.message()),
+                None => {
+                    write!(f, "{:?}: {}", self.status.code(), self.status.message())?;
+                    let asking = "Is the system running, and are these its relays?";
+                    if self.transient {
+                        write!(f, ". {asking} The same command goes on from here")
+                    } else {
+                        Ok(())
+                    }
+                }
             },
         }
     }
