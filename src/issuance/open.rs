@@ -1,6 +1,8 @@
 //! A batch is opened only by its own municipality, over a manifest that it signed; opening it again changes
 //! nothing but the uploader's epoch.
 
+use std::time::Duration;
+
 use crate::{
     domain::{
         abort::Statement, digest::Digest, identity::Identity, manifest::Manifest, merkle,
@@ -14,7 +16,10 @@ use crate::{
     },
 };
 
-use super::core::{Core, store_fault};
+use super::{
+    core::{Core, store_fault},
+    options::ms,
+};
 
 /// Most certificates in a chain that is sent along.
 const CHAIN_MAX: usize = 8;
@@ -42,6 +47,9 @@ pub(crate) async fn open(
             tracing::error!(%error, "cannot make a data key");
             Fault::new(Reason::Internal, "no data key could be made: tell the operator")
         })?;
+    let now_ms = core.clock.now_ms();
+    promised_soon(&manifest, now_ms, core.options.seal_by_max)?;
+    let open_max = core.options.caller_open_batches_max;
     let new = NewBatch {
         manifest: &manifest,
         manifest_bytes: &request.manifest,
@@ -49,7 +57,8 @@ pub(crate) async fn open(
         certificate_chain: &request.certificate_chain,
         chunk_roots: &chunk_roots,
         wrapped_key,
-        now_ms: core.clock.now_ms(),
+        now_ms,
+        open_max,
     };
     let opened = core.store.open_batch(&new).await.map_err(store_fault)?;
     core.changed(manifest.municipality, manifest.batch_id);
@@ -73,6 +82,11 @@ pub(crate) async fn open(
             ),
         )
         .with("sequence", manifest.sequence.to_string())),
+        Opened::TooManyOpen => Err(Fault::new(
+            Reason::TooManyOpenBatches,
+            format!("{caller} has {open_max} batches open, and may have no more: finish or abort some first"),
+        )
+        .with("limit", open_max.to_string())),
     }
 }
 
@@ -82,6 +96,17 @@ fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
             .violation(format!("manifest.{}", fault.field), fault.problem.clone())
             .with("line", fault.line.to_string())
     })
+}
+
+/// Refuses a batch that could lie about unsealed for so long that nobody would be told in time.
+fn promised_soon(manifest: &Manifest, now_ms: i64, max: Duration) -> Result<(), Fault> {
+    if manifest.seal_by_ms.saturating_sub(now_ms) <= ms(max) {
+        return Ok(());
+    }
+    let days = max.as_secs() / 86_400;
+    let words = format!("the moment is more than {days} days away: promise one that is nearer");
+    Err(Fault::new(Reason::ManifestInvalid, format!("the manifest is invalid: seal-by: {words}"))
+        .violation("manifest.seal-by", words))
 }
 
 fn own(caller: MunicipalityCode, named: MunicipalityCode) -> Result<(), Fault> {

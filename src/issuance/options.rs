@@ -43,6 +43,11 @@ pub struct Options {
     pub watch_pause: Duration,
     /// How often a watcher looks by itself, for changes that another issuer made. Default 1 s.
     pub watch_poll: Duration,
+    /// Batches of one municipality open at once: neither accepted nor aborted. One more is refused with
+    /// TOO_MANY_OPEN_BATCHES. Default 100.
+    pub caller_open_batches_max: u32,
+    /// How far away the moment may be by which a new batch promises to be sealed. Default 31 days.
+    pub seal_by_max: Duration,
     /// Batches worked off at once by this issuer. Default 2.
     pub workers: usize,
     /// How often an idle worker looks for work. Default 1 s.
@@ -85,6 +90,8 @@ impl Default for Options {
             caller_watchers_max: 64,
             watch_pause: Duration::from_millis(100),
             watch_poll: seconds(1),
+            caller_open_batches_max: 100,
+            seal_by_max: seconds(31 * 86_400),
             workers: 2,
             work_poll: seconds(1),
             lease: seconds(10),

@@ -36,6 +36,9 @@ statements! {
         SELECT manifest, signature, certificate_chain, chunk_roots FROM manifest
         WHERE municipality_code = $1 AND batch_id = $2";
     FIND_SEQUENCE = "SELECT batch_id FROM batch WHERE municipality_code = $1 AND sequence = $2";
+    COUNT_OPEN = "
+        SELECT COUNT(*) AS batches FROM batch
+        WHERE municipality_code = $1 AND state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')";
     INSERT = "
         INSERT INTO batch (municipality_code, batch_id, sequence, state, attempt, record_count, chunk_records,
             chunk_count, manifest_digest, wrapped_key, uploader_epoch, missing, opened_ms, progress_ms,
@@ -196,6 +199,10 @@ on_both! {
             let taken: Option<Uuid> = query.fetch_optional(&mut *conn).await?;
             if taken.is_some() {
                 return Ok(Opened::SequenceReused);
+            }
+            let open: i64 = sqlx::query_scalar(COUNT_OPEN).bind(&code).fetch_one(&mut *conn).await?;
+            if open >= i64::from(new.open_max) {
+                return Ok(Opened::TooManyOpen);
             }
             conn.insert_batch(new).await?;
             let row = conn.batch(municipality, id).await?.ok_or(Error::Corrupt("batch"))?;

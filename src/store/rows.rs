@@ -31,6 +31,8 @@ pub struct NewBatch<'a> {
     pub wrapped_key: WrappedKey,
     /// Now.
     pub now_ms: i64,
+    /// How many batches its municipality may have open, with this one.
+    pub open_max: u32,
 }
 
 /// Some of the batches that have not come to their end.
@@ -71,6 +73,8 @@ pub enum Opened {
     IdReused,
     /// Another batch has this sequence.
     SequenceReused,
+    /// The municipality has as many batches open as it may.
+    TooManyOpen,
 }
 
 /// A batch as it stands.

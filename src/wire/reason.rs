@@ -85,6 +85,8 @@ reasons! {
         "Stop: another manifest stands under this batch_id; make a new batch_id for new content.";
     SequenceReused = "SEQUENCE_REUSED", FailedPrecondition, Human, false,
         "Stop: another batch has this sequence; ask ListBatches for the last one.";
+    TooManyOpenBatches = "TOO_MANY_OPEN_BATCHES", FailedPrecondition, Caller, false,
+        "Finish or abort batches first: ListBatches tells which are open.";
     LimitExceeded = "LIMIT_EXCEEDED", InvalidArgument, Caller, false,
         "Make it smaller: the message names the limit.";
     UploaderFenced = "UPLOADER_FENCED", Aborted, Caller, false,

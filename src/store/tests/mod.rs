@@ -193,6 +193,7 @@ async fn open_as(store: &Store, manifest: &Manifest) -> Opened {
     let bytes = manifest.to_text().into_bytes();
     let roots: Vec<Digest> = (0..manifest.chunk_count()).map(root).collect();
     let new = NewBatch {
+        open_max: 100,
         manifest,
         manifest_bytes: &bytes,
         signature: b"signature",

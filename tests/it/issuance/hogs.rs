@@ -180,3 +180,41 @@ async fn one_municipality_seals_one_batch_at_once() {
     refused.iter().for_each(|refused| over_the_limit(refused));
     hog.seal(&sent).await.expect("its turn is free again");
 }
+
+#[tokio::test]
+async fn one_municipality_has_its_share_of_open_batches_and_others_have_theirs() {
+    let issuer = Issuer::start(|options| options.caller_open_batches_max = 2).await;
+    let hog = issuer.party("municipality/131229").await;
+    let other = issuer.party("municipality/011002").await;
+    let of = |party: &Party, n| batch(party.code(), n, Policy::AllOrNothing, &records(&format!("K{n}"), 3));
+    let [first, second, third] = [1, 2, 3].map(|n| of(&hog, n));
+    hog.open(&first).await.expect("one");
+    hog.open(&second).await.expect("two");
+    let refused = hog.open(&third).await.expect_err("its limit is two");
+    assert_eq!(refused.reason, Reason::TooManyOpenBatches);
+    assert!(refused.message.contains("2 batches open"), "{refused}");
+    hog.open(&second).await.expect("the same one again takes no place");
+    other.open(&of(&other, 1)).await.expect("another has its own places");
+    assert_eq!(state(&hog.import(&first).await), BatchState::Accepted);
+    hog.open(&third).await.expect("the first one's place is free");
+}
+
+#[tokio::test]
+async fn a_seal_by_too_far_away_is_refused_by_name() {
+    let issuer = Issuer::start(|options| options.seal_by_max = Duration::from_secs(3_600)).await;
+    let ward = issuer.party("municipality/131229").await;
+    let now_ms = issuer.clock.now_ms();
+    let mut sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 3));
+    for (away_ms, taken) in [(3_600_001, false), (3_600_000, true)] {
+        sent.manifest.seal_by_ms = now_ms + away_ms;
+        sent.bytes = sent.manifest.to_text().into_bytes();
+        match ward.open(&sent).await {
+            Ok(_) => assert!(taken),
+            Err(refused) => {
+                assert!(!taken, "{refused}");
+                assert_eq!(refused.reason, Reason::ManifestInvalid);
+                assert_eq!(refused.violations[0].0, "manifest.seal-by");
+            }
+        }
+    }
+}
