@@ -6,4 +6,5 @@ mod foreign;
 mod issuance;
 mod net;
 mod relay;
+mod system;
 mod tidy;

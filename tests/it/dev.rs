@@ -1,8 +1,6 @@
 //! Promise: `todoke dev` gives a developer a system that works, stays alive, and leaves nothing behind.
 
-mod harness;
-
-use harness::{Dev, Folder, is_alive, killed, pids};
+use super::system::{Dev, Folder, eventually, is_alive, killed, pids};
 
 /// Records of a small file.
 const RECORDS: &str = "300";
@@ -121,7 +119,7 @@ async fn a_second_signal_does_not_wait_for_the_end_of_calls() {
     dev.signal("INT").await;
     assert_eq!(dev.end().await, Some(0));
     for pid in pids {
-        harness::eventually(&format!("process {pid} to end"), || !is_alive(pid)).await;
+        eventually(&format!("process {pid} to end"), || !is_alive(pid)).await;
     }
     // A relay serves late connections for a second before it drains; it had no time to come to an end.
     let log = String::from_utf8(folder.read("dev/logs/relay-1.log")).expect("UTF-8");
@@ -136,7 +134,7 @@ async fn a_killed_dev_takes_its_processes_along() {
     assert!(pids.iter().all(|pid| is_alive(*pid)));
     dev.kill().await;
     for pid in pids {
-        harness::eventually(&format!("process {pid} to end"), || !is_alive(pid)).await;
+        eventually(&format!("process {pid} to end"), || !is_alive(pid)).await;
     }
     let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
     assert_eq!(dev.stop().await, Some(0));

@@ -1,4 +1,4 @@
-//! A `todoke dev` of the real program in a folder of its own, and the other commands beside it.
+//! A whole system of real processes (`todoke dev`) in a folder of its own, and the other commands beside it.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,53 +19,53 @@ const TODOKE: &str = env!("CARGO_BIN_EXE_todoke");
 const LONG: Duration = Duration::from_secs(60);
 
 /// A folder of one test.
-pub(super) struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 /// What a command said.
-pub(super) struct Said {
-    pub(super) code: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Said {
-    pub(super) fn all(&self) -> String {
+    pub(crate) fn all(&self) -> String {
         format!("code {:?}\n{}\n{}", self.code, self.stdout, self.stderr)
     }
 }
 
 impl Folder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub(super) fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).expect("it is there")
     }
 
-    pub(super) fn endpoints(&self) -> Value {
+    pub(crate) fn endpoints(&self) -> Value {
         serde_json::from_slice(&self.read("dev/endpoints.json")).expect("it is JSON")
     }
 
     /// The flags of a call as Katsushika ward.
-    pub(super) fn as_ward(&self) -> [String; 4] {
+    pub(crate) fn as_ward(&self) -> [String; 4] {
         let endpoints = self.path("dev/endpoints.json").display().to_string();
         ["--endpoints".to_owned(), endpoints, "--as".to_owned(), "municipality/131229".to_owned()]
     }
 
     /// Runs a command to its end.
-    pub(super) async fn todoke(&self, args: &[&str], more: &[String]) -> Said {
+    pub(crate) async fn todoke(&self, args: &[&str], more: &[String]) -> Said {
         let output = command(self.0.path()).args(args).args(more).args(["--output", "json"]).output();
         let output = timeout(LONG, output).await.expect("it ends").expect("it runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    pub(super) async fn sample(&self, file: &str, records: &str) {
+    pub(crate) async fn sample(&self, file: &str, records: &str) {
         let args = ["sample", "--municipality", "131229", "--records", records, "--out", file];
         let said = self.todoke(&args, &[]).await;
         assert_eq!(said.code, Some(0), "{}", said.all());
@@ -79,7 +79,7 @@ fn command(folder: &Path) -> Command {
 }
 
 /// A system that runs.
-pub(super) struct Dev {
+pub(crate) struct Dev {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     heard: Vec<Value>,
@@ -87,7 +87,7 @@ pub(super) struct Dev {
 
 impl Dev {
     /// Starts it in `dev` of the folder and waits until everything is ready.
-    pub(super) async fn start(folder: &Folder, more: &[&str]) -> Self {
+    pub(crate) async fn start(folder: &Folder, more: &[&str]) -> Self {
         let mut command = command(folder.0.path());
         command.args(["dev", "--dir", "dev", "--output", "json"]).args(more).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
@@ -97,17 +97,17 @@ impl Dev {
         dev
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
     }
 
     /// Waits for an event of one process.
-    pub(super) async fn until(&mut self, event: &str, id: &str) -> Value {
+    pub(crate) async fn until(&mut self, event: &str, id: &str) -> Value {
         let what = format!("{event} of {id}");
         self.next_where(&what, |value| value["event"] == event && value["id"] == id).await
     }
 
-    pub(super) async fn next_where(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn next_where(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = timeout(LONG, self.lines.next_line()).await;
             let line = line.unwrap_or_else(|_| panic!("{what} in time")).expect("UTF-8");
@@ -120,22 +120,22 @@ impl Dev {
         }
     }
 
-    pub(super) async fn hears_nothing_for(&mut self, time: Duration) -> bool {
+    pub(crate) async fn hears_nothing_for(&mut self, time: Duration) -> bool {
         timeout(time, self.lines.next_line()).await.is_err()
     }
 
-    pub(super) async fn signal(&self, name: &str) {
+    pub(crate) async fn signal(&self, name: &str) {
         signal(name, self.pid()).await;
     }
 
     /// Asks it to stop and returns its exit code.
-    pub(super) async fn stop(&mut self) -> Option<i32> {
+    pub(crate) async fn stop(&mut self) -> Option<i32> {
         self.signal("TERM").await;
         self.end().await
     }
 
     /// Waits for its end and returns its exit code.
-    pub(super) async fn end(&mut self) -> Option<i32> {
+    pub(crate) async fn end(&mut self) -> Option<i32> {
         let next = async |lines: &mut Lines<_>| timeout(LONG, lines.next_line()).await.expect("in time");
         while let Some(line) = next(&mut self.lines).await.expect("UTF-8") {
             self.heard.push(serde_json::from_str(&line).expect("JSON"));
@@ -144,19 +144,19 @@ impl Dev {
     }
 
     /// What all events of this name said under `field`, in order.
-    pub(super) fn all_of(&self, event: &str, field: &str) -> Vec<&str> {
+    pub(crate) fn all_of(&self, event: &str, field: &str) -> Vec<&str> {
         let ours = self.heard.iter().filter(|value| value["event"] == event);
         ours.filter_map(|value| value[field].as_str()).collect()
     }
 
     /// Kills it, as a machine does that is out of memory.
-    pub(super) async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("it is killed");
     }
 }
 
 /// The numbers of all processes of a system.
-pub(super) fn pids(endpoints: &Value) -> Vec<u32> {
+pub(crate) fn pids(endpoints: &Value) -> Vec<u32> {
     let nodes = ["relays", "issuers"].map(|kind| endpoints[kind].as_array().cloned().unwrap_or_default());
     nodes.concat().iter().map(|node| number(&node["pid"])).collect()
 }
@@ -166,13 +166,13 @@ fn number(pid: &Value) -> u32 {
 }
 
 /// Whether a process runs; one that ended and was not yet collected by anybody does not.
-pub(super) fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
 }
 
 /// Kills a process of an `endpoints.json`.
-pub(super) async fn killed(pid: &Value) {
+pub(crate) async fn killed(pid: &Value) {
     signal("KILL", number(pid)).await;
 }
 
@@ -182,7 +182,7 @@ async fn signal(name: &str, pid: u32) {
 }
 
 /// Waits until a condition holds.
-pub(super) async fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < LONG, "waited for {what}");
