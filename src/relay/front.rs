@@ -20,7 +20,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::net::tls::{Hello, peer_identity};
+use crate::net::tls::{Guest, Hello};
 
 use super::{
     back::SEND_BUFFER,
@@ -90,16 +90,11 @@ async fn handshake(shard: &Arc<Shard>, tcp: std::net::TcpStream) -> Result<Met, 
     tcp.set_nodelay(true)?;
     let mut generation = shard.tls().generation();
     generation.mark_unchanged();
-    let io = match Hello::read(tcp).await?.answer(shard.tls()).await {
-        Ok(io) => io,
+    let Guest { stream, chain, identity } = match Hello::read(tcp).await?.answer(shard.tls()).await {
+        Ok(guest) => guest,
         Err(client) => return Err(client.part().await.into()),
     };
-    let chain: Vec<_> = io.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
-    let identity = peer_identity(&chain);
-    if let Err(error) = &identity {
-        tracing::warn!(%error, "a client's certificate names nobody: {error}");
-    }
-    let io = Coal::new(io);
+    let io = Coal::new(stream);
     let connection = server::Builder::new()
         .initial_window_size(options.stream_window)
         .initial_connection_window_size(options.connection_window)
@@ -114,7 +109,7 @@ async fn handshake(shard: &Arc<Shard>, tcp: std::net::TcpStream) -> Result<Met, 
         .max_local_error_reset_streams(Some(16_384))
         .handshake(io.clone())
         .await?;
-    let peer = Arc::new(Peer::new(shard, identity.ok().as_ref()));
+    let peer = Arc::new(Peer::new(shard, &identity));
     Ok(Met { connection, io, peer, chain, generation })
 }
 

@@ -36,45 +36,34 @@ const CALLER: HeaderName = HeaderName::from_static(headers::CALLER);
 pub(super) struct Peer {
     pub(super) shard: Arc<Shard>,
     pub(super) tenant: Arc<Tenant>,
-    /// How the identity stands in logs; `nobody` if there is none.
+    /// How the identity stands in logs.
     pub(super) identity: String,
     caller: HeaderValue,
     admitted: Result<(), Fault>,
-    connected: bool,
     warned: AtomicBool,
 }
 
 impl Peer {
-    /// Takes a client in. One without an identity, or with too many connections, is answered, but each call
-    /// with a refusal.
-    pub(super) fn new(shard: &Arc<Shard>, identity: Option<&Identity>) -> Self {
+    /// Takes a client in. One with too many connections is answered, but each call with a refusal.
+    pub(super) fn new(shard: &Arc<Shard>, identity: &Identity) -> Self {
         let options = shard.options();
         let tenant = shard.tenant(identity);
-        let connected = tenant.connect(options.caller_connections_max);
-        let admitted = match (identity, connected) {
-            (None, _) => {
-                shard.stats().event(Event::NoIdentity);
-                Err(Fault::new(
-                    Reason::IdentityMissing,
-                    "the client certificate names no identity: it needs exactly one spiffe://todoke/ URI",
-                ))
-            }
-            (Some(_), false) => {
-                shard.stats().event(Event::ConnectionRefused);
-                let max = options.caller_connections_max;
-                Err(Fault::new(
-                    Reason::TenantRateLimit,
-                    format!("the caller has {max} connections to this relay, its limit: use those"),
-                )
-                .with("limit", "caller_connections")
-                .after(std::time::Duration::from_secs(1)))
-            }
-            (Some(_), true) => Ok(()),
+        let max = options.caller_connections_max;
+        let admitted = if tenant.connect(max) {
+            Ok(())
+        } else {
+            shard.stats().event(Event::ConnectionRefused);
+            Err(Fault::new(
+                Reason::TenantRateLimit,
+                format!("the caller has {max} connections to this relay, its limit: use those"),
+            )
+            .with("limit", "caller_connections")
+            .after(std::time::Duration::from_secs(1)))
         };
-        let identity = identity.map_or_else(|| "nobody".to_owned(), ToString::to_string);
+        let identity = identity.to_string();
         let caller = HeaderValue::from_str(&identity).expect("an identity is ASCII without controls");
         let warned = AtomicBool::new(false);
-        Self { shard: Arc::clone(shard), tenant, identity, caller, admitted, connected, warned }
+        Self { shard: Arc::clone(shard), tenant, identity, caller, admitted, warned }
     }
 
     /// Whether its calls are refused one and all.
@@ -142,7 +131,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        if self.connected {
+        if self.admitted.is_ok() {
             self.tenant.disconnect();
         }
     }

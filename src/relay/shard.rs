@@ -194,13 +194,9 @@ impl Shard {
         self.shared.connected.send_modify(|all| all[self.index] = connected);
     }
 
-    /// The account of a client; one of its own for a client without an identity.
-    pub(super) fn tenant(&self, identity: Option<&Identity>) -> Arc<Tenant> {
-        let admission = &self.shared.admission;
-        match identity {
-            Some(identity) => admission.tenant(identity, self.options(), self.now_ns()),
-            None => Arc::new(Tenant::new(self.options())),
-        }
+    /// The account of a client.
+    pub(super) fn tenant(&self, identity: &Identity) -> Arc<Tenant> {
+        self.shared.admission.tenant(identity, self.options(), self.now_ns())
     }
 
     /// Nanoseconds since the relay started.

@@ -49,8 +49,6 @@ pub(super) enum Event {
     Unread,
     /// TLS or HTTP/2 did not come about.
     HandshakeFailed,
-    /// A client's certificate names nobody.
-    NoIdentity,
     /// A client had as many connections as it may have.
     ConnectionRefused,
     /// A connection did not answer its ping.
@@ -60,13 +58,12 @@ pub(super) enum Event {
 }
 
 impl Event {
-    const ALL: [Event; 9] = [
+    const ALL: [Event; 8] = [
         Event::ClientReset,
         Event::Resent,
         Event::Stripped,
         Event::Unread,
         Event::HandshakeFailed,
-        Event::NoIdentity,
         Event::ConnectionRefused,
         Event::PeerDead,
         Event::PeerRevoked,
@@ -79,7 +76,6 @@ impl Event {
             Event::Stripped => "header_stripped",
             Event::Unread => "answer_unread",
             Event::HandshakeFailed => "handshake_failed",
-            Event::NoIdentity => "no_identity",
             Event::ConnectionRefused => "connection_refused",
             Event::PeerDead => "peer_dead",
             Event::PeerRevoked => "peer_revoked",

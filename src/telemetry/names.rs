@@ -151,7 +151,7 @@ metrics! {
     /// are away (UPSTREAM_UNAVAILABLE, OUTCOME_UNKNOWN), deadlines.
     RELAY_REFUSALS = "todoke_relay_refusals_total", Kind::Counter, [REASON];
     /// What happened at a relay besides calls: client_reset, resent, header_stripped, answer_unread,
-    /// handshake_failed, no_identity, connection_refused, connections_full, peer_dead, peer_revoked.
+    /// handshake_failed, connection_refused, connections_full, peer_dead, peer_revoked.
     RELAY_EVENTS = "todoke_relay_events_total", Kind::Counter, [EVENT];
     /// Bytes of messages that went through a relay.
     RELAY_BYTES = "todoke_relay_bytes_total", Kind::Counter, [DIRECTION];

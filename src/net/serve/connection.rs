@@ -16,13 +16,11 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use metrics::counter;
-use rustls::pki_types::CertificateDer;
 use tokio::{
     net::TcpStream,
     sync::Semaphore,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower_service::Service;
@@ -35,7 +33,7 @@ use super::{
 use crate::{
     net::{
         PeerIdentity,
-        tls::{Hello, ServerTls, peer_identity, refusal},
+        tls::{Guest, Hello, ServerTls, refusal},
     },
     telemetry::names,
 };
@@ -47,14 +45,6 @@ pub(super) struct Door {
     pub(super) token: CancellationToken,
     pub(super) handshakes: Semaphore,
     pub(super) places: Places,
-}
-
-/// A peer that was let in.
-struct Guest {
-    stream: TlsStream<TcpStream>,
-    peer: PeerIdentity,
-    certs: Vec<CertificateDer<'static>>,
-    _place: Place,
 }
 
 /// Serves one connection to its end.
@@ -70,7 +60,8 @@ where
         guest = let_in(&door, socket) => guest,
         () = door.token.cancelled() => return, // nobody waits for an answer yet
     };
-    let Some(Guest { stream, peer, certs, _place }) = guest else { return };
+    let Some((Guest { stream, chain, identity }, _place)) = guest else { return };
+    let peer = PeerIdentity(identity);
     let service = TowerToHyperService::new(Identified { routes, peer: peer.clone() });
     let mut connection =
         std::pin::pin!(protocol(&door.limits).serve_connection(TokioIo::new(stream), service));
@@ -100,7 +91,7 @@ where
                 leaving = Some("age");
             }
             Ok(()) = generation.changed() => {
-                if !door.tls.still_trusts(&certs) {
+                if !door.tls.still_trusts(&chain) {
                     break "untrusted";
                 }
             }
@@ -113,7 +104,7 @@ where
 }
 
 /// Does the handshake and finds out who it is; whoever is refused is counted.
-async fn let_in(door: &Door, socket: TcpStream) -> Option<Guest> {
+async fn let_in(door: &Door, socket: TcpStream) -> Option<(Guest, Place)> {
     let _ = socket.set_nodelay(true); // an option of the socket; if it cannot be set it is only slower
     let shaking = async {
         // Whoever says nothing, or half a hello, has no turn to hold up others with.
@@ -123,10 +114,10 @@ async fn let_in(door: &Door, socket: TcpStream) -> Option<Guest> {
     };
     let failed = |error: &io::Error| {
         tracing::debug!(%error, "a handshake failed");
-        refused::<Guest>(refusal(error))
+        refused(refusal(error))
     };
-    let stream = match timeout(door.limits.handshake, shaking).await {
-        Ok(Ok(Ok(stream))) => stream,
+    let guest = match timeout(door.limits.handshake, shaking).await {
+        Ok(Ok(Ok(guest))) => guest,
         Ok(Ok(Err(client))) => {
             failed(&client.error);
             client.part().await;
@@ -135,20 +126,12 @@ async fn let_in(door: &Door, socket: TcpStream) -> Option<Guest> {
         Ok(Err(error)) => return failed(&error),
         Err(_) => return refused("timed_out"),
     };
-    let certs: Vec<CertificateDer<'static>> = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .unwrap_or_default()
-        .iter()
-        .map(|c| c.clone().into_owned())
-        .collect();
-    let Ok(identity) = peer_identity(&certs) else { return refused("no_identity") };
-    let Some(place) = door.places.take(&identity, door.limits.connections_per_identity_max) else {
+    let identity = &guest.identity;
+    let Some(place) = door.places.take(identity, door.limits.connections_per_identity_max) else {
         tracing::warn!(peer = %identity, "{identity} has too many connections: one more was refused");
         return refused("identity_connections_max");
     };
-    Some(Guest { stream, peer: PeerIdentity(identity), certs, _place: place })
+    Some((guest, place))
 }
 
 fn protocol(limits: &ServerLimits) -> http2::Builder<TokioExecutor> {

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use rustls::server::Acceptor;
+use rustls::{pki_types::CertificateDer, server::Acceptor};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -10,7 +10,8 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 
-use super::ServerTls;
+use super::{ServerTls, peer_identity, peers};
+use crate::domain::identity::Identity;
 
 /// How long a refused client gets to read why.
 const PARTING: Duration = Duration::from_millis(500);
@@ -19,6 +20,16 @@ const PARTING_BYTES_MAX: usize = 16 << 10;
 
 /// A client that said hello.
 pub struct Hello(StartHandshake<TcpStream>);
+
+/// A client that was let in, by a certificate that names exactly one party.
+pub struct Guest {
+    /// What it says from now on.
+    pub stream: TlsStream<TcpStream>,
+    /// What it showed, its own certificate first; to be looked at again after a reload.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Who it is.
+    pub identity: Identity,
+}
 
 /// A client that was refused, and does not know it yet.
 #[derive(Debug)]
@@ -41,9 +52,18 @@ impl Hello {
     ///
     /// # Errors
     /// [`Refused`]; the client should be told before its connection is dropped.
-    pub async fn answer(self, tls: &ServerTls) -> Result<TlsStream<TcpStream>, Refused> {
+    pub async fn answer(self, tls: &ServerTls) -> Result<Guest, Refused> {
         let shaken = self.0.into_stream(tls.config()).into_fallible().await;
-        shaken.map_err(|(error, socket)| Refused { error, socket })
+        let stream = shaken.map_err(|(error, socket)| Refused { error, socket })?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+        match peer_identity(&chain) {
+            Ok(identity) => Ok(Guest { stream, chain, identity }),
+            // The verifier has asked the same, so this does not happen; if it did, it would be refused.
+            Err(error) => {
+                let error = io::Error::new(io::ErrorKind::InvalidData, peers::names_nobody(error));
+                Err(Refused { error, socket: stream.into_inner().0 })
+            }
+        }
     }
 }
 

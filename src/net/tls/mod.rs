@@ -16,7 +16,7 @@ mod peers;
 mod refusal;
 mod server;
 
-pub use accept::{Hello, Refused};
+pub use accept::{Guest, Hello, Refused};
 pub use chain::{ChainError, verify_chain, verify_signature};
 pub use client::ClientTls;
 pub use facts::{CertificateFacts, CrlFacts};

@@ -13,8 +13,13 @@ use rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 
-use super::identity::peer_identity;
+use super::identity::{PeerError, peer_identity};
 use crate::domain::identity::Role;
+
+/// How a handshake says that a client's certificate identifies nobody.
+pub(super) fn names_nobody(error: PeerError) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
+}
 
 /// Lets in clients whose certificate identifies them.
 #[derive(Debug)]
@@ -32,9 +37,7 @@ impl ClientCertVerifier for Clients {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
-        peer_identity(std::slice::from_ref(end_entity)).map_err(|error| {
-            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
-        })?;
+        peer_identity(std::slice::from_ref(end_entity)).map_err(names_nobody)?;
         Ok(verified)
     }
 
