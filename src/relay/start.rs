@@ -188,7 +188,7 @@ async fn tell_health(shared: Arc<Shared>) {
                 if all {
                     tracing::info!("{name} is serving");
                 } else {
-                    tracing::error!("{name} is not serving: no issuer can be reached");
+                    tracing::error!("{name} is not serving: {}", without_issuer(&shared));
                 }
                 shared.serving.send_replace(all);
             }
@@ -229,14 +229,16 @@ fn not_ready(shared: Arc<Shared>) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> 
         if shared.soft.is_cancelled() {
             reasons.push("draining: no new calls".to_owned());
         } else if !*shared.serving.borrow() {
-            let connected = shared.connected.borrow();
-            let without = connected.iter().filter(|n| **n == 0).count();
-            reasons.push(format!(
-                "{without} of {} shards are connected to no issuer ({})",
-                connected.len(),
-                shared.options.upstreams.join(", ")
-            ));
+            reasons.push(without_issuer(&shared));
         }
         reasons
     })
+}
+
+/// Says how many threads no issuer can be reached from.
+fn without_issuer(shared: &Shared) -> String {
+    let connected = shared.connected.borrow();
+    let without = connected.iter().filter(|n| **n == 0).count();
+    let (all, issuers) = (connected.len(), shared.options.upstreams.join(", "));
+    format!("{without} of {all} threads are connected to no issuer ({issuers})")
 }
