@@ -5,7 +5,10 @@ use std::{future::Future, time::Duration};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
-use crate::wire::fault::{Fault, Reason};
+use crate::wire::{
+    fault::{Fault, Reason},
+    timeout::{self, GRPC_TIMEOUT},
+};
 
 /// When a call must have been answered.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +19,7 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// Returns the deadline that `grpc-timeout` names, or else the one after `default`.
     pub(crate) fn of(metadata: &MetadataMap, default: Duration) -> Self {
-        let named = metadata.get("grpc-timeout").and_then(|v| v.to_str().ok()).and_then(parse);
+        let named = metadata.get(GRPC_TIMEOUT).and_then(|value| timeout::parse(value.as_bytes()));
         Self { at: Instant::now() + named.unwrap_or(default).min(Duration::from_secs(24 * 3600)) }
     }
 
@@ -46,39 +49,9 @@ impl Deadline {
     }
 }
 
-/// Reads a `grpc-timeout`: at most eight digits and a unit.
-///
-/// Source: gRPC over HTTP/2, "Timeout".
-fn parse(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let n: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(n * 3600)),
-        "M" => Some(Duration::from_secs(n * 60)),
-        "S" => Some(Duration::from_secs(n)),
-        "m" => Some(Duration::from_millis(n)),
-        "u" => Some(Duration::from_micros(n)),
-        "n" => Some(Duration::from_nanos(n)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_timeout_is_read_in_every_unit_and_nonsense_is_not() {
-        assert_eq!(parse("2H"), Some(Duration::from_secs(7200)));
-        assert_eq!(parse("99999999n"), Some(Duration::from_nanos(99_999_999)));
-        assert_eq!(parse("150m"), Some(Duration::from_millis(150)));
-        for bad in ["", "S", "1", "123456789S", "-1S", "1é", "1x"] {
-            assert_eq!(parse(bad), None, "{bad}");
-        }
-    }
 
     #[tokio::test]
     async fn what_comes_too_late_is_not_waited_for() {

@@ -146,7 +146,7 @@ fn is_grpc(head: &Parts) -> bool {
 }
 
 fn timer(head: &Parts, started: Instant) -> Option<Pin<Box<Sleep>>> {
-    let named = head.headers.get(GRPC_TIMEOUT).and_then(deadline::parse)?;
+    let named = head.headers.get(GRPC_TIMEOUT).and_then(deadline::read)?;
     Some(Box::pin(sleep_until(started + named)))
 }
 

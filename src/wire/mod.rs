@@ -1,8 +1,10 @@
-//! The wire: generated protobuf, its way to and from the domain, and the faults that cross the hop.
+//! The wire: generated protobuf, its way to and from the domain, and the faults and
+//! deadlines that cross the hop.
 
 pub mod convert;
 pub mod fault;
 mod reason;
+pub mod timeout;
 
 /// Everything generated from `proto/todoke/v1`.
 #[expect(missing_docs, clippy::allow_attributes, reason = "generated; the comments stand in proto/todoke/v1")]
