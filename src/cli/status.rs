@@ -75,14 +75,7 @@ pub(crate) fn batch_of(file: &std::path::Path, told: Option<&PathBuf>) -> Result
 
 async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(), Error> {
     let batch = session.get_batch(batch_id).await?;
-    let gaps = session.list_gaps(batch_id).await?;
-    let missing_of = |d: &pb::DistrictGap| d.declared_records.saturating_sub(d.stored_records);
-    let districts = gaps.districts.iter().map(|d| (d.district.clone(), missing_of(d)));
-    let gaps = Gaps {
-        missing_records: gaps.missing_count,
-        ranges: gaps.ranges.iter().map(|range| (range.first, range.last)).collect(),
-        districts: districts.filter(|(_, missing)| *missing > 0).collect(),
-    };
+    let gaps = Gaps::from(session.list_gaps(batch_id).await?);
     if output == Output::Json {
         let mut value = json(&batch);
         if let Some(object) = value.as_object_mut() {

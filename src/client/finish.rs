@@ -94,13 +94,7 @@ impl Run<'_> {
     /// began.
     pub(crate) async fn gaps(&self, durable: &Ranges) -> Gaps {
         if let Ok(gaps) = self.session.list_gaps(self.manifest.batch_id).await {
-            let missing_of = |d: &pb::DistrictGap| d.declared_records.saturating_sub(d.stored_records);
-            let districts = gaps.districts.iter().map(|d| (d.district.clone(), missing_of(d)));
-            return Gaps {
-                missing_records: gaps.missing_count,
-                ranges: gaps.ranges.iter().map(|range| (range.first, range.last)).collect(),
-                districts: districts.filter(|(_, missing)| *missing > 0).collect(),
-            };
+            return gaps.into();
         }
         let missing = self.scan.missing_records(durable);
         let (path, read, wanted) = (self.file.to_owned(), self.read, missing.clone());

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::wire::pb;
+
 /// Records that the issuer does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Gaps {
@@ -11,6 +13,20 @@ pub struct Gaps {
     pub ranges: Vec<(u64, u64)>,
     /// How many are missing of each district.
     pub districts: Vec<(String, u64)>,
+}
+
+impl From<pb::ListGapsResponse> for Gaps {
+    /// What the issuer says is missing; districts of which nothing is are left out.
+    fn from(said: pb::ListGapsResponse) -> Self {
+        let missing_of = |d: &pb::DistrictGap| d.declared_records.saturating_sub(d.stored_records);
+        let districts = said.districts.into_iter().map(|d| (missing_of(&d), d.district));
+        let lacking = districts.filter(|(missing, _)| *missing > 0);
+        Self {
+            missing_records: said.missing_count,
+            ranges: said.ranges.iter().map(|range| (range.first, range.last)).collect(),
+            districts: lacking.map(|(missing, district)| (district, missing)).collect(),
+        }
+    }
 }
 
 /// One record that was not accepted.
