@@ -40,7 +40,7 @@ struct Current {
 }
 
 impl ClientTls {
-    /// Reads all files. Whichever server has `server_name` in its certificate will be talked to.
+    /// Reads all files. Whichever party has `server_name` in its certificate will be talked to.
     ///
     /// # Errors
     /// [`TlsError`].

@@ -64,11 +64,11 @@ impl ClientCertVerifier for Clients {
     }
 }
 
-/// Talks to servers that have one of these roles.
+/// Talks to servers whose certificate identifies them, and that have one of these roles.
 #[derive(Debug)]
 pub(super) struct Servers {
     pub(super) chain: Arc<WebPkiServerVerifier>,
-    /// Empty: whatever has the name will do.
+    /// Empty: any will do.
     pub(super) roles: &'static [Role],
 }
 
@@ -83,14 +83,12 @@ impl ServerCertVerifier for Servers {
     ) -> Result<ServerCertVerified, Error> {
         let verified =
             self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
-        if !self.roles.is_empty() {
-            let identity = peer_identity(std::slice::from_ref(end_entity))
-                .map_err(|error| Error::General(format!("the server: {error}")))?;
-            if !self.roles.contains(&identity.role()) {
-                return Err(Error::General(format!(
-                    "the server is {identity}, which is not what should be there: check the address"
-                )));
-            }
+        let identity = peer_identity(std::slice::from_ref(end_entity))
+            .map_err(|error| Error::General(format!("the server: {error}")))?;
+        if !self.roles.is_empty() && !self.roles.contains(&identity.role()) {
+            return Err(Error::General(format!(
+                "the server is {identity}, which is not what should be there: check the address"
+            )));
         }
         Ok(verified)
     }

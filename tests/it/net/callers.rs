@@ -113,6 +113,17 @@ async fn a_client_talks_to_no_server_of_another_name_ca_or_role() {
 }
 
 #[tokio::test]
+async fn a_client_talks_to_no_server_that_names_nobody() {
+    let ca = Ca::new("ours");
+    let usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let files = ca.leaf("server", Leaf { uris: vec![], usages, ..Leaf::default() });
+    let server = Server::start(&files, clock(), ServerLimits::default()).await;
+    let tls = client(&ca.leaf("good", Leaf::default()), 0);
+    let error = server.call(&tls).await.expect_err("it could be anybody");
+    assert!(format!("{error:?}").contains("the server: the certificate has 0 URI names"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_client_talks_to_no_server_that_is_revoked() {
     let ca = Ca::new("ours");
     let server = server(&ca).await; // its own serial number is 7
