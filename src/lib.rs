@@ -42,11 +42,11 @@
 //! | [`vault`] | sealing of personal data, blind index, signing | domain |
 //! | [`net`] | mutual TLS, limits of a server, channels, PKI | domain, wire, runtime, telemetry |
 //! | [`store`] | SQL, and nothing of gRPC | domain, vault, telemetry |
-//! | [`issuance`] | open, upload, seal, work, reconcile, sweep | all above but sample |
+//! | [`issuance`] | open, upload, seal, work, sweep | domain, wire, vault, store, net, runtime, telemetry |
 //! | [`client`] | reader, journal, uploader, check of receipts | domain, wire, net, telemetry |
 //! | [`relay`] | the data plane: identify, admit, forward | domain, wire, net, runtime, telemetry |
 //! | [`ops`] | `/metrics`, `/livez`, `/readyz` | domain, store, telemetry |
-//! | [`config`] | one struct a role, of the components' options | options |
+//! | [`config`] | one struct a role, of components' options | issuance, net, ops, relay, store, telemetry |
 //! | [`cli`] | one file a sub-command, and all wiring | everything |
 //!
 //! # Where to read first

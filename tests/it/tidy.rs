@@ -57,6 +57,9 @@ fn of_source(source: &Source) -> Vec<Finding> {
 fn of_repository(files: &[(String, String)]) -> Vec<Finding> {
     let tests = house::test_files(files);
     let mut found = house::of(files);
+    for (path, text) in files.iter().filter(|(path, _)| path == "src/lib.rs") {
+        found.extend(arrows::of_table(path, text));
+    }
     for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".rs")) {
         found.extend(of_source(&Source::new(path, text, tests.contains(path))));
     }

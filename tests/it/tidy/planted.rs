@@ -72,7 +72,19 @@ fn a_new_room_and_a_foreign_crate_are_found() {
     let text = "use tokio::time;\nuse sqlx::Row;\nuse tonic::Status;\n";
     assert_eq!(lines(&arrows::of(&source("src/domain/x.rs", text))), [1, 2, 3]);
     assert_eq!(lines(&arrows::of(&source("src/store/x.rs", text))), [3]);
-    assert_eq!(lines(&arrows::of(&source("src/pool/x.rs", text))), [2]);
+}
+
+#[test]
+fn a_table_that_is_not_what_holds_is_found() {
+    let lib = include_str!("../../../src/lib.rs");
+    let found = |from: &str, to: &str| {
+        assert!(lib.contains(from), "{from}");
+        arrows::of_table("src/lib.rs", &lib.replace(from, to)).len()
+    };
+    assert_eq!(found("May import", "May import"), 0);
+    assert_eq!(found("| domain, vault, telemetry |", "| domain, telemetry |"), 1);
+    assert_eq!(found("| everything |", "| nothing |"), 1);
+    assert_eq!(found("//! | [`ops`]", "//! | [`kitchen`]"), 2, "one is missing, one is strange");
 }
 
 #[test]
