@@ -3,6 +3,7 @@
 
 pub mod channel;
 pub mod headers;
+pub mod listen;
 pub mod pki;
 pub mod serve;
 pub mod tls;

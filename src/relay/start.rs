@@ -16,7 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    net::tls::{ClientTls, ServerTls},
+    net::{
+        listen::Listening,
+        tls::{ClientTls, ServerTls},
+    },
     runtime::{OnDeath, Tasks},
     telemetry::names,
 };
@@ -30,8 +33,6 @@ use super::{
 
 /// How often what was counted goes into the metrics.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How long the acceptor rests when the process is out of files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
@@ -143,17 +144,10 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, clients: Clients) {
         shared.soft.cancelled().await;
         sleep(shared.options.linger).await;
     };
+    let mut listener = Listening::new(listener);
     let accepting = async {
         for at in (0..clients.len()).cycle() {
-            let tcp = loop {
-                match listener.accept().await {
-                    Ok((tcp, _)) => break tcp,
-                    Err(error) => {
-                        tracing::warn!(%error, "a client cannot be accepted: {error}");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            };
+            let tcp = listener.next().await;
             let Some(place) = Place::take(&shared) else {
                 metrics::counter!(names::RELAY_EVENTS, names::EVENT => "connections_full").increment(1);
                 continue;

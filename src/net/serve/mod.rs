@@ -5,27 +5,25 @@ mod connection;
 mod limits;
 mod places;
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use metrics::counter;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower_service::Service;
 
 use self::{connection::Door, places::Places};
-use super::tls::ServerTls;
+use super::{listen::Listening, tls::ServerTls};
 use crate::telemetry::names;
 
 pub use limits::ServerLimits;
 
-/// Longest wait after an accept that failed, and the first one.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 /// How much later than its connections the server itself gives up.
 const DRAIN_MARGIN: Duration = Duration::from_millis(500);
 
@@ -61,31 +59,18 @@ where
     let handshakes = Semaphore::new(limits.handshakes_max);
     let door = Arc::new(Door { tls, limits, token: token.clone(), handshakes, places: Places::default() });
     let mut connections = JoinSet::new();
-    let mut back_off = BACK_OFF.0;
+    let mut listener = Listening::new(listener);
     loop {
         tokio::select! {
             biased;
             () = token.cancelled() => break,
             Some(ended) = connections.join_next() => log_panic(&ended),
-            accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => {
-                    back_off = BACK_OFF.0;
-                    let Ok(place) = Arc::clone(&connections_max).try_acquire_owned() else {
-                        refused::<()>("connections_max");
-                        continue;
-                    };
-                    connections.spawn(one(Arc::clone(&door), socket, routes.clone(), place));
-                }
-                Err(error) if concerns_one_peer(&error) => {}
-                Err(error) => {
-                    counter!(names::ACCEPT_ERRORS).increment(1);
-                    tracing::error!(%error, "no connection can be taken; trying again in {back_off:?}");
-                    tokio::select! {
-                        () = token.cancelled() => break,
-                        () = sleep(back_off) => {}
-                    }
-                    back_off = (back_off * 2).min(BACK_OFF.1);
-                }
+            socket = listener.next() => {
+                let Ok(place) = Arc::clone(&connections_max).try_acquire_owned() else {
+                    refused::<()>("connections_max");
+                    continue;
+                };
+                connections.spawn(one(Arc::clone(&door), socket, routes.clone(), place));
             }
         }
     }
@@ -119,12 +104,6 @@ fn log_panic(ended: &Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "the task of a connection died");
     }
-}
-
-/// The connection is lost, and the next may be fine.
-fn concerns_one_peer(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Counts a connection that was refused.
