@@ -2,7 +2,9 @@
 
 use std::{io, net::SocketAddr, path::Path};
 
-/// Writes where this process listens: to another name first, then renamed.
+use crate::client::receipts::write_whole;
+
+/// Writes where this process listens.
 ///
 /// # Errors
 /// What the file system says.
@@ -12,9 +14,7 @@ pub(crate) fn write(file: &Path, address: SocketAddr, ops: SocketAddr) -> io::Re
         "ops": ops.to_string(),
         "pid": std::process::id(),
     });
-    let unfinished = file.with_extension("unfinished");
-    std::fs::write(&unfinished, json.to_string())?;
-    std::fs::rename(&unfinished, file)
+    write_whole(file, json.to_string().as_bytes())
 }
 
 #[cfg(test)]

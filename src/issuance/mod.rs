@@ -77,7 +77,8 @@ pub enum Error {
 /// Everything runs as a task of `tasks` and ends with it: calls get `options.drain` after `tasks.soft()`, a
 /// worker stops before its next transaction and gives its lease back.
 ///
-/// # Errors Any [`Error`]; nothing runs then.
+/// # Errors
+/// Any [`Error`]; nothing runs then.
 pub async fn start(
     options: Options,
     listener: TcpListener,

@@ -105,8 +105,7 @@ async fn dial(shard: &Shard, address: &str) -> Result<Dialled, DialError> {
     let tcp = TcpStream::connect(address).await.map_err(DialError::Tcp)?;
     tcp.set_nodelay(true).map_err(DialError::Tcp)?;
     let tls = shard.upstream_tls();
-    let mut generation = tls.generation();
-    generation.mark_unchanged();
+    let generation = tls.generation();
     let connector = TlsConnector::from(tls.config());
     let io = connector.connect(tls.server_name(), tcp).await.map_err(DialError::Tls)?;
     let chain = io.get_ref().1.peer_certificates().unwrap_or_default();

@@ -88,8 +88,8 @@ async fn handshake(shard: &Arc<Shard>, tcp: std::net::TcpStream) -> Result<Met, 
     let options = shard.options();
     let tcp = TcpStream::from_std(tcp)?;
     tcp.set_nodelay(true)?;
-    let mut generation = shard.tls().generation();
-    generation.mark_unchanged();
+    // Whatever reload comes after this is one that the handshake may not have seen.
+    let generation = shard.tls().generation();
     let Guest { stream, chain, identity } = match Hello::read(tcp).await?.answer(shard.tls()).await {
         Ok(guest) => guest,
         Err(client) => return Err(client.part().await.into()),
@@ -159,9 +159,7 @@ impl Front {
             self.met.connection.graceful_shutdown();
         }
     }
-}
 
-impl Front {
     /// Whether the client's certificate is still good, by what was reloaded since it came.
     fn is_trusted(&mut self) -> bool {
         let Met { generation, peer, chain, .. } = &mut self.met;

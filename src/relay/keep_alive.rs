@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 pub(super) enum Beat {
     /// The peer answered a ping.
     Pong,
-    /// Nothing came for a while, and before that something did.
+    /// Nothing came for a while; the peer is asked.
     Quiet,
     /// The peer did not answer in time.
     Dead,
@@ -40,16 +40,15 @@ impl KeepAlive {
         self.asked.is_some()
     }
 
-    /// Asks now; `false` if a ping is under way already.
-    pub(super) fn ask(&mut self) -> bool {
+    /// Asks now, unless a ping is under way already.
+    pub(super) fn ask(&mut self) {
         // It fails when a ping is under way or the connection is gone; the latter shows elsewhere.
         if self.asked.is_some() || self.ping.send_ping(Ping::opaque()).is_err() {
-            return false;
+            return;
         }
         let now = Instant::now();
         self.asked = Some(now);
         self.timer.as_mut().reset(now + self.answer);
-        true
     }
 
     /// Says what happened. `bytes_read` is what came from the peer so far.

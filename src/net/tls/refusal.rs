@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error};
 
 /// Returns why a handshake failed, as a value for a metric's label.
 #[must_use]
@@ -18,9 +18,7 @@ pub fn refusal(error: &io::Error) -> &'static str {
         Error::NoCertificatesPresented => "no_certificate",
         Error::InvalidCertificate(error) => certificate(error),
         Error::NoApplicationProtocol => "no_h2",
-        Error::PeerIncompatible(PeerIncompatible::Tls13RequiredForQuic) | Error::PeerIncompatible(_) => {
-            "incompatible"
-        }
+        Error::PeerIncompatible(_) => "incompatible",
         Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::BadCertificate) => "mistrusted",
         Error::AlertReceived(_) => "alert",
         _ => "protocol",

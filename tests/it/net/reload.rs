@@ -12,7 +12,7 @@ use todoke::{
 };
 
 use super::harness::{
-    Beside, Ca, DAY_MS, Leaf, NAME, Server, call, client, clock, counted, empty, eventually, now,
+    Beside, Ca, DAY_MS, Leaf, Server, call, client, clock, counted, empty, eventually, now,
 };
 
 async fn start(ca: &Ca, clock: Clock) -> Server {
@@ -203,5 +203,4 @@ async fn what_is_in_force_shows_for_how_long() {
         assert!((left(part) / 86_400.0 - days).abs() < 0.01, "{part}: {text}");
     }
     assert!(left("ca") > left("own"));
-    let _ = NAME;
 }
