@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    domain::identity::Identity,
-    wire::fault::{Fault, Reason},
-};
+use crate::domain::identity::Identity;
 
-use super::options::Options;
+use super::{
+    options::Options,
+    refusal::{Limit, Refusal},
+};
 
 /// Callers that are remembered although they have no connection; beyond it the idle ones are forgotten.
 const IDLE_CALLERS_MAX: usize = 4_096;
@@ -73,58 +73,8 @@ impl Bucket {
     }
 }
 
-/// Which limit a call met; also the label of its metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
-    CallerCalls,
-    CallerRate,
-    CallerResets,
-    AllCalls,
-}
-
-impl Limit {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Limit::CallerCalls => "caller_calls",
-            Limit::CallerRate => "caller_rate",
-            Limit::CallerResets => "caller_resets",
-            Limit::AllCalls => "all_calls",
-        }
-    }
-}
-
-/// Why a call was not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) limit: Limit,
-    pub(super) max: u32,
-    pub(super) wait: Duration,
-}
-
 /// How long a caller waits for a call in flight to end: there is no telling, so a moment.
 const MOMENT: Duration = Duration::from_millis(100);
-
-impl Refusal {
-    /// The fault that the caller sees.
-    pub(super) fn fault(self) -> Fault {
-        let Refusal { limit, max, wait } = self;
-        let (reason, words) = match limit {
-            Limit::CallerCalls => {
-                (Reason::TenantRateLimit, format!("the caller has {max} calls in flight, its limit"))
-            }
-            Limit::CallerRate => {
-                (Reason::TenantRateLimit, format!("the caller starts more than {max} calls a second"))
-            }
-            Limit::CallerResets => {
-                (Reason::TenantRateLimit, format!("the caller breaks off more than {max} calls a second"))
-            }
-            Limit::AllCalls => (Reason::LaneFull, format!("the relay has {max} calls in flight, its limit")),
-        };
-        // RetryInfo is read in milliseconds by some; never tell anybody to come back at once.
-        let wait = wait.max(Duration::from_millis(1));
-        Fault::new(reason, format!("{words}: wait and try again")).with("limit", limit.as_str()).after(wait)
-    }
-}
 
 /// What one caller uses, over all its connections and shards.
 pub(super) struct Tenant {

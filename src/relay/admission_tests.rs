@@ -1,6 +1,7 @@
 //! Promise: a limit holds at its number and not one below, and gives back what was taken.
 
 use super::*;
+use crate::wire::fault::Reason;
 
 const SECOND: u64 = 1_000_000_000;
 

@@ -247,7 +247,7 @@ impl Call {
 
     /// Ends the call with an answer of the relay's own.
     fn fail(&mut self, fault: Fault) {
-        self.peer.shard.stats().refused(fault.reason);
+        self.peer.shard.stats().refused(&fault);
         self.status = u8::try_from(fault.reason.code() as i32).ok();
         if let Stage::Answering { down, .. } = &mut self.stage {
             answer::end(down.sink(), fault);

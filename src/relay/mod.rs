@@ -15,6 +15,7 @@ mod options;
 mod peer;
 mod pump;
 mod reader;
+mod refusal;
 mod shard;
 mod start;
 mod stats;

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,11 +15,7 @@ use h2::{RecvStream, server::SendResponse};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header, request::Parts, uri};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{
-    domain::identity::Identity,
-    net::headers,
-    wire::fault::{Fault, Reason},
-};
+use crate::{domain::identity::Identity, net::headers, wire::fault::Fault};
 
 use super::{
     admission::Tenant,
@@ -26,6 +23,7 @@ use super::{
     call::Call,
     deadline::{self, GRPC_TIMEOUT},
     health,
+    refusal::{Limit, Refusal},
     shard::Shard,
     stats::Event,
 };
@@ -53,12 +51,7 @@ impl Peer {
             Ok(())
         } else {
             shard.stats().event(Event::ConnectionRefused);
-            Err(Fault::new(
-                Reason::TenantRateLimit,
-                format!("the caller has {max} connections to this relay, its limit: use those"),
-            )
-            .with("limit", "caller_connections")
-            .after(std::time::Duration::from_secs(1)))
+            Err(Refusal { limit: Limit::CallerConnections, max, wait: Duration::from_secs(1) }.fault())
         };
         let identity = identity.to_string();
         let caller = HeaderValue::from_str(&identity).expect("an identity is ASCII without controls");
@@ -84,7 +77,7 @@ impl Peer {
             return answer::no_grpc(&mut respond);
         }
         if let Err(fault) = &self.admitted {
-            self.shard.stats().refused(fault.reason);
+            self.shard.stats().refused(fault);
             return answer::refuse(&mut respond, fault.clone());
         }
         if let Some(method) = health::Method::of(head.uri.path()) {
@@ -94,7 +87,7 @@ impl Peer {
         let pass = match Pass::take(self, started) {
             Ok(pass) => pass,
             Err(fault) => {
-                self.shard.stats().refused(fault.reason);
+                self.shard.stats().refused(&fault);
                 return answer::refuse(&mut respond, fault);
             }
         };

@@ -6,7 +6,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{telemetry::names, wire::fault::Reason};
+use crate::{
+    telemetry::names,
+    wire::fault::{Fault, Reason},
+};
+
+use super::refusal::Limit;
 
 /// The names of the gRPC codes, by number; the last one stands for an answer without a status.
 const CODES: [&str; 18] = [
@@ -88,7 +93,10 @@ pub(super) struct Stats {
     calls: [AtomicU64; CODES.len()],
     latency: [AtomicU64; LATENCY_US.len() + 1],
     events: [AtomicU64; Event::ALL.len()],
+    /// By reason, of what no limit was to blame for.
     refusals: Vec<AtomicU64>,
+    /// By limit, each of which has one reason.
+    limits: [AtomicU64; Limit::ALL.len()],
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
     connections: AtomicI64,
@@ -102,6 +110,7 @@ impl Stats {
             latency: std::array::from_fn(|_| zero()),
             events: std::array::from_fn(|_| zero()),
             refusals: Reason::ALL.iter().map(|_| zero()).collect(),
+            limits: std::array::from_fn(|_| zero()),
             bytes_up: zero(),
             bytes_down: zero(),
             connections: AtomicI64::new(0),
@@ -123,8 +132,12 @@ impl Stats {
     }
 
     /// The relay itself refused a call.
-    pub(super) fn refused(&self, reason: Reason) {
-        self.refusals[reason as usize].fetch_add(1, Relaxed);
+    pub(super) fn refused(&self, fault: &Fault) {
+        let counter = match Limit::of(fault) {
+            Some(limit) => &self.limits[limit as usize],
+            None => &self.refusals[fault.reason as usize],
+        };
+        counter.fetch_add(1, Relaxed);
     }
 
     pub(super) fn event(&self, event: Event) {
@@ -169,8 +182,10 @@ impl Reporter {
                 count(delta(counter), || metrics::counter!(names::RELAY_CALLS, names::CODE => code));
             }
             for (counter, reason) in stats.refusals.iter().zip(Reason::ALL) {
-                let label = reason.as_str();
-                count(delta(counter), || metrics::counter!(names::RELAY_REFUSALS, names::REASON => label));
+                count(delta(counter), || refusals(*reason, None));
+            }
+            for (counter, limit) in stats.limits.iter().zip(Limit::ALL) {
+                count(delta(counter), || refusals(limit.reason(), Some(limit)));
             }
             for (counter, event) in stats.events.iter().zip(Event::ALL) {
                 let label = event.as_str();
@@ -197,6 +212,11 @@ fn count(delta: u64, counter: impl FnOnce() -> metrics::Counter) {
     }
 }
 
+fn refusals(reason: Reason, limit: Option<Limit>) -> metrics::Counter {
+    let (reason, limit) = (reason.as_str(), limit.map_or("none", Limit::as_str));
+    metrics::counter!(names::RELAY_REFUSALS, names::REASON => reason, names::LIMIT => limit)
+}
+
 /// The middle of a latency class, in seconds: what a call of the class is taken to have needed.
 fn middle(class: usize) -> f64 {
     let below = class.checked_sub(1).map_or(0, |at| LATENCY_US[at]);
@@ -206,7 +226,7 @@ fn middle(class: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::refusal::Refusal, *};
 
     #[test]
     fn every_code_and_no_code_has_its_place() {
@@ -230,6 +250,18 @@ mod tests {
             assert!(middle >= seconds / 8.0 || us == 99_000_000, "{us} µs is far above {middle}");
             assert!(middle <= seconds * 2.0 || us <= 100, "{us} µs is far below {middle}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_counted_once_under_its_limit_or_else_under_its_reason() {
+        let stats = Stats::new();
+        let refusal = Refusal { limit: Limit::AllCalls, max: 1, wait: Duration::ZERO };
+        stats.refused(&refusal.fault());
+        stats.refused(&Fault::new(Reason::UpstreamUnavailable, "no limit"));
+        assert_eq!(stats.limits[Limit::AllCalls as usize].load(Relaxed), 1);
+        assert_eq!(stats.refusals[Reason::UpstreamUnavailable as usize].load(Relaxed), 1);
+        let sum = |counters: &[AtomicU64]| counters.iter().map(|n| n.load(Relaxed)).sum::<u64>();
+        assert_eq!((sum(&stats.limits), sum(&stats.refusals)), (1, 1));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::refusal::{Limit, Refusal};
 use crate::wire::fault::{Fault, Reason};
 
 /// One live connection to an issuer. Cheap to share; only one thread uses it.
@@ -245,7 +246,6 @@ fn away() -> Fault {
 }
 
 fn full(slots_max: usize) -> Fault {
-    Fault::new(Reason::LaneFull, format!("all {slots_max} places at the issuer stay taken: try again"))
-        .with("limit", "upstream_calls")
-        .after(Duration::from_millis(250))
+    let max = u32::try_from(slots_max).unwrap_or(u32::MAX);
+    Refusal { limit: Limit::UpstreamCalls, max, wait: Duration::from_millis(250) }.fault()
 }

@@ -83,6 +83,8 @@ pub const DISPOSITION: &str = "disposition";
 pub const EVENT: &str = "event";
 /// Which derived flag of a batch.
 pub const FLAG: &str = "flag";
+/// Which limit was met, or `none`.
+pub const LIMIT: &str = "limit";
 /// How it came out.
 pub const OUTCOME: &str = "outcome";
 /// Which part of what TLS is done with: own (certificate), ca or crl.
@@ -148,8 +150,9 @@ metrics! {
     /// Calls that a relay let in and that ended, by the code that the client saw.
     RELAY_CALLS = "todoke_relay_calls_total", Kind::Counter, [CODE];
     /// Calls that a relay answered by itself, by reason: limits (TENANT_RATE_LIMIT, LANE_FULL), issuers that
-    /// are away (UPSTREAM_UNAVAILABLE, OUTCOME_UNKNOWN), deadlines.
-    RELAY_REFUSALS = "todoke_relay_refusals_total", Kind::Counter, [REASON];
+    /// are away (UPSTREAM_UNAVAILABLE, OUTCOME_UNKNOWN), deadlines; and by limit: caller_calls, caller_rate,
+    /// caller_resets, caller_connections, all_calls, upstream_calls, or none.
+    RELAY_REFUSALS = "todoke_relay_refusals_total", Kind::Counter, [REASON, LIMIT];
     /// What happened at a relay besides calls: client_reset, resent, header_stripped, answer_unread,
     /// handshake_failed, connection_refused, connections_full, peer_dead, peer_revoked.
     RELAY_EVENTS = "todoke_relay_events_total", Kind::Counter, [EVENT];

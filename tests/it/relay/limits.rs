@@ -40,6 +40,7 @@ async fn while_full(setup: &Setup, callers: &[(&str, usize)], then: impl AsyncFn
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_at_its_limit_is_refused_one_more_and_its_neighbour_is_not() {
+    let metrics = todoke::telemetry::prometheus();
     let setup = Setup::start(|options| options.caller_calls_max = 5).await;
     let (caller, neighbour) = (setup.caller(KATSUSHIKA), setup.caller(EDOGAWA));
     while_full(&setup, &[(KATSUSHIKA, 3), (KATSUSHIKA, 2)], async || {
@@ -50,6 +51,8 @@ async fn a_caller_at_its_limit_is_refused_one_more_and_its_neighbour_is_not() {
     })
     .await;
     assert_eq!(caller.ask("Echo", "again").await.expect("there is room"), "again");
+    let line = "todoke_relay_refusals_total{reason=\"TENANT_RATE_LIMIT\",limit=\"caller_calls\"} 1";
+    eventually("it is counted", || async { metrics.render().contains(line).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
