@@ -5,7 +5,7 @@ use std::time::Duration;
 use todoke::wire::fault::{Fault, Reason};
 use tonic::Status;
 
-use super::harness::{EDOGAWA, KATSUSHIKA, Setup, eventually, many};
+use super::harness::{EDOGAWA, KATSUSHIKA, Setup, connect, eventually, many};
 
 fn refused(answer: Result<String, Status>) -> Fault {
     let status = answer.expect_err("it is refused");
@@ -114,4 +114,26 @@ async fn a_caller_with_too_many_connections_is_told_so_on_the_last() {
     drop(callers);
     eventually("a place is free again", || async { setup.caller(KATSUSHIKA).ask("Echo", "x").await.ok() })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_relay_takes_one_more_connection_only_when_one_is_closed() {
+    let metrics = todoke::telemetry::prometheus();
+    let setup = Setup::start(|options| options.connections_max = 2).await;
+    let (one, other) = (setup.caller(KATSUSHIKA), setup.caller(EDOGAWA));
+    for caller in [&one, &other] {
+        caller.ask("Echo", "x").await.expect("within the limit");
+    }
+    for _ in 0..3 {
+        let late = connect(&setup.pki.client("131229"), setup.relay.address()).await;
+        late.expect_err("both places are taken");
+    }
+    let line = "todoke_relay_events_total{event=\"connections_full\"} 3\n";
+    eventually("each is counted", || async { metrics.render().contains(line).then_some(()) }).await;
+    assert_eq!(other.ask("Echo", "mine").await.expect("who is in stays in"), "mine");
+    drop(one);
+    let again = setup.caller(KATSUSHIKA);
+    eventually("a place is free again", || async { again.ask("Echo", "x").await.ok() }).await;
+    let late = connect(&setup.pki.client("131229"), setup.relay.address()).await;
+    late.expect_err("and taken again");
 }
