@@ -47,7 +47,7 @@ impl Default for IssuerConfig {
             addresses_file: None,
             tls: TlsFiles::default(),
             vault: VaultFiles::default(),
-            store: StoreOptions { url: String::new(), ..StoreOptions::default() },
+            store: StoreOptions::default(),
             issuance: issuance::Options::default(),
             ops: ops::Limits::default(),
             log: LogOptions::default(),

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Where the database is and how patient the store is with it.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct StoreOptions {
-    /// The database: `sqlite:FILE`. Default `sqlite:todoke.db` in the working directory.
+    /// The database: `sqlite:FILE`. Required: the default is empty and opens nothing, as where records are
+    /// kept is not to be guessed.
     pub url: String,
     /// Connections that read at once. Default 4.
     pub readers_max: u32,
@@ -32,7 +33,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
-            url: "sqlite:todoke.db".to_owned(),
+            url: String::new(),
             readers_max: 4,
             acquire_max: Duration::from_secs(20),
             busy_max: Duration::from_millis(200),
