@@ -159,15 +159,14 @@ fn order(
     vault: &Vault,
     key: &DataKey,
 ) -> NewOrder {
-    let blind = |field: Field, text: &str| vault.blind_index(origin.municipality, field.as_str(), text);
+    let blind = |text: &str| vault.blind_index(origin.municipality, Field::IndividualNumber.as_str(), text);
     NewOrder {
         index,
         order_id: record.text(Field::OrderId).to_owned(),
         leaf: merkle::leaf_hash(canonical),
         kind: record.text(Field::Kind).to_owned(),
         district: record.text(Field::District).to_owned(),
-        household_index: blind(Field::HouseholdId, record.text(Field::HouseholdId)),
-        person_index: record.get(Field::IndividualNumber).map(|text| blind(Field::IndividualNumber, text)),
+        person_index: record.get(Field::IndividualNumber).map(blind),
         protected: record.text(Field::Protected) == "1",
         accommodations: record.text(Field::Accommodations).to_owned(),
         sealed: key.seal(&record_aad(origin.municipality, origin.batch, index), canonical),

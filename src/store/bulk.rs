@@ -103,9 +103,9 @@ const FIND_KEYS: &str = "
     WHERE k.municipality_code = ? AND k.order_id IN (VALUES @)";
 const INSERT_ORDERS: &str = "
     INSERT INTO card_order (municipality_code, batch_id, attempt, ordered_ms, record_index, order_id, leaf,
-        kind, district, household_index, person_index, protected, accommodations, sealed)
+        kind, district, person_index, protected, accommodations, sealed)
     SELECT c.code, c.batch, c.attempt, c.now, v.column1, v.column2, v.column3, v.column4, v.column5,
-        v.column6, v.column7, v.column8, v.column9, v.column10
+        v.column6, v.column7, v.column8, v.column9
     FROM (SELECT ? AS code, ? AS batch, ? AS attempt, ? AS now) AS c CROSS JOIN (VALUES @) AS v";
 const INSERT_DISPOSITIONS: &str = "
     INSERT INTO disposition (municipality_code, batch_id, attempt, record_index, order_id, kind, code, field,
@@ -180,7 +180,7 @@ impl BulkSteps for SqliteConnection {
 
     async fn insert_orders(&mut self, claim: &Claim, orders: &[&NewOrder], now_ms: i64) -> Result<(), Error> {
         for group in orders.chunks(GROUP_ROWS) {
-            let mut query = of_claim(with_rows(INSERT_ORDERS, group.len(), 10), claim).bind(now_ms);
+            let mut query = of_claim(with_rows(INSERT_ORDERS, group.len(), 9), claim).bind(now_ms);
             for order in group {
                 query = query
                     .bind(int(order.index, "record_index")?)
@@ -188,7 +188,6 @@ impl BulkSteps for SqliteConnection {
                     .bind(order.leaf.as_bytes().as_slice())
                     .bind(order.kind.as_str())
                     .bind(order.district.as_str())
-                    .bind(order.household_index.as_slice())
                     .bind(order.person_index.as_ref().map(BlindIndex::as_slice))
                     .bind(order.protected)
                     .bind(order.accommodations.as_str())

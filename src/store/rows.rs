@@ -227,8 +227,6 @@ pub struct NewOrder {
     pub kind: String,
     /// The district.
     pub district: String,
-    /// The blind index of its household.
-    pub household_index: BlindIndex,
     /// The blind index of its person, if a number was given.
     pub person_index: Option<BlindIndex>,
     /// Whether the address is hidden from everyone but the municipality.

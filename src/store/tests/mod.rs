@@ -246,7 +246,6 @@ fn order_of(index: u64, order_id: &str, content: &str) -> NewOrder {
         leaf: Digest::of(content.as_bytes()),
         kind: "NOTIFICATION_CARD".to_owned(),
         district: "白鳥".to_owned(),
-        household_index: Digest::of(b"household").0,
         person_index: index.is_multiple_of(2).then(|| Digest::of(order_id.as_bytes()).0),
         protected: index == 1,
         accommodations: "BRAILLE".to_owned(),

@@ -1,7 +1,7 @@
 -- Batches, their chunks, the card orders made of them, and how each batch ended.
 --
 -- Every primary key begins with municipality_code: it is the tenant, and what a distributed engine spreads by.
--- The exceptions are global, small and named in schema_tests.rs, with the reason.
+-- The exceptions are global, small and named in src/store/tests/schema.rs, with the reason.
 PRAGMA application_id = 1953457259; -- 'todk': other files are refused
 PRAGMA user_version = 1;            -- the number of this migration: older programs refuse the file
 
@@ -141,7 +141,6 @@ CREATE TABLE card_order (
     leaf              BLOB    NOT NULL CHECK (length(leaf) = 32),
     kind              TEXT    NOT NULL,
     district          TEXT    NOT NULL,
-    household_index   BLOB    NOT NULL,
     person_index      BLOB,
     protected         INTEGER NOT NULL CHECK (protected IN (0, 1)),
     accommodations    TEXT    NOT NULL,
