@@ -92,9 +92,14 @@ fn no_metric_and_no_label_has_its_name_elsewhere() {
         }
     }
     assert!(seen > 10, "the calls are being found");
-    for bad in ["counter!(\"a_total\")", "gauge!(names::A, \"flag\" => f(x).y())"] {
-        assert!(calls(bad).into_iter().all(named_in_place), "{bad}");
+    for bad in [
+        "counter!(\"a_total\")",
+        "metrics::histogram!(\n    \"x\")",
+        "gauge!(names::A, \"flag\" => f(x).y())",
+    ] {
+        assert!(calls(bad).into_iter().any(named_in_place), "{bad}");
     }
+    assert!(!calls("gauge!(names::STREAMS).set(1)").into_iter().any(named_in_place));
 }
 
 #[test]

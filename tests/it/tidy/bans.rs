@@ -9,7 +9,7 @@ use super::{
 type Exception = fn(&Source) -> bool;
 
 /// A call that is banned outside tests: its text, where it may stand, what to do instead.
-const CALLS: [(&str, Exception, &str); 17] = [
+pub(super) const CALLS: [(&str, Exception, &str); 17] = [
     (".unwrap()", nowhere, "say why it cannot fail: `expect(\"…\")`"),
     ("println!", at_the_edge, "only cli/ speaks to people; log it with tracing"),
     ("eprintln!", at_the_edge, "only cli/ speaks to people; log it with tracing"),
@@ -28,10 +28,6 @@ const CALLS: [(&str, Exception, &str); 17] = [
     ("env::var", in_config, "configuration is read in config/ only"),
     ("process::exit", nowhere, "return an exit code, so that everything is dropped and flushed"),
 ];
-
-/// Metric macros, whose names and labels come from `telemetry/names.rs`.
-const METRICS: [&str; 6] =
-    ["counter!(", "gauge!(", "histogram!(", "describe_counter!(", "describe_gauge!(", "describe_histogram!("];
 
 /// How many lines above a call an `#[expect(clippy::disallowed_methods, reason = …)]` for it may stand.
 const EXPECT_LINES: usize = 6;
@@ -75,7 +71,6 @@ pub(super) fn of(source: &Source) -> Vec<Finding> {
     found.extend(code.match_indices("#[ignore").map(|(at, _)| {
         Finding::at(&source.path, line_of(code, at), "no ignored tests: mend it, or take it out and say so")
     }));
-    found.extend(metric_literals(source));
     found
 }
 
@@ -85,25 +80,4 @@ fn is_expected(source: &Source, line: usize) -> bool {
         source.code.lines().take(line).skip(line.saturating_sub(EXPECT_LINES + 1)).collect();
     let above = above.join("\n");
     above.contains("#[expect(") && above.contains("clippy::disallowed_methods") && above.contains("reason")
-}
-
-/// A metric or label whose name is written where it is used.
-fn metric_literals(source: &Source) -> Vec<Finding> {
-    if source.path == "src/telemetry/names.rs" || !source.path.starts_with("src/") {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    for needle in METRICS {
-        for at in words(&source.code, needle) {
-            let line = line_of(&source.code, at);
-            let named = source.code[at + needle.len()..]
-                .trim_start()
-                .starts_with(|c: char| c.is_uppercase() || c.is_lowercase());
-            if !named && !source.is_test(line) {
-                let what = "metric names are constants of telemetry/names.rs, described there";
-                found.push(Finding::at(&source.path, line, what));
-            }
-        }
-    }
-    found
 }
