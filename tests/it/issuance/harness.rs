@@ -42,6 +42,8 @@ use tonic::{Status, transport::Channel};
 
 /// Records in a chunk of the tests.
 pub(crate) const CHUNK: u32 = 4;
+/// How long issuer and tests wait for each other to write: longer than any test holds the other up.
+const BUSY_MAX: Duration = Duration::from_secs(10);
 
 /// A batch as its sender has it.
 pub(crate) struct Batch {
@@ -135,7 +137,8 @@ impl Issuer {
         let vault = Vault::open(&pki.join("kek.key"), &pki.join("receipt.key")).expect("a vault");
         let verifier = vault.verifier_key();
         let url = format!("sqlite:{}", dir.path().join("issuer.db").display());
-        let store = Store::open(&StoreOptions { url, ..StoreOptions::default() }).await.expect("a store");
+        let store = StoreOptions { url, busy_max: BUSY_MAX, ..StoreOptions::default() };
+        let store = Store::open(&store).await.expect("a store");
         let tls = ServerTls::load(&files(&pki, "issuer-1")).expect("a server certificate");
         let clock = Clock::fixed(super::now_ms());
         let tasks = Tasks::new();
@@ -165,11 +168,20 @@ impl Issuer {
 
     /// Runs SQL beside the issuer, as a fault of the disk would change the file.
     pub(crate) async fn damage(&self, sql: &'static str) {
+        self.beside(sql).await.close().await.expect("it closes");
+    }
+
+    /// Keeps the issuer from writing until the connection is closed.
+    pub(crate) async fn hold_writes(&self) -> SqliteConnection {
+        self.beside("BEGIN IMMEDIATE").await
+    }
+
+    async fn beside(&self, sql: &'static str) -> SqliteConnection {
         let path = self.dir.path().join("issuer.db");
-        let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_MAX);
         let mut connection = SqliteConnection::connect_with(&options).await.expect("it opens");
         sqlx::raw_sql(sql).execute(&mut connection).await.expect("it runs");
-        connection.close().await.expect("it closes");
+        connection
     }
 
     /// Returns a party with a fresh certificate and a connection.
