@@ -100,8 +100,10 @@ fn method(args: &CallsArgs, haproxy: Option<&str>) -> Vec<String> {
         ),
         format!(
             "closed loop: {} calls in flight; open loop: {} calls/s, latency from the time a call was due. \
-             Load generator and backend: tonic, in one process with two workers; its CPU is in no figure.",
-            args.callers, args.rate
+             Load generator and backend: tonic, in one process with {} workers; its CPU is in no figure.",
+            args.callers,
+            args.rate,
+            tokio::runtime::Handle::current().metrics().num_workers()
         ),
         format!(
             "issuer: GetBatch of one batch, direct and through one relay, closed loop with {} in flight and \

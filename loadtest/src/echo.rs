@@ -1,5 +1,5 @@
-//! A backend that costs next to nothing: whatever is called, it reads the request and sends the same bytes
-//! back, so that what stands before it is what is measured.
+//! A backend that costs next to nothing: it reads each request and answers it with one fixed reply, or with
+//! SERVING if it is a health check, so that what stands before it is what is measured.
 
 use std::{
     convert::Infallible,
