@@ -175,7 +175,7 @@ on_both! {
                 .bind(&code)
                 .bind(manifest.batch_id.uuid())
                 .bind(new.signature)
-                .bind(join_strings(new.certificate_chain, "certificate_chain")?)
+                .bind(join_strings(new.certificate_chain))
                 .bind(new.manifest_bytes)
                 .bind(join_digests(new.chunk_roots))
                 .execute(conn)

@@ -3,7 +3,9 @@
 
 use sqlx::types::Uuid;
 
-use crate::domain::{batch::BatchState, batch_id::BatchId, digest::Digest, municipality::MunicipalityCode};
+use crate::domain::{
+    batch::BatchState, batch_id::BatchId, chunk, digest::Digest, municipality::MunicipalityCode,
+};
 
 use super::Error;
 
@@ -52,28 +54,17 @@ pub(super) fn split_digests(bytes: &[u8], what: &'static str) -> Result<Vec<Dige
     bytes.chunks(32).map(|one| digest(one, what)).collect()
 }
 
-/// Returns byte strings as one value: each after its length in four bytes, big-endian.
-pub(super) fn join_strings(strings: &[Vec<u8>], what: &'static str) -> Result<Vec<u8>, Error> {
-    let mut out = Vec::with_capacity(strings.iter().map(|one| one.len() + 4).sum());
-    for one in strings {
-        let length = u32::try_from(one.len()).map_err(|_| Error::Corrupt(what))?;
-        out.extend_from_slice(&length.to_be_bytes());
-        out.extend_from_slice(one);
-    }
-    Ok(out)
+/// Returns byte strings as one value, framed as the records of a chunk are.
+pub(super) fn join_strings(strings: &[Vec<u8>]) -> Vec<u8> {
+    let mut writer = chunk::Writer::default();
+    strings.iter().for_each(|one| writer.push(one));
+    writer.take()
 }
 
 /// Returns the byte strings that [`join_strings`] wrote.
-pub(super) fn split_strings(mut bytes: &[u8], what: &'static str) -> Result<Vec<Vec<u8>>, Error> {
-    let mut out = Vec::new();
-    while !bytes.is_empty() {
-        let (length, rest) = bytes.split_first_chunk::<4>().ok_or(Error::Corrupt(what))?;
-        let length = u32::from_be_bytes(*length) as usize;
-        let (one, rest) = rest.split_at_checked(length).ok_or(Error::Corrupt(what))?;
-        out.push(one.to_vec());
-        bytes = rest;
-    }
-    Ok(out)
+pub(super) fn split_strings(bytes: &[u8], what: &'static str) -> Result<Vec<Vec<u8>>, Error> {
+    let strings = chunk::Reader::new(bytes).map(|one| one.map(<[u8]>::to_vec));
+    strings.collect::<Result<_, _>>().map_err(|_| Error::Corrupt(what))
 }
 
 #[cfg(test)]
@@ -83,7 +74,7 @@ mod tests {
     #[test]
     fn lists_come_back_as_they_went_and_torn_ones_are_refused() {
         let chain = vec![b"one".to_vec(), Vec::new(), vec![0xff; 300]];
-        let joined = join_strings(&chain, "chain").expect("short");
+        let joined = join_strings(&chain);
         assert_eq!(split_strings(&joined, "chain").expect("whole"), chain);
         assert!(split_strings(&joined[..joined.len() - 1], "chain").is_err());
         let roots = vec![Digest::of(b"a"), Digest::of(b"b")];
