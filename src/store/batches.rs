@@ -8,7 +8,8 @@ use crate::domain::{batch::Counts, batch_id::BatchId, digest::Digest, municipali
 use super::{
     BatchRow, Error, ManifestRow, NewBatch, Opened, Store,
     columns::{
-        self, batch_id, digest, int, join_digests, join_strings, small, split_digests, split_strings, uint,
+        self, batch_id, bound, digest, int, join_digests, join_strings, small, split_digests, split_strings,
+        uint,
     },
 };
 
@@ -269,7 +270,7 @@ impl Store {
         before: Option<u64>,
         count: u32,
     ) -> Result<Vec<BatchRow>, Error> {
-        let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
+        let before = before.map_or(i64::MAX, bound);
         on_read!(self, "list_batches", |conn| {
             let query =
                 sqlx::query_as(LIST).bind(municipality.to_string()).bind(before).bind(i64::from(count));

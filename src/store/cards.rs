@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     CardRow, Error, Store,
-    columns::{self, batch_id, uint},
+    columns::{self, batch_id, bound, uint},
 };
 
 /// Most orders of one person that a look-up returns.
@@ -137,15 +137,15 @@ impl Store {
         // Where to go on: in this batch after this place. Nothing of one batch stands after another.
         let (mut id, mut place) = match (after, batch) {
             (Some((after, _)), Some(batch)) if after > batch => return Ok(Vec::new()),
-            (Some((after, index)), Some(batch)) if after == batch => (batch.uuid(), position(index)),
+            (Some((after, index)), Some(batch)) if after == batch => (batch.uuid(), bound(index)),
             (_, Some(batch)) => (batch.uuid(), -1),
-            (Some((after, index)), None) => (after.uuid(), position(index)),
+            (Some((after, index)), None) => (after.uuid(), bound(index)),
             (None, None) => (Uuid::nil(), -1),
         };
         on_read!(self, "list_cards", |conn| {
             let mut cards = Vec::new();
             loop {
-                let left = i64::from(count) - i64::try_from(cards.len()).unwrap_or(i64::MAX);
+                let left = i64::from(count) - bound(cards.len() as u64);
                 let query = sqlx::query_as(IN_BATCH).bind(&code).bind(id).bind(place).bind(left);
                 let page: Vec<RawCard> = query.fetch_all(&mut *conn).await?;
                 cards.extend(page);
@@ -159,8 +159,4 @@ impl Store {
             cards.into_iter().map(CardRow::try_from).collect()
         })
     }
-}
-
-fn position(index: u64) -> i64 {
-    i64::try_from(index).unwrap_or(i64::MAX)
 }

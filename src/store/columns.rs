@@ -14,6 +14,11 @@ pub(super) fn int(value: u64, what: &'static str) -> Result<i64, Error> {
     i64::try_from(value).map_err(|_| Error::Corrupt(what))
 }
 
+/// Returns a number to compare a column with; above all of its values if the databases have no such number.
+pub(super) fn bound(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
 /// Returns a number that a column holds.
 pub(super) fn uint(value: i64, what: &'static str) -> Result<u64, Error> {
     u64::try_from(value).map_err(|_| Error::Corrupt(what))
@@ -87,5 +92,6 @@ mod tests {
     fn a_number_that_does_not_fit_is_an_error() {
         assert!(int(u64::MAX, "n").is_err() && uint(-1, "n").is_err() && small(1 << 32, "n").is_err());
         assert_eq!(int(7, "n").expect("fits"), 7);
+        assert_eq!((bound(7), bound(u64::MAX)), (7, i64::MAX));
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::{
 
 use super::{
     Error, OrderRow, Store,
-    columns::{batch_id, digest, uint},
+    columns::{batch_id, bound, digest, uint},
 };
 
 statements! {
@@ -73,7 +73,7 @@ impl Store {
     ) -> Result<Vec<OrderRow>, Error> {
         on_read!(self, "orders_page", |conn| {
             let query = sqlx::query_as(ORDERS).bind(municipality.to_string()).bind(id.uuid());
-            let query = query.bind(i64::from(attempt)).bind(place(from)).bind(i64::from(count));
+            let query = query.bind(i64::from(attempt)).bind(bound(from)).bind(i64::from(count));
             let rows: Vec<(i64, String, Vec<u8>, Vec<u8>)> = query.fetch_all(conn).await?;
             let read = |(index, order_id, leaf, sealed): (i64, String, Vec<u8>, Vec<u8>)| {
                 let (index, leaf) = (uint(index, "record_index")?, digest(&leaf, "leaf")?);
@@ -100,14 +100,14 @@ impl Store {
         on_read!(self, "dispositions_page", |conn| {
             let code = municipality.to_string();
             let query = sqlx::query_as(OTHERS).bind(&code).bind(id.uuid());
-            let query = query.bind(i64::from(attempt)).bind(place(from)).bind(i64::from(count));
+            let query = query.bind(i64::from(attempt)).bind(bound(from)).bind(i64::from(count));
             let rows: Vec<RawDisposition> = query.fetch_all(&mut *conn).await?;
             let mut page = rows.into_iter().map(Disposition::try_from).collect::<Result<Vec<_>, _>>()?;
             if only_not_accepted {
                 return Ok(page);
             }
             let query = sqlx::query_as(ORDER_IDS).bind(&code).bind(id.uuid());
-            let query = query.bind(i64::from(attempt)).bind(place(from)).bind(i64::from(count));
+            let query = query.bind(i64::from(attempt)).bind(bound(from)).bind(i64::from(count));
             let orders: Vec<(i64, String)> = query.fetch_all(conn).await?;
             for (index, order_id) in orders {
                 page.push(Disposition {
@@ -124,9 +124,4 @@ impl Store {
             Ok(page)
         })
     }
-}
-
-/// A place as the databases have it; beyond every batch if it does not fit.
-fn place(from: u64) -> i64 {
-    i64::try_from(from).unwrap_or(i64::MAX)
 }
