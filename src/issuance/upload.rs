@@ -223,13 +223,13 @@ impl Upload {
             number,
             root: announced,
             records: self.manifest.chunk_len(number),
-            sealed: &sealed.payload,
-            district_records: &sealed.district_records,
+            sealed: sealed.payload,
+            district_records: sealed.district_records,
             uploader_epoch: self.epoch,
             relay: &self.relay,
             now_ms: self.core.clock.now_ms(),
         };
-        let put = self.core.store.put_chunk(self.row.municipality, self.row.batch_id, &new).await;
+        let put = self.core.store.put_chunk(self.row.municipality, self.row.batch_id, new).await;
         self.outcome(number, put.map_err(store_fault)?).await
     }
 

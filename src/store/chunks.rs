@@ -97,11 +97,11 @@ impl Store {
         &self,
         municipality: MunicipalityCode,
         id: BatchId,
-        chunk: &NewChunk<'_>,
+        chunk: NewChunk<'_>,
     ) -> Result<PutChunk, Error> {
         let mut districts = Vec::with_capacity(chunk.district_records.len());
         for (district, records) in chunk.district_records {
-            districts.push((district.clone(), int(*records, "stored_records")?));
+            districts.push((district, int(records, "stored_records")?));
         }
         let owned = OwnedChunk {
             municipality,
@@ -109,7 +109,7 @@ impl Store {
             number: chunk.number,
             root: chunk.root,
             records: chunk.records,
-            sealed: Arc::new(chunk.sealed.to_vec()),
+            sealed: Arc::new(chunk.sealed),
             districts,
             uploader_epoch: chunk.uploader_epoch,
             relay: chunk.relay.to_owned(),

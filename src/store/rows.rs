@@ -151,9 +151,9 @@ pub struct NewChunk<'a> {
     /// Its records.
     pub records: u32,
     /// Its payload, sealed.
-    pub sealed: &'a [u8],
+    pub sealed: Vec<u8>,
     /// Its records by district.
-    pub district_records: &'a BTreeMap<String, u64>,
+    pub district_records: BTreeMap<String, u64>,
     /// The epoch that its uploader was given.
     pub uploader_epoch: u32,
     /// The relay it came through; empty if none.

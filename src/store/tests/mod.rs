@@ -219,18 +219,17 @@ async fn put_root(store: &Store, row: &BatchRow, number: u32, root: Digest) -> R
     let records = u32::try_from(left.min(u64::from(CHUNK))).expect("small");
     let district = if number.is_multiple_of(2) { "白鳥" } else { "亀有" };
     let districts = BTreeMap::from([(district.to_owned(), u64::from(records))]);
-    let sealed = format!("sealed {number}").into_bytes();
     let chunk = NewChunk {
         number,
         root,
         records,
-        sealed: &sealed,
-        district_records: &districts,
+        sealed: format!("sealed {number}").into_bytes(),
+        district_records: districts,
         uploader_epoch: row.uploader_epoch,
         relay: "relay-1",
         now_ms: NOW + 1,
     };
-    store.put_chunk(row.municipality, row.batch_id, &chunk).await
+    store.put_chunk(row.municipality, row.batch_id, chunk).await
 }
 
 /// An order whose content follows from its id.

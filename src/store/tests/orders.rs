@@ -195,13 +195,13 @@ contract!(duplicates_are_found_across_every_group_of_a_large_chunk, |case| {
         number: 0,
         root: root(0),
         records: 1300,
-        sealed: b"sealed",
-        district_records: &districts,
+        sealed: b"sealed".to_vec(),
+        district_records: districts.clone(),
         uploader_epoch: row.uploader_epoch,
         relay: "",
         now_ms: NOW,
     };
-    let put = case.store.put_chunk(ward(), id(1), &chunk).await.expect("the store answers");
+    let put = case.store.put_chunk(ward(), id(1), chunk).await.expect("the store answers");
     assert_eq!(put, PutChunk::Stored);
     assert_eq!(case.store.stored_per_district(ward(), id(1)).await.expect("reads"), districts);
     case.store.mark_sealed(ward(), id(1), NOW).await.expect("the store answers");
