@@ -89,7 +89,9 @@ impl fmt::Display for Date {
     }
 }
 
-fn days_of(year: i32, month: u8) -> u8 {
+/// Returns how many days a month has; months are from 1.
+#[must_use]
+pub fn days_of(year: i32, month: u8) -> u8 {
     match month {
         2 if is_leap(year) => 29,
         2 => 28,

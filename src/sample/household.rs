@@ -9,7 +9,7 @@ use super::{
     plan::{Place, Plan},
     random::Random,
 };
-use crate::domain::rules;
+use crate::domain::{date::days_of, rules};
 
 /// Ages are counted at the day that the first numbers were given out, 5 October 2015: a file must not
 /// depend on the day it is made.
@@ -140,7 +140,8 @@ fn person(random: &mut Random, family: Family, age: u32) -> Person {
     let substitute = family.substitute;
     let month = random.between(1, if age == 0 { MONTHS_OF_YEAR } else { 12 });
     let year = YEAR - age;
-    let day = random.between(1, days_of(year, month));
+    let days = days_of(year.cast_signed(), u8::try_from(month).expect("12 at most"));
+    let day = random.between(1, u32::from(days));
     let accommodated = random.per_mille(if age >= 70 { 60 } else { 10 });
     let accommodations = *random.one(&ACCOMMODATIONS);
     Person {
@@ -175,15 +176,6 @@ const ACCOMMODATIONS: [&str; 6] = [
     "BRAILLE;READ_ALOUD",
     "LARGE_PRINT;PROXY_WRITING",
 ];
-
-fn days_of(year: u32, month: u32) -> u32 {
-    match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
 
 // 99 and nine digits: a billion people go through them in an order that the seed turns, none of them twice.
 fn individual_number(seed: u64, person: u64) -> String {

@@ -14,7 +14,7 @@ mod plan;
 mod random;
 
 pub use csv::{Encoding, Unwritable};
-pub use plan::{Options, Plan, SampleError, Size, Tally};
+pub use plan::{Options, Plan, SampleError, Size};
 
 use csv::Row;
 use deal::Deal;

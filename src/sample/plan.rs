@@ -10,7 +10,7 @@ use super::{
     places,
     random::Random,
 };
-use crate::domain::municipality::MunicipalityCode;
+use crate::domain::{municipality::MunicipalityCode, totals::DistrictTotals};
 
 /// How many people, in how many households of one to six.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,22 +90,13 @@ pub enum SampleError {
     Unwritable(String, Unwritable),
 }
 
-/// Households and records of one district.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Households.
-    pub households: u64,
-    /// Records.
-    pub records: u64,
-}
-
 /// A file that can be written: everything about it is known.
 #[derive(Debug, Clone)]
 pub struct Plan {
     options: Options,
     names: Vec<String>,
     written: Vec<bool>,
-    tally: Vec<Tally>,
+    tally: Vec<DistrictTotals>,
     households: u64,
     fixed: Vec<(usize, u64)>,
 }
@@ -134,7 +125,7 @@ impl Plan {
         names.extend(others);
         check_names(&options, &names)?;
         let written = names.iter().map(|name| !options.omit.contains(name)).collect();
-        let tally = vec![Tally::default(); names.len()];
+        let tally = vec![DistrictTotals::default(); names.len()];
         let mut plan = Self { options, names, written, tally, households: 0, fixed };
         plan.count()?;
         Ok(plan)
@@ -181,7 +172,7 @@ impl Plan {
     /// The tally of the complete extract by district: what was left out of the file counts, what stands
     /// there twice counts once.
     #[must_use]
-    pub fn tally(&self) -> BTreeMap<&str, Tally> {
+    pub fn tally(&self) -> BTreeMap<&str, DistrictTotals> {
         let all = self.names.iter().map(String::as_str).zip(self.tally.iter().copied());
         all.filter(|(_, tally)| tally.households > 0).collect()
     }
@@ -207,7 +198,7 @@ impl Plan {
         Lines::new(self.clone())
     }
 
-    fn sum(&self, of: impl Fn(&Tally) -> u64) -> u64 {
+    fn sum(&self, of: impl Fn(&DistrictTotals) -> u64) -> u64 {
         self.tally
             .iter()
             .zip(&self.written)

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::domain::{
     record::{Field, Record},
+    totals::DistrictTotals,
     validation,
 };
 
@@ -46,9 +47,9 @@ fn records(text: &str) -> Vec<Record> {
     rows.map(of).collect()
 }
 
-fn tally(records: &[Record]) -> BTreeMap<String, Tally> {
+fn tally(records: &[Record]) -> BTreeMap<String, DistrictTotals> {
     let mut households = BTreeSet::new();
-    let mut tally = BTreeMap::<String, Tally>::new();
+    let mut tally = BTreeMap::<String, DistrictTotals>::new();
     for record in records {
         let of = tally.entry(record.text(Field::District).to_owned()).or_default();
         of.records += 1;
@@ -57,7 +58,7 @@ fn tally(records: &[Record]) -> BTreeMap<String, Tally> {
     tally
 }
 
-fn told(plan: &Plan) -> BTreeMap<String, Tally> {
+fn told(plan: &Plan) -> BTreeMap<String, DistrictTotals> {
     plan.tally().into_iter().map(|(district, tally)| (district.to_owned(), tally)).collect()
 }
 
