@@ -137,7 +137,7 @@ pub(crate) fn serve_ops(
     stop: CancellationToken,
 ) -> Result<SocketAddr, Error> {
     let address = listener.local_addr().map_err(Error::Runtime)?;
-    let serving = ops::serve_within(listener, state, limits, stop);
+    let serving = ops::serve(listener, state, limits, stop);
     tasks.spawn("ops", OnDeath::Shutdown, async move {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the ops server ended");

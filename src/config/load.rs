@@ -21,8 +21,6 @@ use super::{
 
 /// What stands before the name of every variable of ours.
 pub const PREFIX: &str = "TODOKE_";
-// The tests' own variables, which configure no role.
-const OF_TESTS: &str = "TODOKE_TEST_";
 
 /// The configuration of one role: its default is complete but for what nobody else can know.
 pub trait Role: Serialize + DeserializeOwned + Default {
@@ -170,12 +168,8 @@ impl<T: Role> Loading<T> {
     }
 
     fn variables(&mut self, variables: &[(String, String)]) {
-        let mut ours: Vec<&(String, String)> = variables
-            .iter()
-            .filter(|(name, value)| {
-                name.starts_with(PREFIX) && !name.starts_with(OF_TESTS) && !value.is_empty()
-            })
-            .collect();
+        let mut ours: Vec<&(String, String)> =
+            variables.iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty()).collect();
         ours.sort();
         for (name, value) in ours {
             let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");

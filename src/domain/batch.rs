@@ -179,12 +179,6 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The counts of a batch of which nothing has come yet.
-    #[must_use]
-    pub fn announced(records: u64) -> Self {
-        Self { missing: records, ..Self::default() }
-    }
-
     /// The sum, which must be the number of records of the batch; `None` if it is beyond any number.
     #[must_use]
     pub fn sum(&self) -> Option<u64> {

@@ -9,7 +9,7 @@ mod serve;
 
 use std::{sync::Arc, time::Duration};
 
-pub use serve::{Error, serve, serve_within};
+pub use serve::{Error, serve};
 
 use crate::telemetry::Metrics;
 

@@ -30,19 +30,11 @@ pub enum Error {
     Listener(#[from] io::Error),
 }
 
-/// Serves the pages on `listener` until `stop` is cancelled, within the default [`Limits`].
+/// Serves the pages on `listener` within these limits, until `stop` is cancelled.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> Result<(), Error> {
-    serve_within(listener, state, Limits::default(), stop).await
-}
-
-/// Serves the pages within these limits.
-///
-/// # Errors
-/// [`Error`].
-pub async fn serve_within(
+pub async fn serve(
     listener: TcpListener,
     state: State,
     limits: Limits,

@@ -33,7 +33,7 @@ async fn port(change: impl FnOnce(&mut Limits)) -> Port {
     let stop = CancellationToken::new();
     let mut limits = Limits::default();
     change(&mut limits);
-    let serving = tokio::spawn(serve_within(listener, state, limits, stop.clone()));
+    let serving = tokio::spawn(serve(listener, state, limits, stop.clone()));
     Port { address, reasons, stop, serving }
 }
 
