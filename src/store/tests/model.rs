@@ -295,9 +295,9 @@ async fn run(case: &Case, seed: u64) {
     }
 }
 
-contract!(the_store_is_what_plain_maps_are, |case| {
-    drop(case);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_is_what_plain_maps_are() {
     for seed in 1..=6 {
         run(&Case::sqlite().await, 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(seed)).await;
     }
-});
+}
