@@ -1,5 +1,5 @@
-//! `todoke config check` and `config print`: everything that is wrong with a configuration at once, or
-//! what is in force and where each value was said; neither starts anything.
+//! `todoke config check` and `config print`: everything that is wrong with a configuration at once, and
+//! every value with where it was said, even of one that is not complete; neither starts anything.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,16 @@ use super::{
     municipal::{Output, say, say_json, warn},
 };
 use crate::{
-    config::{self, Effective, IssuerConfig, Problems, RelayConfig, Role, Sources},
+    config::{self, Effective, IssuerConfig, Problems, RelayConfig, Sources, Survey},
     runtime::exit,
 };
 
 /// Checks or shows the configuration of a role.
+///
+/// Neither starts anything. Exit codes: 0 nothing is wrong, 64 something is.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  todoke config check --role issuer --config issuer.toml\n  \
-                        todoke config print --role issuer --config issuer.toml")]
+                        todoke config print --role relay")]
 pub struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,
@@ -26,8 +28,13 @@ pub struct ConfigArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum ConfigCommand {
     /// Says everything that is wrong, all at once
+    #[command(after_help = "Example: todoke config check --role issuer --config issuer.toml")]
     Check(OfRole),
-    /// Shows every effective value and where it was said; passwords are hidden
+    /// Shows every key, its value and where it was said, then what is wrong; passwords are hidden
+    ///
+    /// The values are TOML and go to standard output, what is wrong goes to standard error.
+    #[command(after_help = "Examples:\n  todoke config print --role issuer --config issuer.toml\n  \
+                            todoke config print --role relay 2>/dev/null > relay.toml")]
     Print(OfRole),
 }
 
@@ -59,30 +66,35 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Error> {
         ConfigCommand::Check(of) => (of, false),
         ConfigCommand::Print(of) => (of, true),
     };
-    let effective = match of.role {
-        RoleName::Issuer => effective::<IssuerConfig>(of),
-        RoleName::Relay => effective::<RelayConfig>(of),
+    let sources = Sources::of_process(of.config.clone(), Vec::new());
+    let Survey { values, problems } = match of.role {
+        RoleName::Issuer => config::survey::<IssuerConfig>(&sources),
+        RoleName::Relay => config::survey::<RelayConfig>(&sources),
     };
-    Ok(match effective {
-        Ok(values) => show(of, print, &values),
-        Err(problems) => refuse(of.output, &problems),
+    if print {
+        show(&values, of.output);
+    }
+    Ok(match problems.is_empty() {
+        true if print => exit::DONE,
+        true => approve(&values, of.output),
+        false => refuse(of.output, &Problems(problems)),
     })
 }
 
-fn effective<T: Role>(of: &OfRole) -> Result<Vec<Effective>, Problems> {
-    let sources = Sources::of_process(of.config.clone(), Vec::new());
-    config::load::<T>(&sources).map(|loaded| loaded.effective())
+fn show(values: &[Effective], output: Output) {
+    match output {
+        Output::Text => values.iter().for_each(|value| say(&config::line(value))),
+        Output::Json => values.iter().for_each(say_json),
+    }
 }
 
-fn show(of: &OfRole, print: bool, values: &[Effective]) -> u8 {
-    match (of.output, print) {
-        (Output::Text, true) => values.iter().for_each(|value| say(&config::line(value))),
-        (Output::Text, false) => {
+fn approve(values: &[Effective], output: Output) -> u8 {
+    match output {
+        Output::Text => {
             let told = values.iter().filter(|value| value.origin != "default").count();
             say(&format!("OK: {} keys, {told} of them set", values.len()));
         }
-        (Output::Json, true) => values.iter().for_each(say_json),
-        (Output::Json, false) => {
+        Output::Json => {
             say_json(&serde_json::json!({"event": "result", "exit_code": exit::DONE, "problems": []}));
         }
     }

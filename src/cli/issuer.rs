@@ -88,7 +88,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// # Errors
 /// What kept it from starting.
 pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
-    let config = config::load::<IssuerConfig>(&args.process.sources(args.own_flags()))?.config;
+    let config = config::load::<IssuerConfig>(&args.process.sources(args.own_flags()))?;
     let tasks = args.process.begin(&config.log)?;
     let vault = Vault::open(&config.vault.kek, &config.vault.receipt_key)?;
     let store = Store::open(&config.store).await?;

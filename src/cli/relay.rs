@@ -117,7 +117,7 @@ const MARGIN: Duration = Duration::from_secs(4);
 /// # Errors
 /// What kept it from starting.
 pub async fn run(args: RelayArgs) -> Result<u8, Error> {
-    let config = config::load::<RelayConfig>(&args.process.sources(args.own_flags()))?.config;
+    let config = config::load::<RelayConfig>(&args.process.sources(args.own_flags()))?;
     let tasks = args.process.begin(&config.log)?;
     let tls = ServerTls::load(&config.tls)?;
     let upstream_tls = ClientTls::load_for(&config.tls, &config.server_name, &[Role::Issuer])?;

@@ -15,6 +15,7 @@ use figment::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    print::{self, Effective},
     problem::{Conflict, Problem, Problems},
     tree::{self, Shape},
 };
@@ -72,31 +73,35 @@ impl Sources {
     }
 }
 
-/// A configuration without a problem, and where each of its values was said.
-#[derive(Debug)]
-pub struct Loaded<T> {
-    /// The configuration.
-    pub config: T,
-    /// The same as a tree.
-    pub(super) tree: Value,
-    /// The origin of each key that is no default.
-    pub(super) origins: BTreeMap<String, String>,
-}
-
 /// Loads the configuration of a role.
 ///
 /// # Errors
 /// [`Problems`], all at once.
-pub fn load<T: Role>(sources: &Sources) -> Result<Loaded<T>, Problems> {
-    let mut loading = Loading::<T>::new();
-    if let Some(file) = &sources.file {
-        loading.file(file);
+pub fn load<T: Role>(sources: &Sources) -> Result<T, Problems> {
+    let mut loading = Loading::<T>::read(sources);
+    match loading.check() {
+        Some(config) if loading.problems.is_empty() => Ok(config),
+        _ => Err(Problems(loading.problems)),
     }
-    loading.variables(&sources.variables);
-    for flag in &sources.flags {
-        loading.text(flag.key, format!("flag {}", flag.name), &flag.value);
-    }
-    loading.finish()
+}
+
+/// What the sources come to, right or wrong, for whoever wants to see it rather than to start.
+#[derive(Debug)]
+pub struct Survey {
+    /// Every key, in order.
+    pub values: Vec<Effective>,
+    /// Everything for which [`load`] would refuse them.
+    pub problems: Vec<Problem>,
+}
+
+/// Looks at everything that the sources say of a role.
+#[must_use]
+pub fn survey<T: Role>(sources: &Sources) -> Survey {
+    let mut loading = Loading::<T>::read(sources);
+    // What is wrong stands in the problems.
+    let _ = loading.check();
+    let values = print::effective::<T>(&loading.tree, &loading.origins, &loading.problems);
+    Survey { values, problems: loading.problems }
 }
 
 /// Every key of a role, in order.
@@ -122,6 +127,18 @@ impl<T: Role> Loading<T> {
         let defaults = defaults::<T>();
         let (tree, role) = (defaults.clone(), std::marker::PhantomData);
         Self { defaults, tree, origins: BTreeMap::new(), problems: Vec::new(), role }
+    }
+
+    fn read(sources: &Sources) -> Self {
+        let mut loading = Self::new();
+        if let Some(file) = &sources.file {
+            loading.file(file);
+        }
+        loading.variables(&sources.variables);
+        for flag in &sources.flags {
+            loading.text(flag.key, format!("flag {}", flag.name), &flag.value);
+        }
+        loading
     }
 
     fn file(&mut self, path: &Path) {
@@ -259,7 +276,8 @@ impl<T: Role> Loading<T> {
         self.problems.push(Problem { key: key.to_owned(), origin: origin.to_owned(), what, remedy });
     }
 
-    fn finish(mut self) -> Result<Loaded<T>, Problems> {
+    // Looks at everything together; a configuration comes out even of some that have problems.
+    fn check(&mut self) -> Option<T> {
         for (key, _) in T::REQUIRED {
             let refused = self.problems.iter().any(|problem| problem.key == *key);
             if !refused && tree::find(&self.tree, key).is_none_or(tree::is_unset) {
@@ -284,17 +302,15 @@ impl<T: Role> Loading<T> {
                         self.problems.push(Problem { key, origin, what, remedy });
                     }
                 }
-                if self.problems.is_empty() {
-                    return Ok(Loaded { config, tree: self.tree, origins: self.origins });
-                }
+                Some(config)
             }
             Err(error) => {
                 let (key, what) = (error.path.join("."), wrong(&error));
                 let remedy = "Take the keys of this table out one by one".to_owned();
                 self.problems.push(Problem { key, origin: String::new(), what, remedy });
+                None
             }
         }
-        Err(Problems(self.problems))
     }
 
     fn how_to_set(&self, key: &str) -> String {

@@ -89,7 +89,13 @@ impl Place {
     }
 
     fn loaded(&self) -> Sketch {
-        load::<Sketch>(&self.sources).expect("nothing is wrong").config
+        load::<Sketch>(&self.sources).expect("nothing is wrong")
+    }
+
+    /// Every key as it is printed.
+    fn printed(&self) -> String {
+        let values = survey::<Sketch>(&self.sources).values;
+        values.iter().map(super::super::line).collect::<Vec<_>>().join("\n")
     }
 
     /// Every problem as it is shown, without the name of the temporary folder.
@@ -200,16 +206,34 @@ fn what_is_printed_loads_again_and_shows_no_password() {
         "limits.lease",
         "90s",
     );
-    let loaded = load::<Sketch>(&place.sources).expect("nothing is wrong");
-    let lines: Vec<String> = loaded.effective().iter().map(super::super::line).collect();
-    let text = lines.join("\n");
+    let text = place.printed();
     assert!(text.contains("limits.lease = \"90s\"  # flag --lease"), "{text}");
     assert!(text.contains("limits.workers = 2  # default"), "{text}");
     assert!(text.contains("# crl = not set  # default"), "{text}");
     assert!(text.contains("postgres://a:***@db/t") && !text.contains("s3cret"), "{text}");
     let again = Place::with(&text).loaded();
-    assert_eq!(again.limits.lease, loaded.config.limits.lease);
-    assert_eq!(again.limits.retry, loaded.config.limits.retry);
+    assert_eq!(again.limits.lease, Duration::from_secs(90));
+    assert_eq!(again.limits.retry, place.loaded().limits.retry);
+}
+
+#[test]
+fn what_is_incomplete_or_wrong_is_printed_whole_with_what_is_refused() {
+    let nothing = survey::<Sketch>(&Sources::default());
+    assert_eq!(nothing.values.len(), keys::<Sketch>().len());
+    assert_eq!(nothing.problems.len(), 1, "{:?}", nothing.problems);
+    let text = Place::with("cert = ''\n[limits]\nworkers = 3\ndrain = 'soon'\nretry = ['9s', '1s']\n")
+        .variable("TODOKE_LIMITS__WORKERS", "0")
+        .printed();
+    for needle in [
+        "# cert = not set  # required\n",
+        "limits.workers = 3  # ",
+        "; variable TODOKE_LIMITS__WORKERS is refused\n",
+        "limits.drain = \"5s\"  # default; ",
+        "limits.retry = [\"9s\", \"1s\"]  # ",
+    ] {
+        assert!(text.contains(needle), "{needle} is not in: {text}");
+    }
+    assert_eq!(text.matches("is refused").count(), 2, "{text}");
 }
 
 #[test]

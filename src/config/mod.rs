@@ -16,7 +16,7 @@ mod tree;
 use std::net::SocketAddr;
 
 pub use issuer::IssuerConfig;
-pub use load::{Flag, Loaded, PREFIX, Role, Sources, keys, load, variable};
+pub use load::{Flag, PREFIX, Role, Sources, Survey, keys, load, survey, variable};
 pub use print::{Effective, line};
 pub use problem::{Conflict, Problem, Problems};
 pub use relay::RelayConfig;
@@ -49,8 +49,9 @@ mod tests {
             let value = file.unwrap_or_else(|| (*value).to_owned());
             sources.flags.push(Flag { name: "--test", key, value });
         }
-        let loaded = load::<T>(&sources).expect("what is required is there");
-        let told = loaded.effective().into_iter().filter(|value| value.origin == "default");
+        let Survey { values, problems } = survey::<T>(&sources);
+        assert_eq!(problems, [], "what is required is there");
+        let told = values.into_iter().filter(|value| value.origin == "default");
         told.map(|value| line(&value) + "\n").collect()
     }
 

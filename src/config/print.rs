@@ -1,10 +1,13 @@
 //! Shows the effective configuration as TOML that can be loaded again, each key with where it was said;
 //! passwords are hidden.
 
-use super::{
-    load::{Loaded, Role},
-    tree,
-};
+use std::collections::BTreeMap;
+
+use figment::value::Value;
+
+use super::{load::Role, problem::Problem, tree};
+
+const NOT_SET: &str = "not set";
 
 /// One effective value.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -13,32 +16,43 @@ pub struct Effective {
     pub key: String,
     /// The value as TOML has it; `not set` where there is none.
     pub value: String,
-    /// `default`, or the file, variable or flag.
+    /// `default`, or the file, variable or flag; `required` where one of them has to say it. Then which of
+    /// them said what is refused and does not count.
     pub origin: String,
 }
 
-impl<T: Role> Loaded<T> {
-    /// Every key with its value and origin, in order.
-    #[must_use]
-    pub fn effective(&self) -> Vec<Effective> {
-        let one = |(key, value): (String, &figment::value::Value)| {
-            let shown = if T::SECRETS.contains(&key.as_str()) {
-                tree::show(&value.as_str().map_or_else(|| value.clone(), |text| hidden(text).into()))
-            } else {
-                tree::show(value)
-            };
-            let origin = self.origins.get(&key).cloned().unwrap_or_else(|| "default".to_owned());
-            Effective { key, value: shown, origin }
+/// Every key with its value and origin, in order.
+pub(super) fn effective<T: Role>(
+    tree: &Value,
+    origins: &BTreeMap<String, String>,
+    problems: &[Problem],
+) -> Vec<Effective> {
+    let one = |(key, value): (String, &Value)| {
+        let missing = tree::is_unset(value) && T::REQUIRED.iter().any(|(known, _)| *known == key);
+        let shown = match value.as_str() {
+            _ if missing => NOT_SET.to_owned(),
+            Some(url) if T::SECRETS.contains(&key.as_str()) => tree::show(&hidden(url).into()),
+            _ => tree::show(value),
         };
-        tree::leaves(&self.tree).into_iter().map(one).collect()
-    }
+        let told = if missing { None } else { origins.get(&key).map(String::as_str) };
+        let mut origin = told.unwrap_or(if missing { "required" } else { "default" }).to_owned();
+        // A value that is in force and nevertheless wrong stands here itself.
+        let refused = |problem: &&Problem| problem.key == key && Some(problem.origin.as_str()) != told;
+        for Problem { origin: place, .. } in problems.iter().filter(refused) {
+            if !place.is_empty() {
+                origin = format!("{origin}; {place} is refused");
+            }
+        }
+        Effective { key, value: shown, origin }
+    };
+    tree::leaves(tree).into_iter().map(one).collect()
 }
 
 /// One line of a file; a key without a value is a comment.
 #[must_use]
 pub fn line(effective: &Effective) -> String {
     let Effective { key, value, origin } = effective;
-    let mark = if value == "not set" { "# " } else { "" };
+    let mark = if value == NOT_SET { "# " } else { "" };
     format!("{mark}{key} = {value}  # {origin}")
 }
 

@@ -100,6 +100,33 @@ fn what_is_in_force_is_shown_with_its_origin_and_without_the_password() {
 }
 
 #[test]
+fn a_configuration_that_is_not_complete_is_shown_whole_before_what_is_wrong_with_it() {
+    let place = Place::new();
+    let file = place.write("issuer.toml", "[issuance]\nworkers = 3\nstall_aftr = '5s'\n");
+    let words = ["config", "print", "--role", "issuer", "--config", &file];
+    let (code, said, errors) = run(&words);
+    assert_eq!(code, 64);
+    for needle in [
+        "# store.url = not set  # required\n",
+        "# vault.kek = not set  # required\n",
+        "# tls.crl = not set  # default\n",
+        &format!("issuance.workers = 3  # {file}\n"),
+        "issuance.lease = \"10s\"  # default\n",
+    ] {
+        assert!(said.contains(needle), "{needle} is not in: {said}");
+    }
+    for needle in ["7 problems", "store.url: is not set", "TODOKE_VAULT__KEK", "Did you mean"] {
+        assert!(errors.contains(needle), "{needle} is not in: {errors}");
+    }
+    let (code, lines, errors) = run(&[&words[..], &["--output", "json"]].concat());
+    assert_eq!((code, errors.as_str()), (64, ""));
+    assert_eq!(lines.lines().count(), said.lines().count() + 1, "{lines}");
+    let last: serde_json::Value =
+        lines.lines().last().and_then(|line| serde_json::from_str(line).ok()).expect("a line of JSON");
+    assert_eq!(last["problems"].as_array().map(Vec::len), Some(7), "{last}");
+}
+
+#[test]
 fn a_relay_takes_its_issuers_as_a_list_and_is_told_what_is_wrong_with_them() {
     let place = Place::new();
     let [cert, key, ca] = ["cert", "key", "ca"].map(|name| place.write(name, ""));
