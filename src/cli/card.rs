@@ -3,7 +3,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::municipal::{Connect, Output, fail, say, say_json};
+use super::municipal::{self, Connect, Output, fail, say, say_json, warn};
 use crate::{
     client::error::Error,
     domain::batch_id::BatchId,
@@ -11,12 +11,12 @@ use crate::{
     wire::pb::{self, get_card_request::Key},
 };
 
+const GET_EXAMPLE: &str = "Example:\n  todoke card get --order-id K-17 --purpose inquiry \\\n    \
+                           --endpoints dev/endpoints.json --as municipality/131229";
+
 /// Looks at card orders.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Example: todoke card get --order-id K-17 --purpose inquiry --endpoints dev/endpoints.json \
-                        --as municipality/131229"
-)]
+#[command(after_help = GET_EXAMPLE)]
 pub struct CardArgs {
     #[command(subcommand)]
     command: CardCommand,
@@ -25,8 +25,11 @@ pub struct CardArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum CardCommand {
     /// Shows one card order
+    #[command(after_help = GET_EXAMPLE)]
     Get(GetArgs),
     /// Lists card orders, without personal data
+    #[command(after_help = "Example:\n  todoke card list --limit 20 --endpoints dev/endpoints.json --as \
+                            municipality/131229")]
     List(ListArgs),
 }
 
@@ -51,10 +54,10 @@ struct GetArgs {
 #[derive(Debug, Clone, Args)]
 struct ListArgs {
     /// Only of this batch
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = municipal::batch_id)]
     batch: Option<BatchId>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
     connect: Connect,
@@ -140,6 +143,11 @@ async fn list(args: &ListArgs) -> Result<(), Error> {
         if token.is_empty() || page.cards.is_empty() {
             break;
         }
+    }
+    if left == args.limit {
+        warn("no card orders: only accepted batches have some, and `todoke status` shows how batches stand");
+    } else if !token.is_empty() {
+        warn(&format!("there are more than these {}: pass a larger --limit", args.limit));
     }
     Ok(())
 }

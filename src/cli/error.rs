@@ -77,6 +77,7 @@ impl Error {
             | Error::Tls(_)
             | Error::Vault(_)
             | Error::OtherKek { .. }
+            | Error::Store(store::Error::Url(_))
             | Error::Relay(relay::Error::Options(_)) => exit::CONFIG,
             Error::Store(error) if error.is_transient() => exit::TRY_AGAIN,
             Error::Store(_)

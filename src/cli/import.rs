@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     ending,
-    municipal::{Connect, Output, duration, fail, journal_path, new_batch_id, now_ms, policy, warn},
+    municipal::{Connect, Output, duration, fail, journal_path, new_batch_id, now_ms, policy, wait, warn},
     progress::listener,
 };
 use crate::{
@@ -26,10 +26,10 @@ use crate::{
 ///
 /// Exit codes: 0 proved, 1 failed, 3 gaps left, 4 totals disagree, 75 try again later.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Example: todoke import cards.csv --endpoints dev/endpoints.json --as municipality/131229 \
-                        --control-totals tally.csv"
-)]
+#[command(after_help = "Examples:\n  \
+    todoke import cards.csv --endpoints dev/endpoints.json --as municipality/131229\n  \
+    todoke import cards.csv --endpoints dev/endpoints.json --as municipality/131229 \\\n    \
+    --control-totals tally.csv")]
 pub struct ImportArgs {
     /// The record file, CSV with a header row
     pub file: PathBuf,
@@ -42,7 +42,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     pub control_totals: Option<PathBuf>,
     /// The batch's sequence; the next one if left out
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX.unsigned_abs()))]
     pub sequence: Option<u64>,
     /// When the batch should be sealed at the latest, from now
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
@@ -74,10 +74,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub streams: u8,
     /// How long a relay may leave chunks unacknowledged before they go over another
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = wait)]
     pub ack_timeout: Duration,
     /// How long the run waits without anything getting on
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = wait)]
     pub patience: Duration,
     /// How results are shown
     #[arg(long, value_enum, default_value_t = Output::Text)]
@@ -147,6 +147,14 @@ pub(crate) async fn drive(
     output: Output,
 ) -> u8 {
     let work = async {
+        // Before hours of work, not after them.
+        let folder = options.receipt.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let (receipt, folder) = (options.receipt.display(), folder.display());
+            return Err(Error::Usage(format!(
+                "--receipt {receipt}: there is no folder {folder}. Make it, or name another file"
+            )));
+        }
         let session = connect.session(options.no_progress, listener(output))?;
         Box::pin(flow::import(&session, file, options)).await
     };

@@ -145,10 +145,19 @@ mod tests {
         for sub in command.get_subcommands() {
             let name = sub.get_name();
             assert_eq!(help::groups_of(name), 1, "{name} is not in exactly one group of the help");
-            assert!(sub.get_about().is_some(), "{name} has no description");
-            let example = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(example.contains(&format!("todoke {name}")), "{name} has no example");
+            says_how_it_is_used(name, sub);
+            for below in sub.get_subcommands() {
+                says_how_it_is_used(&format!("{name} {}", below.get_name()), below);
+            }
         }
+    }
+
+    fn says_how_it_is_used(name: &str, command: &clap::Command) {
+        assert!(command.get_about().is_some(), "{name} has no description");
+        let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(example.contains(&format!("todoke {name}")), "{name} has no example");
+        let longest = example.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(100), "an example of {name} would be broken into lines that do not run");
     }
 
     #[test]

@@ -87,6 +87,24 @@ fn seed() -> u64 {
     low
 }
 
+/// Parses a batch id.
+///
+/// # Errors
+/// Where ids are found.
+pub fn batch_id(text: &str) -> Result<BatchId, String> {
+    text.parse()
+        .map_err(|_| "is no batch id: `todoke status --as ROLE/NAME` lists those there are".to_owned())
+}
+
+/// Reads a time span that must be more than none.
+///
+/// # Errors
+/// What is accepted.
+pub fn wait(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .and_then(|span| if span.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(span) })
+}
+
 /// Parses `all-or-nothing` or `accept-valid:N`.
 ///
 /// # Errors

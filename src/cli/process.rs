@@ -23,10 +23,10 @@ pub struct ProcessArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where to take gRPC calls; port 0 takes a free one (key listen)
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
     /// Where to serve /metrics, /livez and /readyz (key ops_listen)
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "IP:PORT")]
     pub ops_listen: Option<SocketAddr>,
     /// Where to write both addresses once they are known, as JSON (key addresses_file)
     #[arg(long, value_name = "FILE")]
@@ -160,7 +160,7 @@ pub(crate) fn check_flags<A: Args>(flags: fn(&A) -> Vec<Flag>, known: &[String])
     for arg in command.get_arguments().filter(overrides) {
         let kind = arg.get_value_names().map(|names| names[0].as_str()).unwrap_or_default();
         let value = match kind {
-            "ADDR" => "127.0.0.1:1",
+            "IP:PORT" => "127.0.0.1:1",
             "TIME" => "90s",
             "FORMAT" => "pretty",
             "N" => "7",

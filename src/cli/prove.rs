@@ -14,7 +14,7 @@ use crate::{
         error::Error,
         input_fault::InputFault,
         journal::{self, with_suffix},
-        plan,
+        plan::{self, receipt_path_for},
         proof::{self, Proof},
         reader::ReadOptions,
         receipts::write_whole,
@@ -26,10 +26,8 @@ use crate::{
 
 /// Proves that one record is in a file's batch.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Example: todoke prove cards.csv --order-id K-17, then todoke verify cards.csv.proof \
-                        --receipt cards.csv.receipt --key receipt.pub"
-)]
+#[command(after_help = "Example:\n  todoke prove cards.csv --order-id K-17\n  \
+                        todoke verify cards.csv.proof --receipt cards.csv.receipt --key receipt.pub")]
 pub struct ProveArgs {
     /// The record file
     pub file: PathBuf,
@@ -69,7 +67,7 @@ pub async fn run(args: ProveArgs) -> Result<u8, super::Error> {
     });
     Ok(match written {
         Ok(proof) => {
-            show(&proof, &out, args.output);
+            show(&proof, &args.file, &out, args.output);
             exit::DONE
         }
         Err(error) => fail(&error, args.output),
@@ -108,7 +106,7 @@ fn make(args: &ProveArgs) -> Result<Proof, Error> {
     })
 }
 
-fn show(proof: &Proof, out: &Path, output: Output) {
+fn show(proof: &Proof, file: &Path, out: &Path, output: Output) {
     if output == Output::Json {
         say_json(&serde_json::json!({
             "event": "result", "exit_code": 0, "proof": out, "index": proof.index, "records": proof.records,
@@ -116,10 +114,11 @@ fn show(proof: &Proof, out: &Path, output: Output) {
         return;
     }
     say(&format!(
-        "record {} of {}: proof written to {}. Next: `todoke verify {} --receipt RECEIPT --key receipt.pub`",
+        "record {} of {}: proof written to {}. Next: `todoke verify {} --receipt {} --key receipt.pub`",
         proof.index,
         proof.records,
         out.display(),
-        out.display()
+        out.display(),
+        receipt_path_for(file).display()
     ));
 }

@@ -20,6 +20,9 @@ use crate::{
 };
 
 /// Compares what was begun here with what the issuer has.
+///
+/// Exit codes: 0 every file has its receipt and nothing else is open, 1 something is, or failed, 75 try again
+/// later.
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Example: todoke reconcile *.csv --endpoints dev/endpoints.json --as municipality/131229"
@@ -78,14 +81,18 @@ async fn compare(session: &Session, file: &Path) -> Result<Line, Error> {
     let entries = journal::Journal::peek(&journal_path(file, None))?.unwrap_or_default();
     let name = file.display();
     let Some(begun) = journal::begun(&entries) else {
+        let next = match file.exists() {
+            true => format!(
+                "`todoke resume {name}` looks for it among the last batches; `todoke import {name}` if new"
+            ),
+            false => "neither the file nor its journal is there: check the name and the folder".to_owned(),
+        };
         return Ok(Line {
             file: file.to_owned(),
             batch_id: None,
             here: "no journal",
             there: "unknown".to_owned(),
-            next: format!(
-                "`todoke resume {name}` looks for it among the last batches; `todoke import {name}` if new"
-            ),
+            next,
             closed: false,
         });
     };

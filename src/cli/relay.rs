@@ -20,11 +20,15 @@ use crate::{
 ///
 /// SIGTERM drains it: it says NOT_SERVING and GOAWAY, serves late connections for --linger, lets calls in
 /// flight finish within --drain, and ends. A second SIGTERM ends it at once.
-/// Each flag overrides a key of the configuration file, which `todoke config print --role relay` lists.
+///
+/// Each flag overrides a key of the configuration file; `todoke config print --role relay` lists every key
+/// with its default, and those that must be set: upstream, certificate, key and CA.
+///
+/// Exit codes: 0 ended in order, 1 failed, 64 bad configuration.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "Examples:\n  todoke relay --config relay.toml\n  \
-    todoke relay --name relay-1 --listen 0.0.0.0:40101 --ops-listen 127.0.0.1:40201 \
-    --upstream 10.0.0.7:40301 --upstream 10.0.0.8:40301 \
+    todoke relay --name relay-1 --listen 0.0.0.0:40101 --ops-listen 127.0.0.1:40201 \\\n    \
+    --upstream 10.0.0.7:40301 --upstream 10.0.0.8:40301 \\\n    \
     --cert pki/relay-1.pem --key pki/relay-1.key --ca pki/ca.pem --crl pki/crl.pem\n  \
     curl -s 127.0.0.1:40201/readyz")]
 pub struct RelayArgs {

@@ -26,7 +26,7 @@ use crate::{
 #[command(after_help = "Examples:\n  \
                         todoke sample --municipality 131229 --records 5000 --out cards.csv\n  \
                         todoke sample --municipality 131229 --wrong-check-digit 3 --out faulty.csv\n  \
-                        todoke sample --municipality 131229 --households 12000 --district 白鳥=5000 \
+                        todoke sample --municipality 131229 --households 12000 --district 白鳥=5000 \\\n    \
                         --omit-district 白鳥 --control-totals tally.csv --out faulty-extract.csv")]
 pub struct SampleArgs {
     /// The municipality's code of six digits
@@ -111,6 +111,10 @@ impl SampleArgs {
 /// Wishes that exclude each other, and files that cannot be written.
 pub fn run(args: &SampleArgs) -> Result<u8, Error> {
     let plan = Plan::new(args.options()).map_err(|error| Error::Usage(error.to_string()))?;
+    if args.out.is_some() && args.out == args.control_totals {
+        let what = "--out and --control-totals name the same file: name two";
+        return Err(Error::Usage(what.to_owned()));
+    }
     if let Some(path) = &args.control_totals {
         let totals = plan.control_totals().map_err(|error| Error::Usage(error.to_string()))?;
         std::fs::write(path, totals).map_err(|source| Error::Write { path: path.clone(), source })?;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     ending::gap_lines,
-    municipal::{Connect, Output, fail, journal_path, say, say_json},
+    municipal::{self, Connect, Output, fail, journal_path, say, say_json},
 };
 use crate::{
     client::{error::Error, finish::state_name, journal, outcome::Gaps, plan, session::Session},
@@ -16,15 +16,17 @@ use crate::{
 };
 
 /// Shows one batch, or the last hundred.
+///
+/// Exit codes: 0 shown, whatever the state is, 1 failed, 75 try again later.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Example: todoke status cards.csv --endpoints dev/endpoints.json --as municipality/131229"
-)]
+#[command(after_help = "Examples:\n  \
+    todoke status cards.csv --endpoints dev/endpoints.json --as municipality/131229\n  \
+    todoke status --endpoints dev/endpoints.json --as municipality/131229")]
 pub struct StatusArgs {
     /// A record file whose journal names the batch
     pub file: Option<PathBuf>,
     /// A batch by its id
-    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    #[arg(long, value_name = "ID", conflicts_with = "file", value_parser = municipal::batch_id)]
     pub batch: Option<BatchId>,
     /// Where the journal is [default: FILE.todoke-journal]
     #[arg(long, value_name = "FILE", requires = "file")]
@@ -65,7 +67,8 @@ pub(crate) fn batch_of(file: &std::path::Path, told: Option<&PathBuf>) -> Result
     let entries = journal::Journal::peek(&path)?.unwrap_or_default();
     let begun = journal::begun(&entries).ok_or_else(|| {
         Error::Usage(format!(
-            "{}: no batch was begun with this file here. Pass --batch ID, or `todoke reconcile {}`",
+            "{}: no batch was begun with this file here. Check the name, pass --batch ID, or \
+             `todoke reconcile {}`",
             path.display(),
             file.display()
         ))
@@ -89,6 +92,9 @@ async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(),
     batch.flags.iter().for_each(|flag| say(&format!("  {}: {}", flag.name, flag.detail)));
     if !batch.discrepancy.is_empty() {
         say(&format!("  {}", batch.discrepancy));
+    }
+    if state_name(&batch) == "DISCREPANT" {
+        say("  Next: `todoke resume FILE` names the records; then abort or repair");
     }
     gap_lines(&gaps).iter().for_each(|line| say(line));
     Ok(())

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::municipal::{Connect, Output, fail, new_batch_id, say, say_json};
+use super::municipal::{self, Connect, Output, fail, new_batch_id, say, say_json};
 use crate::{
     client::{error::Error, finish::state_name},
     domain::batch_id::BatchId,
@@ -13,10 +13,8 @@ use crate::{
 
 /// Gives a batch up for good and frees its order ids; signed with the municipality's key.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Example: todoke abort --batch ID --reason 'wrong extract' --endpoints dev/endpoints.json \
-                        --as municipality/131229"
-)]
+#[command(after_help = "Example:\n  todoke abort --batch ID --reason 'wrong extract' \\\n    \
+                        --endpoints dev/endpoints.json --as municipality/131229")]
 pub struct AbortArgs {
     #[command(flatten)]
     decision: Decision,
@@ -24,10 +22,8 @@ pub struct AbortArgs {
 
 /// Has a discrepant batch worked off again from its stored chunks, as a new attempt.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Example: todoke repair --batch ID --reason 'disk replaced' --endpoints dev/endpoints.json \
-                        --as municipality/131229"
-)]
+#[command(after_help = "Example:\n  todoke repair --batch ID --reason 'disk replaced' \\\n    \
+                        --endpoints dev/endpoints.json --as municipality/131229")]
 pub struct RepairArgs {
     #[command(flatten)]
     decision: Decision,
@@ -38,8 +34,8 @@ pub struct RepairArgs {
 
 #[derive(Debug, Clone, Args)]
 struct Decision {
-    /// The batch
-    #[arg(long, value_name = "ID")]
+    /// The batch, by the id that `todoke status` shows
+    #[arg(long, value_name = "ID", value_parser = municipal::batch_id)]
     batch: BatchId,
     /// Why, in one line; it is kept
     #[arg(long, value_name = "TEXT")]

@@ -38,7 +38,7 @@ pub struct VerifyArgs {
     /// The receipt that the proof is checked against
     #[arg(long, value_name = "FILE")]
     pub receipt: Option<PathBuf>,
-    /// The issuer's public key
+    /// The issuer's public receipt key, receipt.pub
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
     /// The file's encoding, if there is no journal
@@ -83,7 +83,11 @@ fn work(args: &VerifyArgs) -> Result<Vec<String>, Error> {
     if let Some(proof) = proof.and_then(Proof::parse) {
         return check_proof(args, &proof);
     }
-    let (receipt, digest) = open(args, &bytes)?;
+    if args.receipt.is_some() || args.order_id.is_some() {
+        let what = "--receipt and --order-id are for proofs, and this is none: `todoke prove` makes one";
+        return Err(Error::Usage(format!("{}: {what}", args.target.display())));
+    }
+    let (receipt, digest) = open(args, &args.target, &bytes)?;
     let mut lines = said(&receipt, digest);
     match &args.file {
         Some(file) => {
@@ -102,7 +106,11 @@ fn check_proof(args: &VerifyArgs, proof: &Proof) -> Result<Vec<String>, Error> {
     let path = args.receipt.as_ref().ok_or_else(|| {
         Error::Usage("this is a proof: pass the receipt it is checked against with --receipt".to_owned())
     })?;
-    let (receipt, digest) = open(args, &read(path, RECEIPT_BYTES_MAX)?)?;
+    if args.file.is_some() && args.order_id.is_none() {
+        let what = "say with --order-id whose record in --file the proof must be of".to_owned();
+        return Err(Error::Usage(what));
+    }
+    let (receipt, digest) = open(args, path, &read(path, RECEIPT_BYTES_MAX)?)?;
     let wrong = |what: &str| Error::Conflict(format!("{}: {what}", args.target.display()));
     if proof.batch_id.is_some_and(|batch_id| batch_id != receipt.batch_id) {
         return Err(wrong(
@@ -124,7 +132,7 @@ fn check_proof(args: &VerifyArgs, proof: &Proof) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-fn open(args: &VerifyArgs, note: &[u8]) -> Result<(Receipt, Digest), Error> {
+fn open(args: &VerifyArgs, path: &Path, note: &[u8]) -> Result<(Receipt, Digest), Error> {
     let key = load_key(&args.key).map_err(|error| match error.kind() {
         ErrorKind::InvalidData | ErrorKind::FileTooLarge => Error::Input(InputFault::of_file(
             &args.key,
@@ -133,7 +141,8 @@ fn open(args: &VerifyArgs, note: &[u8]) -> Result<(Receipt, Digest), Error> {
         )),
         _ => Error::Input(InputFault::from_io(&args.key, &error)),
     })?;
-    receipts::open(note, &key).map_err(|fault: ReceiptFault| fault.into())
+    receipts::open(note, &key)
+        .map_err(|fault: ReceiptFault| Error::Conflict(format!("{}: {fault}", path.display())))
 }
 
 fn said(receipt: &Receipt, digest: Digest) -> Vec<String> {

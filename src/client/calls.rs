@@ -102,7 +102,10 @@ impl std::fmt::Display for CallError {
                 ),
                 None => {
                     write!(f, "{:?}: {}", self.status.code(), self.status.message())?;
-                    let asking = "Is the system running, and are these its relays?";
+                    let asking = match self.status.message().contains("invalid peer certificate") {
+                        true => "Are \"ca\" and \"server_name\" of the endpoints file those of these relays?",
+                        false => "Is the system running, and are these its relays?",
+                    };
                     if self.transient {
                         write!(f, ". {asking} The same command goes on from here")
                     } else {

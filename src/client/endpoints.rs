@@ -61,6 +61,7 @@ struct RawClient {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with server_name, ca, receipt_key, relays and clients")]
 struct Raw {
     server_name: String,
     ca: PathBuf,

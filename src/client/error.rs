@@ -34,7 +34,8 @@ pub enum Error {
     Receipt(#[from] ReceiptFault),
     /// A result cannot be written.
     #[error(
-        "{}: {source}. Free the disk or allow this user to write there, then run `todoke resume FILE`",
+        "{}: {source}. Free the disk, make the folder or allow this user to write there, then run the \
+         command again",
         path.display()
     )]
     Write {

@@ -38,16 +38,18 @@ pub enum ReceiptFault {
     )]
     OtherBatch(&'static str),
     /// Totals of the file are not those of the receipt.
-    #[error("the file is not what the receipt is for: {}", list(.0))]
+    #[error(
+        "the file is not what the receipt is for:{}\nVerify the file as it was imported: this is another, or \
+         somebody changed it", list(.0)
+    )]
     Totals(Vec<Difference>),
 }
 
 fn list(differences: &[Difference]) -> String {
-    let texts: Vec<String> = differences
-        .iter()
-        .map(|d| format!("{}: the receipt has {}, the file has {}", d.which, d.declared, d.computed))
-        .collect();
-    texts.join("; ")
+    let one = |d: &Difference| {
+        format!("\n  {}: the receipt has {}, the file has {}", d.which, d.declared, d.computed)
+    };
+    differences.iter().map(one).collect()
 }
 
 /// Reads the issuer's public key, one line `NAME+KEYID+BASE64`.

@@ -10,7 +10,7 @@ pub type Source = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URL names no database that this build can open. It is not repeated: it may hold a password.
-    #[error("the database URL must be sqlite:FILE, for example sqlite:issuer.db: {0}")]
+    #[error("the database URL (key store.url) must be sqlite:FILE, for example sqlite:issuer.db: {0}")]
     Url(&'static str),
     /// Another process writes to this file.
     #[error(

@@ -84,9 +84,9 @@ reasons! {
     BatchIdReused = "BATCH_ID_REUSED", FailedPrecondition, Human, false,
         "Stop: another manifest stands under this batch_id; make a new batch_id for new content.";
     SequenceReused = "SEQUENCE_REUSED", FailedPrecondition, Human, false,
-        "Stop: another batch has this sequence; ask ListBatches for the last one.";
+        "Stop: another batch has this sequence; ask ListBatches (`todoke status`) for the last one.";
     TooManyOpenBatches = "TOO_MANY_OPEN_BATCHES", FailedPrecondition, Caller, false,
-        "Finish or abort batches first: ListBatches tells which are open.";
+        "Finish or abort batches first: ListBatches (`todoke status`) tells which are open.";
     LimitExceeded = "LIMIT_EXCEEDED", InvalidArgument, Caller, false,
         "Make it smaller: the message names the limit.";
     UploaderFenced = "UPLOADER_FENCED", Aborted, Caller, false,
@@ -116,7 +116,7 @@ reasons! {
     ReceiptNotReady = "RECEIPT_NOT_READY", FailedPrecondition, Nobody, true,
         "Wait until the batch is ACCEPTED (WatchBatch), then ask again.";
     BatchState = "BATCH_STATE", FailedPrecondition, Caller, false,
-        "Ask GetBatch: the batch's state does not allow this.";
+        "Ask GetBatch (`todoke status`): the batch's state does not allow this.";
     RequestIdReused = "REQUEST_ID_REUSED", FailedPrecondition, Caller, false,
         "Use a new request_id: this one stands for another request.";
     ReasonRequired = "REASON_REQUIRED", InvalidArgument, Caller, false,

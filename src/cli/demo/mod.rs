@@ -27,8 +27,8 @@ use crate::runtime::{self, Tasks, exit};
 /// Each is a process of its own on loopback. It needs under a minute, leaves nothing running, and ends with
 /// 0 only if every check held, otherwise with 1.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example: todoke demo --keep demo, then\n  \
-                        todoke verify demo/files/clean.csv.receipt --file demo/files/clean.csv \
+#[command(after_help = "Example:\n  todoke demo --keep demo\n  \
+                        todoke verify demo/files/clean.csv.receipt --file demo/files/clean.csv \\\n    \
                         --key demo/system/pki/receipt.pub")]
 pub struct DemoArgs {
     /// Keeps everything in this new folder, to look at it afterwards; otherwise it is removed unless a

@@ -82,7 +82,7 @@ pub enum AuthorityError {
         what: String,
     },
     /// The file system refused.
-    #[error("{}: {source}. Check the folder, its rights and the space left", path.display())]
+    #[error("{}: {source}. Check the name, the folder, its rights and the space left", path.display())]
     Io {
         /// The file.
         path: PathBuf,

@@ -35,8 +35,11 @@ impl Authority {
     /// # Errors
     /// [`AuthorityError::NotIssued`] if this CA never issued it.
     pub fn revoke_serial(&self, serial: &str) -> Result<Vec<String>, AuthorityError> {
-        let wanted = hex::decode(serial.replace(':', ""))
-            .map_err(|_| AuthorityError::Unfit(format!("'{serial}' is no serial number in hex")))?;
+        let wanted = hex::decode(serial.replace(':', "")).map_err(|_| {
+            AuthorityError::Unfit(format!(
+                "'{serial}' is neither ROLE/NAME nor a serial number in hex: `todoke pki show FILE` tells it"
+            ))
+        })?;
         self.take_back(serial, |entry| entry.serial == wanted)
     }
 
