@@ -41,9 +41,9 @@
 //! | [`wire`] | the protobuf API; where faults become statuses | domain |
 //! | [`vault`] | sealing of personal data, blind index, signing | domain |
 //! | [`net`] | mutual TLS, limits of a server, channels, PKI | domain, wire, runtime, telemetry |
-//! | [`store`] | SQL, and nothing of gRPC | domain, vault, telemetry |
+//! | [`store`] | SQL, and nothing of gRPC | domain, vault, runtime, telemetry |
 //! | [`issuance`] | open, upload, seal, work, sweep | domain, wire, vault, store, net, runtime, telemetry |
-//! | [`client`] | reader, journal, uploader, check of receipts | domain, wire, net, telemetry |
+//! | [`client`] | reader, journal, uploader, check of receipts | domain, wire, net, runtime, telemetry |
 //! | [`relay`] | the data plane: identify, admit, forward | domain, wire, net, runtime, telemetry |
 //! | [`ops`] | `/metrics`, `/livez`, `/readyz` | domain, store, telemetry |
 //! | [`config`] | one struct a role, of components' options | issuance, net, ops, relay, store, telemetry |

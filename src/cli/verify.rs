@@ -61,9 +61,7 @@ pub struct VerifyArgs {
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn run(args: VerifyArgs) -> Result<u8, super::Error> {
     let output = args.output;
-    let work = tokio::task::spawn_blocking(move || work(&args));
-    let lines = work.await.unwrap_or_else(|_| Err(Error::Conflict("the check broke off".to_owned())));
-    Ok(match lines {
+    Ok(match crate::runtime::blocking(move || work(&args)).await {
         Ok(lines) => {
             match output {
                 Output::Text => lines.iter().for_each(|line| say(line)),

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     domain::ranges::Ranges,
+    runtime,
     wire::{
         fault::{Fault, Reason},
         pb,
@@ -98,8 +99,8 @@ impl Run<'_> {
         }
         let missing = self.scan.missing_records(durable);
         let (path, read, wanted) = (self.file.to_owned(), self.read, missing.clone());
-        let counted = tokio::task::spawn_blocking(move || districts_of(&path, read, &wanted)).await;
-        let districts = counted.ok().and_then(Result::ok).unwrap_or_default();
+        let counted = runtime::blocking(move || districts_of(&path, read, &wanted)).await;
+        let districts = counted.unwrap_or_default();
         Gaps {
             missing_records: missing.len(),
             ranges: missing.iter().collect(),

@@ -28,6 +28,7 @@ use crate::{
         manifest::{Manifest, Policy},
         ranges::Ranges,
     },
+    runtime,
     wire::{fault::Reason, pb},
 };
 
@@ -101,8 +102,7 @@ async fn as_begun(file: &Path, options: &RunOptions) -> Result<(ReadOptions, u32
         return Ok(told);
     }
     let (path, asked) = (file.to_owned(), begun.clone());
-    let hashing = tokio::task::spawn_blocking(move || asked.is_of(&path)).await;
-    if !hashing.map_err(|_| Error::Conflict("hashing the file broke off".to_owned()))?? {
+    if !runtime::blocking(move || asked.is_of(&path)).await? {
         return Ok(told);
     }
     Ok((begun.read_options(), super::plan::manifest_of(begun)?.chunk_records))
@@ -115,11 +115,10 @@ async fn first_pass(
     chunk_records: u32,
 ) -> Result<Scan, Error> {
     let (tell, path) = (session.tell.clone(), file.to_owned());
-    let pass = tokio::task::spawn_blocking(move || {
+    let scanned = runtime::blocking(move || {
         scan(&path, read, chunk_records, &mut |records| tell(&Event::Scanning { records }))
-    });
-    let scanned =
-        pass.await.map_err(|_| Error::Conflict("the first pass over the file broke off".to_owned()))??;
+    })
+    .await?;
     let totals = &scanned.totals;
     (session.tell)(&Event::Scanned {
         records: totals.records,

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     domain::{batch_id::BatchId, digest::Digest, ranges::Ranges},
+    runtime,
     wire::pb::{self, batch_service_client::BatchServiceClient, upload_chunks_request::Frame},
 };
 
@@ -121,7 +122,7 @@ async fn run(
     let _ = events.send(StreamEvent::Ended(id, status)).await;
 }
 
-/// Reads the wanted chunks on a thread of their own, a few ahead.
+/// Reads the wanted chunks beside the run, a few ahead; no thread waits while none is wanted.
 pub(crate) fn read_chunks(
     tasks: &mut JoinSet<()>,
     path: &Path,
@@ -131,10 +132,18 @@ pub(crate) fn read_chunks(
 ) -> Result<mpsc::Receiver<Result<FileChunk, InputFault>>, InputFault> {
     let mut chunks = Chunks::open(path, read, scan, wanted)?;
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    tasks.spawn_blocking(move || {
-        while let Some(chunk) = chunks.next_chunk().transpose() {
+    tasks.spawn(async move {
+        while let Ok(place) = sender.reserve().await {
+            let (rest, chunk) = runtime::blocking(move || {
+                let chunk = chunks.next_chunk().transpose();
+                (chunks, chunk)
+            })
+            .await;
+            let Some(chunk) = chunk else { return };
+            chunks = rest;
             let ended = chunk.is_err();
-            if sender.blocking_send(chunk).is_err() || ended {
+            place.send(chunk);
+            if ended {
                 return;
             }
         }

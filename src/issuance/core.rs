@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     domain::{batch_id::BatchId, manifest::Manifest, municipality::MunicipalityCode},
     net::tls::ServerTls,
-    runtime::clock::Clock,
+    runtime::{self, clock::Clock},
     store::{self, BatchRow, Store},
     vault::{DataKey, Vault},
     wire::fault::{Fault, Reason},
@@ -66,15 +66,11 @@ impl Core {
     /// Runs `job` where it may use a core for long, when it is its turn.
     pub(crate) async fn on_core<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let permit = Arc::clone(&self.cores).acquire_owned().await.expect("the semaphore is never closed");
-        let ran = tokio::task::spawn_blocking(move || {
+        runtime::blocking(move || {
             let _permit = permit;
             job()
-        });
-        match ran.await {
-            Ok(value) => value,
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(_) => std::future::pending().await, // the runtime is shutting down and drops this future, too
-        }
+        })
+        .await
     }
 
     /// Returns a batch of the caller's own. Another's is answered exactly as one that does not exist.

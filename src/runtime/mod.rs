@@ -1,12 +1,14 @@
 //! Nothing runs without a name, a token that ends it, and a stated meaning of its death; a process stops in
 //! order or says what it cut off.
 
+mod aside;
 pub mod clock;
 pub mod exit;
 mod parent;
 mod signals;
 mod tasks;
 
+pub use aside::{blocking, outside};
 pub use parent::end_with_parent;
 pub use signals::signals;
 pub use tasks::{Ended, OnDeath, Tasks};

@@ -7,7 +7,7 @@ use std::{
 
 use sqlx::{Database, Transaction};
 
-use crate::telemetry::names;
+use crate::{runtime::outside, telemetry::names};
 
 use super::Error;
 
@@ -41,7 +41,7 @@ pub(crate) async fn run_tx<'a, DB: Database, T: Send>(
     let started = Instant::now();
     let mut attempt = 1;
     loop {
-        let result = once(pool, begin, name, body).await;
+        let result = outside(once(pool, begin, name, body)).await;
         if attempt < ATTEMPTS_MAX && matches!(&result, Err(Error::Busy)) {
             metrics::counter!(names::STORE_RETRIES, names::STATEMENT => name).increment(1);
             tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
@@ -80,7 +80,7 @@ pub(crate) async fn run_read<T: Send>(
 ) -> Result<T, Error> {
     assert_not_in_tx(name);
     let started = Instant::now();
-    let result = body.await;
+    let result = outside(body).await;
     measure(name, started, &result);
     result
 }
