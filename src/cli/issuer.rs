@@ -8,7 +8,7 @@ use clap::Args;
 use super::{
     Error, addresses,
     municipal::duration,
-    process::{ProcessArgs, bind, flag, reload, serve_ops, time},
+    process::{ProcessArgs, bind, bind_calls, flag, reload, serve_ops, time},
 };
 use crate::{
     config::{self, Flag, IssuerConfig},
@@ -100,7 +100,7 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let again = tls.clone();
     reload(&tasks, move || again.reload());
     let ops_listener = bind("ops_listen", config.ops_listen).await?;
-    let listener = bind("listen", config.listen).await?;
+    let listener = bind_calls("listen", config.listen).await?;
     let (name, drain) = (config.issuance.name.clone(), config.issuance.drain);
     let (clock, closing) = (Clock::system(), store.clone());
     let running = issuance::start(config.issuance, listener, store, vault, tls, clock, &tasks).await;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use crate::{
     config::{Flag, Sources, duration::show},
-    net::tls::TlsError,
+    net::{tcp, tls::TlsError},
     ops,
     runtime::{self, OnDeath, Tasks},
     telemetry,
@@ -98,12 +98,20 @@ pub(crate) fn time(name: &'static str, key: &'static str, value: Option<Duration
     flag(name, key, value.map(show))
 }
 
-/// Listens at the address that stands below `key`.
+/// Listens for the operator at the address that stands below `key`.
 ///
 /// # Errors
 /// [`Error::Listen`].
 pub(crate) async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { key, address, source })
+}
+
+/// The same for calls.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub(crate) async fn bind_calls(key: &'static str, address: SocketAddr) -> Result<tcp::TcpListener, Error> {
+    tcp::TcpListener::bind(address).await.map_err(|source| Error::Listen { key, address, source })
 }
 
 /// Longest time between two looks at certificates and CRL.

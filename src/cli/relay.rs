@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     Error, addresses,
     municipal::duration,
-    process::{ProcessArgs, bind, flag, reload, serve_ops, time},
+    process::{ProcessArgs, bind, bind_calls, flag, reload, serve_ops, time},
 };
 use crate::{
     config::{self, Flag, RelayConfig},
@@ -131,7 +131,7 @@ pub async fn run(args: RelayArgs) -> Result<u8, Error> {
         Ok(own? | upstream?)
     });
     let ops_listener = bind("ops_listen", config.ops_listen).await?;
-    let listener = bind("listen", config.listen).await?;
+    let listener = bind_calls("listen", config.listen).await?;
     let (name, end) = (config.relay.name.clone(), config.relay.linger + config.relay.drain + MARGIN);
     let running = relay::start(config.relay, listener, tls, upstream_tls, &tasks)?;
     let state = ops::State { metrics: telemetry::prometheus(), ready: running.not_ready };

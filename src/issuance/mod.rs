@@ -27,11 +27,10 @@ mod work;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    net::{self, tls::ServerTls},
+    net::{self, tcp::TcpListener, tls::ServerTls},
     runtime::{OnDeath, Tasks, clock::Clock},
     store::{self, Store},
     vault::{self, Vault},

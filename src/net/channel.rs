@@ -4,11 +4,11 @@
 use std::{io, time::Duration};
 
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::tls::ClientTls;
+use super::{tcp::TcpStream, tls::ClientTls};
 
 /// Limits of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

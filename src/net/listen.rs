@@ -3,11 +3,9 @@
 use std::{io, time::Duration};
 
 use metrics::counter;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::sleep,
-};
+use tokio::time::sleep;
 
+use super::tcp::{TcpListener, TcpStream};
 use crate::telemetry::names;
 
 /// First and longest pause after an accept that failed.

@@ -6,6 +6,7 @@ pub mod headers;
 pub mod listen;
 pub mod pki;
 pub mod serve;
+pub mod tcp;
 pub mod tls;
 
 use crate::domain::identity::Identity;

@@ -12,9 +12,11 @@ use std::{
 use bytes::Bytes;
 use h2::client;
 use rustls::pki_types::CertificateDer;
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{sync::watch, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
+
+use crate::net::tcp::TcpStream;
 
 use super::{
     coal::Coal,

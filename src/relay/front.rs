@@ -13,14 +13,16 @@ use h2::server;
 use rustls::pki_types::CertificateDer;
 use tokio::{
     io::AsyncReadExt as _,
-    net::TcpStream,
     sync::watch,
     time::{Sleep, sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::net::tls::{Guest, Hello};
+use crate::net::{
+    tcp::{Handed, TcpStream},
+    tls::{Guest, Hello},
+};
 
 use super::{
     back::SEND_BUFFER,
@@ -44,7 +46,7 @@ const FIRST_CALL: Duration = Duration::from_secs(1);
 const REFUSED_AGE: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end.
-pub(super) async fn serve(shard: Arc<Shard>, tcp: std::net::TcpStream) {
+pub(super) async fn serve(shard: Arc<Shard>, tcp: Handed) {
     let stats = shard.stats();
     let limit = shard.options().handshake;
     let met = match timeout(limit, handshake(&shard, tcp)).await {
@@ -84,9 +86,9 @@ struct Met {
     generation: watch::Receiver<u64>,
 }
 
-async fn handshake(shard: &Arc<Shard>, tcp: std::net::TcpStream) -> Result<Met, HandshakeError> {
+async fn handshake(shard: &Arc<Shard>, tcp: Handed) -> Result<Met, HandshakeError> {
     let options = shard.options();
-    let tcp = TcpStream::from_std(tcp)?;
+    let tcp = tcp.into_stream()?;
     tcp.set_nodelay(true)?;
     // Whatever reload comes after this is one that the handshake may not have seen.
     let generation = shard.tls().generation();

@@ -2,10 +2,8 @@
 //! shares nothing with other shards but counters.
 
 use std::{
-    collections::hash_map::RandomState,
     future::Future,
-    hash::BuildHasher as _,
-    net::TcpStream,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -22,7 +20,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     domain::identity::Identity,
-    net::tls::{ClientTls, ServerTls},
+    net::{
+        tcp::Handed,
+        tls::{ClientTls, ServerTls},
+    },
 };
 
 use super::{
@@ -102,7 +103,7 @@ impl Shard {
     }
 
     /// Serves the clients that are handed over, until there will be no more and all are done.
-    pub(super) async fn run(self: Arc<Self>, mut clients: mpsc::UnboundedReceiver<(TcpStream, Place)>) {
+    pub(super) async fn run(self: Arc<Self>, mut clients: mpsc::UnboundedReceiver<(Handed, Place)>) {
         for issuer in 0..self.options().upstreams.len() {
             self.drivers.spawn(back::keep(Arc::clone(&self), issuer));
         }
@@ -208,9 +209,12 @@ impl Shard {
         u64::try_from(at.saturating_duration_since(self.shared.started).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// A number from 0 to 1 that differs from shard to shard and time to time; never for secrets.
+    /// A number from 0 to 1 that differs from relay to relay, shard to shard and time to time; never for
+    /// secrets.
     pub(super) fn fraction(&self) -> f64 {
-        let bits = RandomState::new().hash_one(self.now_ns());
+        let mut hasher = DefaultHasher::new();
+        (&self.options().name, self.index, self.now_ns()).hash(&mut hasher);
+        let bits = hasher.finish();
         (bits >> 11) as f64 / (1u64 << 53) as f64
     }
 }

@@ -3,14 +3,12 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::AtomicUsize},
-    thread,
     time::Duration,
 };
 
 use http::uri::Authority;
 use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -18,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     net::{
         listen::Listening,
+        tcp::{Handed, TcpListener},
         tls::{ClientTls, ServerTls},
     },
     runtime::{OnDeath, Tasks},
@@ -116,25 +115,38 @@ pub fn start(
     Ok(Running { address, not_ready: not_ready(shared), ended })
 }
 
-type Clients = Vec<mpsc::UnboundedSender<(std::net::TcpStream, Place)>>;
+type Clients = Vec<mpsc::UnboundedSender<(Handed, Place)>>;
 
 /// Runs a shard on a thread of its own; its end is the end of a task.
+#[cfg(not(feature = "simulation"))]
 fn start_shard(
     shard: &Arc<Shard>,
     index: usize,
-    clients: mpsc::UnboundedReceiver<(std::net::TcpStream, Place)>,
+    clients: mpsc::UnboundedReceiver<(Handed, Place)>,
     tasks: &Tasks,
 ) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (ended, end) = oneshot::channel::<()>();
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
     let shard = Arc::clone(shard);
-    thread::Builder::new().name(format!("relay-{index}")).spawn(move || {
+    std::thread::Builder::new().name(format!("relay-{index}")).spawn(move || {
         let _ended = ended;
         runtime.block_on(shard.run(clients));
     })?;
     tasks.spawn("relay-shard", OnDeath::Shutdown, async move {
         let _ = end.await; // the thread ends by dropping its half
     });
+    Ok(())
+}
+
+/// Runs a shard as a task: a simulated relay has one thread.
+#[cfg(feature = "simulation")]
+fn start_shard(
+    shard: &Arc<Shard>,
+    _index: usize,
+    clients: mpsc::UnboundedReceiver<(Handed, Place)>,
+    tasks: &Tasks,
+) -> Result<(), Error> {
+    tasks.spawn("relay-shard", OnDeath::Shutdown, Arc::clone(shard).run(clients));
     Ok(())
 }
 
@@ -152,7 +164,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, clients: Clients) {
                 metrics::counter!(names::RELAY_EVENTS, names::EVENT => "connections_full").increment(1);
                 continue;
             };
-            if let Ok(tcp) = tcp.into_std() {
+            if let Ok(tcp) = Handed::from(tcp) {
                 // It fails only when the shard's thread is gone, which stops the process.
                 let _ = clients[at].send((tcp, place));
             }

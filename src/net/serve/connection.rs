@@ -17,7 +17,6 @@ use hyper_util::{
 };
 use metrics::counter;
 use tokio::{
-    net::TcpStream,
     sync::Semaphore,
     time::{Instant, sleep_until, timeout},
 };
@@ -33,6 +32,7 @@ use super::{
 use crate::{
     net::{
         PeerIdentity,
+        tcp::TcpStream,
         tls::{Guest, Hello, ServerTls, refusal},
     },
     telemetry::names,

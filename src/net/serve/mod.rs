@@ -9,7 +9,6 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use metrics::counter;
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
     time::{Instant, timeout_at},
@@ -19,7 +18,11 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use self::{connection::Door, places::Places};
-use super::{listen::Listening, tls::ServerTls};
+use super::{
+    listen::Listening,
+    tcp::{TcpListener, TcpStream},
+    tls::ServerTls,
+};
 use crate::telemetry::names;
 
 pub use limits::ServerLimits;

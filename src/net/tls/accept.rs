@@ -5,13 +5,12 @@ use std::{io, time::Duration};
 use rustls::{pki_types::CertificateDer, server::Acceptor};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 
 use super::{ServerTls, peer_identity, peers};
-use crate::domain::identity::Identity;
+use crate::{domain::identity::Identity, net::tcp::TcpStream};
 
 /// How long a refused client gets to read why.
 const PARTING: Duration = Duration::from_millis(500);
