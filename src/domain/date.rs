@@ -58,6 +58,12 @@ impl Date {
         self.day
     }
 
+    /// The moment at which the day begins in UTC, ms since the Unix epoch.
+    #[must_use]
+    pub fn start_ms(self) -> i64 {
+        self.days() * DAY_MS
+    }
+
     /// Days since 1970-01-01. Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     fn days(self) -> i64 {
         let (month, day) = (i64::from(self.month), i64::from(self.day));

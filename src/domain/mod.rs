@@ -3,6 +3,7 @@
 pub mod abort;
 pub mod batch;
 pub mod batch_id;
+pub mod calendar;
 pub mod chunk;
 pub mod date;
 pub mod digest;
