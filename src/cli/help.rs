@@ -11,7 +11,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["import", "resume", "status", "reconcile", "prove", "verify", "card", "abort", "repair"],
     ),
     ("Services", &["issuer", "relay"]),
-    ("Operators", &["config", "pki"]),
+    ("Operators", &["config", "pki", "restore"]),
     ("Trying it out", &["demo", "dev", "sample"]),
     ("Shell", &["completions"]),
 ];

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     ending,
     municipal::{Connect, Output, duration, fail, journal_path, new_batch_id, now_ms, policy, wait, warn},
+    nothing,
     progress::listener,
 };
 use crate::{
@@ -32,7 +33,12 @@ use crate::{
     --control-totals tally.csv")]
 pub struct ImportArgs {
     /// The record file, CSV with a header row
-    pub file: PathBuf,
+    #[arg(required_unless_present = "nothing_today")]
+    pub file: Option<PathBuf>,
+    /// Says that there is nothing to hand in: a batch of no records, from FILE, which is written for it
+    /// [default: nothing-DATE.csv, with the date in Japan]
+    #[arg(long, conflicts_with = "control_totals")]
+    pub nothing_today: bool,
     #[command(flatten)]
     pub(crate) connect: Connect,
     #[command(flatten)]
@@ -127,7 +133,11 @@ impl RunArgs {
 /// # Errors
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn run(args: ImportArgs) -> Result<u8, super::Error> {
-    let mut options = args.run.options(&args.file);
+    let file = match (args.nothing_today, args.file) {
+        (true, file) => nothing::write(file, now_ms())?,
+        (false, file) => file.expect("clap asks for it"),
+    };
+    let mut options = args.run.options(&file);
     options.control_totals.clone_from(&args.control_totals);
     let seal_by_ms = i64::try_from(args.seal_by.as_millis()).unwrap_or(i64::MAX);
     options.new = Some(NewBatch {
@@ -136,7 +146,7 @@ pub async fn run(args: ImportArgs) -> Result<u8, super::Error> {
         policy: args.run.policy,
         seal_by_ms: now_ms().saturating_add(seal_by_ms),
     });
-    Ok(drive(&args.connect, &args.file, &options, args.run.output).await)
+    Ok(drive(&args.connect, &file, &options, args.run.output).await)
 }
 
 /// Drives a run to its end or to the user's interruption, and returns the exit code.

@@ -13,12 +13,15 @@ mod help;
 pub mod import;
 pub mod issuer;
 pub mod municipal;
+mod nothing;
+mod notices;
 pub mod pki;
 mod process;
 mod progress;
 pub mod prove;
 pub mod reconcile;
 pub mod relay;
+pub mod restore;
 pub mod resume;
 pub mod sample;
 pub mod status;
@@ -57,6 +60,7 @@ enum Command {
     Issuer(Box<issuer::IssuerArgs>),
     Config(config::ConfigArgs),
     Pki(pki::PkiArgs),
+    Restore(restore::RestoreArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
     Sample(sample::SampleArgs),
@@ -104,6 +108,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Issuer(args) => Box::pin(issuer::run(*args)).await,
         Command::Config(args) => config::run(&args),
         Command::Pki(args) => pki::run(&args),
+        Command::Restore(args) => Box::pin(restore::run(args)).await,
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Dev(args) => Box::pin(dev::run(args)).await,
         Command::Sample(args) => sample::run(&args),

@@ -1,15 +1,19 @@
-//! `todoke reconcile FILE…`: holds journals against the issuer's own list and says what to do next; changes
-//! nothing.
+//! `todoke reconcile FILE…`: holds journals and receipts against what the issuer has, and says what to do
+//! next; nothing is sent again by it.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::municipal::{Connect, Output, fail, journal_path, say, say_json};
+use super::{
+    municipal::{Connect, Output, fail, journal_path, say, say_json},
+    notices,
+};
 use crate::{
     client::{
         error::Error,
         finish::state_name,
+        held::{self, Held},
         journal::{self, Standing},
         plan::{self, receipt_path_for},
         session::Session,
@@ -19,7 +23,10 @@ use crate::{
     wire::{fault::Reason, pb},
 };
 
-/// Compares what was begun here with what the issuer has.
+/// Compares what was begun here, and the receipts that came, with what the issuer has.
+///
+/// After the issuer's database was restored from a backup, nothing new is taken until this was run over every
+/// file that has a receipt, with --all.
 ///
 /// Exit codes: 0 every file has its receipt and nothing else is open, 1 something is, or failed, 75 try again
 /// later.
@@ -29,8 +36,11 @@ use crate::{
 )]
 pub struct ReconcileArgs {
     /// Record files, each with its journal beside it
-    #[arg(required = true)]
+    #[arg(required_unless_present = "all")]
     pub files: Vec<PathBuf>,
+    /// Says that these files have every receipt that this municipality holds; none, if no file is given
+    #[arg(long)]
+    pub all: bool,
     #[command(flatten)]
     pub(crate) connect: Connect,
     /// How results are shown
@@ -61,11 +71,14 @@ pub async fn run(args: ReconcileArgs) -> Result<u8, super::Error> {
 
 async fn work(args: &ReconcileArgs) -> Result<bool, Error> {
     let session = args.connect.quiet_session()?;
+    let receipts = receipts_of(&session, &args.files)?;
+    let compared = compare_receipts(&session, receipts.held, args.all).await?;
+    let list = session.all_batches().await?;
+    let is_lost = |id: BatchId| list.lost_batches.iter().any(|lost| lost.batch_id.parse().ok() == Some(id));
     let mut lines = Vec::new();
     for file in &args.files {
-        lines.push(compare(&session, file).await?);
+        lines.push(compare(&session, file, &is_lost).await?);
     }
-    let list = session.all_batches().await?;
     let known: Vec<String> =
         lines.iter().filter_map(|line| line.batch_id).map(|batch_id| batch_id.to_string()).collect();
     let is_open = |batch: &&pb::Batch| {
@@ -73,11 +86,70 @@ async fn work(args: &ReconcileArgs) -> Result<bool, Error> {
         !over.contains(&state_name(batch).as_str()) && !known.contains(&batch.batch_id)
     };
     let others: Vec<&pb::Batch> = list.batches.iter().filter(is_open).collect();
-    show(args.output, &lines, &others, &list.sequence_holes);
-    Ok(lines.iter().all(|line| line.closed) && others.is_empty() && list.sequence_holes.is_empty())
+    let mut alarms = receipts.not_believed;
+    alarms.extend(compared);
+    show(args.output, &lines, &others, &list, &alarms);
+    let closed = lines.iter().all(|line| line.closed);
+    Ok(closed && others.is_empty() && alarms.is_empty() && notices::is_quiet(&list))
 }
 
-async fn compare(session: &Session, file: &Path) -> Result<Line, Error> {
+/// Every receipt that lies beside the files, each once.
+fn receipts_of(session: &Session, files: &[PathBuf]) -> Result<held::Beside, Error> {
+    let mut all = held::Beside::default();
+    for file in files {
+        let beside = held::beside(file, &session.receipt_key, session.municipality);
+        let beside = beside.map_err(|error| Error::Conflict(format!("{}: {error}", file.display())))?;
+        all.held.extend(beside.held);
+        all.not_believed.extend(beside.not_believed);
+    }
+    all.held.sort_by_key(|held| (held.receipt.sequence, held.digest));
+    all.held.dedup_by_key(|held| held.digest);
+    Ok(all)
+}
+
+/// Most bytes of receipts, and most receipts, of one call.
+const PAGE_BYTES: usize = 4 << 20;
+const PAGE_RECEIPTS: usize = 500;
+
+/// Sends the receipts, and returns what a human must look at. The last call says whether these were all.
+async fn compare_receipts(session: &Session, held: Vec<Held>, all: bool) -> Result<Vec<String>, Error> {
+    let mut words = Vec::new();
+    let mut rest = held.into_iter().peekable();
+    loop {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while let Some(next) = rest.next_if(|next| {
+            page.is_empty() || (page.len() < PAGE_RECEIPTS && bytes + next.note.len() <= PAGE_BYTES)
+        }) {
+            bytes += next.note.len();
+            page.push(next.note);
+        }
+        let last = rest.peek().is_none();
+        let answer = match session.compare_receipts(page, all && last).await {
+            Ok(answer) => answer,
+            // An issuer of before this call has no restore to compare with.
+            Err(error) if error.status.code() == tonic::Code::Unimplemented => return Ok(words),
+            Err(error) => return Err(error.into()),
+        };
+        for one in answer.receipts.iter().filter(|one| one.standing() == pb::ReceiptStanding::Different) {
+            words.push(format!(
+                "ALARM: the issuer has another receipt for batch {}, sequence {}. Tell its operator",
+                one.batch_id, one.sequence
+            ));
+        }
+        if last {
+            words.extend(answer.missing_digests.iter().map(|digest| {
+                format!(
+                    "A RECEIPT IS NOT HERE: another one names {} as the one before. Add its file, or \
+                     tell the operator of the issuer",
+                    hex::encode(digest)
+                )
+            }));
+            return Ok(words);
+        }
+    }
+}
+
+async fn compare(session: &Session, file: &Path, is_lost: &impl Fn(BatchId) -> bool) -> Result<Line, Error> {
     let entries = journal::Journal::peek(&journal_path(file, None))?.unwrap_or_default();
     let name = file.display();
     let Some(begun) = journal::begun(&entries) else {
@@ -105,7 +177,12 @@ async fn compare(session: &Session, file: &Path) -> Result<Line, Error> {
         }
         Err(error) => return Err(error.into()),
     };
-    let (next, closed) = advice(file, batch_id, standing, &there);
+    let (next, closed) = match is_lost(batch_id) {
+        true => {
+            (format!("`todoke resume {name}` sends it again: the issuer was restored and lost it"), false)
+        }
+        false => advice(file, batch_id, standing, &there),
+    };
     let here = match standing {
         Standing::Open => "begun",
         Standing::Receipted => "receipt",
@@ -144,7 +221,13 @@ fn advice(file: &Path, batch_id: BatchId, standing: Standing, there: &str) -> (S
     }
 }
 
-fn show(output: Output, lines: &[Line], others: &[&pb::Batch], holes: &[u64]) {
+fn show(
+    output: Output,
+    lines: &[Line],
+    others: &[&pb::Batch],
+    list: &pb::ListBatchesResponse,
+    alarms: &[String],
+) {
     if output == Output::Json {
         for line in lines {
             say_json(&serde_json::json!({
@@ -153,9 +236,13 @@ fn show(output: Output, lines: &[Line], others: &[&pb::Batch], holes: &[u64]) {
             }));
         }
         let others: Vec<&str> = others.iter().map(|batch| batch.batch_id.as_str()).collect();
-        say_json(
-            &serde_json::json!({"event": "result", "other_open_batches": others, "sequence_holes": holes}),
-        );
+        let mut value = notices::json(list);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("event".to_owned(), "result".into());
+            object.insert("other_open_batches".to_owned(), serde_json::json!(others));
+            object.insert("alarms".to_owned(), serde_json::json!(alarms));
+        }
+        say_json(&value);
         return;
     }
     say("HERE        THERE                  FILE: NEXT");
@@ -170,8 +257,6 @@ fn show(output: Output, lines: &[Line], others: &[&pb::Batch], holes: &[u64]) {
             batch.sequence
         ));
     }
-    if !holes.is_empty() {
-        let holes: Vec<String> = holes.iter().map(ToString::to_string).collect();
-        say(&format!("HOLES in the sequence: {}: batches that never came", holes.join(", ")));
-    }
+    alarms.iter().for_each(|line| say(line));
+    notices::of(list).iter().for_each(|line| say(line));
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     ending::gap_lines,
     municipal::{self, Connect, Output, fail, journal_path, say, say_json},
+    notices,
 };
 use crate::{
     client::{error::Error, finish::state_name, journal, outcome::Gaps, plan, session::Session},
@@ -104,25 +105,26 @@ async fn all(session: &Session, output: Output) -> Result<(), Error> {
     let list = session.list_batches("").await?;
     if output == Output::Json {
         list.batches.iter().for_each(|batch| say_json(&json(batch)));
-        say_json(&serde_json::json!({
-            "event": "result", "last_sequence": list.last_sequence, "sequence_holes": list.sequence_holes,
-            "older_batches_left_out": !list.next_page_token.is_empty(),
-        }));
+        let mut value = notices::json(&list);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("event".to_owned(), "result".into());
+            object.insert("last_sequence".to_owned(), list.last_sequence.into());
+            let more = !list.next_page_token.is_empty();
+            object.insert("older_batches_left_out".to_owned(), more.into());
+        }
+        say_json(&value);
         return Ok(());
     }
     if list.batches.is_empty() {
         say("no batches yet: `todoke import FILE` makes the first");
-        return Ok(());
+    } else {
+        say(HEADER);
     }
-    say(HEADER);
     list.batches.iter().for_each(|batch| say(&row(batch)));
     if !list.next_page_token.is_empty() {
         say("older batches are not shown: `todoke reconcile FILES` looks at all of them");
     }
-    if !list.sequence_holes.is_empty() {
-        let holes: Vec<String> = list.sequence_holes.iter().map(ToString::to_string).collect();
-        say(&format!("HOLES in the sequence: {}: batches that never came", holes.join(", ")));
-    }
+    notices::of(&list).iter().for_each(|line| say(line));
     Ok(())
 }
 

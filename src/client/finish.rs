@@ -5,6 +5,7 @@ use super::{
     error::Error,
     events::Event,
     flow::Run,
+    held,
     journal::Entry,
     outcome::{Gaps, NotAccepted, Outcome},
     receipts,
@@ -33,6 +34,7 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
     receipts::check_manifest(&receipt, &run.manifest)?;
     receipts::check_totals(&receipt, &run.scan.totals)?;
     let path = &run.options.receipt;
+    held::set_aside(path, &receipt).map_err(|source| Error::Write { path: path.clone(), source })?;
     receipts::write_whole(path, &note).map_err(|source| Error::Write { path: path.clone(), source })?;
     run.journal.append(Entry::Receipt { digest: digest.to_string() })?;
     let path = path.display().to_string();

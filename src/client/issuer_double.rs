@@ -336,4 +336,11 @@ impl server::BatchService for Issuer {
     ) -> Result<Response<pb::AbortBatchResponse>, Status> {
         Err(Status::unimplemented("no test asks"))
     }
+
+    async fn compare_receipts(
+        &self,
+        _: Request<pb::CompareReceiptsRequest>,
+    ) -> Result<Response<pb::CompareReceiptsResponse>, Status> {
+        Err(Status::unimplemented("no test asks"))
+    }
 }

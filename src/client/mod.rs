@@ -8,6 +8,7 @@ pub mod error;
 pub mod events;
 pub mod finish;
 pub mod flow;
+pub mod held;
 pub mod input_fault;
 #[cfg(test)]
 mod issuer_double;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{
     error::Error,
     events::Event,
+    held,
     journal::{self, Begun, Entry, Journal, Standing},
     reader::ReadOptions,
     receipts,
@@ -83,9 +84,9 @@ pub(crate) async fn plan(
             }
         }
     }
-    let manifest = match (find(session, known.scan, policy).await?, new) {
+    let manifest = match (earlier(session, known.scan, new, policy).await?, new) {
         (Some(found), _) => found,
-        (None, Some(new)) => build(session, known.scan, new).await?,
+        (None, Some(new)) => build(session, known, new).await?,
         (None, None) => {
             return Err(Error::Conflict(format!(
                 "{}: there is no journal, and none of the last batches is this file. Run `todoke import`",
@@ -145,14 +146,38 @@ fn check_caller(session: &Session, begun: &Begun) -> Result<(), Error> {
     Err(Error::Conflict(format!("the batch was begun --as {}; pass the same", begun.caller)))
 }
 
-// Makes the manifest of a new batch that follows the last one.
-async fn build(session: &Session, scan: &Scan, new: &NewBatch) -> Result<Manifest, Error> {
-    let last = session.list_batches("").await?;
+// Looks for the file among the last batches. Nothing today and nothing yesterday are two batches of the same
+// content, so one without records is another one each time.
+async fn earlier(
+    session: &Session,
+    scan: &Scan,
+    new: Option<&NewBatch>,
+    policy: Policy,
+) -> Result<Option<Manifest>, Error> {
+    if scan.totals.records == 0 && new.is_some() {
+        return Ok(None);
+    }
+    find(session, scan, policy).await
+}
+
+// Makes the manifest of a new batch that follows the last one: by the issuer, or by a receipt that lies here
+// and is of a later batch. Then the issuer has forgotten it, and says so when it meets its digest.
+async fn build(session: &Session, known: &Known<'_>, new: &NewBatch) -> Result<Manifest, Error> {
+    let (list, scan) = (session.list_batches("").await?, known.scan);
+    let theirs =
+        Digest::from_slice(&list.last_receipt_digest).map(|digest| (list.last_receipt_sequence, digest));
+    let (file, key, municipality) =
+        (known.file.to_owned(), session.receipt_key.clone(), session.municipality);
+    let ours = tokio::task::spawn_blocking(move || held::last_beside(&file, &key, municipality)).await;
+    let ours = ours.ok().flatten();
+    let told = list.last_receipt_sequence > 0 || theirs.is_none(); // an older issuer tells the digest only
+    let forgotten = ours.filter(|(sequence, _)| told && *sequence > list.last_receipt_sequence);
+    let after = forgotten.map_or(list.last_sequence, |(sequence, _)| sequence.max(list.last_sequence));
     Ok(Manifest {
         municipality: session.municipality,
         batch_id: new.batch_id,
-        sequence: new.sequence.unwrap_or(last.last_sequence + 1),
-        previous_receipt: Digest::from_slice(&last.last_receipt_digest),
+        sequence: new.sequence.unwrap_or(after + 1),
+        previous_receipt: forgotten.or(theirs).map(|(_, digest)| digest),
         kind: BatchKind::CardOrders,
         policy: new.policy,
         chunk_records: scan.chunk_records,

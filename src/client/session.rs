@@ -137,6 +137,23 @@ impl Session {
         Ok(all)
     }
 
+    /// Holds receipts against the issuer's database; `whole` says that the caller has no others.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn compare_receipts(
+        &self,
+        receipts: Vec<Vec<u8>>,
+        whole: bool,
+    ) -> Result<pb::CompareReceiptsResponse, CallError> {
+        let message = pb::CompareReceiptsRequest { receipts, whole };
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            async move { attempt.batches().compare_receipts(request).await }
+        };
+        self.caller.call("CompareReceipts", Weight::Heavy, send).await
+    }
+
     /// Returns the signed receipt's bytes, not yet believed.
     ///
     /// # Errors

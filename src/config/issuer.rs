@@ -65,8 +65,15 @@ impl Role for IssuerConfig {
         ("vault.kek", "pki/kek.key"),
         ("vault.receipt_key", "pki/receipt.key"),
     ];
-    const FILES: &'static [&'static str] =
-        &["tls.cert", "tls.key", "tls.ca", "tls.crl", "vault.kek", "vault.receipt_key"];
+    const FILES: &'static [&'static str] = &[
+        "tls.cert",
+        "tls.key",
+        "tls.ca",
+        "tls.crl",
+        "vault.kek",
+        "vault.receipt_key",
+        "issuance.calendar_file",
+    ];
     const MAY_BE_ZERO: &'static [&'static str] = &["issuance.drain", "ops.drain"];
     const SECRETS: &'static [&'static str] = &["store.url"];
 

@@ -202,12 +202,26 @@ pub enum FlagKind {
     SequenceHole,
     /// A chunk came with other content than announced.
     Conflict,
+    /// The database was restored, and the municipality's receipts were not compared since.
+    ReconcileFirst,
+    /// A batch that was accepted once is not here any more, and has not come again.
+    LostBatch,
+    /// A batch of the calendar is due and did not come.
+    ExpectedBatchMissing,
 }
 
 impl FlagKind {
     /// Every kind.
-    pub const ALL: [FlagKind; 5] =
-        [FlagKind::Stalled, FlagKind::Overdue, FlagKind::Stuck, FlagKind::SequenceHole, FlagKind::Conflict];
+    pub const ALL: [FlagKind; 8] = [
+        FlagKind::Stalled,
+        FlagKind::Overdue,
+        FlagKind::Stuck,
+        FlagKind::SequenceHole,
+        FlagKind::Conflict,
+        FlagKind::ReconcileFirst,
+        FlagKind::LostBatch,
+        FlagKind::ExpectedBatchMissing,
+    ];
 
     /// The name in the API, in metrics and in logs.
     #[must_use]
@@ -218,6 +232,9 @@ impl FlagKind {
             FlagKind::Stuck => "stuck",
             FlagKind::SequenceHole => "sequence-hole",
             FlagKind::Conflict => "conflict",
+            FlagKind::ReconcileFirst => "reconcile-first",
+            FlagKind::LostBatch => "lost-batch",
+            FlagKind::ExpectedBatchMissing => "expected-batch-missing",
         }
     }
 }
@@ -275,7 +292,8 @@ pub struct BatchView {
 
 /// Returns the flags that hold at `now_ms`. They are derived and never stored, so that none can be forgotten.
 ///
-/// A sequence hole is not a batch's own: whoever sees the sequence derives it.
+/// A sequence hole is not a batch's own, nor is what was lost or never came: whoever sees the whole derives
+/// it.
 #[must_use]
 pub fn flags(view: &BatchView, options: &FlagOptions, now_ms: i64) -> Vec<Flag> {
     let found =

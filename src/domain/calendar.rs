@@ -1,5 +1,5 @@
-//! The calendar says which municipality hands in a batch by when; a moment that passes without one is named until
-//! one comes, be it one of no records.
+//! The calendar says which municipality hands in a batch by when; a moment that passes without one is named
+//! until one comes, be it one of no records.
 //!
 //! Each due moment needs a batch of its own. It may be met from the due moment before it on (for a
 //! municipality's first: from a day before it), and a batch that comes late meets the earliest that is unmet.
@@ -56,7 +56,8 @@ fn fault(line: usize, field: &'static str, what: impl Into<String>, remedy: &'st
 }
 
 impl Calendar {
-    /// Reads `municipality,due` or `municipality,due,note`, with a header row; a note is the rest of its line.
+    /// Reads `municipality,due` or `municipality,due,note`, with a header row; a note is the rest of its
+    /// line.
     ///
     /// # Errors
     /// [`CalendarFault`], the first one.
@@ -85,8 +86,8 @@ impl Calendar {
                     line,
                     "due",
                     "is neither a day nor a moment",
-                    "Write 2026-11-25 (the end of that day in Japan), 2026-11-25T18:00 (in Japan), or a moment \
-                     with Z or +09:00 behind it",
+                    "Write 2026-11-25 (the end of that day in Japan), 2026-11-25T18:00 (in Japan), or a \
+                     moment with Z or +09:00 behind it",
                 )
             })?;
             let note = cells.next().unwrap_or_default();
@@ -126,8 +127,8 @@ pub fn counts_from(dues: &[Due]) -> Option<i64> {
     dues.first().map(|due| due.at_ms.saturating_sub(FIRST_BEFORE_MS))
 }
 
-/// Returns the due moments that no batch has met, past and to come. `opened_ms` are the moments at which batches
-/// were opened that nobody gave up, in any order.
+/// Returns the due moments that no batch has met, past and to come. `opened_ms` are the moments at which
+/// batches were opened that nobody gave up, in any order.
 #[must_use]
 pub fn unmet<'a>(dues: &'a [Due], opened_ms: &[i64]) -> &'a [Due] {
     let mut opened = opened_ms.to_vec();

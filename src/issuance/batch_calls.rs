@@ -4,6 +4,7 @@ use crate::{
     domain::{batch_id::BatchId, digest::Digest, municipality::MunicipalityCode},
     store::{Abort, BatchRow, Repair},
     wire::{
+        convert::timestamp,
         fault::{Fault, Reason},
         pb,
     },
@@ -11,9 +12,11 @@ use crate::{
 
 use super::{
     batch_service::Batches,
+    compare,
     core::{batch_id, not_found, store_fault},
     deadline::Deadline,
-    open, pages, seal,
+    expected, open, pages, seal,
+    sweep::HEARTBEAT,
 };
 
 impl Batches {
@@ -153,6 +156,32 @@ impl Batches {
             Abort::NotFound => return Err(not_found(id)),
         }
         self.core.batch(municipality, id).await
+    }
+
+    /// What ListBatches says of a municipality beside its batches: what is lost and what is expected.
+    pub(crate) async fn standing(
+        &self,
+        municipality: MunicipalityCode,
+    ) -> Result<pb::ListBatchesResponse, Fault> {
+        let (core, now_ms) = (&self.core, self.core.clock.now_ms());
+        let store = &core.store;
+        let last = store.last_receipt(municipality).await.map_err(store_fault)?;
+        let highest_lost = store.highest_lost(municipality).await.map_err(store_fault)?;
+        // The receipt of a lost batch was given, and later ones name it.
+        let last = last.into_iter().chain(highest_lost).max_by_key(|(sequence, _)| *sequence);
+        let lost = store.lost_of(municipality, compare::LOST_MAX).await.map_err(store_fault)?;
+        let swept = store.heartbeat(HEARTBEAT).await.map_err(store_fault)?;
+        Ok(pb::ListBatchesResponse {
+            last_sequence: highest_lost.map_or(0, |(sequence, _)| sequence),
+            last_receipt_sequence: last.map_or(0, |(sequence, _)| sequence),
+            last_receipt_digest: last.map(|(_, digest)| digest.as_bytes().to_vec()).unwrap_or_default(),
+            reconcile_first: store.waits_for_comparison(municipality).await.map_err(store_fault)?,
+            expected_batches: expected::of(core, municipality).await?,
+            lost_batches: lost.iter().map(compare::lost_batch).collect(),
+            sweep_time: swept.map(timestamp),
+            answer_time: Some(timestamp(now_ms)),
+            ..Default::default()
+        })
     }
 
     async fn wrong_state(&self, municipality: MunicipalityCode, id: BatchId, what: &str) -> Fault {

@@ -19,6 +19,7 @@ use crate::{
 use super::{
     batch_calls::no_record,
     caller::{Caller, municipality_of},
+    compare,
     core::{Core, batch_id, store_fault},
     deadline::Deadline,
     frames, open, pages, seal, upload, view, watches,
@@ -131,17 +132,18 @@ impl BatchService for Batches {
             let rows = store.list_batches(municipality, before, size).await?;
             let holes = store.sequence_holes(municipality, 1000).await?;
             let newest = store.list_batches(municipality, None, 1).await?;
-            Ok((rows, holes, newest, store.last_receipt(municipality).await?))
+            Ok((rows, holes, newest))
         };
-        let (rows, holes, newest, last) = deadline.wait(listed).await?.map_err(store_fault)?;
+        let (rows, holes, newest) = deadline.wait(listed).await?.map_err(store_fault)?;
+        let standing = deadline.wait(self.standing(municipality)).await??;
         let full = rows.len() == size as usize;
         let next = rows.last().filter(|_| full).map(|row| pages::token("batches", &row.sequence.to_string()));
         Ok(Response::new(pb::ListBatchesResponse {
             batches: rows.iter().map(|row| self.view(row)).collect(),
             next_page_token: next.unwrap_or_default(),
             sequence_holes: holes,
-            last_sequence: newest.first().map_or(0, |row| row.sequence),
-            last_receipt_digest: last.map(|(_, digest)| digest.as_bytes().to_vec()).unwrap_or_default(),
+            last_sequence: newest.first().map_or(0, |row| row.sequence).max(standing.last_sequence),
+            ..standing
         }))
     }
 
@@ -238,5 +240,15 @@ impl BatchService for Batches {
         self.deadline(&request).check()?;
         let row = self.abort(municipality, request.get_ref()).await?;
         Ok(Response::new(pb::AbortBatchResponse { batch: Some(self.view(&row)) }))
+    }
+
+    #[tracing::instrument(name = "compare_receipts", skip_all)]
+    async fn compare_receipts(
+        &self,
+        request: Request<pb::CompareReceiptsRequest>,
+    ) -> Answer<pb::CompareReceiptsResponse> {
+        let municipality = municipality_of(&request)?;
+        self.deadline(&request).check()?;
+        Ok(Response::new(compare::compare(&self.core, municipality, request.get_ref()).await?))
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     wire::fault::{Fault, Reason},
 };
 
-use super::{options::Options, places::Places, watches::Watches};
+use super::{expected::Expected, options::Options, places::Places, watches::Watches};
 
 /// The shared part of the issuance service.
 pub(crate) struct Core {
@@ -26,6 +26,8 @@ pub(crate) struct Core {
     pub(crate) tls: ServerTls,
     pub(crate) clock: Clock,
     pub(crate) watches: Arc<Watches>,
+    /// What the calendar expects.
+    pub(crate) expected: Expected,
     /// Wakes idle workers.
     pub(crate) work: Notify,
     pub(crate) streams: Places,
@@ -44,6 +46,7 @@ impl Core {
         vault: Vault,
         tls: ServerTls,
         clock: Clock,
+        expected: Expected,
     ) -> Arc<Self> {
         let permits = |n: usize| Arc::new(Semaphore::new(n.max(1)));
         Arc::new(Self {
@@ -53,6 +56,7 @@ impl Core {
             frames: permits(options.frames_in_work_total_max),
             cores: permits(options.cpu_jobs_max),
             watches: Arc::default(),
+            expected,
             work: Notify::new(),
             heartbeat_ms: AtomicI64::new(clock.now_ms()),
             options,
@@ -105,7 +109,8 @@ impl Core {
 
     /// Returns every reason why this issuer should not get calls.
     pub(crate) fn not_ready(&self) -> Vec<String> {
-        let age = self.clock.now_ms() - self.heartbeat_ms.load(Ordering::Relaxed);
+        // A heartbeat that lies ahead is of before the clock was set back: it says nothing of now.
+        let age = (self.clock.now_ms() - self.heartbeat_ms.load(Ordering::Relaxed)).abs();
         if age <= super::options::ms(self.options.heartbeat_max) {
             return Vec::new();
         }

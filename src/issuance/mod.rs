@@ -9,8 +9,10 @@ mod batch_service;
 mod caller;
 mod card_service;
 mod chunks;
+mod compare;
 mod core;
 mod deadline;
+mod expected;
 mod frames;
 mod open;
 mod options;
@@ -40,6 +42,7 @@ use crate::{
     },
 };
 
+pub use expected::CalendarError;
 pub use options::Options;
 pub use routes::Services;
 pub use sweep::HEARTBEAT;
@@ -63,6 +66,9 @@ pub enum Error {
     /// The key-encryption key is not the one that the keys in the database were wrapped by.
     #[error("the data in the database was sealed under another key: {0}")]
     OtherKek(#[source] vault::Error),
+    /// The calendar of expected batches cannot be used.
+    #[error(transparent)]
+    Calendar(#[from] CalendarError),
     /// The database cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -88,10 +94,12 @@ pub async fn start(
     tasks: &Tasks,
 ) -> Result<Running, Error> {
     check_kek(&store, &vault).await?;
+    tell_restore(&store, &clock).await?;
     let address = listener.local_addr()?;
     let message_max = options.message_bytes_max;
     let (workers, drain) = (options.workers, options.drain);
-    let core = core::Core::new(options, store, vault, tls.clone(), clock);
+    let expected = expected::Expected::load(options.calendar_file.clone())?;
+    let core = core::Core::new(options, store, vault, tls.clone(), clock, expected);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -129,6 +137,22 @@ pub async fn start(
     });
     let not_ready = Arc::new(move || core.not_ready());
     Ok(Running { address, not_ready, ended })
+}
+
+/// Tells at the start that this database is older than what was acknowledged, if it is.
+async fn tell_restore(store: &Store, clock: &Clock) -> Result<(), Error> {
+    store.notice_restore(clock.now_ms()).await?;
+    if let Some(restore) = store.restored().await? {
+        tracing::warn!(
+            restore.id = restore.id,
+            cause = restore.cause,
+            "restore {} is in force ({}: {}): who has not compared receipts since opens no batch",
+            restore.id,
+            restore.cause,
+            restore.note
+        );
+    }
+    Ok(())
 }
 
 /// Refuses a key-encryption key under which nothing that is stored can be opened, and persons would be looked

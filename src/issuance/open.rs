@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::{
     domain::{
-        abort::Statement, digest::Digest, identity::Identity, manifest::Manifest, merkle,
+        abort::Statement, batch_id::BatchId, digest::Digest, identity::Identity, manifest::Manifest, merkle,
         municipality::MunicipalityCode,
     },
     net::tls,
-    store::{BatchRow, NewBatch, Opened},
+    store::{BatchRow, Forgotten, NewBatch, Opened},
     wire::{
         fault::{Fault, Reason},
         pb,
@@ -82,11 +82,41 @@ pub(crate) async fn open(
             ),
         )
         .with("sequence", manifest.sequence.to_string())),
+        Opened::Forgotten(why) => Err(forgotten(caller, id, why)),
         Opened::TooManyOpen => Err(Fault::new(
             Reason::TooManyOpenBatches,
             format!("{caller} has {open_max} batches open, and may have no more: finish or abort some first"),
         )
         .with("limit", open_max.to_string())),
+    }
+}
+
+/// What keeps a batch from being opened after this database was restored from a backup.
+fn forgotten(caller: MunicipalityCode, id: BatchId, why: Forgotten) -> Fault {
+    match why {
+        Forgotten::ReconcileFirst => Fault::new(
+            Reason::ReconcileFirst,
+            format!(
+                "the issuer's database was restored from a backup: nothing new is taken from {caller} until \
+                 its receipts were compared. Run `todoke reconcile` over all files"
+            ),
+        ),
+        Forgotten::ReceiptUnknown => {
+            // It names what we cannot have forgotten unless this database is an older one.
+            tracing::error!(municipality.code = %caller, batch.id = %id,
+                "batch {id} of {caller} names a receipt as the one before that is not here");
+            let words = format!(
+                "the receipt that batch {id} names as the one before is not known here: run `todoke \
+                 reconcile` over all files, so that the receipts are compared"
+            );
+            Fault::new(Reason::ReconcileFirst, words)
+                .violation("manifest.previous-receipt", "no receipt of this municipality has this digest")
+        }
+        Forgotten::LostBefore(sequence) => {
+            let words =
+                format!("the lost batch of sequence {sequence} comes first: send it again, then this one");
+            Fault::new(Reason::ReconcileFirst, words).with("sequence", sequence.to_string())
+        }
     }
 }
 

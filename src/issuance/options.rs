@@ -1,6 +1,6 @@
 //! Every limit and patience of the issuer, each with a default that works.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Limits, windows and patience of the issuance service.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -64,6 +64,9 @@ pub struct Options {
     pub stall_after: Duration,
     /// Longest time from seal to a final state. Default 5 min.
     pub stuck_after: Duration,
+    /// Which municipality is expected to hand in a batch by when: CSV, `municipality,due,note`. It is read
+    /// again when it was written. Default none.
+    pub calendar_file: Option<PathBuf>,
     /// Longest time that calls in flight get at the end. Default 10 s.
     pub drain: Duration,
 }
@@ -100,6 +103,7 @@ impl Default for Options {
             heartbeat_max: seconds(60),
             stall_after: seconds(60),
             stuck_after: seconds(300),
+            calendar_file: None,
             drain: seconds(10),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
         chunk,
         digest::Digest,
         disposition::{Disposition, DispositionKind},
-        merkle,
+        merkle, note,
         receipt::Receipt,
         record::{Field, Record},
         totals::{Totals, TotalsBuilder},
@@ -165,9 +165,13 @@ async fn accept(job: &mut Job, books: Books) -> Result<(), Stop> {
     if !faults.is_empty() {
         return Err(Stop::Discrepant(faults.iter().take(5).cloned().collect::<Vec<_>>().join("; ")));
     }
-    let text = receipt.to_text();
-    let note = core.vault.sign_note(&text);
-    let receipt_digest = Digest::of(text.as_bytes());
+    let (note, receipt_digest) = match core.store.lost_receipt(municipality, id).await? {
+        Some(note) => before_the_restore(&receipt, note)?,
+        None => {
+            let text = receipt.to_text();
+            (core.vault.sign_note(&text), Digest::of(text.as_bytes()))
+        }
+    };
     job.keep().await?;
     let acceptance = Acceptance { state, receipt: &note, receipt_digest, now_ms };
     if !core.store.accept(&job.claim, &acceptance).await? {
@@ -176,6 +180,25 @@ async fn accept(job: &mut Job, books: Books) -> Result<(), Stop> {
     tracing::info!(municipality.code = %municipality, batch.id = %id, records = job.row.record_count,
         "batch {id} of {municipality} is {state}");
     Ok(())
+}
+
+/// Returns the receipt that a lost batch was given before, byte for byte, if the batch comes out as it says:
+/// a promise that was signed is neither broken nor made a second time in other words.
+fn before_the_restore(now: &Receipt, note: Vec<u8>) -> Result<(Vec<u8>, Digest), Stop> {
+    let unreadable = || Stop::Discrepant("the receipt from before the restore is unreadable".to_owned());
+    let text = note::text_of(&note).map_err(|_| unreadable())?;
+    let before = Receipt::parse(text).map_err(|_| unreadable())?;
+    let as_before = Receipt { attempt: before.attempt, committed_ms: before.committed_ms, ..now.clone() };
+    if as_before != before {
+        let counts = |of: &Receipt| format!("{:?}", of.counts);
+        return Err(Stop::Discrepant(format!(
+            "it comes out otherwise than its receipt from before the restore says: {} then, {} now",
+            counts(&before),
+            counts(now)
+        )));
+    }
+    let digest = Digest::of(text.as_bytes());
+    Ok((note, digest))
 }
 
 fn receipt(job: &Job, outcome: BatchState, books: Books, committed_ms: i64) -> Receipt {

@@ -12,13 +12,14 @@ use crate::{
     domain::{
         batch::{Flag, FlagKind},
         batch_id::BatchId,
+        date::utc,
         municipality::MunicipalityCode,
     },
-    store,
+    store::{self, Standing},
     telemetry::names,
 };
 
-use super::{core::Core, view};
+use super::{compare, core::Core, expected, options::ms, view};
 
 /// The name of the heartbeat that another process may look at.
 pub const HEARTBEAT: &str = "sweeper";
@@ -26,6 +27,8 @@ pub const HEARTBEAT: &str = "sweeper";
 const PAGE: u32 = 500;
 /// Municipalities with holes that are named in one round.
 const HOLES_MAX: u32 = 2000; // there are 1,741
+/// Lost batches that are named in one round.
+const LOST_MAX: u32 = 20_000;
 /// Raised flags that are remembered, so that each is told once; beyond, they are counted but told again.
 const RAISED_MAX: usize = 100_000;
 
@@ -34,15 +37,21 @@ struct Raised {
     municipality: MunicipalityCode,
     batch: Option<BatchId>,
     kind: FlagKind,
-    /// The highest number missing of a sequence: one more hole is told, too.
-    hole: u64,
+    /// What else tells two of a kind apart: the highest number missing of a sequence, a restore, a due
+    /// moment.
+    which: u64,
 }
 
 /// Sweeps until told to stop.
 pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
     let mut raised = HashSet::new();
+    let mut last_ms = None;
     loop {
-        match round(&core, &mut raised).await {
+        let swept = match set_back(&core, &mut last_ms).await {
+            Ok(()) => round(&core, &mut raised).await,
+            Err(error) => Err(error),
+        };
+        match swept {
             Ok(()) => {
                 let now_ms = core.clock.now_ms();
                 core.heartbeat_ms.store(now_ms, Ordering::Relaxed);
@@ -57,6 +66,30 @@ pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
             () = tokio::time::sleep(core.options.sweep_every) => {}
         }
     }
+}
+
+/// Looks whether the clock was set back since the last round, or since this database was last swept, and then
+/// forgets the moments that have not come yet. A clock that was set forward only ends leases early and raises
+/// flags early: the epoch of a lease keeps that safe, and the next progress takes the flags down.
+async fn set_back(core: &Core, last_ms: &mut Option<i64>) -> Result<(), store::Error> {
+    let now_ms = core.clock.now_ms();
+    let before = match *last_ms {
+        Some(before) => Some(before),
+        None => core.store.heartbeat(HEARTBEAT).await?,
+    };
+    if let Some(before) = before.filter(|before| now_ms < *before) {
+        let wait_max = core.options.lease.max(core.options.retry.1);
+        let rows = core.store.pull_back(now_ms, ms(wait_max)).await?;
+        metrics::counter!(names::CLOCK_SET_BACK).increment(1);
+        tracing::warn!(
+            by_ms = before - now_ms,
+            rows,
+            "the clock was set back by {} ms: {rows} moments of open batches lay ahead of it",
+            before - now_ms
+        );
+    }
+    *last_ms = Some(now_ms);
+    Ok(())
 }
 
 #[expect(
@@ -77,7 +110,7 @@ async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::E
         for row in &page.rows {
             for flag in view::flags_of(row, &core.options, now_ms) {
                 let (municipality, batch) = (row.municipality, Some(row.batch_id));
-                let key = Raised { municipality, batch, kind: flag.kind, hole: 0 };
+                let key = Raised { municipality, batch, kind: flag.kind, which: 0 };
                 stand(&mut standing, raised, key, &flag);
             }
         }
@@ -91,9 +124,11 @@ async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::E
         let detail =
             format!("{} sequence numbers were never opened, the highest is {}", holes.count, holes.highest);
         let flag = Flag { kind: FlagKind::SequenceHole, since_ms: core.clock.now_ms(), detail };
-        let key = Raised { municipality, batch: None, kind: flag.kind, hole: holes.highest };
+        let key = Raised { municipality, batch: None, kind: flag.kind, which: holes.highest };
         stand(&mut standing, raised, key, &flag);
     }
+    after_a_restore(core, &mut standing, raised).await?;
+    expected_and_missing(core, &mut standing, raised).await?;
     for cleared in raised.difference(&standing) {
         if cleared.kind == FlagKind::SequenceHole && with_holes.contains(&cleared.municipality) {
             continue; // the highest hole is another one now
@@ -105,6 +140,53 @@ async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::E
     gauges(&standing);
     *raised = standing;
     core.store.write_heartbeat(HEARTBEAT, core.clock.now_ms()).await
+}
+
+/// Whose receipts are still to be compared, and what has to come again.
+async fn after_a_restore(
+    core: &Core,
+    standing: &mut HashSet<Raised>,
+    raised: &HashSet<Raised>,
+) -> Result<(), store::Error> {
+    let Some(restore) = core.store.restored().await? else {
+        compare::progress(std::iter::empty());
+        return Ok(());
+    };
+    let compared = core.store.comparisons(HOLES_MAX).await?;
+    for one in compared.iter().filter(|one| one.standing == Standing::Waiting) {
+        let (kind, municipality) = (FlagKind::ReconcileFirst, one.municipality);
+        let detail = format!("its receipts were not compared since restore {}", restore.id);
+        let flag = Flag { kind, since_ms: restore.marked_ms, detail };
+        stand(standing, raised, Raised { municipality, batch: None, kind, which: restore.id }, &flag);
+    }
+    compare::progress(compared.iter().map(|one| one.standing));
+    for lost in core.store.lost_batches(LOST_MAX).await? {
+        let (kind, municipality) = (FlagKind::LostBatch, lost.municipality);
+        let detail = format!(
+            "batch {}, sequence {}, of {} records was accepted before the restore and has not come again",
+            lost.batch_id, lost.sequence, lost.record_count
+        );
+        let flag = Flag { kind, since_ms: lost.told_ms, detail };
+        stand(standing, raised, Raised { municipality, batch: Some(lost.batch_id), kind, which: 0 }, &flag);
+    }
+    Ok(())
+}
+
+/// What the calendar expected and nobody sent.
+async fn expected_and_missing(
+    core: &Core,
+    standing: &mut HashSet<Raised>,
+    raised: &HashSet<Raised>,
+) -> Result<(), store::Error> {
+    core.expected.refresh();
+    for (municipality, due) in expected::missing(core).await? {
+        let kind = FlagKind::ExpectedBatchMissing;
+        let detail = format!("a batch was due by {} and none was opened {}", utc(due.at_ms), due.note);
+        let flag = Flag { kind, since_ms: due.at_ms, detail: detail.trim_end().to_owned() };
+        let which = due.at_ms.unsigned_abs();
+        stand(standing, raised, Raised { municipality, batch: None, kind, which }, &flag);
+    }
+    Ok(())
 }
 
 /// Notes a flag that holds; one that is new is told once.

@@ -229,7 +229,9 @@ impl Job {
             return Err(Stop::Stopping);
         }
         let (now_ms, lease_ms) = (self.core.clock.now_ms(), ms(self.core.options.lease));
-        if now_ms - self.renewed_ms < lease_ms / 3 {
+        // Whoever was renewed in the future was so before the clock was set back: the lease may end any
+        // moment.
+        if (0..lease_ms / 3).contains(&(now_ms - self.renewed_ms)) {
             return Ok(());
         }
         self.renewed_ms = now_ms;

@@ -11,6 +11,7 @@ use super::{
         self, batch_id, bound, digest, int, join_digests, join_strings, small, split_digests, split_strings,
         uint,
     },
+    restore::GateSteps as _,
 };
 
 /// Every column of a [`RawBatch`].
@@ -59,10 +60,6 @@ statements! {
         FROM (SELECT sequence, LAG(sequence, 1, 0) OVER (ORDER BY sequence) AS previous
             FROM batch WHERE municipality_code = $1) AS numbered
         WHERE sequence > previous + 1 ORDER BY sequence LIMIT $2";
-    BEAT = "
-        INSERT INTO heartbeat (name, beat_ms) VALUES ($1, $2)
-        ON CONFLICT (name) DO UPDATE SET beat_ms = excluded.beat_ms";
-    GET_BEAT = "SELECT beat_ms FROM heartbeat WHERE name = $1";
 }
 
 #[derive(sqlx::FromRow)]
@@ -187,10 +184,17 @@ on_both! {
         async fn open_batch(&mut conn, new: &NewBatch<'_>) -> Result<Opened, Error> {
             let (municipality, id) = (new.manifest.municipality, new.manifest.batch_id);
             let code = municipality.to_string();
-            if let Some(row) = conn.batch(municipality, id).await? {
-                if row.manifest_digest != Digest::of(new.manifest_bytes) {
-                    return Ok(Opened::IdReused);
-                }
+            let stands = conn.batch(municipality, id).await?;
+            let digest = Digest::of(new.manifest_bytes);
+            if stands.as_ref().is_some_and(|row| row.manifest_digest != digest) {
+                return Ok(Opened::IdReused);
+            }
+            // What has come to its end can only be looked at: nothing is taken, whatever was forgotten.
+            let over = stands.as_ref().is_some_and(|row| row.state.is_final());
+            if !over && let Some(refused) = conn.gate(new.manifest, &digest).await? {
+                return Ok(refused);
+            }
+            if stands.is_some() {
                 sqlx::query(FENCE).bind(&code).bind(id.uuid()).execute(&mut *conn).await?;
                 let row = conn.batch(municipality, id).await?.ok_or(Error::Corrupt("batch"))?;
                 return Ok(Opened::Again(row));
@@ -293,27 +297,6 @@ impl Store {
             let holes: Vec<(i64, i64)> = query.fetch_all(conn).await?;
             let numbers = holes.into_iter().flat_map(|(first, last)| first..=last);
             numbers.take(count as usize).map(|number| uint(number, "sequence")).collect()
-        })
-    }
-
-    /// Notes that the task `name` lives.
-    ///
-    /// # Errors
-    /// Any [`Error`] of a transaction.
-    pub async fn write_heartbeat(&self, name: &str, now_ms: i64) -> Result<(), Error> {
-        in_tx!(self, "write_heartbeat", |tx| {
-            sqlx::query(BEAT).bind(name).bind(now_ms).execute(tx).await?;
-            Ok(())
-        })
-    }
-
-    /// Returns when the task `name` last said that it lives.
-    ///
-    /// # Errors
-    /// Any [`Error`] of a read.
-    pub async fn heartbeat(&self, name: &str) -> Result<Option<i64>, Error> {
-        on_read!(self, "heartbeat", |conn| {
-            Ok(sqlx::query_scalar(GET_BEAT).bind(name).fetch_optional(conn).await?)
         })
     }
 }

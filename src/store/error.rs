@@ -51,6 +51,17 @@ pub enum Error {
         /// The newest schema that this program knows.
         known: i64,
     },
+    /// The database was written by an older program, and only the issuer itself brings it up to date.
+    #[error(
+        "the database has schema {found}, and this program needs {known}: start `todoke issuer` of this \
+         version once"
+    )]
+    OlderSchema {
+        /// The schema of the file.
+        found: i64,
+        /// The schema of this program.
+        known: i64,
+    },
     /// The schema could not be brought up to date; it is as it was.
     #[error("the schema cannot be brought up to date, and is as it was: {0}")]
     Migrate(#[source] Source),
@@ -103,6 +114,7 @@ impl Error {
             | Self::Open { .. }
             | Self::Foreign { .. }
             | Self::NewerSchema { .. }
+            | Self::OlderSchema { .. }
             | Self::Migrate(_)
             | Self::Damaged { .. }
             | Self::Corrupt(_)
@@ -120,6 +132,7 @@ impl Error {
             | Self::Open { .. }
             | Self::Foreign { .. }
             | Self::NewerSchema { .. }
+            | Self::OlderSchema { .. }
             | Self::Migrate(_)
             | Self::Damaged { .. }
             | Self::Busy
@@ -144,6 +157,7 @@ impl Error {
             | Self::Open { .. }
             | Self::Foreign { .. }
             | Self::NewerSchema { .. }
+            | Self::OlderSchema { .. }
             | Self::Migrate(_)
             | Self::Damaged { .. }
             | Self::Corrupt(_)

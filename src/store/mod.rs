@@ -17,9 +17,12 @@ mod columns;
 mod ends;
 mod error;
 mod group;
+mod heartbeat;
+mod lost;
 mod options;
 mod orders;
 mod pages;
+mod restore;
 mod rows;
 mod sqlite;
 mod statement;
@@ -27,16 +30,18 @@ mod sweep;
 mod transact;
 mod work;
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use sqlx::SqlitePool;
 
 pub use error::{Error, Source};
+pub use lost::{Compared, LostBatch, Standing};
 pub use options::StoreOptions;
 pub use orders::{ORDER_ID_HELD, ORDER_ID_REUSED};
+pub use restore::{Cause, Comparison, Held, Kept, Restore};
 pub use rows::{
-    Abort, Acceptance, BatchRow, CardRow, Claim, Holes, ManifestRow, NewBatch, NewChunk, NewOrder, OpenAfter,
-    OpenPage, Opened, OrderRow, PutChunk, Repair, Stored, StoredChunk, WorkKey, WrappedKey,
+    Abort, Acceptance, BatchRow, CardRow, Claim, Forgotten, Holes, ManifestRow, NewBatch, NewChunk, NewOrder,
+    OpenAfter, OpenPage, Opened, OrderRow, PutChunk, Repair, Stored, StoredChunk, WorkKey, WrappedKey,
 };
 
 /// The database. Cheap to clone; closed when the last clone is dropped.
@@ -44,14 +49,23 @@ pub use rows::{
 pub struct Store {
     pool: Pool,
     group: Arc<group::Group>,
+    witness: Arc<heartbeat::Witness>,
     persons_together: u64,
+}
+
+fn file_of(options: &StoreOptions) -> Result<&str, Error> {
+    match options.url.split_once(':') {
+        Some(("sqlite", file)) => Ok(file),
+        Some(_) => Err(Error::Url("this build opens no other kind of database")),
+        None => Err(Error::Url("it has no scheme")),
+    }
 }
 
 /// The databases there are.
 #[derive(Debug, Clone)]
 enum Pool {
     /// One file: one connection writes, several read. The lock keeps other processes out.
-    Sqlite { read: SqlitePool, write: SqlitePool, _lock: Arc<File> },
+    Sqlite { read: SqlitePool, write: SqlitePool, _lock: Option<Arc<File>> },
 }
 
 impl Store {
@@ -61,13 +75,41 @@ impl Store {
     /// Every [`Error`] that says what to do before starting again: another process has the file, it is of a
     /// newer program or of another one, it is damaged, or it cannot be opened.
     pub async fn open(options: &StoreOptions) -> Result<Self, Error> {
-        let pool = match options.url.split_once(':') {
-            Some(("sqlite", file)) => sqlite::open(file, options).await?,
-            Some(_) => return Err(Error::Url("this build opens no other kind of database")),
-            None => return Err(Error::Url("it has no scheme")),
-        };
-        let group = Arc::new(group::Group::new(options.group_chunks_max));
-        Ok(Self { pool, group, persons_together: u64::from(options.persons_together) })
+        let (pool, path) = sqlite::open(file_of(options)?, options).await?;
+        Ok(Self::over(pool, &path, options))
+    }
+
+    /// Opens a database beside the issuer that has it, for the few things an operator may decide meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Store::open`], but for the lock, and for a schema that is not this program's.
+    pub async fn open_beside(options: &StoreOptions) -> Result<Self, Error> {
+        let (pool, path) = sqlite::open_beside(file_of(options)?, options).await?;
+        Ok(Self::over(pool, &path, options))
+    }
+
+    fn over(pool: Pool, path: &Path, options: &StoreOptions) -> Self {
+        Self {
+            pool,
+            group: Arc::new(group::Group::new(options.group_chunks_max)),
+            witness: Arc::new(heartbeat::Witness::of(path)),
+            persons_together: u64::from(options.persons_together),
+        }
+    }
+
+    /// Notes it if this file is older than the one that was last in its place; returns whether it is.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn notice_restore(&self, now_ms: i64) -> Result<bool, Error> {
+        let (had, seen) = (self.heartbeats().await?, self.witness.seen());
+        if had >= seen {
+            return Ok(false);
+        }
+        let note = format!("{had} heartbeats are in the database, and {seen} were seen beside it");
+        self.mark_restored(Cause::Witness, &note, now_ms).await?;
+        self.witnessed(had).await; // so that it is noted once
+        Ok(true)
     }
 
     /// Waits for what is being done, and closes every connection.

@@ -75,6 +75,19 @@ pub enum Opened {
     SequenceReused,
     /// The municipality has as many batches open as it may.
     TooManyOpen,
+    /// The database was restored, and something is to be done first.
+    Forgotten(Forgotten),
+}
+
+/// What comes before a new batch after a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// The municipality's receipts were not compared since.
+    ReconcileFirst,
+    /// The batch names a receipt as the one before that is not here.
+    ReceiptUnknown,
+    /// The batch was lost, and so was the one of this sequence, which must come before.
+    LostBefore(u64),
 }
 
 /// A batch as it stands.

@@ -31,9 +31,23 @@ statements! {
 /// Opens the file behind `sqlite:` and brings its schema up to date.
 ///
 /// Durable: WAL with `synchronous=FULL`, so that a commit is on the disk before it is acknowledged.
-pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<Pool, Error> {
+pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
     let path = path(file)?;
     let lock = lock(&path)?;
+    let pool = connected(&path, options, Some(lock)).await?;
+    Ok((pool, path))
+}
+
+/// Opens the file that another process may have, and changes nothing of its schema.
+pub(super) async fn open_beside(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
+    let path = path(file)?;
+    let pool = connected(&path, options, None).await?;
+    Ok((pool, path))
+}
+
+async fn connected(path: &Path, options: &StoreOptions, lock: Option<File>) -> Result<Pool, Error> {
+    let path = path.to_owned();
+    let alone = lock.is_some();
     let failed = |source: sqlx::Error| Error::Open { path: path.clone(), source: Box::new(source) };
     let write = SqlitePoolOptions::new()
         .max_connections(1)
@@ -42,13 +56,15 @@ pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<Pool, Err
         .max_lifetime(None::<Duration>)
         .test_before_acquire(false)
         .after_release(|connection, _| Box::pin(is_clean(connection)))
-        .connect_with(connect(&path, options, options.write_cache_bytes).create_if_missing(true))
+        .connect_with(connect(&path, options, options.write_cache_bytes).create_if_missing(alone))
         .await
         .map_err(failed)?;
     // A connection that replaces another must never meet an empty file.
     write.set_connect_options(connect(&path, options, options.write_cache_bytes));
-    check(&path, &write, options.quick_check).await?;
-    MIGRATOR.run(&write).await.map_err(|error| Error::Migrate(Box::new(error)))?;
+    check(&path, &write, options.quick_check, alone).await?;
+    if alone {
+        MIGRATOR.run(&write).await.map_err(|error| Error::Migrate(Box::new(error)))?;
+    }
     let read = SqlitePoolOptions::new()
         .max_connections(options.readers_max.max(1))
         .acquire_timeout(options.acquire_max)
@@ -56,7 +72,7 @@ pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<Pool, Err
         .connect_with(connect(&path, options, options.read_cache_bytes).read_only(true))
         .await
         .map_err(failed)?;
-    Ok(Pool::Sqlite { read, write, _lock: Arc::new(lock) })
+    Ok(Pool::Sqlite { read, write, _lock: lock.map(Arc::new) })
 }
 
 /// Returns whether a connection can carry the next transaction; the pool replaces it by a new one if not.
@@ -114,7 +130,7 @@ fn connect(path: &Path, options: &StoreOptions, cache_bytes: u64) -> SqliteConne
 }
 
 /// Refuses a file of another program, of a newer one, or one that is damaged.
-async fn check(path: &Path, write: &SqlitePool, quick_check: bool) -> Result<(), Error> {
+async fn check(path: &Path, write: &SqlitePool, quick_check: bool, alone: bool) -> Result<(), Error> {
     let failed = |source: sqlx::Error| Error::Open { path: path.to_owned(), source: Box::new(source) };
     let application: i64 = sqlx::query_scalar(APPLICATION).fetch_one(write).await.map_err(failed)?;
     let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(write).await.map_err(failed)?;
@@ -125,6 +141,9 @@ async fn check(path: &Path, write: &SqlitePool, quick_check: bool) -> Result<(),
     let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
     if found > known {
         return Err(Error::NewerSchema { found, known });
+    }
+    if !alone && found < known {
+        return Err(Error::OlderSchema { found, known });
     }
     if quick_check {
         let finding: String = sqlx::query_scalar(QUICK_CHECK).fetch_one(write).await.map_err(failed)?;

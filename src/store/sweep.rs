@@ -1,6 +1,8 @@
 //! Whoever looks at everything gets all that can be read: a damaged row is told and counted, and hides no
 //! other.
 
+use std::collections::BTreeMap;
+
 use sqlx::{FromRow as _, Row as _, types::Uuid};
 
 use crate::{
@@ -31,6 +33,19 @@ statements! {
         FROM (SELECT municipality_code, MAX(sequence) - COUNT(*) AS holes FROM batch
             GROUP BY municipality_code HAVING MAX(sequence) > COUNT(*)) AS g
         ORDER BY g.municipality_code LIMIT $1";
+    OPENED_SINCE = "
+        SELECT municipality_code, opened_ms FROM batch WHERE opened_ms > $1 AND state <> 'ABORTED'";
+    OPENED_OF = "
+        SELECT opened_ms FROM batch
+        WHERE municipality_code = $1 AND opened_ms > $2 AND state <> 'ABORTED'";
+    // Times of open batches that lie ahead of a clock that was set back: they would hide what does not move.
+    PULL_BACK = "
+        UPDATE batch SET progress_ms = MIN(progress_ms, $1), sealed_ms = MIN(sealed_ms, $1),
+            finished_ms = MIN(finished_ms, $1)
+        WHERE state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')
+            AND (progress_ms > $1 OR sealed_ms > $1 OR finished_ms > $1)";
+    // No lease and no wait is ever longer; the holder keeps its epoch, and renews.
+    PULL_BACK_WORK = "UPDATE work SET due_ms = $1 WHERE due_ms > $1";
     ANY_KEY = "SELECT municipality_code, batch_id, wrapped_key FROM batch LIMIT 1";
 }
 
@@ -89,6 +104,51 @@ impl Store {
                 }
             }
             Ok(found)
+        })
+    }
+
+    /// Brings what lies ahead of `now_ms` back to it, after the clock was set back: no batch has moved in the
+    /// future, and no lease or wait ends later than `wait_max_ms` from now. Returns how many rows did.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a transaction.
+    pub async fn pull_back(&self, now_ms: i64, wait_max_ms: i64) -> Result<u64, Error> {
+        in_tx!(self, "pull_back", |tx| {
+            let batches = sqlx::query(PULL_BACK).bind(now_ms).execute(&mut *tx).await?.rows_affected();
+            let last_ms = now_ms.saturating_add(wait_max_ms);
+            let work = sqlx::query(PULL_BACK_WORK).bind(last_ms).execute(tx).await?.rows_affected();
+            Ok(batches + work)
+        })
+    }
+
+    /// Returns when batches were opened after this moment that nobody gave up, by municipality. What cannot
+    /// be read is told in the log.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn opened_since(&self, after_ms: i64) -> Result<BTreeMap<MunicipalityCode, Vec<i64>>, Error> {
+        on_read!(self, "opened_since", |conn| {
+            let rows: Vec<(String, i64)> =
+                sqlx::query_as(OPENED_SINCE).bind(after_ms).fetch_all(conn).await?;
+            let mut found: BTreeMap<MunicipalityCode, Vec<i64>> = BTreeMap::new();
+            for (code, opened_ms) in rows {
+                match columns::municipality(&code) {
+                    Ok(municipality) => found.entry(municipality).or_default().push(opened_ms),
+                    Err(error) => unreadable("opened_since", &code, None, &error),
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Returns the same of one municipality.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn opened_of(&self, municipality: MunicipalityCode, after_ms: i64) -> Result<Vec<i64>, Error> {
+        on_read!(self, "opened_of", |conn| {
+            let query = sqlx::query_scalar(OPENED_OF).bind(municipality.to_string()).bind(after_ms);
+            Ok(query.fetch_all(conn).await?)
         })
     }
 

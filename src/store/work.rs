@@ -9,12 +9,18 @@ use super::{
     batches::BatchSteps as _,
     columns::{self, batch_id, int, small},
     ends::EndSteps as _,
+    restore::GateSteps as _,
     sweep::unreadable,
 };
 
 statements! {
     CANDIDATES = "
-        SELECT municipality_code, batch_id FROM work WHERE due_ms <= $1 ORDER BY due_ms LIMIT $2";
+        SELECT w.municipality_code, w.batch_id FROM work AS w
+        WHERE w.due_ms <= $1
+            AND (NOT EXISTS (SELECT 1 FROM restore) OR EXISTS (SELECT 1 FROM comparison AS c
+                WHERE c.municipality_code = w.municipality_code
+                    AND c.restore_id = (SELECT MAX(restore_id) FROM restore)))
+        ORDER BY w.due_ms LIMIT $2";
     // The second of two steps that work on every engine: no row means that somebody else has it.
     CLAIM = "
         UPDATE work SET holder = $3, epoch = epoch + 1, tries = tries + 1, due_ms = $4, note = NULL
@@ -80,8 +86,8 @@ on_both! {
 }
 
 impl Store {
-    /// Returns pieces of work that may be claimed at `now_ms`, the longest due first, `count` at most. What
-    /// cannot be read is told in the log.
+    /// Returns pieces of work that may be claimed at `now_ms`, the longest due first, `count` at most; none
+    /// of a municipality whose receipts must be compared first. What cannot be read is told in the log.
     ///
     /// # Errors
     /// Any [`Error`] of a read.
@@ -185,7 +191,8 @@ impl Store {
         })
     }
 
-    /// Accepts a batch and keeps its receipt, both or neither; `false` if the lease is lost.
+    /// Accepts a batch and keeps its receipt, both or neither; `false` if the lease is lost, or if the
+    /// receipt of a lost batch came meanwhile and is another one.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if a record is not decided or the state does not allow it; any [`Error`] of a
@@ -200,6 +207,10 @@ impl Store {
             let after = row.state.after(command).map_err(|_| Error::Corrupt("state"))?;
             if row.counts.missing + row.counts.stored > 0 || after != acceptance.state {
                 return Err(Error::Corrupt("acceptance"));
+            }
+            let before = tx.lost_digest(row.municipality, row.batch_id).await?;
+            if before.is_some_and(|before| before != acceptance.receipt_digest) {
+                return Ok(false);
             }
             tx.end_batch(row.municipality, row.batch_id, (after, None), acceptance.now_ms).await?;
             sqlx::query(INSERT_RECEIPT)

@@ -91,6 +91,8 @@ pub const OUTCOME: &str = "outcome";
 pub const PART: &str = "part";
 /// What personal data was read for.
 pub const PURPOSE: &str = "purpose";
+/// How far a municipality is after a restore: waiting, compared or released.
+pub const STANDING: &str = "standing";
 /// Which transaction or read of the store.
 pub const STATEMENT: &str = "statement";
 /// A stable reason, as in proto/README.md.
@@ -120,6 +122,15 @@ metrics! {
     /// When the sweeper last finished a round, in seconds since the Unix epoch. If it lags behind, nobody
     /// notices stalled batches.
     SWEEP_HEARTBEAT = "todoke_sweep_heartbeat_timestamp_seconds", Kind::Gauge, [];
+    /// Times that the clock stood earlier than at the sweeper's round before. Look at this machine's time
+    /// service.
+    CLOCK_SET_BACK = "todoke_clock_set_back_total", Kind::Counter, [];
+    /// 1 while the calendar of expected batches cannot be read and an older one is in force.
+    CALENDAR_STALE = "todoke_calendar_stale", Kind::Gauge, [];
+    /// Municipalities by how far they are since the last restore of the database: waiting (their receipts
+    /// were not compared, nothing new is taken from them), compared, or released by the operator. All 0
+    /// without one.
+    RESTORE_MUNICIPALITIES = "todoke_restore_municipalities", Kind::Gauge, [STANDING];
     /// Cards whose personal data was shown, by stated purpose.
     DISCLOSURES = "todoke_disclosures_total", Kind::Counter, [PURPOSE];
 

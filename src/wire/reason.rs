@@ -87,6 +87,10 @@ reasons! {
         "Stop: another batch has this sequence; ask ListBatches (`todoke status`) for the last one.";
     TooManyOpenBatches = "TOO_MANY_OPEN_BATCHES", FailedPrecondition, Caller, false,
         "Finish or abort batches first: ListBatches (`todoke status`) tells which are open.";
+    ReconcileFirst = "RECONCILE_FIRST", FailedPrecondition, Caller, false,
+        "Compare receipts first (CompareReceipts, `todoke reconcile FILES`): the database was restored.";
+    ReceiptInvalid = "RECEIPT_INVALID", InvalidArgument, Caller, false,
+        "Send receipts as they came: each must be a note that this issuer signed, of the caller's own batch.";
     LimitExceeded = "LIMIT_EXCEEDED", InvalidArgument, Caller, false,
         "Make it smaller: the message names the limit.";
     UploaderFenced = "UPLOADER_FENCED", Aborted, Caller, false,

@@ -6,5 +6,6 @@ mod foreign;
 mod issuance;
 mod net;
 mod relay;
+mod restore;
 mod system;
 mod tidy;

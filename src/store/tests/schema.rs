@@ -7,8 +7,11 @@ use super::*;
 use crate::store::{Pool, statement};
 
 /// Tables whose primary key does not begin with the municipality.
-const GLOBAL: [(&str, &str); 2] =
-    [("_sqlx_migrations", "the migrations' own ledger"), ("heartbeat", "a row a task of the whole system")];
+const GLOBAL: [(&str, &str); 3] = [
+    ("_sqlx_migrations", "the migrations' own ledger"),
+    ("heartbeat", "a row a task of the whole system"),
+    ("restore", "a row each time that the whole file was restored"),
+];
 
 #[tokio::test]
 async fn every_statement_fits_the_schema() {
@@ -79,7 +82,12 @@ async fn every_table_is_strict() {
 }
 
 /// Statements that may read a whole table or index, with the reason.
-const SCANS: [(&str, &str); 9] = [
+const SCANS: [(&str, &str); 14] = [
+    ("heartbeat::COUNT_BEATS", "a row a task"),
+    ("restore::IN_FORCE", "ends at the last row of a few"),
+    ("lost::LOST_OF_ALL", "what is lost, which is what is asked for"),
+    ("lost::STANDINGS", "the sweeper's list of all municipalities, after a restore only"),
+    ("sweep::PULL_BACK", "what is open or has work, when the clock was set back"),
     ("sweep::ANY_KEY", "ends at the first row"),
     ("sqlite::", "about the file, when it is opened"),
     ("sweep::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),

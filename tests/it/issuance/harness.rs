@@ -118,7 +118,7 @@ pub(crate) struct Issuer {
     pub(crate) verifier: VerifierKey,
     pub(crate) not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     address: std::net::SocketAddr,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
 }
 
 impl Drop for Issuer {
@@ -131,16 +131,26 @@ impl Issuer {
     /// Starts an issuer with these options.
     pub(crate) async fn start(change: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let pki = dir.path().join("pki");
-        let authority = Authority::create(&pki, OffsetDateTime::now_utc()).expect("an authority");
+        let authority =
+            Authority::create(&dir.path().join("pki"), OffsetDateTime::now_utc()).expect("an authority");
         issue(&authority, "issuer/issuer-1");
+        Self::start_in(dir, authority, Clock::fixed(super::now_ms()), change).await
+    }
+
+    /// Starts an issuer in a folder that has an authority.
+    pub(super) async fn start_in(
+        dir: TempDir,
+        authority: Authority,
+        clock: Clock,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
+        let pki = dir.path().join("pki");
         let vault = Vault::open(&pki.join("kek.key"), &pki.join("receipt.key")).expect("a vault");
         let verifier = vault.verifier_key();
         let url = format!("sqlite:{}", dir.path().join("issuer.db").display());
         let store = StoreOptions { url, busy_max: BUSY_MAX, ..StoreOptions::default() };
         let store = Store::open(&store).await.expect("a store");
         let tls = ServerTls::load(&files(&pki, "issuer-1")).expect("a server certificate");
-        let clock = Clock::fixed(super::now_ms());
         let tasks = Tasks::new();
         let mut options = Options {
             work_poll: Duration::from_millis(20),
@@ -154,16 +164,6 @@ impl Issuer {
         let running = started.await.expect("it starts");
         let (address, not_ready) = (running.address, running.not_ready);
         Self { dir, authority, clock, store, verifier, not_ready, address, tasks }
-    }
-
-    /// Tries to start one more issuer on the same database, with this key-encryption key.
-    pub(crate) async fn started_with(&self, kek: &Path) -> Result<issuance::Running, issuance::Error> {
-        let pki = self.dir.path().join("pki");
-        let vault = Vault::open(kek, &pki.join("receipt.key")).expect("a vault");
-        let tls = ServerTls::load(&files(&pki, "issuer-1")).expect("a server certificate");
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let (store, clock) = (self.store.clone(), self.clock.clone());
-        issuance::start(Options::default(), listener, store, vault, tls, clock, &self.tasks).await
     }
 
     /// Runs SQL beside the issuer, as a fault of the disk would change the file.
@@ -186,7 +186,13 @@ impl Issuer {
 
     /// Returns a party with a fresh certificate and a connection.
     pub(crate) async fn party(&self, identity: &str) -> Party {
-        let name = issue(&self.authority, identity);
+        issue(&self.authority, identity);
+        self.party_again(identity).await
+    }
+
+    /// Returns a party that has its certificate already, with a connection.
+    pub(crate) async fn party_again(&self, identity: &str) -> Party {
+        let name = identity.rsplit('/').next().unwrap_or_default().to_owned();
         let pki = self.dir.path().join("pki");
         let tls = ClientTls::load(&files(&pki, &name), "todoke.internal").expect("a client certificate");
         let options = ChannelOptions::default();
@@ -206,7 +212,7 @@ fn issue(authority: &Authority, identity: &str) -> String {
     identity.name().to_owned()
 }
 
-fn files(pki: &Path, name: &str) -> TlsFiles {
+pub(super) fn files(pki: &Path, name: &str) -> TlsFiles {
     TlsFiles {
         cert: pki.join(format!("{name}.pem")),
         key: pki.join(format!("{name}.key")),

@@ -1,5 +1,7 @@
 //! Promise: the issuer keeps what it says over real gRPC, mutual TLS and SQL.
 
+mod calendar;
+mod clock;
 mod damage;
 mod endings;
 mod flow;
@@ -7,6 +9,8 @@ mod harness;
 mod hogs;
 mod noticing;
 mod refusals;
+mod restarts;
+mod restore;
 
 /// Where the tests' clock begins: now, because the certificates are fresh.
 fn now_ms() -> i64 {

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use todoke::domain::{batch::BatchState, manifest::Policy, record::Field};
+use todoke::{
+    domain::{batch::BatchState, manifest::Policy, record::Field},
+    wire::{convert::millis, pb},
+};
 
 use super::harness::{Issuer, batch, eventually, id, records, state};
 
@@ -84,6 +87,20 @@ async fn an_issuer_whose_sweeper_is_silent_is_not_ready() {
     .await;
     issuer.clock.advance(61_000);
     assert!((issuer.not_ready)().join("").contains("sweeper"));
+}
+
+#[tokio::test]
+async fn every_municipality_that_asks_can_see_that_nobody_looks() {
+    let issuer = Issuer::start(|options| options.sweep_every = std::time::Duration::from_secs(3600)).await;
+    let ward = issuer.party("municipality/131229").await;
+    let silent_ms = || async {
+        let list = ward.batches().list_batches(pb::ListBatchesRequest::default()).await;
+        let list = list.expect("it lists").into_inner();
+        Some(millis(&list.answer_time?) - millis(&list.sweep_time?))
+    };
+    assert_eq!(eventually("the first round", silent_ms).await, 0);
+    issuer.clock.advance(61_000);
+    assert_eq!(silent_ms().await, Some(61_000));
 }
 
 #[tokio::test]

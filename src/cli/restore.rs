@@ -1,0 +1,188 @@
+//! `todoke restore mark|status|release`: what an operator says and decides when a backup took the place of
+//! the database, also while the issuer runs.
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Error,
+    municipal::{Output, now_ms, say, say_json},
+};
+use crate::{
+    domain::municipality::MunicipalityCode,
+    runtime::exit,
+    store::{self, Cause, Standing, Store, StoreOptions},
+};
+
+/// Most municipalities and lost batches that are shown; there are 1,741 municipalities.
+const SHOWN_MAX: u32 = 5000;
+
+/// Marks a database as restored from a backup, and sees it through.
+///
+/// From then on each municipality must compare its receipts (`todoke reconcile --all FILES`) before anything
+/// new is taken from it.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  \
+                        todoke restore mark --database sqlite:issuer.db --reason 'disk lost'\n  \
+                        todoke restore status --database sqlite:issuer.db\n  \
+                        todoke restore release 131229 --database sqlite:issuer.db --reason 'files lost'")]
+pub struct RestoreArgs {
+    #[command(subcommand)]
+    command: RestoreCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum RestoreCommand {
+    /// Says that this database is a backup, older than what was acknowledged
+    Mark(MarkArgs),
+    /// Shows how far each municipality is, and what is lost
+    Status(StatusArgs),
+    /// Lets one municipality go on without a comparison, and gives up what it lost
+    Release(ReleaseArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example: todoke restore mark --database sqlite:issuer.db --reason 'disk lost'")]
+struct MarkArgs {
+    #[command(flatten)]
+    of: Database,
+    /// What happened, for those who look later
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example: todoke restore status --database sqlite:issuer.db")]
+struct StatusArgs {
+    #[command(flatten)]
+    of: Database,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example: todoke restore release 131229 --database sqlite:issuer.db --reason 'files lost'"
+)]
+struct ReleaseArgs {
+    /// Its six-digit code
+    municipality: MunicipalityCode,
+    #[command(flatten)]
+    of: Database,
+    /// Why: it is kept in the database
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+}
+
+#[derive(Debug, Clone, Args)]
+struct Database {
+    /// The issuer's database, for example sqlite:issuer.db
+    #[arg(long, value_name = "URL")]
+    database: String,
+    /// How results are shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.chars().count() {
+        1..=500 if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        _ => Err("say it in 1 to 500 characters, on one line".to_owned()),
+    }
+}
+
+impl Database {
+    /// Opens it alone, or beside the issuer that has it.
+    async fn open(&self) -> Result<Store, store::Error> {
+        let options = StoreOptions { url: self.database.clone(), ..StoreOptions::default() };
+        match Store::open(&options).await {
+            Err(store::Error::InUse { .. }) => Store::open_beside(&options).await,
+            opened => opened,
+        }
+    }
+}
+
+/// Runs the command and returns its exit code: `status` 0 only if nothing is waiting and nothing is lost.
+///
+/// # Errors
+/// What the store says.
+pub async fn run(args: RestoreArgs) -> Result<u8, Error> {
+    match &args.command {
+        RestoreCommand::Mark(mark) => {
+            let store = mark.of.open().await?;
+            let id = store.mark_restored(Cause::Operator, &mark.reason, now_ms()).await?;
+            store.close().await;
+            let words = format!(
+                "restore {id} is in force: nothing new is taken from a municipality until it has run \
+                 `todoke reconcile --all FILES`"
+            );
+            told(mark.of.output, &serde_json::json!({"event": "result", "restore": id}), &words);
+            Ok(exit::DONE)
+        }
+        RestoreCommand::Status(status) => show(&status.of).await,
+        RestoreCommand::Release(release) => {
+            let store = release.of.open().await?;
+            let code = release.municipality;
+            let done = store.release(code, &release.reason, now_ms()).await?;
+            store.close().await;
+            if !done {
+                return Err(Error::Usage("no restore is in force: nothing has to be released".to_owned()));
+            }
+            let json = serde_json::json!({"event": "result", "released": code.to_string()});
+            told(release.of.output, &json, &format!("{code} goes on; what it lost is given up"));
+            Ok(exit::DONE)
+        }
+    }
+}
+
+fn told(output: Output, json: &serde_json::Value, words: &str) {
+    match output {
+        Output::Text => say(words),
+        Output::Json => say_json(json),
+    }
+}
+
+async fn show(of: &Database) -> Result<u8, Error> {
+    let store = of.open().await?;
+    let restore = store.restored().await?;
+    let compared = store.comparisons(SHOWN_MAX).await?;
+    let lost = store.lost_batches(SHOWN_MAX).await?;
+    store.close().await;
+    let waiting = compared.iter().filter(|one| one.standing == Standing::Waiting).count();
+    let code = if waiting == 0 && lost.is_empty() { exit::DONE } else { exit::FAILED };
+    let word = |standing| match standing {
+        Standing::Waiting => "waiting",
+        Standing::Compared => "compared",
+        Standing::Released => "released",
+    };
+    if of.output == Output::Json {
+        for one in &compared {
+            say_json(
+                &serde_json::json!({"event": "municipality", "municipality": one.municipality.to_string(),
+                "standing": word(one.standing), "note": one.note}),
+            );
+        }
+        for one in &lost {
+            say_json(&serde_json::json!({"event": "lost", "municipality": one.municipality.to_string(),
+                "batch_id": one.batch_id.to_string(), "sequence": one.sequence,
+                "records": one.record_count}));
+        }
+        say_json(&serde_json::json!({"event": "result", "exit_code": code, "waiting": waiting,
+            "lost": lost.len(), "restore": restore.as_ref().map(|one| one.id)}));
+        return Ok(code);
+    }
+    let Some(restore) = restore else {
+        say("this database was never restored, as far as it knows");
+        return Ok(code);
+    };
+    say(&format!("restore {} ({}): {}", restore.id, restore.cause, restore.note));
+    for one in &compared {
+        say(&format!("{}  {:8}  {}", one.municipality, word(one.standing), one.note));
+    }
+    for one in &lost {
+        say(&format!(
+            "{}  LOST      batch {}, sequence {}, {} records: to be sent again",
+            one.municipality, one.batch_id, one.sequence, one.record_count
+        ));
+    }
+    say(&format!("{waiting} waiting, {} lost", lost.len()));
+    Ok(code)
+}

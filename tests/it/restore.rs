@@ -1,0 +1,111 @@
+//! Promise: with nothing but the commands and the files of a municipality, what a restored backup has
+//! forgotten is found, sent again, and has the receipt that it had.
+
+use serde_json::Value;
+
+use super::system::{Dev, Folder, Said};
+
+/// The last line that a command said: its result.
+fn result(said: &Said) -> Value {
+    let last = said.stdout.lines().last().unwrap_or_else(|| panic!("it says nothing: {}", said.all()));
+    serde_json::from_str(last).unwrap_or_else(|_| panic!("no JSON: {}", said.all()))
+}
+
+async fn import(folder: &Folder, file: &str) -> Said {
+    folder.todoke(&["import", file], &folder.as_ward()).await
+}
+
+async fn orders(folder: &Folder) -> Vec<String> {
+    let said = folder.todoke(&["card", "list", "--limit", "10000"], &folder.as_ward()).await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    let order_id = |line: &str| {
+        let card: Value = serde_json::from_str(line).expect("JSON");
+        card["order_id"].as_str().expect("an order id").to_owned()
+    };
+    let mut ids: Vec<String> = said.stdout.lines().map(order_id).collect();
+    ids.sort();
+    ids
+}
+
+/// A system whose backup of after `a.csv` took the place of its database after `b.csv`, with the receipt of
+/// `b.csv` and the order ids of before.
+async fn restored(folder: &Folder) -> (Dev, Vec<u8>, Vec<String>) {
+    let mut dev = Dev::start(folder, &["--relays", "2"]).await;
+    for (file, records, seed) in [("a.csv", "200", "1"), ("b.csv", "300", "2"), ("c.csv", "100", "3")] {
+        let args =
+            ["sample", "--municipality", "131229", "--records", records, "--seed", seed, "--out", file];
+        assert_eq!(folder.todoke(&args, &[]).await.code, Some(0));
+    }
+    assert_eq!(import(folder, "a.csv").await.code, Some(0));
+    assert_eq!(dev.stop().await, Some(0));
+    std::fs::copy(folder.path("dev/issuer.db"), folder.path("backup.db")).expect("one file is all of it");
+    let mut dev = Dev::start(folder, &["--relays", "2"]).await;
+    let said = import(folder, "b.csv").await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    let (before, receipt) = (orders(folder).await, folder.read("b.csv.receipt"));
+    assert_eq!(dev.stop().await, Some(0));
+
+    std::fs::copy(folder.path("backup.db"), folder.path("dev/issuer.db")).expect("it is put in place");
+    // As on another machine: nothing beside the file tells that it is an older one.
+    std::fs::remove_file(folder.path("dev/issuer.db-witness")).expect("it was written");
+    let dev = Dev::start(folder, &["--relays", "2"]).await;
+    (dev, receipt, before)
+}
+
+#[tokio::test]
+async fn a_restored_backup_is_noticed_and_what_it_forgot_comes_again_once() {
+    let folder = Folder::new();
+    let (mut dev, receipt, before) = restored(&folder).await;
+    // The receipt of b.csv lies beside c.csv, and is named as the one before.
+    let said = import(&folder, "c.csv").await;
+    assert_eq!((said.code, &result(&said)["reason"]), (Some(1), &"RECONCILE_FIRST".into()), "{}", said.all());
+    // The receipt of one file proves it; that it is the only one nobody has said.
+    let said = folder.todoke(&["reconcile", "b.csv"], &folder.as_ward()).await;
+    assert_eq!((said.code, &result(&said)["reconcile_first"]), (Some(1), &true.into()), "{}", said.all());
+    let said = folder.todoke(&["status"], &folder.as_ward()).await;
+    assert_eq!(result(&said)["reconcile_first"], true, "{}", said.all());
+    let database = format!("sqlite:{}", folder.path("dev/issuer.db").display());
+    let at_the_issuer = ["restore", "status", "--database", &database];
+    let said = folder.todoke(&at_the_issuer, &[]).await;
+    assert_eq!((said.code, &result(&said)["waiting"]), (Some(1), &1.into()), "beside it: {}", said.all());
+    let reconcile = ["reconcile", "--all", "a.csv", "b.csv"];
+    let said = folder.todoke(&reconcile, &folder.as_ward()).await;
+    assert_eq!((said.code, &result(&said)["reconcile_first"]), (Some(1), &false.into()), "{}", said.all());
+    assert_eq!(result(&said)["lost_batches"][0]["sequence"], 2, "{}", said.all());
+    assert!(said.stdout.contains("`todoke resume b.csv` sends it again"), "{}", said.all());
+
+    let said = folder.todoke(&["resume", "b.csv"], &folder.as_ward()).await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    assert_eq!(folder.read("b.csv.receipt"), receipt, "the receipt that it had, byte for byte");
+    assert_eq!(orders(&folder).await, before, "each card once");
+    let key = folder.path("dev/pki/receipt.pub").display().to_string();
+    let verify = ["verify", "b.csv.receipt", "--file", "b.csv", "--key", &key];
+    assert_eq!(folder.todoke(&verify, &[]).await.code, Some(0));
+    let said = folder.todoke(&reconcile, &folder.as_ward()).await;
+    assert_eq!(said.code, Some(0), "both sides agree: {}", said.all());
+    let said = folder.todoke(&at_the_issuer, &[]).await;
+    assert_eq!((said.code, &result(&said)["lost"]), (Some(0), &0.into()), "{}", said.all());
+
+    let said = import(&folder, "c.csv").await;
+    assert_eq!((said.code, &result(&said)["sequence"]), (Some(0), &3.into()), "{}", said.all());
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn nothing_today_said_twice_is_one_batch_and_tomorrow_another() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
+    let nothing = ["import", "--nothing-today"];
+    let said = folder.todoke(&nothing, &folder.as_ward()).await;
+    assert_eq!((said.code, &result(&said)["records"]), (Some(0), &0.into()), "{}", said.all());
+    let (first, again) = (result(&said), result(&folder.todoke(&nothing, &folder.as_ward()).await));
+    assert_eq!(
+        (&again["batch_id"], &again["again"]),
+        (&first["batch_id"], &true.into()),
+        "said twice is once"
+    );
+    let tomorrow = ["import", "--nothing-today", "tomorrow.csv"];
+    let said = folder.todoke(&tomorrow, &folder.as_ward()).await;
+    assert_ne!(result(&said)["batch_id"], first["batch_id"], "another day is another batch: {}", said.all());
+    assert_eq!(dev.stop().await, Some(0));
+}
