@@ -1,5 +1,6 @@
 //! The integration tests: each module proves one promise, through the real door.
 
+mod alerts;
 mod cli;
 mod dev;
 mod foreign;

@@ -1,0 +1,68 @@
+//! Promise: the alert rules watch what the code exports, and nothing that it flags is without a rule.
+
+use std::collections::BTreeSet;
+
+use todoke::{
+    domain::batch::FlagKind,
+    telemetry::names::{self, Metric},
+};
+
+const RULES: &str = include_str!("../../deploy/alerts.yml");
+
+/// The expressions of all rules.
+fn expressions() -> Vec<&'static str> {
+    RULES.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect()
+}
+
+/// The metrics of an expression, each with the label and value that it asks for.
+fn asked(expression: &str) -> Vec<(&str, Option<(&str, &str)>)> {
+    let starts = expression.match_indices("todoke_").map(|(at, _)| &expression[at..]);
+    starts
+        .map(|rest| {
+            let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(rest.len());
+            let label = rest[end..].strip_prefix('{').and_then(|label| label.split_once('}'));
+            let label = label.and_then(|(label, _)| label.split_once('='));
+            (&rest[..end], label.map(|(name, value)| (name, value.trim_matches('"'))))
+        })
+        .collect()
+}
+
+#[test]
+fn every_metric_and_label_of_a_rule_is_one_of_the_code() {
+    let rules = RULES.matches("- alert: ").count();
+    assert!(rules >= 15 && expressions().len() == rules, "each rule has one expression");
+    assert_eq!(RULES.matches("summary: ").count(), rules, "and says what is wrong");
+    assert_eq!(RULES.matches("action: ").count(), rules, "and what to do");
+    for expression in expressions() {
+        let asked = asked(expression);
+        assert!(!asked.is_empty(), "{expression} watches nothing of ours");
+        for (name, label) in asked {
+            let metric = Metric::named(name).unwrap_or_else(|| panic!("there is no metric {name}"));
+            if let Some((label, value)) = label {
+                assert!(metric.labels.contains(&label), "{name} has no label {label}");
+                let flags = FlagKind::ALL.map(FlagKind::as_str);
+                let known: &[&str] = if label == names::FLAG { &flags } else { &["own", "ca", "crl"] };
+                assert!(known.contains(&value), "{name}: {label} is never {value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flag_every_end_of_a_certificate_and_the_sweeper_have_a_rule() {
+    let all: BTreeSet<(&str, Option<(&str, &str)>)> = expressions().into_iter().flat_map(asked).collect();
+    for flag in FlagKind::ALL {
+        let flag = Some((names::FLAG, flag.as_str()));
+        assert!(all.contains(&(names::FLAGS, flag)), "no rule for {flag:?}");
+    }
+    for part in ["own", "ca", "crl"] {
+        assert!(all.contains(&(names::TLS_EXPIRES_IN, Some((names::PART, part)))), "no rule for {part}");
+    }
+    let about_the_sweeper = expressions();
+    let heartbeat = format!("absent({})", names::SWEEP_HEARTBEAT);
+    assert!(
+        about_the_sweeper.contains(&heartbeat.as_str()),
+        "a dead issuer exports nothing that could be old"
+    );
+    assert!(about_the_sweeper.iter().any(|rule| rule.contains("time() - ")), "a silent one does");
+}
