@@ -23,9 +23,9 @@ pub fn outside<F: Future>(waiting: F) -> F {
     waiting
 }
 
-/// Waits for what other threads do for it: when it is its turn, with simulated time held, because the runtime
-/// does not move a paused clock while a blocking task runs, and with what came of it seen only when every other
-/// task has done what it could, however fast the thread was.
+/// Waits for what other threads do for it: when it is its turn, with simulated time held, because the
+/// runtime does not move a paused clock while a blocking task runs, and with what came of it seen only when
+/// every other task has done what it could, however fast the thread was.
 #[cfg(feature = "simulation")]
 pub async fn outside<F: Future>(waiting: F) -> F::Output {
     use std::sync::{Arc, mpsc};

@@ -1,10 +1,11 @@
-//! Promise: whatever the network and the processes do to a batch, by any seed, its sender ends with a verified
-//! receipt once they have recovered, every record is there exactly once, and nothing acknowledged is ever gone.
+//! Promise: whatever the network and the processes do to a batch, by any seed, its sender ends with a
+//! verified receipt once they have recovered, each record is there once, and nothing acknowledged is ever
+//! gone.
 //!
-//! Client, relays and issuer are the real ones, over a simulated network and simulated time; only the database is
-//! on real threads. A seed decides what goes wrong, when, and how long every message takes. What happens in the
-//! very same moment may still come in another order, so that a seed is repeated several times:
-//! `TODOKE_SEED=7 tests/run --sim`.
+//! Client, relays and issuer are the real ones, over a simulated network and simulated time; only the
+//! database is on real threads. A seed decides what goes wrong, when, and how long every message takes. What
+//! happens in the very same moment may still come in another order, so that a seed is repeated several
+//! times: `TODOKE_SEED=7 tests/run --sim`.
 
 mod faults;
 mod party;

@@ -231,7 +231,7 @@ fn play(sim: &mut Sim<'_>, seed: u64, wards: &[Ward; 2], loud: bool) {
     }
 }
 
-/// Looks at the database alone: each record is there once, and the receipt is the one that the sender verified.
+/// Looks at the database alone: each record is there once, and the receipt is the sender's.
 fn audit(path: &Path, wards: &[Ward; 2]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
