@@ -37,7 +37,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Row>, Failure> {
     let unreadable = Failure::while_doing::<String>(file.display());
     let rows = || -> Result<Vec<Row>, String> {
         let mut reader =
-            RecordReader::open(file, ReadOptions::default()).map_err(|fault| fault.to_string())?;
+            RecordReader::open(file, &ReadOptions::default()).map_err(|fault| fault.to_string())?;
         let mut rows = Vec::new();
         while let Some((record, canonical)) = reader.next_record().map_err(|fault| fault.to_string())? {
             rows.push((record.text(Field::OrderId).to_owned(), canonical.to_vec()));

@@ -15,7 +15,7 @@ use crate::{
         error::Error,
         flow::{self, RunOptions},
         plan::{NewBatch, receipt_path_for},
-        reader::ReadOptions,
+        reader::{ReadOptions, load_layout},
         source::Encoding,
         uploader::UploadOptions,
     },
@@ -30,7 +30,11 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     todoke import cards.csv --endpoints dev/endpoints.json --as municipality/131229\n  \
     todoke import cards.csv --endpoints dev/endpoints.json --as municipality/131229 \\\n    \
-    --control-totals tally.csv")]
+    --control-totals tally.csv\n  \
+    todoke import cards.txt --endpoints dev/endpoints.json --as municipality/131229 \\\n    \
+    --layout layout.csv --encoding cp932\n\n\
+    A layout has one line for each column, without holes; - is not read:\n  \
+    field,start_bytes,length_bytes,align\n  order_id,1,12,\n  -,13,8,\n  name,21,40,left")]
 pub struct ImportArgs {
     /// The record file, CSV with a header row
     #[arg(required_unless_present = "nothing_today")]
@@ -67,6 +71,9 @@ pub struct RunArgs {
     /// The file's encoding: utf-8 or cp932; never guessed
     #[arg(long, value_name = "NAME", default_value_t = Encoding::Utf8)]
     pub encoding: Encoding,
+    /// Reads fixed-width lines instead of CSV: a layout with field,start_bytes,length_bytes for each column
+    #[arg(long, value_name = "FILE")]
+    pub layout: Option<PathBuf>,
     /// Takes a last line without line break as complete: say so only after a look at it
     #[arg(long)]
     pub accept_missing_newline: bool,
@@ -102,12 +109,15 @@ fn chunk_records(text: &str) -> Result<u32, String> {
 
 impl RunArgs {
     /// The run's options for `file`.
-    #[must_use]
-    pub fn options(&self, file: &std::path::Path) -> RunOptions {
-        RunOptions {
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a layout that cannot be used.
+    pub fn options(&self, file: &std::path::Path) -> Result<RunOptions, Error> {
+        Ok(RunOptions {
             read: ReadOptions {
                 encoding: self.encoding,
                 accept_missing_newline: self.accept_missing_newline,
+                layout: self.layout.as_deref().map(load_layout).transpose()?,
             },
             chunk_records: self.chunk_records,
             control_totals: None,
@@ -124,7 +134,7 @@ impl RunArgs {
             },
             gap_rounds: 3,
             no_progress: self.patience,
-        }
+        })
     }
 }
 
@@ -137,7 +147,10 @@ pub async fn run(args: ImportArgs) -> Result<u8, super::Error> {
         (true, file) => nothing::write(file, now_ms())?,
         (false, file) => file.expect("clap asks for it"),
     };
-    let mut options = args.run.options(&file);
+    let mut options = match args.run.options(&file) {
+        Ok(options) => options,
+        Err(error) => return Ok(fail(&error, args.run.output)),
+    };
     options.control_totals.clone_from(&args.control_totals);
     let seal_by_ms = i64::try_from(args.seal_by.as_millis()).unwrap_or(i64::MAX);
     options.new = Some(NewBatch {

@@ -16,7 +16,7 @@ use crate::{
         journal::{self, with_suffix},
         plan::{self, receipt_path_for},
         proof::{self, Proof},
-        reader::ReadOptions,
+        reader::{ReadOptions, load_layout},
         receipts::write_whole,
         source::Encoding,
     },
@@ -46,6 +46,9 @@ pub struct ProveArgs {
     /// The file's encoding, if there is no journal
     #[arg(long, value_name = "NAME", default_value_t = Encoding::Utf8)]
     pub encoding: Encoding,
+    /// The layout of a fixed-width file, if there is no journal
+    #[arg(long, value_name = "FILE")]
+    pub layout: Option<PathBuf>,
     /// Where the proof goes [default: FILE.proof]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -88,14 +91,17 @@ fn make(args: &ProveArgs) -> Result<Proof, Error> {
         _ => None,
     };
     let manifest = begun.map(plan::manifest_of).transpose()?;
-    let read = begun.map_or(
-        ReadOptions { encoding: args.encoding, ..ReadOptions::default() },
-        journal::Begun::read_options,
-    );
+    let read = match begun {
+        Some(begun) => begun.read_options(),
+        None => {
+            let layout = args.layout.as_deref().map(load_layout).transpose()?;
+            ReadOptions { encoding: args.encoding, layout, ..ReadOptions::default() }
+        }
+    };
     // Any power of two gives the same path: the chunks are only how the work is cut up.
     let proof = proof::prove(
         &args.file,
-        read,
+        &read,
         CHUNK_RECORDS_DEFAULT,
         &args.order_id,
         manifest.map(|manifest| manifest.batch_id),

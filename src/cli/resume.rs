@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     import::{RunArgs, drive},
-    municipal::Connect,
+    municipal::{Connect, fail},
 };
 
 /// Goes on with a file's batch from what is durable; needs the journal, or finds the batch again without it.
@@ -31,6 +31,9 @@ pub struct ResumeArgs {
 /// # Errors
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn run(args: ResumeArgs) -> Result<u8, super::Error> {
-    let options = args.run.options(&args.file);
+    let options = match args.run.options(&args.file) {
+        Ok(options) => options,
+        Err(error) => return Ok(fail(&error, args.run.output)),
+    };
     Ok(drive(&args.connect, &args.file, &options, args.run.output).await)
 }

@@ -14,6 +14,7 @@ use super::{
     municipal::{Output, say_json, warn},
 };
 use crate::{
+    client::reader::load_layout,
     domain::municipality::MunicipalityCode,
     runtime::exit,
     sample::{Encoding, Fault, Options, Plan, Size},
@@ -56,6 +57,9 @@ pub struct SampleArgs {
     /// How the file is written
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     pub format: Format,
+    /// Writes fixed-width lines as this layout says: field,start_bytes,length_bytes; see `import --help`
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    pub layout: Option<PathBuf>,
     /// The file's encoding: utf-8, utf-8-bom or cp932
     #[arg(long, value_name = "NAME", default_value_t = Encoding::Utf8)]
     pub encoding: Encoding,
@@ -85,14 +89,16 @@ fn district(text: &str) -> Result<(String, u64), String> {
 }
 
 impl SampleArgs {
-    fn options(&self) -> Options {
+    fn options(&self) -> Result<Options, Error> {
+        let layout = self.layout.as_deref().map(load_layout).transpose();
+        let layout = layout.map_err(|fault| Error::Usage(fault.to_string()))?;
         let size = match (self.records, self.households) {
             (None, None) => Size::Records(5000),
             (Some(records), None) => Size::Records(records),
             (None, Some(households)) => Size::Households(households),
             (Some(records), Some(households)) => Size::Both { households, records },
         };
-        Options {
+        Ok(Options {
             municipality: self.municipality,
             seed: self.seed,
             size,
@@ -101,7 +107,8 @@ impl SampleArgs {
             wrong_check_digits: self.wrong_check_digit,
             duplicates: self.duplicate,
             encoding: self.encoding,
-        }
+            layout,
+        })
     }
 }
 
@@ -110,7 +117,7 @@ impl SampleArgs {
 /// # Errors
 /// Wishes that exclude each other, and files that cannot be written.
 pub fn run(args: &SampleArgs) -> Result<u8, Error> {
-    let plan = Plan::new(args.options()).map_err(|error| Error::Usage(error.to_string()))?;
+    let plan = Plan::new(args.options()?).map_err(|error| Error::Usage(error.to_string()))?;
     if args.out.is_some() && args.out == args.control_totals {
         let what = "--out and --control-totals name the same file: name two";
         return Err(Error::Usage(what.to_owned()));

@@ -14,7 +14,7 @@ use crate::{
         input_fault::InputFault,
         journal,
         proof::{self, PROOF_BYTES_MAX, Proof},
-        reader::ReadOptions,
+        reader::{ReadOptions, load_layout},
         receipts::{self, RECEIPT_BYTES_MAX, ReceiptFault, load_key, read_limited},
         scan::scan,
         source::Encoding,
@@ -44,6 +44,9 @@ pub struct VerifyArgs {
     /// The file's encoding, if there is no journal
     #[arg(long, value_name = "NAME")]
     pub encoding: Option<Encoding>,
+    /// The layout of a fixed-width file, if there is no journal
+    #[arg(long, value_name = "FILE")]
+    pub layout: Option<PathBuf>,
     /// Takes a last line without line break as complete
     #[arg(long)]
     pub accept_missing_newline: bool,
@@ -89,7 +92,7 @@ fn work(args: &VerifyArgs) -> Result<Vec<String>, Error> {
     let mut lines = said(&receipt, digest);
     match &args.file {
         Some(file) => {
-            let scanned = scan(file, read_options(args, file)?, CHUNK_RECORDS_DEFAULT, &mut |_| ())?;
+            let scanned = scan(file, &read_options(args, file)?, CHUNK_RECORDS_DEFAULT, &mut |_| ())?;
             receipts::check_totals(&receipt, &scanned.totals)?;
             lines.push(format!("every total of {} is the receipt's: OK", file.display()));
         }
@@ -121,7 +124,7 @@ fn check_proof(args: &VerifyArgs, proof: &Proof) -> Result<Vec<String>, Error> {
     let mut lines = said(&receipt, digest);
     lines.push(format!("record {} of {} is in the batch: OK", proof.index, proof.records));
     if let (Some(file), Some(order_id)) = (&args.file, &args.order_id) {
-        let made = proof::prove(file, read_options(args, file)?, CHUNK_RECORDS_DEFAULT, order_id, None)?;
+        let made = proof::prove(file, &read_options(args, file)?, CHUNK_RECORDS_DEFAULT, order_id, None)?;
         if made.is_none_or(|made| made.leaf != proof.leaf) {
             return Err(wrong("the record of this order_id in the file is not the one that the proof is of"));
         }
@@ -155,7 +158,7 @@ fn said(receipt: &Receipt, digest: Digest) -> Vec<String> {
 
 // As the batch was read, when its journal is there and nothing else was said.
 fn read_options(args: &VerifyArgs, file: &Path) -> Result<ReadOptions, Error> {
-    if args.encoding.is_none() && !args.accept_missing_newline {
+    if args.encoding.is_none() && args.layout.is_none() && !args.accept_missing_newline {
         let entries = journal::Journal::peek(&journal::Journal::path_for(file))?.unwrap_or_default();
         if let Some(begun) = journal::begun(&entries)
             && begun.is_of(file)?
@@ -164,7 +167,8 @@ fn read_options(args: &VerifyArgs, file: &Path) -> Result<ReadOptions, Error> {
         }
     }
     let encoding = args.encoding.unwrap_or_default();
-    Ok(ReadOptions { encoding, accept_missing_newline: args.accept_missing_newline })
+    let layout = args.layout.as_deref().map(load_layout).transpose()?;
+    Ok(ReadOptions { encoding, accept_missing_newline: args.accept_missing_newline, layout })
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {

@@ -52,7 +52,7 @@ impl ControlTotals {
     /// # Errors
     /// [`InputFault`] as for record files, and for a number that is none or a district that
     /// stands there twice.
-    pub fn load(path: &Path, options: ReadOptions) -> Result<Self, InputFault> {
+    pub fn load(path: &Path, options: &ReadOptions) -> Result<Self, InputFault> {
         let mut table = Table::open(path, options, &COLUMNS, &COLUMNS)?;
         let mut districts = BTreeMap::new();
         while table.next_row()? {

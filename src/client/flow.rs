@@ -75,16 +75,16 @@ pub(crate) struct Run<'a> {
 /// [`Error`]; what the issuer has acknowledged stays, and the same command goes on from there.
 pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Result<Outcome, Error> {
     let (read, chunk_records) = as_begun(file, options).await?;
-    let scanned = first_pass(session, file, read, chunk_records).await?;
+    let scanned = first_pass(session, file, &read, chunk_records).await?;
     if let Some(path) = &options.control_totals {
-        let differences = ControlTotals::load(path, read)?.differences(&scanned.totals);
+        let differences = ControlTotals::load(path, &read)?.differences(&scanned.totals);
         if !differences.is_empty() {
             let differences = differences.iter().map(ToString::to_string).collect();
             return Ok(Outcome::TotalsDiffer { batch_id: None, differences });
         }
     }
     let journal = Journal::open(&options.journal)?;
-    let known = Known { file, read, scan: &scanned };
+    let known = Known { file, read: &read, scan: &scanned };
     let (manifest, journal) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
     let digest = Digest::of(manifest.to_text().as_bytes());
     let mut run = Run { session, file, read, options, scan: scanned, manifest, digest, journal };
@@ -95,7 +95,7 @@ pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Res
 // what somebody accepted of the earlier one, such as a last line without its end, says nothing about this
 // one.
 async fn as_begun(file: &Path, options: &RunOptions) -> Result<(ReadOptions, u32), Error> {
-    let told = (options.read, options.chunk_records);
+    let told = (options.read.clone(), options.chunk_records);
     let entries = Journal::peek(&options.journal)?.unwrap_or_default();
     let Some(begun) = journal::begun(&entries) else { return Ok(told) };
     if journal::standing(&entries) == journal::Standing::Ended {
@@ -111,12 +111,13 @@ async fn as_begun(file: &Path, options: &RunOptions) -> Result<(ReadOptions, u32
 async fn first_pass(
     session: &Session,
     file: &Path,
-    read: ReadOptions,
+    read: &ReadOptions,
     chunk_records: u32,
 ) -> Result<Scan, Error> {
     let (tell, path) = (session.tell.clone(), file.to_owned());
+    let read = read.clone();
     let scanned = runtime::blocking(move || {
-        scan(&path, read, chunk_records, &mut |records| tell(&Event::Scanning { records }))
+        scan(&path, &read, chunk_records, &mut |records| tell(&Event::Scanning { records }))
     })
     .await?;
     let totals = &scanned.totals;
@@ -236,7 +237,7 @@ impl Run<'_> {
         let sending = Upload {
             caller: &self.session.caller,
             path: self.file,
-            read: self.read,
+            read: &self.read,
             scan: &self.scan,
             start,
             options: &self.options.upload,

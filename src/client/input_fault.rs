@@ -10,6 +10,7 @@ use super::{
     rows::{RowFault, RowProblem},
     source::{Encoding, SourceFault},
 };
+use crate::domain::layout::{Column, Measure};
 
 /// Why a file was refused before anything was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct InputFault {
     pub line: u64,
     /// The cell in the row, from 1; 0 when the fault is of the row as a whole.
     pub column: usize,
+    /// First and last byte or character in the line, from 1, in a fixed-width file.
+    pub places: Option<(usize, usize, Measure)>,
     /// The name of the column, where the header is known.
     pub field: Option<String>,
     /// What is wrong.
@@ -39,6 +42,9 @@ impl fmt::Display for InputFault {
         if self.column > 0 {
             write!(f, ", column {}", self.column)?;
         }
+        if let Some((first, last, measure)) = self.places {
+            write!(f, ", {measure} {first} to {last}")?;
+        }
         if let Some(field) = &self.field {
             write!(f, " ({field})")?;
         }
@@ -53,6 +59,7 @@ impl InputFault {
             path: path.to_owned(),
             line: 0,
             column: 0,
+            places: None,
             field: None,
             what: what.into(),
             remedy: remedy.into(),
@@ -74,6 +81,12 @@ impl InputFault {
         Self { column, field: field.map(str::to_owned), ..self }
     }
 
+    /// The same fault in one column of a fixed-width file.
+    pub(crate) fn in_places(self, column: &Column, measure: Measure) -> Self {
+        let field = column.field.map(|field| field.as_str().to_owned());
+        Self { places: Some((column.begin + 1, column.end(), measure)), field, ..self }
+    }
+
     /// A fault that the system reported.
     pub fn from_io(path: &Path, error: &io::Error) -> Self {
         let remedy = match error.kind() {
@@ -85,23 +98,20 @@ impl InputFault {
         Self::of_file(path, format!("cannot be read: {error}"), remedy)
     }
 
+    pub(crate) fn utf16(path: &Path) -> Self {
+        let remedy = "Export it again in UTF-8, or in Shift_JIS with --encoding cp932";
+        Self::of_file(path, "begins with the byte order mark of UTF-16", remedy)
+    }
+
     pub(crate) fn from_row(path: &Path, fault: RowFault, encoding: Encoding, names: &[&str]) -> Self {
         let (what, remedy) = match fault.problem {
             RowProblem::Source(SourceFault::Io(error)) => return Self::from_io(path, &error),
-            RowProblem::Source(SourceFault::Utf16) => return utf16(path),
+            RowProblem::Source(SourceFault::Utf16) => return Self::utf16(path),
             problem => explain(&problem, encoding),
         };
         let name = names.get(fault.column.saturating_sub(1)).copied();
         Self::of_line(path, fault.line, what, remedy).in_column(fault.column, name)
     }
-}
-
-fn utf16(path: &Path) -> InputFault {
-    InputFault::of_file(
-        path,
-        "begins with the byte order mark of UTF-16",
-        "Export it again as CSV in UTF-8, or in Shift_JIS with --encoding cp932",
-    )
 }
 
 fn explain(problem: &RowProblem, encoding: Encoding) -> (String, &'static str) {

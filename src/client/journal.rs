@@ -19,7 +19,7 @@ use super::{
     reader::{Fingerprint, ReadOptions},
     source::Encoding,
 };
-use crate::domain::digest::Digest;
+use crate::domain::{digest::Digest, layout::Layout};
 
 /// The largest journal that is read, in bytes.
 pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -67,6 +67,9 @@ pub struct Begun {
     pub encoding: Encoding,
     /// Whether a missing last line break was accepted.
     pub accept_missing_newline: bool,
+    /// Where the fields stand in a fixed-width file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
 }
 
 impl Begun {
@@ -82,7 +85,11 @@ impl Begun {
     /// How the file is to be read again.
     #[must_use]
     pub fn read_options(&self) -> ReadOptions {
-        ReadOptions { encoding: self.encoding, accept_missing_newline: self.accept_missing_newline }
+        ReadOptions {
+            encoding: self.encoding,
+            accept_missing_newline: self.accept_missing_newline,
+            layout: self.layout.clone(),
+        }
     }
 }
 
@@ -102,7 +109,8 @@ pub enum Standing {
 pub enum JournalError {
     /// The disk said no.
     #[error(
-        "{}: {source}. The journal must be writable before anything is sent: free the disk or pass --journal",
+        "{}: {source}. The journal must be writable before anything is sent: free the disk or pass --journal, \
+         then run the same command again",
         path.display()
     )]
     Io {

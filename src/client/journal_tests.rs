@@ -9,6 +9,7 @@ fn begun_entry() -> Entry {
         fingerprint: Fingerprint { bytes: 7, sha256: "00".repeat(32) },
         encoding: Encoding::Cp932,
         accept_missing_newline: false,
+        layout: None,
     })
 }
 

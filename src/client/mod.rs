@@ -7,6 +7,7 @@ pub mod endpoints;
 pub mod error;
 pub mod events;
 pub mod finish;
+mod fixed;
 pub mod flow;
 pub mod held;
 pub mod input_fault;

@@ -41,7 +41,7 @@ pub struct NewBatch {
 /// The file, as far as the plan needs it.
 pub(crate) struct Known<'a> {
     pub(crate) file: &'a Path,
-    pub(crate) read: ReadOptions,
+    pub(crate) read: &'a ReadOptions,
     pub(crate) scan: &'a Scan,
 }
 
@@ -100,6 +100,7 @@ pub(crate) async fn plan(
         fingerprint: known.scan.fingerprint.clone(),
         encoding: known.read.encoding,
         accept_missing_newline: known.read.accept_missing_newline,
+        layout: known.read.layout.clone(),
     }))?;
     (session.tell)(&Event::Journalled {
         batch_id: manifest.batch_id.to_string(),

@@ -76,7 +76,7 @@ impl Proof {
 /// [`InputFault`] for anything wrong with the file.
 pub fn prove(
     file: &Path,
-    options: ReadOptions,
+    options: &ReadOptions,
     chunk_records: u32,
     order_id: &str,
     batch_id: Option<BatchId>,
@@ -134,15 +134,15 @@ mod tests {
         }
         fs::write(&path, text).expect("the folder is writable");
         let root =
-            scan(&path, ReadOptions::default(), 8, &mut |_| ()).expect("a good file").totals.merkle_root;
+            scan(&path, &ReadOptions::default(), 8, &mut |_| ()).expect("a good file").totals.merkle_root;
         for n in 0..37 {
-            let proof = prove(&path, ReadOptions::default(), 8, &format!("K-{n}"), None);
+            let proof = prove(&path, &ReadOptions::default(), 8, &format!("K-{n}"), None);
             let proof = proof.expect("a good file").expect("it is there");
             assert!(proof.leads_to(root), "record {n}");
             assert_eq!(Proof::parse(&proof.to_text()), Some(proof.clone()));
             let moved = Proof { index: (n + 1) % 37, ..proof };
             assert!(!moved.leads_to(root), "record {n} is not number {}", moved.index);
         }
-        assert_eq!(prove(&path, ReadOptions::default(), 8, "K-99", None), Ok(None));
+        assert_eq!(prove(&path, &ReadOptions::default(), 8, "K-99", None), Ok(None));
     }
 }

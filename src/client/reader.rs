@@ -1,4 +1,4 @@
-//! Reads record files (CSV, RFC 4180) one record at a time: a record that is returned is exactly what the
+//! Reads record files (CSV by RFC 4180, or fixed-width by a layout) one record at a time: a record that is returned is exactly what the
 //! file says, and a file that is not whole is refused. Memory does not grow with the file.
 //!
 //! A last line without its line break is refused even when it looks complete, because a file that was cut
@@ -11,22 +11,29 @@ use std::{
 };
 
 use super::{
+    fixed::FixedLines,
     input_fault::InputFault,
+    receipts::read_limited,
     rows::{Row, RowFault, RowLimits, Rows},
     source::{Encoding, Source},
 };
-use crate::domain::record::{FIELD_BYTES_MAX, Field, RECORD_BYTES_MAX, Record};
+use crate::domain::{
+    layout::{LAYOUT_BYTES_MAX, Layout},
+    record::{FIELD_BYTES_MAX, Field, RECORD_BYTES_MAX, Record},
+};
 
 const ROW_LIMITS: RowLimits =
     RowLimits { cell_bytes: FIELD_BYTES_MAX, row_bytes: RECORD_BYTES_MAX, cells: 64 };
 
 /// How a file is to be read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadOptions {
     /// Its encoding; default UTF-8. Never guessed: bytes that do not fit are refused with what to pass.
     pub encoding: Encoding,
     /// Takes a last line without line break as complete; default no.
     pub accept_missing_newline: bool,
+    /// Where the fields stand in a fixed-width file; default none: the file is CSV.
+    pub layout: Option<Layout>,
 }
 
 /// The content of a file as it was read: two files with the same fingerprint are the same.
@@ -65,7 +72,7 @@ impl Table {
     /// `required`.
     pub(crate) fn open(
         path: &Path,
-        options: ReadOptions,
+        options: &ReadOptions,
         known: &[&str],
         required: &[&str],
     ) -> Result<Self, InputFault> {
@@ -142,24 +149,41 @@ impl Table {
 
 /// Reads the records of one file in order.
 pub struct RecordReader {
-    table: Table,
-    fields: Vec<Field>,
+    path: PathBuf,
+    lines: Lines,
     canonical: Vec<u8>,
 }
 
+enum Lines {
+    Csv { table: Box<Table>, fields: Vec<Field> },
+    Fixed(Box<FixedLines>),
+}
+
 impl RecordReader {
-    /// Opens a record file and checks its header.
+    /// Opens a record file and checks its header, which a fixed-width file has not.
     ///
     /// # Errors
     /// [`InputFault`] for a file that is no regular file, cannot be read, is empty, or whose header has an
     /// unknown or doubled column or lacks a required one.
-    pub fn open(path: &Path, options: ReadOptions) -> Result<Self, InputFault> {
+    pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, InputFault> {
+        let lines = match &options.layout {
+            Some(layout) => {
+                let file = open_file(path)?;
+                let (encoding, accept) = (options.encoding, options.accept_missing_newline);
+                Lines::Fixed(Box::new(FixedLines::new(path, file, layout.clone(), encoding, accept)))
+            }
+            None => Self::csv(path, options)?,
+        };
+        Ok(Self { path: path.to_owned(), lines, canonical: Vec::new() })
+    }
+
+    fn csv(path: &Path, options: &ReadOptions) -> Result<Lines, InputFault> {
         let known = Field::ALL.map(Field::as_str);
         let required: Vec<&str> =
             Field::ALL.into_iter().filter(|field| field.is_required()).map(Field::as_str).collect();
         let table = Table::open(path, options, &known, &required)?;
         let fields = table.header.iter().filter_map(|name| Field::from_name(name)).collect();
-        Ok(Self { table, fields, canonical: Vec::new() })
+        Ok(Lines::Csv { table: Box::new(table), fields })
     }
 
     /// Returns the next record with its canonical bytes, or `None` at the end of the file.
@@ -167,24 +191,26 @@ impl RecordReader {
     /// # Errors
     /// [`InputFault`] with line and column; the file is not to be read on.
     pub fn next_record(&mut self) -> Result<Option<(Record, &[u8])>, InputFault> {
-        if !self.table.next_row()? {
+        let mut record = Record::default();
+        let more = match &mut self.lines {
+            Lines::Csv { table, fields } => table.next_row()? && fill(&mut record, table, fields),
+            Lines::Fixed(lines) => lines.next_into(&mut record)?,
+        };
+        if !more {
             return Ok(None);
         }
-        let mut record = Record::default();
-        for (index, field) in self.fields.iter().enumerate() {
-            let text = self.table.row.cell(index);
-            if !text.is_empty() {
-                record.set(*field, text);
+        record.check_structure().map_err(|fault| {
+            let remedy = sentence(fault.remedy);
+            match &self.lines {
+                Lines::Csv { table, .. } => table.fault_in(fault.field, fault.problem, remedy),
+                Lines::Fixed(lines) => lines.fault_in(fault.field, fault.problem, &remedy),
             }
-        }
-        record
-            .check_structure()
-            .map_err(|fault| self.table.fault_in(fault.field, fault.problem, sentence(fault.remedy)))?;
+        })?;
         self.canonical.clear();
         record.encode(&mut self.canonical);
         if self.canonical.len() > RECORD_BYTES_MAX {
             let remedy = "Shorten its longest cells: a record holds 16,384 bytes";
-            return Err(InputFault::of_line(&self.table.path, self.line(), "the record is too long", remedy));
+            return Err(InputFault::of_line(&self.path, self.line(), "the record is too long", remedy));
         }
         Ok(Some((record, &self.canonical)))
     }
@@ -192,15 +218,63 @@ impl RecordReader {
     /// The line on which the last record began, from 1.
     #[must_use]
     pub fn line(&self) -> u64 {
-        self.table.line()
+        match &self.lines {
+            Lines::Csv { table, .. } => table.line(),
+            Lines::Fixed(lines) => lines.line(),
+        }
+    }
+
+    /// Where the field called `name` stands in each line, such as `column 5`; empty if the file has none.
+    #[must_use]
+    pub fn place_of(&self, name: &str) -> String {
+        match &self.lines {
+            Lines::Csv { table, .. } => {
+                let at = table.header.iter().position(|known| known == name);
+                at.map_or(String::new(), |at| format!("column {}", at + 1))
+            }
+            Lines::Fixed(lines) => lines.place_of(name),
+        }
     }
 
     /// Returns what the file held; to be asked for after the last record.
     #[must_use]
     pub fn finish(self) -> Fingerprint {
-        let (bytes, sha256) = self.table.rows.finish();
+        let (bytes, sha256) = match self.lines {
+            Lines::Csv { table, .. } => table.rows.finish(),
+            Lines::Fixed(lines) => lines.finish(),
+        };
         Fingerprint { bytes, sha256: hex::encode(sha256) }
     }
+}
+
+/// Reads a layout file.
+///
+/// # Errors
+/// [`InputFault`] with line and column of what is wrong in it.
+pub fn load_layout(path: &Path) -> Result<Layout, InputFault> {
+    open_file(path)?;
+    let limit = LAYOUT_BYTES_MAX as u64;
+    let bytes = read_limited(path, limit).map_err(|error| InputFault::from_io(path, &error))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        InputFault::of_file(
+            path,
+            "is not UTF-8",
+            "A layout needs only the names of fields, digits and commas",
+        )
+    })?;
+    Layout::parse(&text).map_err(|fault| {
+        InputFault::of_line(path, fault.line, fault.what, fault.remedy).in_column(fault.column, None)
+    })
+}
+
+fn fill(record: &mut Record, table: &Table, fields: &[Field]) -> bool {
+    for (index, field) in fields.iter().enumerate() {
+        let text = table.row.cell(index);
+        if !text.is_empty() {
+            record.set(*field, text);
+        }
+    }
+    true
 }
 
 fn sentence(remedy: &str) -> String {

@@ -8,14 +8,14 @@ use crate::client::scan::scan;
 const HEADER: &str = "order_id,kind,household_id,district,name,birth_date,sex,address\n";
 const ROW: &str = "K-1,NOTIFICATION_CARD,H1,白鳥,葛飾 花子,1980-01-02,2,白鳥一丁目\n";
 
-fn read_with(bytes: &[u8], options: ReadOptions) -> Result<Vec<Record>, String> {
+fn read_with(bytes: &[u8], options: &ReadOptions) -> Result<Vec<Record>, String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("in.csv");
     fs::write(&path, bytes).expect("the folder is writable");
     read_path(&path, options)
 }
 
-fn read_path(path: &Path, options: ReadOptions) -> Result<Vec<Record>, String> {
+fn read_path(path: &Path, options: &ReadOptions) -> Result<Vec<Record>, String> {
     let mut reader = RecordReader::open(path, options).map_err(|fault| fault.to_string())?;
     let mut records = Vec::new();
     while let Some((record, canonical)) = reader.next_record().map_err(|fault| fault.to_string())? {
@@ -26,10 +26,11 @@ fn read_path(path: &Path, options: ReadOptions) -> Result<Vec<Record>, String> {
 }
 
 fn read(text: &str) -> Result<Vec<Record>, String> {
-    read_with(text.as_bytes(), ReadOptions::default())
+    read_with(text.as_bytes(), &ReadOptions::default())
 }
 
-const CP932: ReadOptions = ReadOptions { encoding: Encoding::Cp932, accept_missing_newline: false };
+const CP932: ReadOptions =
+    ReadOptions { encoding: Encoding::Cp932, accept_missing_newline: false, layout: None };
 
 fn cp932(text: &str) -> Vec<u8> {
     let (bytes, _, unmappable) = encoding_rs::SHIFT_JIS.encode(text);
@@ -65,7 +66,7 @@ fn cp932_gives_the_same_records_as_utf8_and_keeps_private_use() {
     let mut bytes = cp932(&text);
     let star = bytes.windows(2).position(|two| two == [0x81, 0x9A]).expect("the star is there");
     bytes[star..star + 2].copy_from_slice(&[0xF0, 0x40]);
-    assert_eq!(read_with(&bytes, CP932), Ok(utf8));
+    assert_eq!(read_with(&bytes, &CP932), Ok(utf8));
 }
 
 #[test]
@@ -118,16 +119,16 @@ fn each_bad_file_is_refused_with_place_and_remedy() {
 #[test]
 fn an_encoding_is_never_guessed() {
     let shift_jis = cp932(&format!("{HEADER}{ROW}"));
-    let fault = read_with(&shift_jis, ReadOptions::default()).expect_err("not UTF-8");
+    let fault = read_with(&shift_jis, &ReadOptions::default()).expect_err("not UTF-8");
     assert!(fault.contains("line 2, column 4 (district)") && fault.contains("--encoding cp932"), "{fault}");
     let mut broken = cp932(&format!("{HEADER}{ROW}K-2,"));
     broken.extend_from_slice(b"\xff,x\n");
-    let fault = read_with(&broken, CP932).expect_err("0xFF stands for nothing");
+    let fault = read_with(&broken, &CP932).expect_err("0xFF stands for nothing");
     assert!(fault.contains("line 3, column 2 (kind)") && fault.contains("CP932"), "{fault}");
-    let fault = read_with(b"\xff\xfeo\0", ReadOptions::default()).expect_err("UTF-16");
+    let fault = read_with(b"\xff\xfeo\0", &ReadOptions::default()).expect_err("UTF-16");
     assert!(fault.contains("UTF-16"), "{fault}");
     let halves = [HEADER.as_bytes(), b"K-1,\xe3\x81,\x82,", ROW.as_bytes()].concat();
-    let fault = read_with(&halves, ReadOptions::default()).expect_err("a character across a comma");
+    let fault = read_with(&halves, &ReadOptions::default()).expect_err("a character across a comma");
     assert!(fault.contains("UTF-8"), "{fault}");
 }
 
@@ -135,21 +136,21 @@ fn an_encoding_is_never_guessed() {
 fn a_missing_last_line_break_is_taken_only_when_a_person_says_so() {
     let text = format!("{HEADER}{}", ROW.trim_end());
     let accepting = ReadOptions { accept_missing_newline: true, ..ReadOptions::default() };
-    assert_eq!(read_with(text.as_bytes(), accepting).map(|records| records.len()), Ok(1));
+    assert_eq!(read_with(text.as_bytes(), &accepting).map(|records| records.len()), Ok(1));
     let cut = format!("{HEADER}K-1,NOTIF");
-    assert!(read_with(cut.as_bytes(), accepting).expect_err("too few cells").contains("2 cells"));
+    assert!(read_with(cut.as_bytes(), &accepting).expect_err("too few cells").contains("2 cells"));
 }
 
 #[test]
 fn folders_and_absent_files_say_what_to_do() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let fault = read_path(folder.path(), ReadOptions::default()).expect_err("a folder");
+    let fault = read_path(folder.path(), &ReadOptions::default()).expect_err("a folder");
     assert!(fault.contains("is a folder"), "{fault}");
     let absent = folder.path().join("absent.csv");
-    let fault = read_path(&absent, ReadOptions::default()).expect_err("absent");
+    let fault = read_path(&absent, &ReadOptions::default()).expect_err("absent");
     assert!(fault.contains("Check the name"), "{fault}");
     if Path::new("/dev/null").exists() {
-        let fault = read_path(Path::new("/dev/null"), ReadOptions::default()).expect_err("a device");
+        let fault = read_path(Path::new("/dev/null"), &ReadOptions::default()).expect_err("a device");
         assert!(fault.contains("not a regular file"), "{fault}");
     }
 }
@@ -157,15 +158,15 @@ fn folders_and_absent_files_say_what_to_do() {
 #[test]
 fn the_totals_do_not_depend_on_how_the_file_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let totals = |name: &str, bytes: &[u8], options: ReadOptions, chunk_records: u32| {
+    let totals = |name: &str, bytes: &[u8], options: &ReadOptions, chunk_records: u32| {
         let path = folder.path().join(name);
         fs::write(&path, bytes).expect("the folder is writable");
         scan(&path, options, chunk_records, &mut |_| ()).expect("a good file")
     };
     let rows: String = (0..100).map(|n| ROW.replace("K-1", &format!("K-{n}"))).collect();
     let text = format!("{HEADER}{rows}");
-    let plain = totals("a", text.as_bytes(), ReadOptions::default(), 16);
-    let other = totals("b", &cp932(&text.replace('\n', "\r\n")), CP932, 64);
+    let plain = totals("a", text.as_bytes(), &ReadOptions::default(), 16);
+    let other = totals("b", &cp932(&text.replace('\n', "\r\n")), &CP932, 64);
     assert_eq!(plain.totals, other.totals);
     assert_eq!(plain.chunk_roots.len(), 7);
     assert_eq!(crate::domain::merkle::root(&other.chunk_roots), plain.totals.merkle_root);

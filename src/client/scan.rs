@@ -1,7 +1,11 @@
 //! Goes over a file twice: the first pass gives every total and chunk root without holding a record, the
 //! second gives the chunks and refuses a file that changed in between.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 
@@ -55,8 +59,8 @@ impl Scan {
     }
 }
 
-/// A chunk ready to be sent.
-#[derive(Debug, Clone)]
+/// A chunk ready to be sent. Its debug form shows nothing of a person.
+#[derive(Clone)]
 pub struct FileChunk {
     /// Its number, from 0.
     pub number: u32,
@@ -68,13 +72,21 @@ pub struct FileChunk {
     pub payload: Bytes,
 }
 
+impl fmt::Debug for FileChunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("FileChunk");
+        shown.field("number", &self.number).field("records", &self.records);
+        shown.field("payload_bytes", &self.payload.len()).finish_non_exhaustive()
+    }
+}
+
 /// Makes the first pass over a file; `tell` hears the number of records read now and then.
 ///
 /// # Errors
 /// [`InputFault`] for anything wrong with the file, and for a file over the limits of a batch.
 pub fn scan(
     path: &Path,
-    options: ReadOptions,
+    options: &ReadOptions,
     chunk_records: u32,
     tell: &mut dyn FnMut(u64),
 ) -> Result<Scan, InputFault> {
@@ -173,7 +185,7 @@ impl Chunks {
     ///
     /// # Errors
     /// [`InputFault`] as when it was opened first.
-    pub fn open(path: &Path, options: ReadOptions, scan: &Scan, wanted: Ranges) -> Result<Self, InputFault> {
+    pub fn open(path: &Path, options: &ReadOptions, scan: &Scan, wanted: Ranges) -> Result<Self, InputFault> {
         Ok(Self {
             path: path.to_owned(),
             reader: RecordReader::open(path, options)?,
@@ -253,11 +265,11 @@ impl Chunks {
 /// [`InputFault`] if the file can no longer be read.
 pub fn districts_of(
     path: &Path,
-    options: ReadOptions,
+    options: &ReadOptions,
     missing: &Ranges,
-) -> Result<std::collections::BTreeMap<String, u64>, InputFault> {
+) -> Result<BTreeMap<String, u64>, InputFault> {
     let mut reader = RecordReader::open(path, options)?;
-    let mut districts = std::collections::BTreeMap::new();
+    let mut districts = BTreeMap::new();
     let mut index = 0;
     while let Some((record, _)) = reader.next_record()? {
         if missing.contains(index) {
@@ -266,4 +278,39 @@ pub fn districts_of(
         index += 1;
     }
     Ok(districts)
+}
+
+/// Finds the lines of some records (field by index) and the places of the fields in them, with one more pass over
+/// the file up to the last of them.
+///
+/// # Errors
+/// [`InputFault`] if the file can no longer be read.
+pub fn places_of(
+    path: &Path,
+    options: &ReadOptions,
+    wanted: &BTreeMap<u64, String>,
+) -> Result<BTreeMap<u64, (u64, String)>, InputFault> {
+    let mut reader = RecordReader::open(path, options)?;
+    let mut places = BTreeMap::new();
+    for index in 0.. {
+        if places.len() == wanted.len() || reader.next_record()?.is_none() {
+            break;
+        }
+        if let Some(field) = wanted.get(&index) {
+            places.insert(index, (reader.line(), reader.place_of(field)));
+        }
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_debug_form_of_a_chunk_shows_nothing_of_its_records() {
+        let payload = Bytes::from_static("カナリヤ".as_bytes());
+        let chunk = FileChunk { number: 3, root: Digest::of(b""), records: 1, payload };
+        assert_eq!(format!("{chunk:?}"), "FileChunk { number: 3, records: 1, payload_bytes: 12, .. }");
+    }
 }

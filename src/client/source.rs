@@ -61,6 +61,7 @@ pub(crate) struct Source<R> {
     raw: Vec<u8>,
     raw_end: usize,
     decoder: Option<Decoder>,
+    mark_is_skipped: bool,
     begun: bool,
     ended: bool,
 }
@@ -79,9 +80,16 @@ impl<R: io::Read> Source<R> {
             raw: vec![0; BLOCK],
             raw_end: 0,
             decoder,
+            mark_is_skipped: encoding == Encoding::Utf8,
             begun: false,
             ended: false,
         }
+    }
+
+    /// Returns a source over `file` that passes its bytes on as they are, for a reader that counts them; only
+    /// a byte order mark of UTF-8 is left out, if that is the encoding.
+    pub(crate) fn undecoded(file: R, encoding: Encoding) -> Self {
+        Self { decoder: None, ..Self::new(file, encoding) }
     }
 
     /// Fills `text` with the next block; leaves it empty at the end of the file.
@@ -139,7 +147,7 @@ impl<R: io::Read> Source<R> {
         if raw.starts_with(&[0xFF, 0xFE]) || raw.starts_with(&[0xFE, 0xFF]) {
             return Err(SourceFault::Utf16);
         }
-        Ok(if self.decoder.is_none() && raw.starts_with(&[0xEF, 0xBB, 0xBF]) { 3 } else { 0 })
+        Ok(if self.mark_is_skipped && raw.starts_with(&[0xEF, 0xBB, 0xBF]) { 3 } else { 0 })
     }
 
     fn decode(&mut self, skip: usize, text: &mut Vec<u8>) -> Result<(), SourceFault> {

@@ -126,7 +126,7 @@ async fn run(
 pub(crate) fn read_chunks(
     tasks: &mut JoinSet<()>,
     path: &Path,
-    read: ReadOptions,
+    read: &ReadOptions,
     scan: &Scan,
     wanted: Ranges,
 ) -> Result<mpsc::Receiver<Result<FileChunk, InputFault>>, InputFault> {

@@ -64,7 +64,7 @@ pub struct Upload<'a> {
     /// The file.
     pub path: &'a Path,
     /// How it is read.
-    pub read: ReadOptions,
+    pub read: &'a ReadOptions,
     /// Its first pass.
     pub scan: &'a Scan,
     /// The first frame of each stream.

@@ -11,6 +11,7 @@ pub mod disposition;
 #[cfg(test)]
 mod guide_tests;
 pub mod identity;
+pub mod layout;
 pub mod manifest;
 pub mod merkle;
 pub mod municipality;

@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use encoding_rs::{EncoderResult, SHIFT_JIS};
 
 use super::household::{Household, Person};
-use crate::domain::record::Field;
+use crate::domain::{layout::Measure, record::Field};
 
 /// In which encoding a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,10 +44,25 @@ impl FromStr for Encoding {
     }
 }
 
-/// The encoding has no such character.
+/// Why a line cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("CP932 has no U+{:04X}: write the file in utf-8, or name the district without it", u32::from(*.0))]
-pub struct Unwritable(pub char);
+pub enum Unwritable {
+    /// The encoding has no such character.
+    #[error("CP932 has no U+{:04X}: write the file in utf-8, or name the district without it", u32::from(*.0))]
+    Character(char),
+    /// A text is longer than its column in the layout.
+    #[error("{field} has {need} {measure}, its column in the layout {length}: make the column longer")]
+    TooLong {
+        /// The field.
+        field: &'static str,
+        /// How many bytes or characters the text has.
+        need: usize,
+        /// How many the column has.
+        length: usize,
+        /// In what they are counted.
+        measure: Measure,
+    },
+}
 
 /// Writes rows; its memory is used again for each.
 pub(crate) struct Row {
@@ -114,7 +129,7 @@ impl Row {
     }
 }
 
-fn cell_of<'a>(household: &'a Household, person: &'a Person, field: Field) -> &'a str {
+pub(crate) fn cell_of<'a>(household: &'a Household, person: &'a Person, field: Field) -> &'a str {
     match field {
         Field::OrderId => &person.order_id,
         Field::Kind => person.kind,
@@ -154,7 +169,7 @@ pub(crate) fn cp932(text: &str, out: &mut Vec<u8>) -> Result<(), Unwritable> {
             EncoderResult::OutputFull => {}
             EncoderResult::Unmappable(letter) => {
                 let number = u32::from(letter).checked_sub(0xE000).filter(|number| *number < 1880);
-                let number = number.ok_or(Unwritable(letter))?;
+                let number = number.ok_or(Unwritable::Character(letter))?;
                 let trail = number % 188;
                 let trail = if trail < 0x3F { 0x40 + trail } else { 0x41 + trail };
                 out.extend([0xF0 + number / 188, trail].map(|b| u8::try_from(b).expect("below FD")));
@@ -180,8 +195,8 @@ mod tests {
             let (text, _, wrong) = SHIFT_JIS.decode(&bytes);
             assert!(!wrong && text == format!("a{letter}"), "U+{number:04X}");
         }
-        assert_eq!(cp932("\u{20bb7}", &mut Vec::new()), Err(Unwritable('\u{20bb7}')));
-        assert_eq!(cp932("\u{e758}", &mut Vec::new()), Err(Unwritable('\u{e758}')));
+        assert_eq!(cp932("\u{20bb7}", &mut Vec::new()), Err(Unwritable::Character('\u{20bb7}')));
+        assert_eq!(cp932("\u{e758}", &mut Vec::new()), Err(Unwritable::Character('\u{e758}')));
     }
 
     #[test]

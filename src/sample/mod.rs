@@ -7,6 +7,7 @@
 
 mod csv;
 mod deal;
+mod fixed;
 mod household;
 mod names;
 mod places;
@@ -16,7 +17,7 @@ mod random;
 pub use csv::{Encoding, Unwritable};
 pub use plan::{Options, Plan, SampleError, Size};
 
-use csv::Row;
+use csv::{Row, cell_of};
 use deal::Deal;
 use household::{Household, Person};
 use plan::{FaultKind, Layout};
@@ -71,9 +72,10 @@ impl Lines {
     /// Appends the next line to `out`, or the next two where a record was ordered twice; false at the end.
     ///
     /// # Errors
-    /// [`Unwritable`] if the encoding has no character for one of the plan's own districts.
+    /// [`Unwritable`] if the encoding has no character for one of the plan's own districts, and if a text is
+    /// longer than its column in a layout.
     pub fn next_into(&mut self, out: &mut Vec<u8>) -> Result<bool, Unwritable> {
-        if self.lines == 0 {
+        if self.lines == 0 && self.plan.options().layout.is_none() {
             self.row.header(Field::ALL.map(Field::as_str), out)?;
             self.lines = 1;
             return Ok(true);
@@ -89,8 +91,15 @@ impl Lines {
         if fault == Some(FaultKind::WrongCheckDigit) {
             person.spoil_check_digit();
         }
+        if self.lines == 0 && self.plan.options().encoding == Encoding::Utf8Bom {
+            out.extend_from_slice("\u{feff}".as_bytes());
+        }
         let begin = out.len();
-        self.row.record(household, &person, out)?;
+        let Options { encoding, layout, .. } = self.plan.options();
+        match layout {
+            None => self.row.record(household, &person, out)?,
+            Some(layout) => fixed::line(layout, *encoding, |field| cell_of(household, &person, field), out)?,
+        }
         self.lines += 1;
         if let Some(kind) = fault {
             self.spoil(kind, &person, begin, out);

@@ -10,7 +10,7 @@ use super::{
     places,
     random::Random,
 };
-use crate::domain::{municipality::MunicipalityCode, totals::DistrictTotals};
+use crate::domain::{layout, municipality::MunicipalityCode, totals::DistrictTotals};
 
 /// How many people, in how many households of one to six.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Options {
     pub duplicates: u64,
     /// In which encoding.
     pub encoding: Encoding,
+    /// Where the fields stand in a fixed-width file; CSV without it.
+    pub layout: Option<layout::Layout>,
 }
 
 /// What cannot be made.

@@ -22,6 +22,7 @@ fn options() -> Options {
         wrong_check_digits: 0,
         duplicates: 0,
         encoding: Encoding::Utf8,
+        layout: None,
     }
 }
 

@@ -40,7 +40,7 @@ impl Folder {
 
 fn scanned(path: &Path, encoding: Encoding) -> Scan {
     let options = ReadOptions { encoding, ..ReadOptions::default() };
-    scan(path, options, 4096, &mut |_| ()).expect("a valid file")
+    scan(path, &options, 4096, &mut |_| ()).expect("a valid file")
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn import_takes_the_file_in_every_encoding_with_exactly_the_records_asked_for() 
         let totals = scanned(&folder.path(name), encoding).totals;
         // import reads both files in one encoding.
         let options = ReadOptions { encoding, ..ReadOptions::default() };
-        let control = ControlTotals::load(&tally, options).expect("a tally");
+        let control = ControlTotals::load(&tally, &options).expect("a tally");
         assert!(control.differences(&totals).is_empty(), "{name}");
         assert_eq!(totals.records, 4321, "{name}");
         assert!(said.contains("4321 records of ") && said.contains("0 ordered faults"), "{said}");
@@ -87,13 +87,13 @@ fn control_totals_are_the_tally_of_the_complete_extract() {
         tally.to_str().expect("UTF-8"),
     ];
     folder.sample("whole.csv", &flags);
-    let control = ControlTotals::load(&tally, ReadOptions::default()).expect("a tally");
+    let control = ControlTotals::load(&tally, &ReadOptions::default()).expect("a tally");
     let whole = scanned(&folder.path("whole.csv"), Encoding::Utf8).totals;
     assert!(control.differences(&whole).is_empty());
     assert_eq!((whole.households, whole.districts["白鳥"].households), (1200, 500));
 
     folder.sample("faulty.csv", &[&flags[..], &["--omit-district", "白鳥"]].concat());
-    let control = ControlTotals::load(&tally, ReadOptions::default()).expect("a tally");
+    let control = ControlTotals::load(&tally, &ReadOptions::default()).expect("a tally");
     let faulty = scanned(&folder.path("faulty.csv"), Encoding::Utf8).totals;
     let differences = control.differences(&faulty);
     assert_eq!(differences.len(), 1, "{differences:?}");
