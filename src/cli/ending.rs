@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::municipal::{Output, outcome_code, say, say_json};
-use crate::client::outcome::{Gaps, NotAccepted, Outcome};
+use crate::client::{
+    finish,
+    outcome::{Gaps, NotAccepted, Outcome},
+};
 
 /// How many ranges and districts are printed.
 const SHOWN: usize = 50;
@@ -58,6 +61,9 @@ fn lines(outcome: &Outcome, file: &Path) -> Vec<String> {
         Outcome::NotAccepted { batch_id, state, why, not_accepted } => {
             let mut lines = vec![format!("{state}: batch {batch_id} has no receipt: {why}")];
             lines.extend(records(not_accepted));
+            if not_accepted.len() >= finish::SHOWN as usize {
+                lines.push("  and perhaps more: mend these first".to_owned());
+            }
             lines.push(match state.as_str() {
                 "ABORTED" => "Next: `todoke import` makes a new batch of the file".to_owned(),
                 _ => format!(
@@ -94,15 +100,25 @@ fn receipted(outcome: &Outcome) -> Vec<String> {
         format!("  receipt {receipt}, digest {digest}"),
     ];
     lines.extend(records(not_accepted));
+    let more = (rejected + duplicate).saturating_sub(not_accepted.len() as u64);
+    if more > 0 {
+        lines.push(format!("  and {more} more that were not accepted"));
+    }
     lines
 }
 
 fn records(not_accepted: &[NotAccepted]) -> Vec<String> {
     let one = |record: &NotAccepted| {
-        format!(
-            "  record {} order {}: {} {} {}",
-            record.index, record.order_id, record.disposition, record.code, record.field
-        )
+        let NotAccepted { index, line, place, order_id, disposition, code, field, what, remedy } = record;
+        let mut text = if *line > 0 { format!("  line {line}") } else { format!("  record {index}") };
+        if !place.is_empty() {
+            text.push_str(&format!(", {place}"));
+        }
+        if !field.is_empty() {
+            text.push_str(&format!(" ({field})"));
+        }
+        let code = if code.is_empty() { disposition.clone() } else { format!("{disposition} {code}") };
+        format!("{text}: order {order_id}: {code}: {what}. {remedy}")
     };
     not_accepted.iter().map(one).collect()
 }

@@ -1,5 +1,7 @@
 //! The ends of a run: a receipt that was verified and written, or words for what is missing.
 
+use std::collections::BTreeMap;
+
 use super::{
     calls::{Attempt, CallError, Weight},
     error::Error,
@@ -9,10 +11,10 @@ use super::{
     journal::Entry,
     outcome::{Gaps, NotAccepted, Outcome},
     receipts,
-    scan::districts_of,
+    scan::{districts_of, places_of},
 };
 use crate::{
-    domain::ranges::Ranges,
+    domain::{ranges::Ranges, validation},
     runtime,
     wire::{
         fault::{Fault, Reason},
@@ -20,8 +22,8 @@ use crate::{
     },
 };
 
-/// How many records that were not accepted are shown.
-const SHOWN: u32 = 20;
+/// How many records that were not accepted are shown at the most.
+pub const SHOWN: u32 = 1_000;
 
 /// Fetches the receipt, checks it against the manifest and the file's own totals, and writes it.
 ///
@@ -100,8 +102,8 @@ impl Run<'_> {
             return gaps.into();
         }
         let missing = self.scan.missing_records(durable);
-        let (path, read, wanted) = (self.file.to_owned(), self.read, missing.clone());
-        let counted = runtime::blocking(move || districts_of(&path, read, &wanted)).await;
+        let (path, read, wanted) = (self.file.to_owned(), self.read.clone(), missing.clone());
+        let counted = runtime::blocking(move || districts_of(&path, &read, &wanted)).await;
         let districts = counted.unwrap_or_default();
         Gaps {
             missing_records: missing.len(),
@@ -126,7 +128,14 @@ impl Run<'_> {
     // Only shown, so a failure to fetch them changes no outcome.
     async fn not_accepted(&self) -> Vec<NotAccepted> {
         let page = self.session.not_accepted(self.manifest.batch_id, SHOWN).await.unwrap_or_default();
-        page.into_iter().map(shown).collect()
+        if page.is_empty() {
+            return Vec::new();
+        }
+        let (path, read) = (self.file.to_owned(), self.read.clone());
+        let wanted: BTreeMap<u64, String> = page.iter().map(|one| (one.index, one.field.clone())).collect();
+        let found = tokio::task::spawn_blocking(move || places_of(&path, &read, &wanted)).await;
+        let places = found.ok().and_then(Result::ok).unwrap_or_default();
+        page.into_iter().map(|one| shown(one, &places)).collect()
     }
 }
 
@@ -137,14 +146,20 @@ pub fn state_name(batch: &pb::Batch) -> String {
     name.strip_prefix("BATCH_STATE_").unwrap_or(name).to_owned()
 }
 
-fn shown(disposition: pb::Disposition) -> NotAccepted {
+fn shown(disposition: pb::Disposition, places: &BTreeMap<u64, (u64, String)>) -> NotAccepted {
+    let (line, place) = places.get(&disposition.index).cloned().unwrap_or_default();
+    let (what, remedy) = validation::explain(&disposition.code);
     let name = disposition.kind().as_str_name();
     NotAccepted {
         index: disposition.index,
+        line,
+        place,
         disposition: name.strip_prefix("DISPOSITION_KIND_").unwrap_or(name).to_owned(),
         order_id: disposition.order_id,
         code: disposition.code,
         field: disposition.field,
+        what,
+        remedy,
     }
 }
 

@@ -34,6 +34,10 @@ impl From<pb::ListGapsResponse> for Gaps {
 pub struct NotAccepted {
     /// Its index in the file, from 0.
     pub index: u64,
+    /// Its line in the file, from 1; 0 when the file can no longer be read.
+    pub line: u64,
+    /// Where the field stands in the line, such as `column 13` or `bytes 31 to 42`; empty when unknown.
+    pub place: String,
     /// The municipality's own key.
     pub order_id: String,
     /// What became of it.
@@ -42,6 +46,10 @@ pub struct NotAccepted {
     pub code: String,
     /// In which field.
     pub field: String,
+    /// What the code means.
+    pub what: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
 }
 
 /// How a run ended.

@@ -86,6 +86,43 @@ pub fn check(record: &Record, today: (i32, u8, u8)) -> Result<(), Reject> {
     Ok(())
 }
 
+/// Says what a code means to the person who has to mend the record, and what to do: those of [`CODES`], those
+/// that the store gives to an order_id which is taken, and `""`, the code of a duplicate.
+#[must_use]
+pub fn explain(code: &str) -> (&'static str, &'static str) {
+    match code {
+        "KIND_UNKNOWN" => ("no such kind of card", "Write NOTIFICATION_CARD or INDIVIDUAL_NUMBER_CARD"),
+        "FIELD_MISSING" => ("the field is empty", "Fill it in: every record needs it"),
+        "BIRTH_DATE_INVALID" => ("no date of the calendar", "Write it as YYYY-MM-DD, such as 1980-02-29"),
+        "BIRTH_DATE_IN_FUTURE" => ("the date is yet to come", "Compare it with the register"),
+        "SEX_INVALID" => ("no such sex", "Write 0, 1, 2 or 9, as ISO 5218 has them"),
+        "INDIVIDUAL_NUMBER_FORMAT" => {
+            ("not twelve digits", "Write twelve half-width digits, or leave it empty")
+        }
+        "INDIVIDUAL_NUMBER_CHECK_DIGIT" => {
+            ("its check digit does not fit the other digits", "Compare the number with the register")
+        }
+        "READING_SOURCE_UNKNOWN" => {
+            ("no such source", "Write declared, vendor or inferred, or leave it empty")
+        }
+        "PROTECTED_INVALID" => ("neither 0 nor 1", "Write 1 for a protected address, 0 or nothing otherwise"),
+        "ACCOMMODATION_UNKNOWN" => (
+            "no such accommodation",
+            "Write BRAILLE, LARGE_PRINT, READ_ALOUD or PROXY_WRITING, with ; between them",
+        ),
+        "ORDER_ID_REUSED" => (
+            "the order_id stands for another order already",
+            "Give this order a key of its own, or take it out",
+        ),
+        "ORDER_ID_HELD" => (
+            "the order_id is held by another batch that is not finished",
+            "Bring that batch to its end first: `todoke status`",
+        ),
+        "" => ("the same order is there already", "Nothing is lost and nothing is ordered twice"),
+        _ => ("refused by a newer issuer", "See the code in proto/README.md, or ask the operator"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -159,6 +196,8 @@ mod tests {
         for (field, text, code) in cases {
             assert_eq!(with(field, text), Err(Reject { code, field }), "{text}");
         }
+        let unknown = explain("no such code");
+        assert!(CODES.iter().all(|code| explain(code) != unknown), "each code is explained");
         assert!(CODES.iter().all(|code| cases.iter().any(|(.., shown)| shown == code)), "each code is shown");
     }
 
