@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(out.join("todoke_descriptor.bin"), prost::Message::encode_to_vec(&descriptors))?;
     tonic_prost_build::configure()
         .bytes(".todoke.v1.Chunk.payload")
+        .skip_debug(["todoke.v1.Chunk", "todoke.v1.PersonalData", "todoke.v1.GetCardRequest"])
         .compile_well_known_types(false)
         .compile_fds(descriptors)?;
     Ok(())

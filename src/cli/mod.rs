@@ -32,7 +32,7 @@ use std::{ffi::OsString, panic, process::ExitCode};
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
 
-use crate::runtime::exit;
+use crate::runtime::{self, exit};
 pub use crate::telemetry::LogFormat;
 pub use error::Error;
 use municipal::warn;
@@ -71,6 +71,9 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(report_bug));
+    if let Err(error) = runtime::forbid_core_dumps() {
+        warn(&format!("warning: core dumps cannot be forbidden, and one would hold keys: {error}"));
+    }
     let command = match parse(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => {

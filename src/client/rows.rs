@@ -44,7 +44,7 @@ pub(crate) struct RowFault {
 }
 
 /// One row; its memory is used again for the next.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Row {
     text: String,
     bytes: Vec<u8>,

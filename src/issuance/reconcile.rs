@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use zeroize::Zeroizing;
+
 use crate::{
     domain::{
         batch::{BatchState, Counts},
@@ -62,7 +64,7 @@ pub(crate) async fn reconcile(job: &mut Job) -> Result<(), Stop> {
             let open = |order: &OrderRow| {
                 key.open(&record_aad(municipality, batch, order.index), &order.sealed).ok()
             };
-            books.add(&page, payload.as_deref(), open).map(|()| books)
+            books.add(&page, payload.as_ref().map(|payload| payload.as_slice()), open).map(|()| books)
         });
         books = opened.await.map_err(Stop::Discrepant)?;
     }
@@ -93,7 +95,7 @@ impl Books {
         &mut self,
         page: &Page,
         payload: Option<&[u8]>,
-        open: impl Fn(&OrderRow) -> Option<Vec<u8>>,
+        open: impl Fn(&OrderRow) -> Option<Zeroizing<Vec<u8>>>,
     ) -> Result<(), String> {
         let mut orders = page.orders.iter().peekable();
         let mut others = page.others.iter().peekable();

@@ -1,9 +1,9 @@
 //! Every limit and patience of the store, each with a default that works.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-/// Where the database is and how patient the store is with it.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+/// Where the database is and how patient the store is with it. Its debug form hides a password in the URL.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub struct StoreOptions {
     /// The database: `sqlite:FILE`. Required: the default is empty and opens nothing, as where records are
     /// kept is not to be guessed.
@@ -30,6 +30,31 @@ pub struct StoreOptions {
     pub quick_check: bool,
 }
 
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("url", &without_password(&self.url))
+            .field("readers_max", &self.readers_max)
+            .field("acquire_max", &self.acquire_max)
+            .field("busy_max", &self.busy_max)
+            .field("write_cache_bytes", &self.write_cache_bytes)
+            .field("read_cache_bytes", &self.read_cache_bytes)
+            .field("checkpoint_pages", &self.checkpoint_pages)
+            .field("group_chunks_max", &self.group_chunks_max)
+            .field("persons_together", &self.persons_together)
+            .field("quick_check", &self.quick_check)
+            .finish()
+    }
+}
+
+// `scheme://user:password@host` without user and password; what has no `@` names a file.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://...@{place}"),
+        _ => url.to_owned(),
+    }
+}
+
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
@@ -44,5 +69,18 @@ impl Default for StoreOptions {
             persons_together: 65_536,
             quick_check: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_url_is_not_in_the_debug_form() {
+        let of = |url: &str| format!("{:?}", StoreOptions { url: url.to_owned(), ..StoreOptions::default() });
+        let text = of("postgres://todoke:ge@heim@db.internal/todoke");
+        assert!(text.contains("postgres://...@db.internal/todoke") && !text.contains("heim"), "{text}");
+        assert!(of("sqlite:issuer.db").contains("sqlite:issuer.db"));
     }
 }

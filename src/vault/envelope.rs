@@ -14,6 +14,8 @@ use std::{fmt, io::Write as _};
 
 use aws_lc_rs::aead::{self, AES_256_GCM_SIV, LessSafeKey, Nonce, UnboundKey};
 
+use zeroize::Zeroizing;
+
 use super::Error;
 use crate::domain::{batch_id::BatchId, municipality::MunicipalityCode};
 
@@ -127,18 +129,18 @@ impl DataKey {
         sealed
     }
 
-    /// Opens what was sealed for this place.
+    /// Opens what was sealed for this place. What is returned is wiped from memory when it is dropped.
     ///
     /// # Errors
     /// [`Error::Format`] or [`Error::Altered`].
-    pub fn open(&self, aad: &Aad, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+    pub fn open(&self, aad: &Aad, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let (format, rest) = sealed.split_first().ok_or(Error::Altered)?;
         if *format != FORMAT {
             return Err(Error::Format(*format));
         }
         let (text, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(Error::Altered)?;
         let nonce = Nonce::assume_unique_for_key(aad.nonce());
-        let mut opened = vec![0; text.len()];
+        let mut opened = Zeroizing::new(vec![0; text.len()]);
         self.0
             .open_separate_gather(nonce, aead::Aad::from(aad.bytes()), text, tag, &mut opened)
             .map_err(|_| Error::Altered)?;

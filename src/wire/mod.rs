@@ -4,6 +4,7 @@
 pub mod convert;
 pub mod fault;
 mod reason;
+mod redacted;
 pub mod timeout;
 
 /// Everything generated from `proto/todoke/v1`.
