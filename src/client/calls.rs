@@ -92,6 +92,13 @@ impl std::fmt::Display for CallError {
                 for (field, description) in &fault.violations {
                     write!(f, "; {field}: {description}")?;
                 }
+                if self.transient {
+                    // The remedy of such a reason is to wait and to try again, which this client has done.
+                    return write!(
+                        f,
+                        ". It was tried again in vain; the same command goes on from here later"
+                    );
+                }
                 write!(f, ". {}", fault.reason.remedy())
             }
             None => match refused_certificate(&self.status) {

@@ -142,6 +142,12 @@ pub(crate) fn store_fault(error: store::Error) -> Fault {
         return Fault::new(Reason::OutcomeUnknown, "it is not known whether this was committed: ask again")
             .after(std::time::Duration::from_secs(1));
     }
+    if matches!(error, store::Error::Full) {
+        tracing::error!(%error, "the disk of the database is full: calls are refused until there is room");
+        let words = "the disk of the database is full, and nothing was changed: tell the operator to free \
+                     some space, then try again";
+        return Fault::new(Reason::UpstreamUnavailable, words).after(std::time::Duration::from_secs(1));
+    }
     if error.is_transient() {
         tracing::warn!(%error, "the store is busy or away");
         return Fault::new(Reason::UpstreamUnavailable, "the database is busy or away: try again")

@@ -111,7 +111,7 @@ pub async fn start(
         .max_encoding_message_size(message_max);
     let cards = CardServiceServer::new(card_service::Cards { core: Arc::clone(&core) })
         .max_decoding_message_size(message_max);
-    let routes = routes::Services::default().with(health).with(reflection).with(batches).with(cards);
+    let routes = routes::Services::new(message_max).with(health).with(reflection).with(batches).with(cards);
     tasks.spawn("sweeper", OnDeath::Shutdown, sweep::run(Arc::clone(&core), tasks.soft()));
     for _ in 0..workers {
         tasks.spawn("import-worker", OnDeath::Shutdown, work::run(Arc::clone(&core), tasks.soft()));

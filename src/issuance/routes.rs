@@ -1,4 +1,5 @@
-//! Each call goes to the service that its path names; a path of no service is answered UNIMPLEMENTED.
+//! Each call goes to the service that its path names; a path of no service is answered UNIMPLEMENTED, and a
+//! message that no service could read is refused by reason, as everything else is.
 
 use std::{
     collections::HashMap,
@@ -8,18 +9,27 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tonic::{Status, body::Body, server::NamedService};
+use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
+
+use crate::wire::fault::{Fault, Reason};
 
 type Boxed = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
 /// gRPC services by the first segment of their paths.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Services {
     services: Arc<HashMap<&'static str, Boxed>>,
+    message_bytes_max: usize,
 }
 
 impl Services {
+    /// Returns no services yet; messages may be as long as this.
+    #[must_use]
+    pub fn new(message_bytes_max: usize) -> Self {
+        Self { services: Arc::default(), message_bytes_max }
+    }
+
     /// Adds a service under its own name.
     #[must_use]
     pub fn with<S>(self, service: S) -> Self
@@ -30,8 +40,25 @@ impl Services {
     {
         let mut services = (*self.services).clone();
         services.insert(S::NAME, BoxCloneSyncService::new(service));
-        Self { services: Arc::new(services) }
+        Self { services: Arc::new(services), ..self }
     }
+}
+
+// The library refuses what it cannot read in words of its own, before a service sees it.
+fn with_reason(response: http::Response<Body>, message_bytes_max: usize) -> http::Response<Body> {
+    let bare = Status::from_header_map(response.headers()).filter(|status| status.details().is_empty());
+    let fault = match bare.map(|status| status.code()) {
+        Some(Code::OutOfRange) => {
+            let words = format!("the message is longer than {message_bytes_max} bytes: send less at once");
+            Fault::new(Reason::LimitExceeded, words)
+        }
+        Some(Code::Internal) => {
+            let words = "the message cannot be decoded: send what the .proto file has";
+            Fault::new(Reason::FieldInvalid, words).violation("message", "must be of the type of the call")
+        }
+        _ => return response,
+    };
+    Status::from(fault).into_http()
 }
 
 impl Service<http::Request<Body>> for Services {
@@ -46,7 +73,13 @@ impl Service<http::Request<Body>> for Services {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
         match self.services.get(name).cloned() {
-            Some(service) => Box::pin(service.oneshot(request)),
+            Some(service) => {
+                let (ours, max) = (name.starts_with("todoke."), self.message_bytes_max);
+                Box::pin(async move {
+                    let response = service.oneshot(request).await?;
+                    Ok(if ours { with_reason(response, max) } else { response })
+                })
+            }
             None => Box::pin(async { Ok(Status::unimplemented("no such service").into_http()) }),
         }
     }
