@@ -1,9 +1,11 @@
 //! The integration tests: each module proves one promise, through the real door.
 
 mod alerts;
+mod canary;
 mod cli;
 mod dev;
 mod foreign;
+mod input;
 mod issuance;
 mod net;
 mod relay;

@@ -82,13 +82,19 @@ fn command(folder: &Path) -> Command {
 pub(crate) struct Dev {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    heard: Vec<Value>,
+    pub(crate) heard: Vec<Value>,
 }
 
 impl Dev {
     /// Starts it in `dev` of the folder and waits until everything is ready.
     pub(crate) async fn start(folder: &Folder, more: &[&str]) -> Self {
-        let mut command = command(folder.0.path());
+        Self::start_by(folder, Command::new(TODOKE), more).await
+    }
+
+    /// The same with a command of one's own, to whose words those of `todoke dev` are added: with variables, or
+    /// with a program around it that becomes it in the end.
+    pub(crate) async fn start_by(folder: &Folder, mut command: Command, more: &[&str]) -> Self {
+        command.current_dir(folder.0.path()).stdin(Stdio::null()).kill_on_drop(true);
         command.args(["dev", "--dir", "dev", "--output", "json"]).args(more).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
         let lines = BufReader::new(child.stdout.take().expect("it was asked for")).lines();

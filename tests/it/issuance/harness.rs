@@ -187,29 +187,32 @@ impl Issuer {
     /// Returns a party with a fresh certificate and a connection.
     pub(crate) async fn party(&self, identity: &str) -> Party {
         issue(&self.authority, identity);
-        self.party_again(identity).await
+        self.party_again(identity)
     }
 
     /// Returns a party that has its certificate already, with a connection.
-    pub(crate) async fn party_again(&self, identity: &str) -> Party {
-        let name = identity.rsplit('/').next().unwrap_or_default().to_owned();
-        let pki = self.dir.path().join("pki");
-        let tls = ClientTls::load(&files(&pki, &name), "todoke.internal").expect("a client certificate");
-        let options = ChannelOptions::default();
-        let channel =
-            connect(&self.address.to_string(), &tls, "todoke.internal", options).expect("a channel");
-        let chain = pem_ders(&pki.join(format!("{name}.pem")));
-        let key = PrivateKeyDer::from_pem_file(pki.join(format!("{name}.key"))).expect("a key");
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_der()).expect("P-256");
-        let code = identity.split_once('/').and_then(|(_, name)| name.parse().ok());
-        Party { channel, chain, key, code, caller: None }
+    pub(crate) fn party_again(&self, identity: &str) -> Party {
+        Party::at(&self.dir.path().join("pki"), identity, &self.address.to_string())
     }
 }
 
-fn issue(authority: &Authority, identity: &str) -> String {
+impl Party {
+    /// Returns the party whose certificate is in `pki`, with a connection to `address`.
+    pub(crate) fn at(pki: &Path, identity: &str, address: &str) -> Self {
+        let (_, name) = identity.split_once('/').expect("ROLE/NAME");
+        let tls = ClientTls::load(&files(pki, name), "todoke.internal").expect("a client certificate");
+        let channel =
+            connect(address, &tls, "todoke.internal", ChannelOptions::default()).expect("a channel");
+        let chain = pem_ders(&pki.join(format!("{name}.pem")));
+        let key = PrivateKeyDer::from_pem_file(pki.join(format!("{name}.key"))).expect("a key");
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_der()).expect("P-256");
+        Self { channel, chain, key, code: name.parse().ok(), caller: None }
+    }
+}
+
+fn issue(authority: &Authority, identity: &str) {
     let identity: Identity = identity.parse().expect("legal");
     authority.issue(&identity, &[], Duration::from_secs(86_400)).expect("a certificate");
-    identity.name().to_owned()
 }
 
 pub(super) fn files(pki: &Path, name: &str) -> TlsFiles {

@@ -5,7 +5,7 @@ mod clock;
 mod damage;
 mod endings;
 mod flow;
-mod harness;
+pub(crate) mod harness;
 mod hogs;
 mod noticing;
 mod refusals;

@@ -1,0 +1,81 @@
+//! Promise: personal data of a scenario with everything that goes wrong, logged at the finest level, is nowhere in
+//! clear: in no log, metric, output, journal, receipt, proof, database file or configuration, in none of the forms
+//! that bytes are written in. The input file has it, and the answer to GetCard with a purpose.
+
+mod forms;
+mod scenario;
+
+use std::path::{Path, PathBuf};
+
+use forms::Net;
+
+/// Everything below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
+/// What is found in the files of a folder, but for the input files.
+fn leaks(net: &Net, folder: &Path, inputs: &[PathBuf]) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in files(folder).iter().filter(|path| !inputs.contains(path)) {
+        let bytes = std::fs::read(path).expect("it is ours");
+        found.extend(net.found_in(&path.display().to_string(), &bytes));
+    }
+    found
+}
+
+#[tokio::test]
+async fn personal_data_is_nowhere_in_clear_whatever_goes_wrong() {
+    let net = Net::default();
+    let scenario = scenario::play().await;
+    for input in &scenario.inputs {
+        let bytes = std::fs::read(input).expect("it is ours");
+        let found = net.found_in("input", &bytes);
+        assert!(found.len() >= forms::TEXTS.len() - 1, "the net catches {}: {found:?}", input.display());
+    }
+    for (name, shown) in &scenario.with_purpose {
+        assert!(!net.found_in(name, shown.as_bytes()).is_empty(), "{name} shows personal data: {shown}");
+    }
+    let mut found = leaks(&net, scenario.folder.path("").as_path(), &scenario.inputs);
+    for (name, shown) in &scenario.outputs {
+        found.extend(net.found_in(name, shown.as_bytes()));
+    }
+    found.extend(scenario.while_running);
+    assert!(found.is_empty(), "personal data in clear:\n{}", found.join("\n"));
+    let logs = std::fs::read(scenario.folder.path("dev/logs/issuer-1.log")).expect("a log");
+    let logs = String::from_utf8_lossy(&logs);
+    assert!(logs.contains("\"level\":\"TRACE\"") && logs.contains("announced"), "everything was logged");
+}
+
+#[test]
+fn the_net_finds_each_form_in_the_middle_of_other_bytes() {
+    let net = Net::default();
+    for (form, bytes) in forms::all() {
+        for before in 0..3 {
+            let mut planted = vec![b'x'; 1000 + before];
+            planted.extend_from_slice(&bytes);
+            planted.extend_from_slice(&[b'y'; 1000]);
+            assert!(!net.found_in("planted", &planted).is_empty(), "{form}");
+        }
+    }
+    use base64::Engine as _;
+    for text in forms::TEXTS {
+        for before in 0..3 {
+            let whole = [&b"xyz"[..before], text.as_bytes(), b"and more"].concat();
+            let encoded = base64::engine::general_purpose::STANDARD.encode(whole);
+            assert!(
+                !net.found_in("planted", encoded.as_bytes()).is_empty(),
+                "base64 of {text} after {before}"
+            );
+        }
+    }
+    assert!(net.found_in("none", "葛飾 花子 1980-01-02 白鳥一丁目".as_bytes()).is_empty());
+}
