@@ -1,6 +1,6 @@
-//! Reads the lines of a fixed-width file: a record that is returned fills its line exactly as the layout says,
-//! and a line that is shorter, longer or cut through a character is refused. Memory does not grow with the
-//! file.
+//! Reads the lines of a fixed-width file: a record that is returned fills its line exactly as the layout
+//! says, and a line that is shorter, longer or cut through a character is refused. Memory does not grow
+//! with the file.
 
 use std::{
     fs::File,
@@ -170,8 +170,8 @@ impl FixedLines {
         if have > want {
             return Err(self.too_long());
         }
-        let remedy = "If this is the last line, the file was cut; otherwise export it with all its padding, or \
-                      mend the layout";
+        let remedy = "If this is the last line, the file was cut; otherwise export it with all its padding, \
+                      or mend the layout";
         Err(self.fault(format!("the line has {have} {measure}, the layout {want}"), remedy))
     }
 

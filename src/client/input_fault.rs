@@ -22,7 +22,7 @@ pub struct InputFault {
     /// The cell in the row, from 1; 0 when the fault is of the row as a whole.
     pub column: usize,
     /// First and last byte or character in the line, from 1, in a fixed-width file.
-    pub places: Option<(usize, usize, Measure)>,
+    pub places: Option<Box<(usize, usize, Measure)>>,
     /// The name of the column, where the header is known.
     pub field: Option<String>,
     /// What is wrong.
@@ -42,7 +42,8 @@ impl fmt::Display for InputFault {
         if self.column > 0 {
             write!(f, ", column {}", self.column)?;
         }
-        if let Some((first, last, measure)) = self.places {
+        if let Some(places) = &self.places {
+            let (first, last, measure) = &**places;
             write!(f, ", {measure} {first} to {last}")?;
         }
         if let Some(field) = &self.field {
@@ -84,7 +85,7 @@ impl InputFault {
     /// The same fault in one column of a fixed-width file.
     pub(crate) fn in_places(self, column: &Column, measure: Measure) -> Self {
         let field = column.field.map(|field| field.as_str().to_owned());
-        Self { places: Some((column.begin + 1, column.end(), measure)), field, ..self }
+        Self { places: Some(Box::new((column.begin + 1, column.end(), measure))), field, ..self }
     }
 
     /// A fault that the system reported.

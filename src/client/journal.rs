@@ -109,8 +109,8 @@ pub enum Standing {
 pub enum JournalError {
     /// The disk said no.
     #[error(
-        "{}: {source}. The journal must be writable before anything is sent: free the disk or pass --journal, \
-         then run the same command again",
+        "{}: {source}. The journal must be writable before anything is sent: free the disk or pass \
+         --journal, then run the same command again",
         path.display()
     )]
     Io {

@@ -1,5 +1,6 @@
-//! Reads record files (CSV by RFC 4180, or fixed-width by a layout) one record at a time: a record that is returned is exactly what the
-//! file says, and a file that is not whole is refused. Memory does not grow with the file.
+//! Reads record files (CSV by RFC 4180, or fixed-width by a layout) one record at a time: a record that
+//! is returned is exactly what the file says, and a file that is not whole is refused. Memory does not
+//! grow with the file.
 //!
 //! A last line without its line break is refused even when it looks complete, because a file that was cut
 //! inside its last cell looks the same; `--accept-missing-newline` says that a person has looked.

@@ -280,8 +280,8 @@ pub fn districts_of(
     Ok(districts)
 }
 
-/// Finds the lines of some records (field by index) and the places of the fields in them, with one more pass over
-/// the file up to the last of them.
+/// Finds the lines of some records (field by index) and the places of the fields in them, with one more pass
+/// over the file up to the last of them.
 ///
 /// # Errors
 /// [`InputFault`] if the file can no longer be read.

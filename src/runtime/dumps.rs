@@ -1,5 +1,5 @@
-//! Keys and personal data stay out of core dumps: after this call the process leaves none, whatever the machine
-//! is set to, and no other process of the same user can read its memory.
+//! Keys and personal data stay out of core dumps: after this call the process leaves none, whatever the
+//! machine is set to, and no other process of the same user can read its memory.
 
 use std::io;
 

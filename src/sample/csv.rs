@@ -48,7 +48,10 @@ impl FromStr for Encoding {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritable {
     /// The encoding has no such character.
-    #[error("CP932 has no U+{:04X}: write the file in utf-8, or name the district without it", u32::from(*.0))]
+    #[error(
+        "CP932 has no U+{:04X}: write the file in utf-8, or name the district without it",
+        u32::from(*.0)
+    )]
     Character(char),
     /// A text is longer than its column in the layout.
     #[error("{field} has {need} {measure}, its column in the layout {length}: make the column longer")]

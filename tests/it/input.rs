@@ -1,5 +1,5 @@
-//! Promise: a file, a disk or a caller that is wrong is refused with its place and a remedy, leaves nothing half
-//! done, and once it was mended the same command ends with a receipt.
+//! Promise: a file, a disk or a caller that is wrong is refused with its place and a remedy, leaves
+//! nothing half done, and once it was mended the same command ends with a receipt.
 
 mod changed;
 mod disk;

@@ -91,8 +91,8 @@ impl Dev {
         Self::start_by(folder, Command::new(TODOKE), more).await
     }
 
-    /// The same with a command of one's own, to whose words those of `todoke dev` are added: with variables, or
-    /// with a program around it that becomes it in the end.
+    /// The same with a command of one's own, to whose words those of `todoke dev` are added: with
+    /// variables, or with a program around it that becomes it in the end.
     pub(crate) async fn start_by(folder: &Folder, mut command: Command, more: &[&str]) -> Self {
         command.current_dir(folder.0.path()).stdin(Stdio::null()).kill_on_drop(true);
         command.args(["dev", "--dir", "dev", "--output", "json"]).args(more).stdout(Stdio::piped());

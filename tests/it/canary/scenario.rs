@@ -17,8 +17,8 @@ use crate::{
     system::{Dev, Folder, eventually, killed, pids},
 };
 
-const HEADER: &str = "order_id,kind,household_id,district,name,substitute_name,reading,reading_source,birth_date,\
-                      sex,address,delivery_address,individual_number\n";
+const HEADER: &str = "order_id,kind,household_id,district,name,substitute_name,reading,reading_source,\
+                      birth_date,sex,address,delivery_address,individual_number\n";
 const NAME: &str = "鸞鳳院 麒麟丸";
 
 /// What a played scenario leaves.

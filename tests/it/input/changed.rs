@@ -13,12 +13,13 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
     sync::{Notify, watch},
+    task::JoinSet,
 };
 
 use super::{Town, assert_says};
 
-/// Bytes that a client may send before the line holds still: with the start of the upload, and long before its
-/// end.
+/// Bytes that a client may send before the line holds still: with the start of the upload, and long before
+/// its end.
 const HELD_AFTER: u64 = 150_000;
 
 async fn sample(town: &Town) -> Vec<u8> {
@@ -96,6 +97,7 @@ struct Line {
     address: SocketAddr,
     held: Arc<Notify>,
     go_on: watch::Sender<bool>,
+    _task: JoinSet<()>,
 }
 
 impl Line {
@@ -105,13 +107,15 @@ impl Line {
         let (held, relay) = (Arc::new(Notify::new()), relay.to_owned());
         let (go_on, gate) = watch::channel(false);
         let (told, passed) = (Arc::clone(&held), Arc::new(AtomicU64::new(0)));
-        tokio::spawn(async move {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut open = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&relay).await.expect("the relay is there");
-                tokio::spawn(pass(client, server, Arc::clone(&passed), Arc::clone(&told), gate.clone()));
+                open.spawn(pass(client, server, Arc::clone(&passed), Arc::clone(&told), gate.clone()));
             }
         });
-        Self { address, held, go_on }
+        Self { address, held, go_on, _task: task }
     }
 }
 
@@ -124,17 +128,18 @@ async fn pass(
 ) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let back = tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
-    let mut bytes = [0; 4096];
-    while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
-        if passed.fetch_add(count as u64, Ordering::Relaxed) > HELD_AFTER {
-            held.notify_one();
-            let _ = gate.wait_for(|open| *open).await;
+    let there = async move {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+            if passed.fetch_add(count as u64, Ordering::Relaxed) > HELD_AFTER {
+                held.notify_one();
+                let _ = gate.wait_for(|open| *open).await;
+            }
+            if to_server.write_all(&bytes[..count]).await.is_err() {
+                break;
+            }
         }
-        if to_server.write_all(&bytes[..count]).await.is_err() {
-            break;
-        }
-    }
-    drop(to_server);
-    let _ = back.await;
+    };
+    let back = async move { copy(&mut from_server, &mut to_client).await };
+    let ((), _) = tokio::join!(there, back);
 }

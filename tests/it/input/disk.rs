@@ -1,6 +1,6 @@
-//! Promise: a full disk, at the client or under the issuer's database, ends in words and an exit code that says
-//! "later"; nothing that was acknowledged is lost, and when there is room again the same file comes to its
-//! receipt.
+//! Promise: a full disk, at the client or under the issuer's database, ends in words and an exit code
+//! that says "later"; nothing that was acknowledged is lost, and when there is room again the same file
+//! comes to its receipt.
 //!
 //! The disks are file systems of a few pages in memory, mounted in a namespace of their own.
 
@@ -84,7 +84,8 @@ const CLIENT: &str = "mount -t tmpfs -o size=64k none small || exit 97
     full; run $todoke import a.csv --journal small/journal \"$@\"; wc -l <small/journal
     rm small/ballast; run $todoke import a.csv --journal small/journal \"$@\"
     full; run $todoke import b.csv --receipt small/receipt \"$@\"; ls small
-    rm small/ballast; run $todoke resume b.csv --receipt small/receipt \"$@\"; cp small/receipt b.csv.receipt";
+    rm small/ballast; run $todoke resume b.csv --receipt small/receipt \"$@\"
+    cp small/receipt b.csv.receipt";
 
 #[tokio::test]
 async fn a_full_disk_of_the_client_is_named_and_when_there_is_room_the_same_command_ends_with_the_receipt() {
@@ -105,7 +106,7 @@ async fn a_full_disk_of_the_client_is_named_and_when_there_is_room_the_same_comm
         &[journal, "The journal must be writable", "free the disk or pass --journal"],
     );
     let receipt = "small/receipt: No space left on device";
-    assert_says("the receipt", &said, 0, &[receipt, "Free the disk", "then run `todoke resume FILE`"]);
+    assert_says("the receipt", &said, 0, &[receipt, "Free the disk", "then run the command again"]);
     assert!(said.stdout.contains("ended 1\n0\n"), "nothing stands in the journal: {}", said.all());
     assert!(!said.stdout.contains("receipt.part"), "nothing half is left: {}", said.all());
     assert_eq!(town.batches().await.len(), 2, "one batch a file");

@@ -1,5 +1,5 @@
-//! Promise: each kind of bad file is refused before anything is sent, with exit code, place, field and remedy;
-//! no batch and no journal is left behind, and the mended file comes to a receipt.
+//! Promise: each kind of bad file is refused before anything is sent, with exit code, place, field and
+//! remedy; no batch and no journal is left behind, and the mended file comes to a receipt.
 
 use super::{HEADER, Town, assert_says, good, row};
 

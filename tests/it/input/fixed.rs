@@ -1,12 +1,12 @@
-//! Promise: a fixed-width file with a layout comes to the same receipt as the CSV file of the same records, and
-//! one that does not fit its layout is refused with line, places, field and remedy.
+//! Promise: a fixed-width file with a layout comes to the same receipt as the CSV file of the same
+//! records, and one that does not fit its layout is refused with line, places, field and remedy.
 
 use super::{Town, assert_says};
 
 /// Wide enough for everything that `todoke sample` makes.
-const LAYOUT: &str = "field,start_bytes,length_bytes,align\norder_id,1,16,\nkind,17,24,\nhousehold_id,41,16,\n\
-                      district,57,60,\nname,117,60,\nsubstitute_name,177,60,\nreading,237,80,\n\
-                      reading_source,317,10,\nbirth_date,327,10,\nsex,337,1,\naddress,338,160,\n\
+const LAYOUT: &str = "field,start_bytes,length_bytes,align\norder_id,1,16,\nkind,17,24,\n\
+                      household_id,41,16,\ndistrict,57,60,\nname,117,60,\nsubstitute_name,177,60,\n\
+                      reading,237,80,\nreading_source,317,10,\nbirth_date,327,10,\nsex,337,1,\naddress,338,160,\n\
                       delivery_address,498,160,\nindividual_number,658,12,right\nprotected,670,1,\n\
                       accommodations,671,60,\nglyph_profile,731,40,\n-,771,4,\n";
 const FIXED: [&str; 4] = ["--layout", "layout.csv", "--encoding", "cp932"];

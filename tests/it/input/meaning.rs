@@ -1,5 +1,6 @@
-//! Promise: a record that is wrong in what it says is named by line, column, field, code and remedy, and under
-//! ALL_OR_NOTHING nothing of its batch is ordered; characters that few systems know are kept and flagged.
+//! Promise: a record that is wrong in what it says is named by line, column, field, code and remedy, and
+//! under ALL_OR_NOTHING nothing of its batch is ordered; characters that few systems know are kept and
+//! flagged.
 
 use super::{HEADER, Town, assert_says, good, row};
 
@@ -27,9 +28,9 @@ async fn each_record_that_is_wrong_is_named_with_line_column_field_and_remedy() 
         ("A-8", "葛飾 花子", "　"),
     ]);
     let says = [
-        "line 3, column 9 (individual_number): order A-2: REJECTED INDIVIDUAL_NUMBER_CHECK_DIGIT: its check \
-         digit does not fit the other digits. Compare the number",
-        "line 4, column 6 (birth_date): order A-3: REJECTED BIRTH_DATE_INVALID: no date of the calendar. Write",
+        "line 3, column 9 (individual_number): order A-2: REJECTED INDIVIDUAL_NUMBER_CHECK_DIGIT: its \
+         check digit does not fit the other digits. Compare the number",
+        "line 4, column 6 (birth_date): order A-3: REJECTED BIRTH_DATE_INVALID: no date of the calendar",
         "line 5, column 2 (kind): order A-4: REJECTED KIND_UNKNOWN",
         "line 6, column 7 (sex): order A-5: REJECTED SEX_INVALID: no such sex. Write 0, 1, 2 or 9",
         "line 7, column 9 (individual_number): order A-6: REJECTED INDIVIDUAL_NUMBER_FORMAT",

@@ -1,5 +1,5 @@
-//! Promise: what no client of ours would send is refused by name and with its limit, takes no memory, and leaves
-//! the batch of the same sender as it was.
+//! Promise: what no client of ours would send is refused by name and with its limit, takes no memory, and
+//! leaves the batch of the same sender as it was.
 
 use todoke::{
     domain::manifest::Policy,
