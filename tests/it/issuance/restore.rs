@@ -95,7 +95,7 @@ async fn restored(keep_witness: bool) -> (Issuer, [Batch; 3], [Vec<u8>; 3]) {
 async fn a_backup_in_the_place_of_its_database_is_noticed_at_the_start_and_takes_nothing_new() {
     let (lines, _guard) = listen();
     let (issuer, [first, second, _], receipts) = restored(true).await;
-    let ward = issuer.party_again("municipality/131229").await;
+    let ward = issuer.party_again("municipality/131229");
     assert_eq!(issuer.store.restored().await.expect("reads").expect("noticed").cause, "WITNESS");
     let fresh = following(&ward, 2, None);
     for new in [&fresh, &second] {
@@ -124,7 +124,7 @@ async fn a_backup_in_the_place_of_its_database_is_noticed_at_the_start_and_takes
 #[tokio::test]
 async fn what_was_lost_is_named_and_taken_again_once_with_the_receipt_that_it_had() {
     let (issuer, [_, second, third], receipts) = restored(true).await;
-    let ward = issuer.party_again("municipality/131229").await;
+    let ward = issuer.party_again("municipality/131229");
     let answer = compare(&ward, &receipts, true).await.expect("compared");
     use pb::ReceiptStanding::{Known, Lost};
     assert_eq!(standings(&answer), [(1, Known), (2, Lost), (3, Lost)]);
@@ -164,7 +164,7 @@ async fn what_was_lost_is_named_and_taken_again_once_with_the_receipt_that_it_ha
 async fn a_receipt_that_the_database_does_not_have_shows_a_restore_that_nobody_told_of() {
     let (lines, _guard) = listen();
     let (issuer, [_, _, third], receipts) = restored(false).await;
-    let ward = issuer.party_again("municipality/131229").await;
+    let ward = issuer.party_again("municipality/131229");
     let other = issuer.party("municipality/011002").await;
     assert_eq!(issuer.store.restored().await.expect("reads"), None, "nothing tells it yet");
     // The manifest alone, signed by its sender, names a receipt that is not here.
@@ -194,7 +194,7 @@ async fn a_receipt_that_the_database_does_not_have_shows_a_restore_that_nobody_t
 #[tokio::test]
 async fn nobody_can_make_up_a_loss() {
     let (issuer, _, receipts) = restored(true).await;
-    let ward = issuer.party_again("municipality/131229").await;
+    let ward = issuer.party_again("municipality/131229");
     let other = issuer.party("municipality/011002").await;
     let refused = compare(&other, &receipts[1..2], true).await.expect_err("another's");
     assert_eq!(refused.reason, Reason::OtherMunicipality);
@@ -235,7 +235,7 @@ async fn work_of_before_the_backup_waits_too_so_that_no_batch_gets_a_second_rece
     ward.seal(&sent).await.expect("whole");
     issuer.backup("backup.db").await;
     let issuer = issuer.restarted(|_| {}, |_| {}).await;
-    let ward = issuer.party_again("municipality/131229").await;
+    let ward = issuer.party_again("municipality/131229");
     assert_eq!(state(&ward.finished(id(1)).await), BatchState::Accepted);
     let receipt = ward.receipt(id(1)).await.expect("a receipt");
     issuer.clock.advance(60_000);
@@ -243,7 +243,7 @@ async fn work_of_before_the_backup_waits_too_so_that_no_batch_gets_a_second_rece
         std::fs::copy(dir.join("backup.db"), dir.join("issuer.db")).expect("it is put in place");
     };
     let issuer = issuer.restarted(put_back, |_| {}).await;
-    let ward = issuer.party_again("municipality/131229").await;
+    let ward = issuer.party_again("municipality/131229");
     let beats = issuer.store.heartbeats().await.expect("reads");
     eventually("many rounds of everybody", || async {
         (issuer.store.heartbeats().await.expect("reads") > beats + 10).then_some(())
@@ -259,7 +259,7 @@ async fn work_of_before_the_backup_waits_too_so_that_no_batch_gets_a_second_rece
 #[tokio::test]
 async fn a_lost_batch_that_comes_out_otherwise_than_its_receipt_says_is_never_accepted_in_silence() {
     let (issuer, [_, second, _], receipts) = restored(true).await;
-    let ward = issuer.party_again("municipality/131229").await;
+    let ward = issuer.party_again("municipality/131229");
     issuer.store.release(ward.code(), "it does not answer", 1).await.expect("released");
     // Released, it orders the same cards in a new batch, and only then finds its receipts.
     let mut twin = batch(ward.code(), 9, Policy::AllOrNothing, &records("B2", 5));
@@ -282,7 +282,7 @@ async fn an_operator_says_that_it_is_a_backup_and_lets_one_go_on_with_a_reason()
     let now_ms = issuer.clock.now_ms();
     issuer.store.mark_restored(Cause::Operator, "disk lost", now_ms).await.expect("marked");
     let issuer = issuer.restarted(|_| {}, |_| {}).await; // it is not forgotten
-    let ward = issuer.party_again("municipality/131229").await;
+    let ward = issuer.party_again("municipality/131229");
     let next = following(&ward, 2, Some(&receipt));
     assert_eq!(ward.open(&next).await.expect_err("it waits").reason, Reason::ReconcileFirst);
     assert!(issuer.store.release(ward.code(), "its files are lost", now_ms).await.expect("released"));
