@@ -16,7 +16,7 @@ use super::{
     retry::{Budget, Dice, Latencies, wait_before},
 };
 use crate::wire::{
-    fault::Fault,
+    fault::{Fault, Reason},
     pb::{batch_service_client::BatchServiceClient, card_service_client::CardServiceClient},
 };
 
@@ -81,6 +81,14 @@ pub struct CallError {
 }
 
 impl std::error::Error for CallError {}
+
+impl CallError {
+    /// Whether this is why it failed.
+    #[must_use]
+    pub fn is(&self, reason: Reason) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.reason == reason)
+    }
+}
 
 impl std::fmt::Display for CallError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -206,9 +214,28 @@ impl Caller {
         F: Fn(Attempt) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let deadline = Instant::now() + self.options.deadline.max(self.base_time_out(method, weight));
+        self.call_over(method, weight, send).await.map(|(answer, _)| answer)
+    }
+
+    /// Does the same, and says which relay the answer came over.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call_over<T, F, Fut>(
+        &self,
+        method: &'static str,
+        weight: Weight,
+        send: F,
+    ) -> Result<(T, usize), CallError>
+    where
+        F: Fn(Attempt) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        // One attempt may take as long as its kind needs; another is begun only while patience lasts.
+        let give_up = Instant::now() + self.options.deadline;
+        let deadline = give_up.max(Instant::now() + self.base_time_out(method, weight));
         let mut avoid = Vec::new();
-        let mut attempts = 0u32;
+        let (mut attempts, mut refused) = (0u32, false);
         locked(&self.shared).budget.earn();
         loop {
             let picked = self.picker.pick(&avoid, Instant::now());
@@ -219,7 +246,7 @@ impl Caller {
             let status = match timeout(time_out, send(attempt)).await {
                 Ok(Ok(answer)) => {
                     self.learn(method, begun.elapsed());
-                    return Ok(answer.into_inner());
+                    return Ok((answer.into_inner(), picked.index()));
                 }
                 Ok(Err(status)) => status,
                 Err(_) => {
@@ -235,13 +262,17 @@ impl Caller {
                 return Err(CallError { transient: false, ..error });
             }
             if !transient {
-                return Err(error);
+                if refused || self.channels.len() == 1 || !wants_second_opinion(error.fault.as_deref()) {
+                    return Err(error);
+                }
+                (refused, avoid) = (true, vec![picked.index()]);
+                continue;
             }
             picked.failed(Instant::now());
             avoid = vec![picked.index()];
             let asked = error.fault.as_ref().and_then(|fault| fault.retry_after);
             let wait = self.wait(attempts, asked);
-            if Instant::now() + wait >= deadline {
+            if Instant::now() + wait >= give_up {
                 return Err(error);
             }
             let (relay, code) = (picked.name(), error.status.code());
@@ -295,12 +326,20 @@ fn refused_certificate(status: &Status) -> Option<String> {
     ours.iter().any(|name| alert.starts_with(name)).then_some(alert)
 }
 
+/// Whether a refusal should be heard over a second relay before it is believed: anybody in between can
+/// refuse, and a relay that does would otherwise stop a sender whom the issuer serves. What is a usual
+/// answer, or cannot be given twice, is believed at once; the receipt shows in the end whether it was
+/// true.
+pub(crate) fn wants_second_opinion(fault: Option<&Fault>) -> bool {
+    let at_once =
+        [Reason::BatchHasGaps, Reason::BatchSealed, Reason::ControlTotalMismatch, Reason::ReceiptNotReady];
+    fault.is_none_or(|fault| !at_once.contains(&fault.reason))
+}
+
 /// Whether the same call may succeed later without anybody having changed anything.
 pub(crate) fn is_transient(status: &Status, fault: Option<&Fault>) -> bool {
     match fault {
-        Some(fault) => {
-            fault.reason.safe_to_retry() && fault.reason != crate::wire::fault::Reason::ReceiptNotReady
-        }
+        Some(fault) => fault.reason.safe_to_retry() && fault.reason != Reason::ReceiptNotReady,
         // Without a reason of ours it was the transport, or something in between.
         None => matches!(
             status.code(),

@@ -2,6 +2,7 @@
 //! confirm.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -196,9 +197,10 @@ impl Run<'_> {
     ) -> Result<Result<pb::Batch, Outcome>, Error> {
         let mut opened = opened;
         for round in 0..=self.options.gap_rounds {
-            if let Some(outcome) = self.send(&opened).await? {
-                return Ok(Err(outcome));
-            }
+            let said = match self.send(&opened).await? {
+                Ok(said) => said,
+                Err(outcome) => return Ok(Err(outcome)),
+            };
             (self.session.tell)(&Event::Sealing { round });
             let error = match self.seal().await {
                 Ok(batch) => {
@@ -222,12 +224,28 @@ impl Run<'_> {
                 Ok(opened) => opened,
                 Err(outcome) => return Ok(Err(outcome)),
             };
+            self.find_liars(&said, &durable_of(&opened));
         }
         let gaps = self.gaps(&durable_of(&opened)).await;
         Ok(Err(Outcome::Gaps { batch_id: self.manifest.batch_id.to_string(), gaps }))
     }
 
-    async fn send(&mut self, opened: &pb::OpenBatchResponse) -> Result<Option<Outcome>, Error> {
+    // A relay that passed on an acknowledgement for what the issuer does not have made it up: the issuer
+    // gives none before COMMIT.
+    fn find_liars(&self, said: &BTreeMap<usize, Ranges>, durable: &Ranges) {
+        let missing = durable.missing(self.scan.chunk_roots.len() as u64);
+        for (relay, ranges) in said {
+            if missing.iter().any(|(first, last)| ranges.touches(first, last)) {
+                self.session.caller.picker().distrust(*relay);
+            }
+        }
+    }
+
+    // Uploads what is not durable; returns which relay said what of it is now.
+    async fn send(
+        &mut self,
+        opened: &pb::OpenBatchResponse,
+    ) -> Result<Result<BTreeMap<usize, Ranges>, Outcome>, Error> {
         let durable = durable_of(opened);
         let start = StreamStart {
             batch_id: self.manifest.batch_id,
@@ -244,19 +262,19 @@ impl Run<'_> {
             tell: &self.session.tell,
         };
         let why = match upload(&sending, durable).await {
-            Ok(Uploaded::Complete) => {
+            Ok(Uploaded::Complete(said)) => {
                 let chunks = self.scan.chunk_roots.len() as u64;
                 self.journal.append(Entry::Durable { chunks })?;
-                return Ok(None);
+                return Ok(Ok(said));
             }
             Ok(Uploaded::Cut) => "stopped, as if cut, after the records that were asked for".to_owned(),
             Err(UploadError::Input(fault)) => return Err(fault.into()),
-            Err(UploadError::Refused(fault)) => return Ok(Some(self.refused(&fault))),
+            Err(UploadError::Refused(fault)) => return Ok(Err(self.refused(&fault))),
             Err(UploadError::GaveUp(status)) => {
                 format!("nothing more became durable: {:?}: {}", status.code(), status.message())
             }
         };
-        Ok(Some(self.try_again(why, &durable_of(opened), true).await))
+        Ok(Err(self.try_again(why, &durable_of(opened), true).await))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -29,6 +29,8 @@ struct Standing {
     name: String,
     in_flight: AtomicU32,
     penalty: Mutex<(f64, Instant)>,
+    /// Whether it said what turned out to be untrue.
+    lied: AtomicBool,
 }
 
 /// Chooses among relays by what this client itself has seen of them.
@@ -51,17 +53,32 @@ impl Picker {
     pub fn new(names: impl IntoIterator<Item = String>, seed: u64, now: Instant) -> Self {
         let relays = names
             .into_iter()
-            .map(|name| Standing { name, in_flight: AtomicU32::new(0), penalty: Mutex::new((0.0, now)) })
+            .map(|name| Standing {
+                name,
+                in_flight: AtomicU32::new(0),
+                penalty: Mutex::new((0.0, now)),
+                lied: AtomicBool::new(false),
+            })
             .collect();
         Self { relays: Arc::new(relays), dice: Arc::new(Mutex::new(Dice::new(seed))) }
     }
 
-    /// Picks a relay that is not in `avoid`, unless all of them are.
+    /// Picks a relay that is not in `avoid` and has not lied, as far as there is one.
     #[must_use]
     pub fn pick(&self, avoid: &[usize], now: Instant) -> Picked {
-        let mut choice: Vec<usize> = (0..self.relays.len()).filter(|index| !avoid.contains(index)).collect();
+        let of = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
+            (0..self.relays.len()).filter(|index| wanted(*index)).collect()
+        };
+        let honest = |index: usize| !self.relays[index].lied.load(Ordering::Relaxed);
+        let mut choice = of(&|index| honest(index) && !avoid.contains(&index));
         if choice.is_empty() {
-            choice = (0..self.relays.len()).collect();
+            choice = of(&honest);
+        }
+        if choice.is_empty() {
+            choice = of(&|index| !avoid.contains(&index));
+        }
+        if choice.is_empty() {
+            choice = of(&|_| true);
         }
         let mut dice = locked(&self.dice);
         let first = choice.swap_remove(dice.below(choice.len()));
@@ -82,10 +99,24 @@ impl Picker {
         busy.map(|relay| relay.name.clone()).collect()
     }
 
-    /// How many relays there are.
+    /// How many relays there are to choose from: those that have not lied, or all of them.
     #[must_use]
     pub fn relay_count(&self) -> usize {
+        let honest = self.relays.iter().filter(|relay| !relay.lied.load(Ordering::Relaxed)).count();
+        if honest == 0 { self.relays.len() } else { honest }
+    }
+
+    /// How many relays there are.
+    #[must_use]
+    pub fn all_count(&self) -> usize {
         self.relays.len()
+    }
+
+    /// Takes nothing over this relay any more while there is another: it said what was not true.
+    pub fn distrust(&self, index: usize) {
+        let Some(relay) = self.relays.get(index) else { return };
+        relay.lied.store(true, Ordering::Relaxed);
+        tracing::warn!(relay = relay.name, "{} said what the issuer did not: it is left alone", relay.name);
     }
 }
 
@@ -184,6 +215,18 @@ mod tests {
         let later = now + Duration::from_secs(600);
         let back = (0..400).filter(|_| picker.pick(&[], later).index() == 2).count();
         assert!(back > 0, "a penalty is not for ever");
+    }
+
+    #[test]
+    fn a_relay_that_lied_is_taken_only_when_all_of_them_did() {
+        let now = Instant::now();
+        let picker = four(now);
+        (0..3).for_each(|index| picker.distrust(index));
+        assert_eq!(picker.relay_count(), 1);
+        assert!((0..50).all(|_| picker.pick(&[3], now).index() == 3), "rather one to avoid than a liar");
+        picker.distrust(3);
+        assert_eq!(picker.relay_count(), 4);
+        assert!((0..50).all(|_| picker.pick(&[3], now).index() != 3));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
     endpoints::Endpoints,
     error::Error,
     events::Tell,
-    receipts::load_key,
+    receipts::{ReceiptFault, load_key},
     signer::Signer,
 };
 use crate::{
@@ -165,6 +165,40 @@ impl Session {
             async move { attempt.batches().get_receipt(request).await }
         };
         Ok(self.caller.call("GetReceipt", Weight::Light, send).await?.receipt)
+    }
+
+    /// Returns the receipt's bytes with what `believe` made of them. A relay whose receipt is not believed
+    /// is left for another, until each was asked.
+    ///
+    /// # Errors
+    /// [`Error::Receipt`] if no relay gave one to believe, [`Error::Call`] if none gave any.
+    pub async fn get_believed_receipt<T>(
+        &self,
+        batch_id: BatchId,
+        believe: impl Fn(&[u8]) -> Result<T, ReceiptFault>,
+    ) -> Result<(Vec<u8>, T), Error> {
+        let message = pb::GetReceiptRequest { batch_id: batch_id.to_string() };
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            async move { attempt.batches().get_receipt(request).await }
+        };
+        let mut asked = Vec::new();
+        loop {
+            let (answer, relay) = self.caller.call_over("GetReceipt", Weight::Light, send).await?;
+            match believe(&answer.receipt) {
+                Ok(believed) => return Ok((answer.receipt, believed)),
+                // The file may have changed, or the issuer erred: then all of them say so.
+                Err(fault) if asked.contains(&relay) => return Err(fault.into()),
+                Err(fault) => {
+                    tracing::warn!(%fault, "a receipt that came over relay {relay} is not believed");
+                    self.caller.picker().distrust(relay);
+                    asked.push(relay);
+                    if asked.len() >= self.caller.picker().all_count() {
+                        return Err(fault.into());
+                    }
+                }
+            }
+        }
     }
 
     /// Returns the first page of what is missing, with the districts.

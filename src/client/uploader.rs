@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tonic::Status;
 
 use super::{
-    calls::{Caller, is_transient},
+    calls::{Caller, is_transient, wants_second_opinion},
     events::{Event, Tell},
     input_fault::InputFault,
     reader::ReadOptions,
@@ -26,6 +26,9 @@ use crate::{
         pb,
     },
 };
+
+/// So often one relay alone may say that the issuer refuses before it is believed.
+const REFUSALS_MAX: usize = 2;
 
 /// Limits of an upload.
 #[derive(Debug, Clone)]
@@ -76,10 +79,10 @@ pub struct Upload<'a> {
 }
 
 /// How an upload ended well, or as asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uploaded {
-    /// Every chunk is durable, or the batch is sealed already.
-    Complete,
+    /// Every chunk is durable, or the batch is sealed already; so say the relays, each of its chunks.
+    Complete(BTreeMap<usize, Ranges>),
     /// Stopped by `stop_after_records`.
     Cut,
 }
@@ -104,6 +107,8 @@ struct Flight {
 struct State<'a> {
     upload: &'a Upload<'a>,
     durable: Ranges,
+    said: BTreeMap<usize, Ranges>,
+    refused_by: Vec<usize>,
     in_flight: BTreeMap<u32, Flight>,
     again: VecDeque<FileChunk>,
     resends: BTreeMap<u32, u32>,
@@ -127,7 +132,7 @@ struct State<'a> {
 pub async fn upload(upload: &Upload<'_>, durable: Ranges) -> Result<Uploaded, UploadError> {
     let missing = durable.missing(upload.scan.chunk_roots.len() as u64);
     if missing.is_empty() {
-        return Ok(Uploaded::Complete);
+        return Ok(Uploaded::Complete(BTreeMap::new()));
     }
     let (events, mut heard) = mpsc::channel(64);
     let mut tasks = JoinSet::new();
@@ -165,6 +170,8 @@ impl<'a> State<'a> {
         Self {
             upload,
             durable,
+            said: BTreeMap::new(),
+            refused_by: Vec::new(),
             in_flight: BTreeMap::new(),
             again: VecDeque::new(),
             resends: BTreeMap::new(),
@@ -210,12 +217,15 @@ impl<'a> State<'a> {
         for id in silent {
             self.leave(id, Status::deadline_exceeded(format!("no acknowledgement for {limit:?}")));
         }
-        let wanted = self.upload.options.streams.min(self.upload.caller.picker().relay_count()).max(1);
+        let refusing = usize::from(!self.refused_by.is_empty());
+        let relays = self.upload.caller.picker().relay_count().saturating_sub(refusing);
+        let wanted = self.upload.options.streams.min(relays).max(1);
         while self.streams.len() < wanted && now >= self.reopen_at {
             let mut avoid: Vec<usize> = self.streams.iter().map(|stream| stream.picked.index()).collect();
             if avoid.len() + self.last_left.len() < self.upload.caller.picker().relay_count() {
                 avoid.extend(&self.last_left);
             }
+            avoid.extend(&self.refused_by);
             self.next_stream += 1;
             let stream = Stream::open(
                 self.next_stream,
@@ -251,7 +261,7 @@ impl<'a> State<'a> {
 
     fn end(&self) -> Result<Option<Uploaded>, UploadError> {
         if self.durable.missing(self.upload.scan.chunk_roots.len() as u64).is_empty() {
-            return Ok(Some(Uploaded::Complete));
+            return Ok(Some(Uploaded::Complete(self.said.clone())));
         }
         if self.cutting() && self.in_flight.is_empty() && self.again.is_empty() {
             return Ok(Some(Uploaded::Cut));
@@ -261,7 +271,7 @@ impl<'a> State<'a> {
         }
         // Everything was sent and acknowledged, and still something is missing: the seal will name it.
         let idle = self.source_ended && self.in_flight.is_empty() && self.again.is_empty();
-        Ok(idle.then_some(Uploaded::Complete))
+        Ok(idle.then(|| Uploaded::Complete(self.said.clone())))
     }
 
     fn hear(&mut self, event: StreamEvent) -> Result<(), UploadError> {
@@ -275,8 +285,7 @@ impl<'a> State<'a> {
                         self.durable.insert_range(0, chunks.saturating_sub(1));
                         Ok(())
                     }
-                    Some(fault) if !is_transient(&status, Some(&fault)) => Err(UploadError::Refused(fault)),
-                    None if !is_transient(&status, None) => Err(UploadError::GaveUp(status)),
+                    fault if !is_transient(&status, fault.as_ref()) => self.refused(id, status, fault),
                     _ => {
                         self.leave(id, status);
                         Ok(())
@@ -286,13 +295,36 @@ impl<'a> State<'a> {
         }
     }
 
-    fn answer(&mut self, id: u64, answer: &pb::UploadChunksResponse) -> Result<(), UploadError> {
-        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) {
-            stream.heard_at = Instant::now();
+    // One relay alone is not believed that the issuer refuses, while there is another to ask; unless it is
+    // the only one that can be reached.
+    fn refused(&mut self, id: u64, status: Status, fault: Option<Fault>) -> Result<(), UploadError> {
+        let relay = self.streams.iter().find(|stream| stream.id == id).map(|stream| stream.picked.index());
+        let another = self.refused_by.iter().any(|other| Some(*other) != relay);
+        if another
+            || self.refused_by.len() >= REFUSALS_MAX
+            || !wants_second_opinion(fault.as_ref())
+            || self.upload.caller.picker().relay_count() == 1
+        {
+            return Err(fault.map_or(UploadError::GaveUp(status), UploadError::Refused));
         }
+        self.refused_by.extend(relay);
+        self.leave(id, status);
+        Ok(())
+    }
+
+    fn answer(&mut self, id: u64, answer: &pb::UploadChunksResponse) -> Result<(), UploadError> {
         let before = self.durable.len();
+        let stream = self.streams.iter_mut().find(|stream| stream.id == id);
+        let mut said = stream.map(|stream| {
+            stream.heard_at = Instant::now();
+            self.said.entry(stream.picked.index()).or_default()
+        });
         for range in &answer.durable_chunks {
-            self.durable.insert_range(u64::from(range.first), u64::from(range.last));
+            let (first, last) = (u64::from(range.first), u64::from(range.last));
+            self.durable.insert_range(first, last);
+            if let Some(said) = &mut said {
+                said.insert_range(first, last);
+            }
         }
         let durable = &self.durable;
         self.in_flight.retain(|number, _| !durable.contains(u64::from(*number)));

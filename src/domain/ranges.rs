@@ -37,6 +37,13 @@ impl Ranges {
         self.ranges.get(at).is_some_and(|&(start, _)| start <= number)
     }
 
+    /// Whether any number from `first` to `last`, both inclusive, is in the set.
+    #[must_use]
+    pub fn touches(&self, first: u64, last: u64) -> bool {
+        let at = self.ranges.partition_point(|&(_, end)| end < first);
+        self.ranges.get(at).is_some_and(|&(start, _)| start <= last)
+    }
+
     /// How many numbers are in the set; `u64::MAX` if there is one more than that.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -118,6 +125,8 @@ mod tests {
             for number in 0..90 {
                 prop_assert_eq!(ranges.contains(number), set.contains(&number));
                 prop_assert_eq!(missing.contains(number), number < count && !set.contains(&number));
+                let some = set.range(number..=number + 3).next().is_some();
+                prop_assert_eq!(ranges.touches(number, number + 3), some);
             }
         }
     }
