@@ -98,7 +98,7 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let store = Store::open(&config.store).await?;
     let tls = ServerTls::load(&config.tls)?;
     let again = tls.clone();
-    reload(&tasks, move || again.reload());
+    reload(&tasks, tls.clone(), move || again.reload());
     let ops_listener = bind("ops_listen", config.ops_listen).await?;
     let listener = bind_calls("listen", config.listen).await?;
     let (name, drain) = (config.issuance.name.clone(), config.issuance.drain);

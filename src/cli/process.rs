@@ -4,15 +4,21 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum as _};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use crate::{
     config::{Flag, Sources, duration::show},
-    net::{tcp, tls::TlsError},
+    net::{
+        tcp,
+        tls::{Expiry, ServerTls, TlsError},
+    },
     ops,
-    runtime::{self, OnDeath, Tasks},
+    runtime::{self, OnDeath, Tasks, clock::Clock},
     telemetry,
 };
 
@@ -117,13 +123,33 @@ pub(crate) async fn bind_calls(key: &'static str, address: SocketAddr) -> Result
 /// Longest time between two looks at certificates and CRL.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
 
-/// Reads certificate, key, CA and CRL anew now and then, so that neither renewal nor revocation needs a
-/// restart; what cannot be read leaves the old ones in force.
-pub(crate) fn reload(tasks: &Tasks, again: impl Fn() -> Result<bool, TlsError> + Send + 'static) {
+/// Reads certificate, key, CA and CRL anew now and then, and at once on SIGHUP, so that neither renewal nor
+/// revocation needs a restart; what cannot be read leaves the old ones in force. Says in time what is
+/// about to end.
+pub(crate) fn reload(
+    tasks: &Tasks,
+    tls: ServerTls,
+    again: impl Fn() -> Result<bool, TlsError> + Send + 'static,
+) {
     let stop = tasks.soft();
+    // The handler stands when this returns, so that no SIGHUP ends the process.
+    let mut hangup = signal(SignalKind::hangup()).ok();
     tasks.spawn("tls-reload", OnDeath::Shutdown, async move {
-        let pause = || stop.run_until_cancelled(tokio::time::sleep(RELOAD_EVERY));
-        while pause().await.is_some() {
+        let clock = Clock::system();
+        let mut notice = Notice::default();
+        loop {
+            notice.look(tls.expiry(), clock.now_ms() / 1000);
+            let hung_up = async {
+                match &mut hangup {
+                    Some(signals) => drop(signals.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(RELOAD_EVERY) => (),
+                () = hung_up => tracing::info!("SIGHUP: looking at certificate, CA and CRL"),
+            }
             match again() {
                 Ok(true) => tracing::info!("the certificate, the CA or the CRL was read anew"),
                 Ok(false) => {}
@@ -131,6 +157,38 @@ pub(crate) fn reload(tasks: &Tasks, again: impl Fn() -> Result<bool, TlsError> +
             }
         }
     });
+}
+
+/// What ends within this time is spoken of, in seconds.
+const NOTICE: i64 = 7 * 86_400;
+/// How often, in seconds.
+const NOTICE_EVERY: i64 = 3_600;
+
+/// Speaks of what is about to end: once it has, nobody gets in.
+#[derive(Default)]
+struct Notice {
+    said: Option<(Expiry, i64)>,
+}
+
+impl Notice {
+    fn look(&mut self, expiry: Expiry, now: i64) {
+        let said_lately = |(of, at): &(Expiry, i64)| *of == expiry && now - at < NOTICE_EVERY;
+        if self.said.as_ref().is_some_and(said_lately) {
+            return;
+        }
+        for (part, left) in soon(expiry, now) {
+            tracing::warn!(part, left_s = left, "{part} ends in {left} s, and then nobody gets in: renew it");
+        }
+        self.said = Some((expiry, now));
+    }
+}
+
+/// What ends within [`NOTICE`] of `now`, with the seconds that are left.
+fn soon(expiry: Expiry, now: i64) -> Vec<(&'static str, i64)> {
+    let parts =
+        [("the own certificate", Some(expiry.own)), ("the CA", Some(expiry.ca)), ("the CRL", expiry.crl)];
+    let left = parts.into_iter().filter_map(|(part, until)| Some((part, until? - now)));
+    left.filter(|(_, left)| *left <= NOTICE).collect()
 }
 
 /// Serves the ops port until `stop`, and returns where.
@@ -183,5 +241,18 @@ pub(crate) fn check_flags<A: Args>(flags: fn(&A) -> Vec<Flag>, known: &[String])
         let own = command.get_arguments().find(|arg| arg.get_long() == Some(&flag.name[2..]));
         let help = own.and_then(|arg| arg.get_help()).map(ToString::to_string).unwrap_or_default();
         assert!(help.ends_with(&format!("(key {})", flag.key)), "{} does not say its key", flag.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_within_a_week_is_spoken_of_at_the_limit_and_not_a_second_earlier() {
+        let expiry = Expiry { own: 100 + NOTICE + 1, ca: 100 + 10 * NOTICE, crl: Some(100 + NOTICE) };
+        assert_eq!(soon(expiry, 100), [("the CRL", NOTICE)]);
+        assert_eq!(soon(expiry, 101).len(), 2);
+        assert_eq!(soon(Expiry { crl: None, ..expiry }, 100), []);
     }
 }

@@ -126,7 +126,7 @@ pub async fn run(args: RelayArgs) -> Result<u8, Error> {
     let tls = ServerTls::load(&config.tls)?;
     let upstream_tls = ClientTls::load_for(&config.tls, &config.server_name, &[Role::Issuer])?;
     let (own, upstream) = (tls.clone(), upstream_tls.clone());
-    reload(&tasks, move || {
+    reload(&tasks, tls.clone(), move || {
         let (own, upstream) = (own.reload(), upstream.reload());
         Ok(own? | upstream?)
     });
