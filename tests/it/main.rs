@@ -4,6 +4,7 @@ mod alerts;
 mod canary;
 mod cli;
 mod dev;
+mod faults;
 mod foreign;
 mod input;
 mod issuance;

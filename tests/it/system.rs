@@ -1,6 +1,7 @@
 //! A whole system of real processes (`todoke dev`) in a folder of its own, and the other commands beside it.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -9,7 +10,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader, Lines},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    net::TcpStream,
     process::{Child, ChildStdout, Command},
     time::{Instant, timeout},
 };
@@ -76,6 +78,59 @@ fn command(folder: &Path) -> Command {
     let mut command = Command::new(TODOKE);
     command.current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+/// A command that runs beside the test and tells as it goes.
+pub(crate) struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    heard: Vec<String>,
+}
+
+impl Running {
+    pub(crate) fn start(folder: &Folder, args: &[&str], more: &[String]) -> Self {
+        let mut command = command(folder.0.path());
+        command.args(args).args(more).args(["--output", "json"]).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        let lines = BufReader::new(child.stdout.take().expect("it was asked for")).lines();
+        Self { child, lines, heard: Vec::new() }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    pub(crate) async fn until(&mut self, event: &str) -> Value {
+        self.next_where(event, |value| value["event"] == event).await
+    }
+
+    /// Waits for a line.
+    pub(crate) async fn next_where(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        while let Some(line) = self.line().await {
+            let value: Value = serde_json::from_str(&line).expect("JSON");
+            if is_it(&value) {
+                return value;
+            }
+        }
+        panic!("it ended before {what}: {:?}", self.heard)
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        let line = timeout(LONG, self.lines.next_line()).await.expect("in time").expect("UTF-8");
+        self.heard.extend(line.clone());
+        line
+    }
+
+    pub(crate) async fn hears_nothing_for(&mut self, time: Duration) -> bool {
+        timeout(time, self.lines.next_line()).await.is_err()
+    }
+
+    /// Waits for its end; its words to people went to our own standard error.
+    pub(crate) async fn end(mut self) -> Said {
+        while self.line().await.is_some() {}
+        let status = timeout(LONG, self.child.wait()).await.expect("it ends").expect("its status");
+        Said { code: status.code(), stdout: self.heard.join("\n"), stderr: String::new() }
+    }
 }
 
 /// A system that runs.
@@ -182,9 +237,20 @@ pub(crate) async fn killed(pid: &Value) {
     signal("KILL", number(pid)).await;
 }
 
-async fn signal(name: &str, pid: u32) {
+/// Sends a signal to one process.
+pub(crate) async fn signal(name: &str, pid: u32) {
     let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().await;
     assert!(sent.expect("kill can be run").success(), "{name} to {pid}");
+}
+
+/// Asks an ops port for a page.
+pub(crate) async fn http(address: SocketAddr, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("it answers");
+    answer
 }
 
 /// Waits until a condition holds.

@@ -4,7 +4,6 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use todoke::{
@@ -43,7 +42,7 @@ use tonic::{Status, transport::Channel};
 /// Records in a chunk of the tests.
 pub(crate) const CHUNK: u32 = 4;
 /// How long issuer and tests wait for each other to write: longer than any test holds the other up.
-const BUSY_MAX: Duration = Duration::from_secs(10);
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(10);
 
 /// A batch as its sender has it.
 pub(crate) struct Batch {
@@ -117,7 +116,8 @@ pub(crate) struct Issuer {
     pub(crate) store: Store,
     pub(crate) verifier: VerifierKey,
     pub(crate) not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    address: std::net::SocketAddr,
+    pub(crate) address: std::net::SocketAddr,
+    tls: ServerTls,
     pub(super) tasks: Tasks,
 }
 
@@ -160,28 +160,17 @@ impl Issuer {
         };
         change(&mut options);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let started = issuance::start(options, listener, store.clone(), vault, tls, clock.clone(), &tasks);
+        let (served, timed) = (tls.clone(), clock.clone());
+        let started = issuance::start(options, listener, store.clone(), vault, served, timed, &tasks);
         let running = started.await.expect("it starts");
         let (address, not_ready) = (running.address, running.not_ready);
-        Self { dir, authority, clock, store, verifier, not_ready, address, tasks }
+        Self { dir, authority, clock, store, verifier, not_ready, address, tls, tasks }
     }
 
-    /// Runs SQL beside the issuer, as a fault of the disk would change the file.
-    pub(crate) async fn damage(&self, sql: &'static str) {
-        self.beside(sql).await.close().await.expect("it closes");
-    }
-
-    /// Keeps the issuer from writing until the connection is closed.
-    pub(crate) async fn hold_writes(&self) -> SqliteConnection {
-        self.beside("BEGIN IMMEDIATE").await
-    }
-
-    async fn beside(&self, sql: &'static str) -> SqliteConnection {
-        let path = self.dir.path().join("issuer.db");
-        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_MAX);
-        let mut connection = SqliteConnection::connect_with(&options).await.expect("it opens");
-        sqlx::raw_sql(sql).execute(&mut connection).await.expect("it runs");
-        connection
+    /// Revokes a party's certificates; the issuer knows it when this returns.
+    pub(crate) fn revoke(&self, identity: &str) {
+        self.authority.revoke(&identity.parse().expect("legal")).expect("it was issued");
+        assert!(self.tls.reload().expect("a good list"));
     }
 
     /// Returns a party with a fresh certificate and a connection.
@@ -210,17 +199,17 @@ impl Party {
     }
 }
 
-fn issue(authority: &Authority, identity: &str) {
+pub(crate) fn issue(authority: &Authority, identity: &str) {
     let identity: Identity = identity.parse().expect("legal");
     authority.issue(&identity, &[], Duration::from_secs(86_400)).expect("a certificate");
 }
 
-pub(super) fn files(pki: &Path, name: &str) -> TlsFiles {
+pub(crate) fn files(pki: &Path, name: &str) -> TlsFiles {
     TlsFiles {
         cert: pki.join(format!("{name}.pem")),
         key: pki.join(format!("{name}.key")),
         ca: pki.join("ca.pem"),
-        crl: None,
+        crl: Some(pki.join("crl.pem")),
     }
 }
 

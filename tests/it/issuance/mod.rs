@@ -1,5 +1,6 @@
 //! Promise: the issuer keeps what it says over real gRPC, mutual TLS and SQL.
 
+mod beside;
 mod calendar;
 mod clock;
 mod damage;
@@ -7,6 +8,7 @@ mod endings;
 mod flow;
 pub(crate) mod harness;
 mod hogs;
+mod limits;
 mod noticing;
 mod refusals;
 mod restarts;

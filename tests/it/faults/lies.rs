@@ -1,0 +1,244 @@
+//! Promise: what a relay says by itself makes no batch complete: the sender believes only the issuer's
+//! signature over its own totals, and whatever is short of that is flagged by the issuer.
+
+use std::sync::Mutex;
+
+use todoke::{
+    domain::ranges::Ranges,
+    wire::{
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+use tonic::Status;
+
+use super::{
+    liar::{Malice, Through},
+    world::{RECORDS, World, locked},
+};
+
+/// Acknowledges every chunk and passes none on.
+#[derive(Default)]
+struct Acknowledges {
+    said: Mutex<Ranges>,
+}
+
+impl Acknowledges {
+    fn keep(&self, chunk: &pb::Chunk, through: &mut Through) {
+        let mut said = locked(&self.said);
+        said.insert(u64::from(chunk.chunk_number));
+        let small = |n: u64| u32::try_from(n).expect("a chunk's number");
+        let durable = said.iter().map(|(a, b)| pb::ChunkRange { first: small(a), last: small(b) });
+        through
+            .back
+            .push(pb::UploadChunksResponse { durable_chunks: durable.collect(), ..Default::default() });
+    }
+}
+
+impl Malice for Acknowledges {
+    fn chunk(&self, chunk: pb::Chunk, through: &mut Through) {
+        self.keep(&chunk, through);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_acknowledges_by_itself_completes_nothing() {
+    let mut world = World::new().await;
+    world.liar(Acknowledges::default()).await;
+    let ended = world.import(&[]).await;
+    ended.is(3, "gaps");
+    ended.names_what_is_missing(RECORDS);
+    assert_eq!(world.rows("chunk").await, 0);
+    world.is_flagged(&ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_acknowledges_by_itself_is_found_out_and_another_carries_the_batch() {
+    let mut world = World::new().await;
+    world.liar(Acknowledges::default()).await;
+    world.relay().await;
+    let ended = world.import(&[]).await;
+    world.is_done(&ended).await;
+}
+
+/// The same, and says that the batch is accepted.
+#[derive(Default)]
+struct Accepts(Acknowledges);
+
+fn accepted(batch: &mut pb::Batch) {
+    batch.state = pb::BatchState::Accepted.into();
+    let counts = pb::BatchCounts { accepted: batch.record_count, ..Default::default() };
+    batch.counts = Some(counts);
+}
+
+impl Malice for Accepts {
+    fn chunk(&self, chunk: pb::Chunk, through: &mut Through) {
+        self.0.keep(&chunk, through);
+    }
+
+    fn seal(&self, batch: &pb::Batch) -> Option<pb::Batch> {
+        let mut batch = batch.clone();
+        accepted(&mut batch);
+        Some(batch)
+    }
+
+    fn batch(&self, batch: &mut pb::Batch) {
+        accepted(batch);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_says_accepted_for_the_issuer_is_believed_by_nobody() {
+    let mut world = World::new().await;
+    world.liar(Accepts::default()).await;
+    let ended = world.import(&[]).await;
+    ended.is(75, "try_again");
+    ended.names_what_is_missing(RECORDS);
+    world.is_flagged(&ended).await;
+}
+
+/// Says of a seal that was answered that the batch is accepted already.
+struct Hurries;
+
+impl Malice for Hurries {
+    fn batch(&self, batch: &mut pb::Batch) {
+        if batch.state == i32::from(pb::BatchState::Sealed) {
+            accepted(batch);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_that_is_made_to_say_accepted_ends_with_the_true_receipt_or_none() {
+    let mut world = World::new().await;
+    world.liar(Hurries).await;
+    let ended = world.import(&[]).await;
+    if ended.said.code == Some(0) {
+        return world.is_done(&ended).await;
+    }
+    ended.is(75, "try_again");
+    assert!(!world.folder.path("cards.csv.receipt").exists());
+    let resumed = world.run("resume", "cards.csv", &[]).await;
+    world.is_done(&resumed).await;
+}
+
+/// Answers with what it was given instead of each receipt.
+#[derive(Default, Clone)]
+struct Swaps(std::sync::Arc<Mutex<Option<Vec<u8>>>>);
+
+impl Malice for Swaps {
+    fn receipt(&self, receipt: &mut Vec<u8>) {
+        if let Some(other) = &*locked(&self.0) {
+            other.clone_into(receipt);
+        }
+    }
+}
+
+/// Two batches, the second's receipt swapped for the first's.
+async fn swapped(honest_too: bool) -> (World, super::world::Ended) {
+    let mut world = World::new().await;
+    let swaps = Swaps::default();
+    world.liar(swaps.clone()).await;
+    if honest_too {
+        world.relay().await;
+    }
+    let text = "order_id,kind,household_id,district,name,birth_date,sex,address\n\
+        FIRST-1,NOTIFICATION_CARD,H-1,白鳥一丁目,葛飾,1980-01-02,2,白鳥一丁目1番\n";
+    std::fs::write(world.folder.path("first.csv"), text).expect("writable");
+    let first = world.run("import", "first.csv", &[]).await;
+    first.is(0, "receipted");
+    *locked(&swaps.0) = Some(world.folder.read("first.csv.receipt"));
+    let ended = world.import(&[]).await;
+    (world, ended)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_receipt_of_another_batch_is_no_receipt() {
+    let (world, ended) = swapped(false).await;
+    assert_eq!(ended.said.code, Some(1), "{}", ended.said.all());
+    assert!(ended.said.stdout.contains("the receipt is for another batch"), "{}", ended.said.all());
+    assert!(!world.folder.path("cards.csv.receipt").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_receipt_of_another_batch_is_asked_for_again_over_another_relay() {
+    let (world, ended) = swapped(true).await;
+    assert_eq!(ended.said.code, Some(0), "{}", ended.said.all());
+    assert_ne!(world.folder.read("cards.csv.receipt"), world.folder.read("first.csv.receipt"));
+}
+
+/// Flips a bit of the receipt, of the manifest, or of nothing.
+#[derive(Default)]
+struct Flips {
+    receipt: Option<usize>,
+    manifest: Option<usize>,
+}
+
+impl Malice for Flips {
+    fn receipt(&self, receipt: &mut Vec<u8>) {
+        if let Some(at) = self.receipt {
+            let at = at % receipt.len();
+            receipt[at] ^= 1;
+        }
+    }
+
+    fn open(&self, request: &mut pb::OpenBatchRequest) {
+        if let Some(at) = self.manifest {
+            let at = at % request.manifest.len();
+            request.manifest[at] ^= 1;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_with_a_flipped_bit_is_written_nowhere_and_the_next_run_gets_the_true_one() {
+    for at in [0, 40, 333, usize::MAX] {
+        let mut world = World::new().await;
+        world.liar(Flips { receipt: Some(at), ..Flips::default() }).await;
+        let ended = world.import(&[]).await;
+        assert_eq!(ended.said.code, Some(1), "{}", ended.said.all());
+        assert!(!world.folder.path("cards.csv.receipt").exists());
+        world.relay().await;
+        let ended = world.run("resume", "cards.csv", &[]).await;
+        world.is_done(&ended).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_with_a_flipped_bit_opens_nothing_and_another_relay_carries_it_whole() {
+    for at in [0, 25, 120, usize::MAX] {
+        let mut world = World::new().await;
+        let liar = world.liar(Flips { manifest: Some(at), ..Flips::default() }).await;
+        let ended = world.import(&[]).await;
+        assert_eq!(ended.said.code, Some(1), "{}", ended.said.all());
+        assert!(!locked(&liar.record).opens.is_empty());
+        assert_eq!(world.rows("batch").await, 0, "nothing was opened");
+        world.relay().await;
+        let ended = world.import(&[]).await;
+        world.is_done(&ended).await;
+    }
+}
+
+/// Says of every batch that there is none, in one call.
+struct Denies(&'static str);
+
+impl Malice for Denies {
+    fn refuses(&self, method: &str) -> Option<Status> {
+        (method == self.0).then(|| Fault::new(Reason::NotFound, "there is no such batch").into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_denies_a_batch_stops_the_sender_and_loses_nothing() {
+    for method in ["UploadChunks", "SealBatch", "GetReceipt"] {
+        let mut world = World::new().await;
+        world.liar(Denies(method)).await;
+        let ended = world.import(&[]).await;
+        assert_eq!(ended.said.code, Some(1), "{method}: {}", ended.said.all());
+        assert!(ended.said.stdout.contains("NOT_FOUND"), "{method}: {}", ended.said.all());
+        assert!(!world.folder.path("cards.csv.receipt").exists());
+        world.relay().await;
+        let ended = world.run("resume", "cards.csv", &[]).await;
+        world.is_done(&ended).await;
+    }
+}

@@ -1,0 +1,126 @@
+//! Promise: two senders at once, with the same content or with other, end with every record once and each
+//! sender knowing which it was.
+
+use serde_json::Value;
+
+use super::world::{CHUNKS, Ended, RECORDS, World};
+use crate::system::Running;
+
+const ARGS: [&str; 6] = ["--chunk-records", "4", "--patience", "20s", "--streams", "1"];
+
+async fn both(world: &World, command: &str, files: [&str; 2]) -> [Ended; 2] {
+    let start = |file| {
+        let args: Vec<&str> = [command, file].into_iter().chain(ARGS).collect();
+        Running::start(&world.folder, &args, &world.folder.as_ward())
+    };
+    let [first, second] = files.map(start);
+    let (first, second) = tokio::join!(first.end(), second.end());
+    [Ended::of(first), Ended::of(second)]
+}
+
+/// One batch in the hands of two machines: the same file with the same journal, in two places.
+async fn two_machines(world: &World) {
+    let begun = world.import(&["--stop-after-records", "16"]).await;
+    begun.is(75, "try_again");
+    for name in ["cards.csv", "cards.csv.todoke-journal"] {
+        let other = name.replace("cards", "other");
+        std::fs::copy(world.folder.path(name), world.folder.path(&other)).expect("a copy");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_machines_with_the_same_batch_store_it_once_and_one_of_them_may_be_fenced() {
+    let mut world = World::new().await;
+    world.relay().await;
+    world.relay().await;
+    two_machines(&world).await;
+    let ended = both(&world, "resume", ["cards.csv", "other.csv"]).await;
+    for ended in &ended {
+        let fenced = ended.said.code == Some(1) && ended.result["reason"] == "UPLOADER_FENCED";
+        assert!(ended.said.code == Some(0) || fenced, "{}", ended.said.all());
+        assert_eq!(ended.batch_id(), world.batch(ended).await.batch_id.parse().expect("an id"));
+    }
+    assert!(ended.iter().any(|ended| ended.said.code == Some(0)), "the later one is never fenced");
+    // Whoever was fenced asks again, as it was told, and holds the same receipt.
+    for file in ["cards.csv", "other.csv"] {
+        let ended = world.run("resume", file, &[]).await;
+        assert_eq!(ended.said.code, Some(0), "{}", ended.said.all());
+    }
+    assert_eq!(world.folder.read("cards.csv.receipt"), world.folder.read("other.csv.receipt"));
+    assert_eq!(world.rows("batch").await, 1);
+    assert_eq!((world.rows("chunk").await, world.rows("card_order").await), (CHUNKS, RECORDS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_on_one_file_are_one_run_and_one_that_is_told_to_wait() {
+    let mut world = World::new().await;
+    world.relay().await;
+    let mut first = Running::start(
+        &world.folder,
+        &["import", "cards.csv", "--chunk-records", "4"],
+        &world.folder.as_ward(),
+    );
+    first.until("journalled").await;
+    crate::system::signal("STOP", first.pid()).await;
+    let second = world.import(&[]).await;
+    crate::system::signal("CONT", first.pid()).await;
+    assert_eq!(second.said.code, Some(75), "{}", second.said.all());
+    assert!(second.said.all().contains("journal"), "{}", second.said.all());
+    world.is_done(&Ended::of(first.end().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_content_sent_as_two_batches_at_once_makes_every_record_once() {
+    let mut world = World::new().await;
+    world.relay().await;
+    std::fs::copy(world.folder.path("cards.csv"), world.folder.path("other.csv")).expect("a copy");
+    let first = both(&world, "import", ["cards.csv", "other.csv"]).await;
+    // Both may have taken the same sequence, or the later one found the batch of the other and went on
+    // with it; whoever was refused begins anew.
+    for ended in &first {
+        let reasons = [Value::from("SEQUENCE_REUSED"), Value::from("UPLOADER_FENCED")];
+        let refused = ended.said.code == Some(1) && reasons.contains(&ended.result["reason"]);
+        // Or it met orders that the other batch held and had not decided on yet: each is named, and a repair
+        // finds them decided.
+        let held = ended.said.code == Some(1) && ended.result["not_accepted"][0]["code"] == "ORDER_ID_HELD";
+        assert!(ended.said.code == Some(0) || refused || held, "{}", ended.said.all());
+        if held {
+            let id = ended.batch_id().to_string();
+            let args = ["repair", "--batch", &id, "--reason", "the other batch is decided by now"];
+            let said = world.folder.todoke(&args, &world.folder.as_ward()).await;
+            assert_eq!(said.code, Some(0), "{}", said.all());
+        }
+    }
+    for file in ["cards.csv", "other.csv"] {
+        let ended = world.run("import", file, &[]).await;
+        assert_eq!(ended.said.code, Some(0), "{}", ended.said.all());
+    }
+    assert_eq!(world.rows("order_key").await, RECORDS, "each order once");
+    let accepted = world.issuer.number("SELECT sum(accepted) FROM batch".to_owned()).await;
+    assert_eq!(accepted, RECORDS, "accepted once, whatever the number of batches");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_content_at_once_makes_two_batches_that_are_both_whole() {
+    let mut world = World::new().await;
+    world.relay().await;
+    let text = std::fs::read_to_string(world.folder.path("cards.csv")).expect("the sample");
+    let mut other = String::new();
+    for (at, line) in text.lines().enumerate() {
+        let prefix = if at == 0 { "" } else { "X" };
+        other.push_str(&format!("{prefix}{line}\n"));
+    }
+    assert!(text.starts_with("order_id,"), "the first column is changed: {text:.60}");
+    std::fs::write(world.folder.path("other.csv"), other).expect("writable");
+    let ended = both(&world, "import", ["cards.csv", "other.csv"]).await;
+    let codes: Vec<Option<i32>> = ended.iter().map(|ended| ended.said.code).collect();
+    assert!(codes.contains(&Some(0)), "one has the sequence: {codes:?}");
+    for (ended, file) in ended.iter().zip(["cards.csv", "other.csv"]) {
+        if ended.said.code != Some(0) {
+            assert_eq!(ended.result["reason"], Value::from("SEQUENCE_REUSED"), "{}", ended.said.all());
+            world.run("import", file, &[]).await.is(0, "receipted");
+        }
+    }
+    assert_eq!(world.rows("card_order").await, 2 * RECORDS);
+    assert_eq!(world.rows("receipt").await, 2);
+}

@@ -1,0 +1,40 @@
+//! What a test does to the database and looks up in it, beside the issuer that works on it.
+
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use super::harness::{BUSY_MAX, Issuer};
+
+impl Issuer {
+    /// Runs SQL beside the issuer, as a fault of the disk would change the file.
+    pub(crate) async fn damage(&self, sql: &'static str) {
+        self.beside(sql).await.close().await.expect("it closes");
+    }
+
+    /// Keeps the issuer from writing until the connection is closed.
+    pub(crate) async fn hold_writes(&self) -> SqliteConnection {
+        self.beside("BEGIN IMMEDIATE").await
+    }
+
+    async fn beside(&self, sql: &'static str) -> SqliteConnection {
+        let path = self.dir.path().join("issuer.db");
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_MAX);
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("it opens");
+        sqlx::raw_sql(sql).execute(&mut connection).await.expect("it runs");
+        connection
+    }
+
+    /// Counts the rows of a table.
+    pub(crate) async fn rows(&self, table: &str) -> u64 {
+        self.number(format!("SELECT count(*) FROM {table}")).await
+    }
+
+    /// Asks the database beside the issuer for a number.
+    pub(crate) async fn number(&self, sql: String) -> u64 {
+        let options = SqliteConnectOptions::new().filename(self.dir.path().join("issuer.db")).read_only(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("it opens");
+        let asked = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await;
+        connection.close().await.expect("it closes");
+        let number: i64 = asked.unwrap_or_else(|error| panic!("{error}"));
+        u64::try_from(number).expect("not below zero")
+    }
+}
