@@ -89,3 +89,12 @@ fn a_written_file_replaces_the_old_one_and_leaves_nothing_beside_it() {
     assert_eq!(fs::read(&path).expect("there"), b"new");
     assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1);
 }
+
+#[test]
+fn a_file_is_read_up_to_its_limit_and_not_one_byte_above() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("file");
+    fs::write(&path, vec![b'x'; 64]).expect("writable");
+    assert_eq!(read_limited(&path, 64).expect("at the limit").len(), 64);
+    assert_eq!(read_limited(&path, 63).expect_err("one above").kind(), io::ErrorKind::FileTooLarge);
+}

@@ -270,3 +270,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn records_chunks_and_rejects_are_taken_up_to_their_limits() {
+    let with = |records: u64, chunk_records: u32, max_rejects: u64| {
+        let mut manifest = manifest();
+        manifest.chunk_records = chunk_records;
+        manifest.policy = Policy::AcceptValid { max_rejects };
+        manifest.totals.records = records;
+        let one = DistrictTotals { households: 5, records };
+        manifest.totals.kinds = BTreeMap::from([("NOTIFICATION_CARD".to_owned(), records)]);
+        manifest.totals.districts = BTreeMap::from([("白鳥".to_owned(), one)]);
+        manifest.totals.bytes = records * 64;
+        Manifest::parse(manifest.to_text().as_bytes()).map(drop)
+    };
+    assert_eq!(with(RECORDS_MAX, 4096, RECORDS_MAX), Ok(()));
+    let above = with(RECORDS_MAX + 1, 4096, 0).expect_err("one record above");
+    assert!(above.problem.contains("RECORDS_MAX"), "{above}");
+    let above = with(RECORDS_MAX, 4096, RECORDS_MAX + 1).expect_err("one reject above");
+    assert!(above.problem.contains("RECORDS_MAX"), "{above}");
+    assert_eq!(with(CHUNKS_MAX * 4, 4, 0), Ok(()));
+    let above = with(CHUNKS_MAX * 4 + 1, 4, 0).expect_err("one chunk above");
+    assert!(above.problem.contains("CHUNKS_MAX"), "{above}");
+}

@@ -152,3 +152,26 @@ fn a_column_is_known_by_its_name_and_by_no_other() {
     assert_eq!(Field::from_name("gender"), None);
     assert_eq!(Field::ALL.into_iter().filter(|field| field.is_required()).count(), 8);
 }
+
+#[test]
+fn a_record_and_a_kind_are_taken_at_their_limits() {
+    let mut edge = valid();
+    edge.set(Field::Kind, &"X".repeat(KIND_BYTES_MAX));
+    assert_eq!(edge.check_structure(), Ok(()));
+    let filled = |bytes: usize| {
+        let mut record = valid();
+        for field in [Field::Name, Field::Address, Field::DeliveryAddress, Field::GlyphProfile] {
+            record.set(field, &"x".repeat(FIELD_BYTES_MAX));
+        }
+        let mut canonical = Vec::new();
+        record.encode(&mut canonical);
+        let over = canonical.len() - bytes;
+        record.set(Field::GlyphProfile, &"x".repeat(FIELD_BYTES_MAX - over));
+        canonical.clear();
+        record.encode(&mut canonical);
+        assert_eq!(canonical.len(), bytes);
+        Record::decode(&canonical).map(drop)
+    };
+    assert_eq!(filled(RECORD_BYTES_MAX), Ok(()));
+    assert_eq!(filled(RECORD_BYTES_MAX + 1).expect_err("one above").field, "record");
+}

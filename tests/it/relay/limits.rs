@@ -137,3 +137,18 @@ async fn a_full_relay_takes_one_more_connection_only_when_one_is_closed() {
     let late = connect(&setup.pki.client("131229"), setup.relay.address()).await;
     late.expect_err("and taken again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_headers_of_a_call_are_taken_up_to_the_limit_and_refused_above() {
+    let setup = Setup::start(|options| options.header_bytes_max = 4 << 10).await;
+    let caller = setup.caller(KATSUSHIKA);
+    let with = |bytes: usize| {
+        let mut request = tonic::Request::new("x".to_owned());
+        request.metadata_mut().insert("x-fill", "x".repeat(bytes).parse().expect("ASCII"));
+        caller.send("Echo", request)
+    };
+    with(3 << 10).await.expect("below");
+    with(4 << 10).await.expect_err("the rest of the headers makes it more than the limit");
+    with(10).await.expect("the next call does not notice");
+    assert_eq!(setup.backend.calls(), 2, "the issuer hears nothing of it");
+}
