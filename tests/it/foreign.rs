@@ -1,14 +1,19 @@
 //! Promise: a stock client in another language takes a file through the relays to a receipt that it has
-//! verified itself, and can read why it was refused.
+//! verified itself, though the relay of its upload is killed half-way, and can read why it was refused.
 
 use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
     fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 const CALLER: &str = "municipality/131229";
@@ -23,12 +28,13 @@ struct Dev {
 }
 
 impl Dev {
-    fn start(relays: usize) -> Self {
+    fn start(relays: usize, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log = File::create(folder.path().join("dev.log")).expect("the folder is writable");
         let process = Command::new(env!("CARGO_BIN_EXE_todoke"))
             .args(["dev", "--relays", &relays.to_string(), "--dir"])
             .arg(folder.path().join("system"))
+            .args(more)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -52,14 +58,43 @@ impl Dev {
     }
 
     /// A record file of people who do not exist.
-    fn sample(&self, seed: u32) -> PathBuf {
+    fn sample(&self, seed: u32, records: usize) -> PathBuf {
         let file = self.folder.path().join(format!("cards-{seed}.csv"));
         let mut sample = Command::new(env!("CARGO_BIN_EXE_todoke"));
-        sample.args(["sample", "--municipality", "131229", "--records", &RECORDS.to_string()]);
+        sample.args(["sample", "--municipality", "131229", "--records", &records.to_string()]);
         sample.args(["--seed", &seed.to_string(), "--out"]).arg(&file);
         output(&mut sample);
         file
     }
+
+    /// Runs a command of the municipality.
+    fn todoke(&self, args: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_todoke"));
+        output(command.args(args).args(["--as", CALLER, "--endpoints"]).arg(self.endpoints()))
+    }
+
+    /// Kills the relay that an upload goes through at this moment, and returns its name.
+    fn kill_busy_relay(&self) -> String {
+        let endpoints = fs::read(self.endpoints()).expect("it was written");
+        let endpoints: Value = serde_json::from_slice(&endpoints).expect("it is JSON");
+        let relays = endpoints["relays"].as_array().expect("a list");
+        let text = |relay: &Value, key: &str| relay[key].as_str().expect("a text").to_owned();
+        let busy = relays.iter().find(|relay| calls_in_flight(&text(relay, "ops")) > 0);
+        let busy = busy.unwrap_or_else(|| panic!("no relay has a call in flight: {endpoints}"));
+        output(Command::new("sh").args(["-c", "kill -KILL $0", &busy["pid"].to_string()]));
+        text(busy, "id")
+    }
+}
+
+/// Asks a relay how many calls it has in flight.
+fn calls_in_flight(ops: &str) -> u32 {
+    let mut socket = TcpStream::connect(ops).expect("the relay's ops port is open");
+    socket.set_read_timeout(Some(LIMIT)).expect("a limit");
+    write!(socket, "GET /metrics HTTP/1.1\r\nhost: {ops}\r\nconnection: close\r\n\r\n").expect("it is sent");
+    let mut said = String::new();
+    socket.read_to_string(&mut said).expect("it answers");
+    let gauge = said.lines().find_map(|line| line.strip_prefix("todoke_relay_calls_in_flight "));
+    gauge.unwrap_or_else(|| panic!("no gauge in {said}")).trim().parse().expect("a count")
 }
 
 impl Drop for Dev {
@@ -119,12 +154,12 @@ fn the_guides_vectors_hold_in_python() {
 #[test]
 fn python_ends_with_a_verified_receipt_and_reads_why_it_was_refused() {
     let packages = packages();
-    let dev = Dev::start(2);
+    let dev = Dev::start(2, &[]);
     let said = output(
         Command::new(packages.join("python/bin/python"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .arg(here("python/import_file.py"))
-            .arg(dev.sample(7))
+            .arg(dev.sample(7, RECORDS))
             .args(["--chunk-records", "64", "--as", CALLER, "--endpoints"])
             .arg(dev.endpoints()),
     );
@@ -144,14 +179,14 @@ fn python_ends_with_a_verified_receipt_and_reads_why_it_was_refused() {
 #[test]
 fn node_ends_with_a_verified_receipt_and_reads_why_it_was_refused() {
     let packages = packages();
-    let dev = Dev::start(2);
+    let dev = Dev::start(2, &[]);
     let said = output(
         Command::new("node")
             .env("NODE_PATH", packages.join("node/node_modules"))
             .arg(here("node/import_file.js"))
             .arg(dev.endpoints())
             .arg(CALLER)
-            .arg(dev.sample(8)),
+            .arg(dev.sample(8, RECORDS)),
     );
     for expected in [
         "BATCH_STATE_ACCEPTED, 300 of 300 accepted",
@@ -159,5 +194,116 @@ fn node_ends_with_a_verified_receipt_and_reads_why_it_was_refused() {
         "a batch that nobody opened: NOT_FOUND: ",
     ] {
         assert!(said.contains(expected), "{expected:?} is missing in:\n{said}\n{}", dev.log());
+    }
+}
+
+/// What is in a file's column `order_id`, which the sample writes first and without quotes.
+fn order_ids(file: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(file).expect("it was written");
+    text.lines().skip(1).map(|line| line.split(',').next().unwrap_or_default().to_owned()).collect()
+}
+
+/// Runs a client over 640 records in 80 chunks, one on its way at a time, and kills the relay of its upload
+/// when half of them are durable. It must go on over the other relay, with what is missing and nothing else,
+/// to a receipt, and each card must be there once.
+fn goes_on_over_another_relay(dev: &Dev, file: &Path, client: &mut Command) {
+    let mut running = client.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it is there");
+    let lines = BufReader::new(running.stdout.take().expect("it was asked for")).lines();
+    let (mut said, mut killed) = (String::new(), None);
+    for line in lines.map(|line| line.expect("UTF-8")) {
+        let _ = writeln!(said, "{line}");
+        let durable =
+            line.strip_prefix("durable: ").and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+        if killed.is_none() && durable.is_some_and(|chunks| chunks >= 40) {
+            killed = Some(dev.kill_busy_relay());
+        }
+    }
+    let status = running.wait().expect("it is our child");
+    assert!(status.success() && killed.is_some(), "{status}, killed {killed:?}:\n{said}\n{}", dev.log());
+    let sending = |line: &str| line.strip_suffix(" to send")?.rsplit(' ').next()?.parse::<u32>().ok();
+    let sent: Vec<u32> = said.lines().filter_map(sending).collect();
+    assert!(said.contains("tried 1 times: "), "it noticed nothing:\n{said}");
+    assert!(sent[0] == 80 && *sent.last().expect("the first") <= 40, "{sent:?} chunks to send:\n{said}");
+    let batch = said.split_once("opened ").and_then(|(_, rest)| rest.split(':').next()).expect("it is named");
+    assert_eq!(said.matches(&format!("opened {batch}:")).count(), sent.len(), "one batch:\n{said}");
+    let listed = dev.todoke(&["card", "list", "--limit", "1000", "--output", "json"]);
+    let cards: Vec<Value> =
+        listed.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect();
+    let ids = cards.iter().map(|card| card["order_id"].as_str().expect("each has one").to_owned());
+    assert_eq!((cards.len(), ids.collect::<BTreeSet<_>>()), (640, order_ids(file)), "each card once");
+    let status = dev.todoke(&["status", "--output", "json"]);
+    assert!(status.contains("ACCEPTED") && status.contains(batch), "{status}");
+}
+
+#[test]
+fn python_goes_on_over_another_relay_when_the_one_of_its_upload_is_killed() {
+    let packages = packages();
+    let dev = Dev::start(2, &["--no-restart"]);
+    let file = dev.sample(9, 640);
+    let mut client = Command::new(packages.join("python/bin/python"));
+    client.env("PYTHONDONTWRITEBYTECODE", "1").arg(here("python/import_file.py")).arg(&file);
+    client
+        .args(["--chunk-records", "8", "--window", "1", "--as", CALLER, "--endpoints"])
+        .arg(dev.endpoints());
+    goes_on_over_another_relay(&dev, &file, &mut client);
+}
+
+#[test]
+fn node_goes_on_over_another_relay_when_the_one_of_its_upload_is_killed() {
+    let packages = packages();
+    let dev = Dev::start(2, &["--no-restart"]);
+    let file = dev.sample(10, 640);
+    let mut client = Command::new("node");
+    client.env("NODE_PATH", packages.join("node/node_modules")).env("CHUNK_RECORDS", "8").env("WINDOW", "1");
+    client.arg(here("node/import_file.js")).arg(dev.endpoints()).arg(CALLER).arg(&file);
+    goes_on_over_another_relay(&dev, &file, &mut client);
+}
+
+#[test]
+fn the_guides_script_believes_a_receipt_and_a_proof_and_nothing_that_was_changed() {
+    let packages = packages();
+    let dev = Dev::start(1, &[]);
+    let file = dev.sample(11, RECORDS).display().to_string();
+    dev.todoke(&["import", &file]);
+    let some = order_ids(Path::new(&file)).into_iter().nth(123).expect("there are 300");
+    dev.todoke(&["prove", &file, "--order-id", &some]);
+    let guide = fs::read_to_string(here("../../proto/README.md")).expect("it is there");
+    let script = guide.split("```python\nimport base64").nth(1).and_then(|rest| rest.split("```").next());
+    let script = format!("import base64{}", script.expect("the guide shows it"));
+    let verify = |receipt: &str, proof: &str| {
+        let changed = dev.folder.path().join("changed");
+        fs::write(changed.with_extension("receipt"), receipt).expect("writable");
+        fs::write(changed.with_extension("proof"), proof).expect("writable");
+        let mut python = Command::new(packages.join("python/bin/python"));
+        python.args(["-c", &script]).arg(changed.with_extension("receipt"));
+        python.arg(dev.folder.path().join("system/pki/receipt.pub")).arg(changed.with_extension("proof"));
+        let done = python.output().expect("it is installed");
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.success(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let receipt = fs::read_to_string(format!("{file}.receipt")).expect("the import wrote it");
+    let proof = fs::read_to_string(format!("{file}.proof")).expect("it was just written");
+    let (believed, said) = verify(&receipt, &proof);
+    assert!(believed && said.contains("300 records, 300 accepted") && said.contains("is in it"), "{said}");
+
+    let index: u64 =
+        proof.split("index ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).expect("one");
+    let path = proof.lines().find(|line| line.starts_with("path ")).expect("300 records have one");
+    let stranger = guide.split("```text\ntodoke receipt v1").nth(1).and_then(|rest| rest.split("```").next());
+    let stranger = format!("todoke receipt v1{}", stranger.expect("the guide shows one"));
+    for (receipt, proof, words) in [
+        (receipt.replace("\naccepted 300\n", "\naccepted 299\n"), proof.clone(), "InvalidSignature"),
+        (stranger, proof.clone(), "did not sign it"),
+        (
+            receipt.clone(),
+            proof.replace(&format!("index {index}\n"), &format!("index {}\n", index ^ 1)),
+            "not in",
+        ),
+        (receipt.clone(), proof.replace("\nrecords 300\n", "\nrecords 301\n"), "another batch"),
+        (receipt.clone(), proof.replacen(&format!("{path}\n"), "", 1), "is not in the batch"),
+        (receipt.clone(), format!("{proof}{path}\n"), "not"),
+    ] {
+        let (believed, said) = verify(&receipt, &proof);
+        assert!(!believed && said.contains(words), "{words}: {said}\n{receipt}\n{proof}");
     }
 }

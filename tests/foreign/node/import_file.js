@@ -3,7 +3,8 @@
 //   NODE_PATH=target/foreign/node/node_modules \
 //     node tests/foreign/node/import_file.js DIR/endpoints.json municipality/131229 cards.csv
 //
-// The same way as the Python example, and shorter: no inclusion proofs, and one error instead of three.
+// The same way as the Python example, and shorter: no inclusion proofs, and one error instead of three. An
+// upload that breaks, as it does when its relay dies, is opened again and goes on over another one.
 'use strict';
 
 const crypto = require('crypto');
@@ -15,7 +16,11 @@ const loader = require('@grpc/proto-loader');
 const FIELDS = ['order_id', 'kind', 'household_id', 'district', 'name', 'substitute_name', 'reading',
   'reading_source', 'birth_date', 'sex', 'address', 'delivery_address', 'individual_number', 'protected',
   'accommodations', 'glyph_profile'];
-const CHUNK_RECORDS = 256;
+const CHUNK_RECORDS = Number(process.env.CHUNK_RECORDS || 256);
+// Chunks on their way without an acknowledgement: what is sent before it would be lost with the relay.
+const WINDOW = Number(process.env.WINDOW || 8);
+// How often a call or an upload is tried: each is safe to try again, under its own batch id.
+const TRIES = 10;
 
 const sha256 = (...parts) => crypto.createHash('sha256').update(Buffer.concat(parts)).digest();
 const byBytes = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b));
@@ -128,13 +133,61 @@ function connect(endpoints, folder, caller) {
   return { client, key, chain: chain.map((one) => new crypto.X509Certificate(one).raw) };
 }
 
+// Makes a call until it is answered; only UNAVAILABLE is no answer. The waits grow, with jitter.
+async function again(call) {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await call();
+    } catch (error) {
+      if (error.code !== grpc.status.UNAVAILABLE || tried === TRIES) throw error;
+      console.log(`tried ${tried} times: ${error.details}`);
+      const wait = (0.5 + Math.random() / 2) * Math.min(2000, 100 * 2 ** tried);
+      await new Promise((resolve) => { setTimeout(resolve, wait); });
+    }
+  }
+}
+
+// Sends every chunk that is not durable yet; returns how many records are missing after that.
+function upload(client, deadline, { batch, uploader_epoch, durable_chunks }, roots, encoded) {
+  const chunks = chunked(encoded);
+  const sum = (ranges) => ranges.reduce((all, range) => all + range.last - range.first + 1, 0);
+  const there = (number) => durable_chunks.some(({ first, last }) => first <= number && number <= last);
+  const left = [...chunks.keys()].filter((number) => !there(number));
+  console.log(`opened ${batch.batch_id}: ${encoded.length} records, ${chunks.length} chunks, `
+    + `${left.length} to send`);
+  return new Promise((resolve, reject) => {
+    let [missing, durable, next] = [encoded.length, sum(durable_chunks), 0];
+    const before = durable;
+    const stream = client.UploadChunks(deadline(60));
+    const send = () => {
+      for (; next < left.length && next < durable - before + WINDOW; next += 1) {
+        const number = left[next];
+        const payload = Buffer.concat(chunks[number].map(framed));
+        stream.write({ chunk: { chunk_number: number, root: roots[number], payload } });
+      }
+      if (next === left.length && !stream.writableEnded) stream.end();
+    };
+    stream.on('data', ({ missing_count, durable_chunks: ranges, faults }) => {
+      if (faults.length) reject(new Error(`chunk ${faults[0].chunk_number}: ${faults[0].message}`));
+      [missing, durable] = [missing_count, sum(ranges)];
+      console.log(`durable: ${durable} of ${chunks.length} chunks`);
+      send();
+    });
+    stream.on('error', reject);
+    stream.on('end', () => resolve(missing));
+    const { batch_id, manifest_digest } = batch;
+    stream.write({ start: { batch_id, manifest_digest, uploader_epoch } });
+    send();
+  });
+}
+
 async function main([endpointsFile, caller, file]) {
   const endpoints = JSON.parse(fs.readFileSync(endpointsFile));
   const { client, key, chain } = connect(endpoints, path.dirname(endpointsFile), caller);
   const deadline = (seconds) => ({ deadline: Date.now() + seconds * 1000 });
-  const call = (name, request) => new Promise((resolve, reject) => {
+  const call = (name, request) => again(() => new Promise((resolve, reject) => {
     client[name](request, deadline(10), (error, answer) => (error ? reject(error) : resolve(answer)));
-  });
+  }));
 
   const records = read(file);
   const encoded = records.map(canonical);
@@ -145,38 +198,33 @@ async function main([endpointsFile, caller, file]) {
     `municipality ${caller.split('/')[1]}`, `batch ${uuid7()}`, `sequence ${last + 1}`,
     `previous-receipt ${previous.toString('hex') || '-'}`, 'batch-kind CARD_ORDERS',
     'policy ALL_OR_NOTHING']);
-  const { batch, uploader_epoch } = await call('OpenBatch', { manifest: text,
-    signature: crypto.sign('sha256', text, key), certificate_chain: chain, chunk_roots: roots });
-  const batch_id = batch.batch_id;
-
-  const missing = await new Promise((resolve, reject) => {
-    let left = records.length;
-    const stream = client.UploadChunks(deadline(60));
-    stream.on('data', (answer) => { left = answer.missing_count; });
-    stream.on('error', reject);
-    stream.on('end', () => resolve(left));
-    stream.write({ start: { batch_id, manifest_digest: batch.manifest_digest, uploader_epoch } });
-    chunked(encoded).forEach((chunk, number) => stream.write({
-      chunk: { chunk_number: number, root: roots[number], payload: Buffer.concat(chunk.map(framed)) } }));
-    stream.end();
+  const opening = { manifest: text, signature: crypto.sign('sha256', text, key), certificate_chain: chain,
+    chunk_roots: roots };
+  // The same manifest again is the same batch again, with what is durable of it by now.
+  let batch;
+  const missing = await again(async () => {
+    const opened = await call('OpenBatch', opening);
+    batch = opened.batch;
+    return upload(client, deadline, opened, roots, encoded);
   });
   if (missing !== 0) throw new Error(`${missing} records are not durable: open the batch again`);
+  const batch_id = batch.batch_id;
 
   await call('SealBatch', { batch_id, manifest_digest: batch.manifest_digest });
-  const state = await new Promise((resolve, reject) => {
+  const state = await again(() => new Promise((resolve, reject) => {
     let last = '';
     const stream = client.WatchBatch({ batch_id }, deadline(60));
     stream.on('data', (answer) => { last = answer.batch.state; });
     stream.on('error', reject);
     stream.on('end', () => resolve(last));
-  });
+  }));
   const { receipt } = await call('GetReceipt', { batch_id });
   const receiptKey = path.resolve(path.dirname(endpointsFile), endpoints.receipt_key);
   const signed = openReceipt(receipt.toString(), fs.readFileSync(receiptKey, 'utf8'));
   const total = `merkle-root ${root(roots).toString('hex')}`;
   if (!signed.includes(total)) throw new Error('the receipt is for another file');
-  const again = await call('GetBatch', { batch_id });
-  console.log(`${batch_id}: ${state}, ${again.batch.counts.accepted} of ${records.length} accepted`);
+  const ended = await call('GetBatch', { batch_id });
+  console.log(`${batch_id}: ${state}, ${ended.batch.counts.accepted} of ${records.length} accepted`);
   console.log('receipt verified');
 
   const error = await call('GetBatch', { batch_id: uuid7() }).catch((refusal) => refusal);
