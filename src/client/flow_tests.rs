@@ -10,7 +10,7 @@ use super::*;
 use crate::client::{
     calls::{CallOptions, Caller},
     endpoints::ClientFiles,
-    issuer_double::{Issuer, receipt_key},
+    issuer_double::{Forgery, Issuer, receipt_key},
     plan::receipt_path_for,
     signer::Signer,
 };
@@ -263,4 +263,17 @@ async fn a_fenced_uploader_stops_and_says_why() {
     let Outcome::Refused { reason, remedy, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(reason, "UPLOADER_FENCED");
     assert!(remedy.contains("status"), "{remedy}");
+}
+
+#[tokio::test]
+async fn an_accepted_batch_is_no_success_without_the_issuers_receipt_for_this_very_file() {
+    for (forgery, said) in [(Forgery::Key, "signature"), (Forgery::Totals, "bytes")] {
+        let world = World::new(1).await;
+        *world.issuer.forge.lock().expect("no test panics with it") = Some(forgery);
+        let error = import(&world.session(), &world.file(), &world.options(Some(1))).await;
+        let error = error.expect_err("the batch is ACCEPTED, and the receipt is not to be believed");
+        assert!(matches!(error, Error::Receipt(_)), "{forgery:?}: {error:?}");
+        assert!(error.to_string().contains(said), "{forgery:?}: {error}");
+        assert!(!receipt_path_for(&world.file()).exists(), "{forgery:?}: nothing is written");
+    }
 }

@@ -60,6 +60,17 @@ pub(super) struct Issuer {
     pub(super) damage: Arc<Mutex<Vec<u32>>>,
     /// Whether another uploader has opened the batch.
     pub(super) fence: Arc<Mutex<bool>>,
+    /// What is wrong with the receipts that it gives.
+    pub(super) forge: Arc<Mutex<Option<Forgery>>>,
+}
+
+/// What somebody between issuer and client, or a broken issuer, may do to a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forgery {
+    /// Another key signs in the issuer's name.
+    Key,
+    /// The issuer itself signs for a file with one more byte.
+    Totals,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -150,7 +161,7 @@ fn durable(kept: &Kept) -> Vec<pb::ChunkRange> {
     ranges.iter().map(|(first, last)| pb::ChunkRange { first: small(first), last: small(last) }).collect()
 }
 
-fn sign(kept: &Kept, manifest: &Manifest) -> Vec<u8> {
+fn sign(kept: &Kept, manifest: &Manifest, forgery: Option<Forgery>) -> Vec<u8> {
     let mut totals = TotalsBuilder::default();
     for payload in kept.chunks.values() {
         for canonical in chunk::Reader::new(payload) {
@@ -158,7 +169,7 @@ fn sign(kept: &Kept, manifest: &Manifest) -> Vec<u8> {
             totals.add(&Record::decode(canonical).expect("canonical"), canonical);
         }
     }
-    let receipt = Receipt {
+    let mut receipt = Receipt {
         municipality: manifest.municipality,
         batch_id: manifest.batch_id,
         sequence: manifest.sequence,
@@ -173,8 +184,14 @@ fn sign(kept: &Kept, manifest: &Manifest) -> Vec<u8> {
         reject_root: merkle::root(&[]),
         committed_ms: 1_790_000_000_000,
     };
+    if forgery == Some(Forgery::Totals) {
+        receipt.declared.bytes += 1;
+        receipt.computed.bytes += 1;
+    }
     let text = receipt.to_text();
-    let signature: [u8; 64] = pair().sign(text.as_bytes()).as_ref().try_into().expect("64 bytes");
+    let stranger = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).expect("a seed");
+    let pair = if forgery == Some(Forgery::Key) { stranger } else { pair() };
+    let signature: [u8; 64] = pair.sign(text.as_bytes()).as_ref().try_into().expect("64 bytes");
     note::assemble(&text, NAME, &public(), &signature)
 }
 
@@ -242,7 +259,8 @@ impl server::BatchService for Issuer {
                 return Err(Fault::new(Reason::BatchHasGaps, "chunks are missing").into());
             }
             if kept.receipt.is_none() {
-                kept.receipt = Some(sign(kept, manifest));
+                let forgery = *self.forge.lock().expect("no test panics with it");
+                kept.receipt = Some(sign(kept, manifest, forgery));
             }
             Ok(Response::new(pb::SealBatchResponse { batch: Some(view(kept, manifest)) }))
         })?

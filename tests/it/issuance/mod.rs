@@ -4,6 +4,7 @@ mod beside;
 mod calendar;
 mod clock;
 mod damage;
+mod durable;
 mod endings;
 mod flow;
 pub(crate) mod harness;
