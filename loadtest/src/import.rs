@@ -21,7 +21,7 @@ use crate::{
 };
 
 const CALLER: &str = "municipality/131229";
-const MIB: f64 = 1024.0 * 1024.0;
+pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
@@ -36,17 +36,18 @@ pub(crate) struct ImportArgs {
     relays: u16,
 }
 
-fn most(limit: i64) -> clap::builder::RangedI64ValueParser<u32> {
+pub(crate) fn most(limit: i64) -> clap::builder::RangedI64ValueParser<u32> {
     value_parser!(u32).range(1..=limit)
 }
 
 /// What one import used, process by process.
-struct Slice {
-    client: Finished,
+pub(crate) struct Slice {
+    pub(crate) client: Finished,
     relays_cpu_s: f64,
-    relay_peak_rss: f64,
+    /// Of the larger relay.
+    pub(crate) relay_peak_rss: f64,
     issuer_cpu_s: f64,
-    issuer_peak_rss: f64,
+    pub(crate) issuer_peak_rss: f64,
 }
 
 #[derive(Default)]
@@ -65,7 +66,7 @@ pub(crate) async fn run(args: &ImportArgs, todoke: &Path) -> Result<Report, Fail
     for cycle in 0..args.cycles {
         for side in 0..2 {
             if (side + cycle) % 2 == 0 {
-                let slice = import(args, todoke, &file)?;
+                let slice = import(args.relays, todoke, &file)?;
                 measured.import.push(records / slice.client.wall.as_secs_f64());
                 measured.slices.push(slice);
             } else {
@@ -83,7 +84,7 @@ pub(crate) async fn run(args: &ImportArgs, todoke: &Path) -> Result<Report, Fail
     Ok(report(args, &measured, fs::metadata(&file)?.len()))
 }
 
-fn sample(todoke: &Path, folder: &TempDir, records: u32) -> Result<PathBuf, Failure> {
+pub(crate) fn sample(todoke: &Path, folder: &TempDir, records: u32) -> Result<PathBuf, Failure> {
     let file = folder.path().join("cards.csv");
     let output = Command::new(todoke)
         .args([
@@ -106,8 +107,8 @@ fn sample(todoke: &Path, folder: &TempDir, records: u32) -> Result<PathBuf, Fail
 }
 
 /// One import into an empty system; the system's start and end are not in the time, everything else is.
-fn import(args: &ImportArgs, todoke: &Path, file: &Path) -> Result<Slice, Failure> {
-    let system = System::start(todoke, args.relays)?;
+pub(crate) fn import(relays: u16, todoke: &Path, file: &Path) -> Result<Slice, Failure> {
+    let system = System::start(todoke, relays)?;
     // Journal and receipt are written beside the file, so that each run has a name of its own for it.
     let own = system.folder().join("cards.csv");
     fs::hard_link(file, &own).or_else(|_| fs::copy(file, &own).map(drop))?;

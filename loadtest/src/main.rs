@@ -8,6 +8,7 @@ mod failure;
 mod figures;
 mod generator;
 mod import;
+mod memory;
 mod peers;
 mod process;
 mod raw;
@@ -31,6 +32,7 @@ use failure::Failure;
 #[command(after_help = "Examples:\n  \
     cargo build --workspace --profile dist && target/dist/loadtest import\n  \
     target/dist/loadtest import --records 50000 --cycles 3 --output json\n  \
+    target/dist/loadtest memory\n  \
     target/dist/loadtest calls\n  \
     target/dist/loadtest calls --slice 4 --cycles 11 --without-haproxy")]
 struct Arguments {
@@ -56,6 +58,8 @@ enum Output {
 enum Scenario {
     /// A record file from `todoke import` to the verified receipt, against SQLite's own bulk insert
     Import(import::ImportArgs),
+    /// The peak memory of client, relays and issuer at a small and at a large import, against its goals
+    Memory(memory::MemoryArgs),
     /// Unary calls direct, through the relay, and through HAProxy
     Calls(calls::CallsArgs),
 }
@@ -85,6 +89,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = match &arguments.scenario {
         Scenario::Import(args) => runtime.block_on(import::run(args, &todoke))?,
+        Scenario::Memory(args) => memory::run(args, &todoke)?,
         Scenario::Calls(args) => runtime.block_on(calls::run(args, &todoke))?,
     };
     let mut out = io::stdout().lock();

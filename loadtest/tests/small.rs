@@ -41,6 +41,13 @@ mod processes {
     }
 
     #[test]
+    fn the_memory_of_each_process_is_said_at_both_sizes() {
+        let figures = figures(&["memory", "--small", "300", "--large", "3000"]);
+        check(&figures, &["the client, 300 records", "the client, 3000 records"]);
+        check(&figures, &["the larger relay: large / small", "the issuer, 3000 records"]);
+    }
+
+    #[test]
     fn calls_are_measured_direct_and_through_the_relay() {
         let load =
             ["--callers", "16", "--rate", "200", "--issuer-rate", "50", "--cycles", "1", "--slice", "1"];

@@ -23,7 +23,7 @@ use crate::domain::{
     totals::{Totals, TotalsBuilder},
 };
 
-/// Everything the first pass learns. Its size depends on districts, households (16 bytes each) and chunks (32
+/// Everything the first pass learns. Its size depends on districts, households (20 bytes each) and chunks (32
 /// bytes each), not on records.
 #[derive(Debug, Clone)]
 pub struct Scan {
@@ -178,6 +178,7 @@ pub struct Chunks {
     records: u64,
     wanted: Ranges,
     next: u32,
+    writer: chunk::Writer,
 }
 
 impl Chunks {
@@ -194,6 +195,7 @@ impl Chunks {
             records: scan.totals.records,
             wanted,
             next: 0,
+            writer: chunk::Writer::default(),
         })
     }
 
@@ -232,13 +234,12 @@ impl Chunks {
     }
 
     fn read(&mut self, number: u32) -> Result<FileChunk, InputFault> {
-        let mut writer = chunk::Writer::default();
         let mut leaves = Vec::with_capacity(self.chunk_records as usize);
         for _ in 0..self.length(number) {
             let Some((_, canonical)) = self.reader.next_record()? else { return Err(self.changed()) };
             leaves.push(merkle::leaf_hash(canonical));
-            writer.push(canonical);
-            if writer.bytes() > PAYLOAD_BYTES_MAX {
+            self.writer.push(canonical);
+            if self.writer.bytes() > PAYLOAD_BYTES_MAX {
                 return Err(self.changed());
             }
         }
@@ -246,7 +247,8 @@ impl Chunks {
         if root != self.roots[number as usize] {
             return Err(self.changed());
         }
-        Ok(FileChunk { number, root, records: writer.records(), payload: writer.take().into() })
+        let records = self.writer.records();
+        Ok(FileChunk { number, root, records, payload: self.writer.take().into() })
     }
 
     fn changed(&self) -> InputFault {

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Chunks read ahead of the window.
-const READ_AHEAD: usize = 2;
+const READ_AHEAD: usize = 1;
 
 /// The first frame of a stream.
 #[derive(Debug, Clone, Copy)]

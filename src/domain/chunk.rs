@@ -101,10 +101,12 @@ impl Writer {
         self.records
     }
 
-    /// Gives the payload away and begins a new one.
+    /// Gives the payload away and begins a new one, with room for as much at once: payloads of a batch are
+    /// about as long as each other, and one that grows leaves a trail of shorter copies behind.
     pub fn take(&mut self) -> Vec<u8> {
         self.records = 0;
-        std::mem::take(&mut self.payload)
+        let next = Vec::with_capacity(self.payload.len() + self.payload.len() / 16);
+        std::mem::replace(&mut self.payload, next)
     }
 }
 

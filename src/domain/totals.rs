@@ -1,12 +1,10 @@
 //! What a batch adds up to: two sets of records with the same totals are the same records in the same order.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    hash::{BuildHasherDefault, Hasher},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     digest::Digest,
+    households::Households,
     merkle,
     record::{Field, Record},
 };
@@ -121,14 +119,15 @@ fn both<'a, V: Default + Copy>(
     names.map(|name| (name, (of(declared, name), of(computed, name)))).collect()
 }
 
-/// Adds records up in the order of the batch. Holds 16 bytes for each household, not the records.
+/// Adds records up in the order of the batch. Holds 20 bytes for each household, not the records.
 #[derive(Debug, Default)]
 pub struct TotalsBuilder {
     records: u64,
     bytes: u64,
     kinds: BTreeMap<String, u64>,
-    districts: HashMap<String, DistrictTotals>,
-    households: HashSet<u128, BuildHasherDefault<FirstBytes>>,
+    /// Each district's number, in order of appearance, and its records.
+    districts: HashMap<String, (u32, u64)>,
+    households: Households,
     household: Vec<u8>,
     last_household: Vec<u8>,
     hash_total: u128,
@@ -148,30 +147,31 @@ impl TotalsBuilder {
             self.kinds.insert(kind.to_owned(), 1);
         }
         let name = record.text(Field::District);
-        let new = u64::from(self.new_household(name, record.text(Field::HouseholdId)));
-        if let Some(district) = self.districts.get_mut(name) {
-            district.records += 1;
-            district.households += new;
+        let number = if let Some((number, records)) = self.districts.get_mut(name) {
+            *records += 1;
+            *number
         } else {
-            self.districts.insert(name.to_owned(), DistrictTotals { households: new, records: 1 });
-        }
+            let number = u32::try_from(self.districts.len()).expect("a batch has at most 10,000,000 records");
+            self.districts.insert(name.to_owned(), (number, 1));
+            number
+        };
+        self.add_household(number, name, record.text(Field::HouseholdId));
         let leaf = merkle::leaf_hash(canonical);
         self.tree.push(leaf);
         leaf
     }
 
     // A household is known by a digest of district and id, which nobody can make collide with another's.
-    fn new_household(&mut self, district: &str, id: &str) -> bool {
+    fn add_household(&mut self, number: u32, district: &str, id: &str) {
         self.household.clear();
         self.household.extend_from_slice(district.as_bytes());
         self.household.push(b'\n');
         self.household.extend_from_slice(id.as_bytes());
         // Files are mostly sorted by household, so the one before is the likeliest.
-        if self.household == self.last_household {
-            return false;
+        if self.household != self.last_household {
+            std::mem::swap(&mut self.household, &mut self.last_household);
+            self.households.add(number, &Digest::of(&self.last_household));
         }
-        std::mem::swap(&mut self.household, &mut self.last_household);
-        self.households.insert(first_16(&self.last_household))
     }
 
     /// How many districts were met so far.
@@ -183,12 +183,15 @@ impl TotalsBuilder {
     /// Returns the totals of what was added.
     #[must_use]
     pub fn finish(self) -> Totals {
+        let households = self.households.per_district();
+        let of = |number: u32| households.get(&number).copied().unwrap_or_default();
+        let total = |(number, records): (u32, u64)| DistrictTotals { households: of(number), records };
         Totals {
             records: self.records,
             bytes: self.bytes,
-            households: self.households.len() as u64,
+            households: households.values().sum(),
             kinds: self.kinds,
-            districts: self.districts.into_iter().collect(),
+            districts: self.districts.into_iter().map(|(name, met)| (name, total(met))).collect(),
             hash_total: self.hash_total,
             merkle_root: self.tree.root(),
         }
@@ -199,27 +202,6 @@ fn first_16(bytes: &[u8]) -> u128 {
     let mut half = [0; 16];
     half.copy_from_slice(&Digest::of(bytes).0[..16]);
     u128::from_be_bytes(half)
-}
-
-/// Takes the first bytes of a digest for its hash: a digest is spread evenly already.
-#[derive(Debug, Default)]
-struct FirstBytes(u64);
-
-impl Hasher for FirstBytes {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for (at, byte) in bytes.iter().take(8).enumerate() {
-            self.0 ^= u64::from(*byte) << (8 * at);
-        }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "half of a digest is as evenly spread as all of it")]
-    fn write_u128(&mut self, digest: u128) {
-        self.0 = digest as u64;
-    }
 }
 
 #[cfg(test)]

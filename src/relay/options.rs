@@ -53,7 +53,8 @@ pub struct Options {
     /// How long the answer to that may take. Default 5 s.
     pub keep_alive_answer: Duration,
 
-    /// Bytes that a client may send on one stream before they are taken further. Default 512 KiB.
+    /// Bytes that a client may send on one stream before they are taken further: a relay holds as many for
+    /// each upload while its issuer is busy. Default 256 KiB.
     pub stream_window: u32,
     /// The same for all streams of one connection of a client. Default 4 MiB.
     pub connection_window: u32,
@@ -108,7 +109,7 @@ impl Default for Options {
             connection_age: seconds(300),
             keep_alive_every: seconds(10),
             keep_alive_answer: seconds(5),
-            stream_window: 512 * 1024,
+            stream_window: 256 * 1024,
             connection_window: 4 << 20,
             answer_window: 64 * 1024,
             upstream_calls_max: 1_024,
