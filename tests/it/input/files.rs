@@ -19,22 +19,19 @@ fn cp932(text: &str) -> Vec<u8> {
 
 const CP932: &[&str] = &["--encoding", "cp932"];
 
-/// Every fault, in a file that is otherwise good and whose second row, on line 3, is the bad one.
-fn cases() -> Vec<Case> {
-    let case = |name, bytes: Vec<u8>, says| Case { name, bytes, flags: &[], says };
-    let second = |from: &str, to: &str| {
-        let bad = row("B-2").replace(from, to);
-        assert_ne!(bad, row("B-2"), "{from} is in the row");
-        format!("{HEADER}{}{bad}{}", row("B-1"), row("B-3")).into_bytes()
-    };
+fn case(name: &'static str, bytes: Vec<u8>, says: &'static [&'static str]) -> Case {
+    Case { name, bytes, flags: &[], says }
+}
+
+/// A file that is good but for its second row, on line 3.
+fn second(from: &str, to: &str) -> Vec<u8> {
+    let bad = row("B-2").replace(from, to);
+    assert_ne!(bad, row("B-2"), "{from} is in the row");
+    format!("{HEADER}{}{bad}{}", row("B-1"), row("B-3")).into_bytes()
+}
+
+fn of_headers() -> Vec<Case> {
     let header = |from: &str, to: &str| good("B").replacen(from, to, 1).into_bytes();
-    let cut = |bytes: usize| good("B").into_bytes()[..bytes].to_vec();
-    let whole = good("B").len();
-    let mut outside = cp932(&good("B"));
-    let name = outside.windows(4).rposition(|four| four == cp932("花子")).expect("the last name");
-    outside[name..name + 2].copy_from_slice(&[0xFD, 0xFE]);
-    let mut utf16 = vec![0xFF, 0xFE];
-    utf16.extend(good("B").encode_utf16().flat_map(u16::to_le_bytes));
     vec![
         case("empty", Vec::new(), &["is empty", "A file without records still has its header row"]),
         case(
@@ -63,6 +60,18 @@ fn cases() -> Vec<Case> {
             &["line 1: the header lacks address", "Add"],
         ),
         case(
+            "blank line",
+            format!("{}\n", good("B")).into_bytes(),
+            &["line 5: the line is empty", "Take it out"],
+        ),
+    ]
+}
+
+fn of_rows() -> Vec<Case> {
+    let cut = |bytes: usize| good("B").into_bytes()[..bytes].to_vec();
+    let whole = good("B").len();
+    vec![
+        case(
             "cut in a line",
             cut(whole - 30),
             &["line 4", "cut inside this line", "Export or copy it again"],
@@ -87,6 +96,16 @@ fn cases() -> Vec<Case> {
             second("白鳥一丁目", "白鳥,一丁目"),
             &["line 3: the row has 10 cells, the header 9", "quotes"],
         ),
+    ]
+}
+
+fn of_encodings() -> Vec<Case> {
+    let mut outside = cp932(&good("B"));
+    let name = outside.windows(4).rposition(|four| four == cp932("花子")).expect("the last name");
+    outside[name..name + 2].copy_from_slice(&[0xFD, 0xFE]);
+    let mut utf16 = vec![0xFF, 0xFE];
+    utf16.extend(good("B").encode_utf16().flat_map(u16::to_le_bytes));
+    vec![
         case(
             "Shift_JIS taken for UTF-8",
             cp932(&good("B")),
@@ -113,6 +132,11 @@ fn cases() -> Vec<Case> {
             second("H-B-2", "H\0"),
             &["line 3, column 3 (household_id)", "NUL", "Export the file again"],
         ),
+    ]
+}
+
+fn of_fields() -> Vec<Case> {
+    vec![
         case(
             "over-long field",
             second("葛飾 花子", &"花".repeat(1_366)),
@@ -143,18 +167,14 @@ fn cases() -> Vec<Case> {
             second(",白鳥,", ",\"白\n鳥\","),
             &["line 3, column 4 (district)", "one line"],
         ),
-        case(
-            "blank line",
-            format!("{}\n", good("B")).into_bytes(),
-            &["line 5: the line is empty", "Take it out"],
-        ),
     ]
 }
 
 #[tokio::test]
 async fn each_bad_file_is_refused_before_anything_is_sent_and_once_mended_gets_its_receipt() {
     let town = Town::start().await;
-    for (n, case) in cases().into_iter().enumerate() {
+    let cases = [of_headers(), of_rows(), of_encodings(), of_fields()].into_iter().flatten();
+    for (n, case) in cases.enumerate() {
         let (name, file) = (case.name, format!("in-{n}.csv"));
         let before = town.batches().await.len();
         town.write(&file, &case.bytes);
