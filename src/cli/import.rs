@@ -41,7 +41,7 @@ pub struct ImportArgs {
     pub file: Option<PathBuf>,
     /// Says that there is nothing to hand in: a batch of no records, from FILE, which is written for it
     /// [default: nothing-DATE.csv, with the date in Japan]
-    #[arg(long, conflicts_with = "control_totals")]
+    #[arg(long, conflicts_with_all = ["control_totals", "layout"])]
     pub nothing_today: bool,
     #[command(flatten)]
     pub(crate) connect: Connect,

@@ -31,20 +31,10 @@ pub const SHOWN: u32 = 1_000;
 /// [`Error::Receipt`] if it is not believed: then nothing is written and nothing is done.
 pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, Error> {
     let batch_id = run.manifest.batch_id;
-    let believe = |note: &[u8]| {
-        let (receipt, digest) = receipts::open(note, &run.session.receipt_key)?;
-        receipts::check_manifest(&receipt, &run.manifest)?;
-        receipts::check_totals(&receipt, &run.scan.totals)?;
-        Ok((receipt, digest))
-    };
-    let (note, (receipt, digest)) = match run.session.get_believed_receipt(batch_id, believe).await {
-        Ok(believed) => believed,
-        // Somebody said that the batch was accepted, and the issuer has no receipt for it.
-        Err(Error::Call(error)) if error.is(Reason::ReceiptNotReady) => {
-            return Ok(run.try_again(error.to_string(), &Ranges::default(), true).await);
-        }
-        Err(error) => return Err(error),
-    };
+    let note = run.session.get_receipt(batch_id).await?;
+    let (receipt, digest) = receipts::open(&note, &run.session.receipt_key)?;
+    receipts::check_manifest(&receipt, &run.manifest)?;
+    receipts::check_totals(&receipt, &run.scan.totals)?;
     let path = &run.options.receipt;
     held::set_aside(path, &receipt).map_err(|source| Error::Write { path: path.clone(), source })?;
     receipts::write_whole(path, &note).map_err(|source| Error::Write { path: path.clone(), source })?;
@@ -101,7 +91,7 @@ impl Run<'_> {
 
     /// The end of a run that can go on later; `ask` when the issuer may say what is missing.
     pub(crate) async fn try_again(&self, why: String, durable: &Ranges, ask: bool) -> Outcome {
-        let gaps = if ask { self.gaps(durable).await } else { self.gaps_by_file(durable).await };
+        let gaps = if ask { self.gaps(durable).await } else { Gaps::default() };
         Outcome::TryAgain { batch_id: self.manifest.batch_id.to_string(), why, gaps }
     }
 
@@ -111,11 +101,6 @@ impl Run<'_> {
         if let Ok(gaps) = self.session.list_gaps(self.manifest.batch_id).await {
             return gaps.into();
         }
-        self.gaps_by_file(durable).await
-    }
-
-    // What of the file nobody has said is durable.
-    async fn gaps_by_file(&self, durable: &Ranges) -> Gaps {
         let missing = self.scan.missing_records(durable);
         let (path, read, wanted) = (self.file.to_owned(), self.read.clone(), missing.clone());
         let counted = runtime::blocking(move || districts_of(&path, &read, &wanted)).await;
@@ -148,8 +133,8 @@ impl Run<'_> {
         }
         let (path, read) = (self.file.to_owned(), self.read.clone());
         let wanted: BTreeMap<u64, String> = page.iter().map(|one| (one.index, one.field.clone())).collect();
-        let found = tokio::task::spawn_blocking(move || places_of(&path, &read, &wanted)).await;
-        let places = found.ok().and_then(Result::ok).unwrap_or_default();
+        let found = runtime::blocking(move || places_of(&path, &read, &wanted)).await;
+        let places = found.unwrap_or_default();
         page.into_iter().map(|one| shown(one, &places)).collect()
     }
 }
