@@ -39,12 +39,13 @@
 //! | [`sample`] | record files of people who do not exist | domain |
 //! | [`runtime`] | signals, named tasks, the clock, exit codes | telemetry |
 //! | [`wire`] | the protobuf API; where faults become statuses | domain |
+//! | [`crash`] | where a test can kill a process; nothing in a build for use | nothing |
 //! | [`vault`] | sealing of personal data, blind index, signing | domain |
 //! | [`net`] | mutual TLS, limits of a server, channels, PKI | domain, wire, runtime, telemetry |
-//! | [`store`] | SQL, and nothing of gRPC | domain, vault, runtime, telemetry |
-//! | [`issuance`] | open, upload, seal, work, sweep | domain, wire, vault, store, net, runtime, telemetry |
-//! | [`client`] | reader, journal, uploader, check of receipts | domain, wire, net, runtime, telemetry |
-//! | [`relay`] | the data plane: identify, admit, forward | domain, wire, net, runtime, telemetry |
+//! | [`store`] | SQL, and nothing of gRPC | domain, vault, runtime, telemetry, crash |
+//! | [`issuance`] | a batch on its whole way | domain, wire, vault, store, net, runtime, telemetry, crash |
+//! | [`client`] | reader, journal, uploader, receipts | domain, wire, net, runtime, telemetry, crash |
+//! | [`relay`] | the data plane: identify, admit, forward | domain, wire, net, runtime, telemetry, crash |
 //! | [`ops`] | `/metrics`, `/livez`, `/readyz` | domain, store, telemetry |
 //! | [`config`] | one struct a role, of components' options | issuance, net, ops, relay, store, telemetry |
 //! | [`cli`] | one file a sub-command, and all wiring | everything |
@@ -58,6 +59,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod crash;
 pub mod domain;
 pub mod issuance;
 pub mod net;

@@ -74,6 +74,10 @@ pub fn main() -> ExitCode {
     if let Err(error) = runtime::forbid_core_dumps() {
         warn(&format!("warning: core dumps cannot be forbidden, and one would hold keys: {error}"));
     }
+    if let Err(words) = crate::crash::arm() {
+        warn(&format!("error: {words}"));
+        return ExitCode::from(exit::CONFIG);
+    }
     let command = match parse(std::env::args_os()) {
         Ok(command) => command,
         Err(error) => {

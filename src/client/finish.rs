@@ -14,6 +14,7 @@ use super::{
     scan::{districts_of, places_of},
 };
 use crate::{
+    crash::{self, Point},
     domain::{ranges::Ranges, validation},
     runtime,
     wire::{
@@ -32,12 +33,14 @@ pub const SHOWN: u32 = 1_000;
 pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, Error> {
     let batch_id = run.manifest.batch_id;
     let note = run.session.get_receipt(batch_id).await?;
+    crash::point(Point::ReceiptCame);
     let (receipt, digest) = receipts::open(&note, &run.session.receipt_key)?;
     receipts::check_manifest(&receipt, &run.manifest)?;
     receipts::check_totals(&receipt, &run.scan.totals)?;
     let path = &run.options.receipt;
     held::set_aside(path, &receipt).map_err(|source| Error::Write { path: path.clone(), source })?;
     receipts::write_whole(path, &note).map_err(|source| Error::Write { path: path.clone(), source })?;
+    crash::point(Point::ReceiptWritten);
     run.journal.append(Entry::Receipt { digest: digest.to_string() })?;
     let path = path.display().to_string();
     (run.session.tell)(&Event::Receipt { path: path.clone(), digest: digest.to_string() });

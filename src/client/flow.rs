@@ -24,6 +24,7 @@ use super::{
     watch::{Watched, watch},
 };
 use crate::{
+    crash::{self, Point},
     domain::{
         digest::Digest,
         manifest::{Manifest, Policy},
@@ -89,6 +90,7 @@ pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Res
     let (manifest, journal) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
     let digest = Digest::of(manifest.to_text().as_bytes());
     let mut run = Run { session, file, read, options, scan: scanned, manifest, digest, journal };
+    crash::point(Point::ClientBegun);
     run.go().await
 }
 

@@ -20,6 +20,7 @@ use super::{
     streams::{Stream, StreamEvent, StreamStart, read_chunks},
 };
 use crate::{
+    crash::{self, Point},
     domain::ranges::Ranges,
     wire::{
         fault::{Fault, Reason},
@@ -332,6 +333,7 @@ impl<'a> State<'a> {
             self.progress_at = Instant::now();
             self.failures = 0;
             self.tell_progress();
+            crash::point(Point::ChunkAcknowledged);
         }
         answer.faults.iter().try_for_each(|fault| self.chunk_fault(fault))
     }

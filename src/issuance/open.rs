@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::{
+    crash::{self, Point},
     domain::{
         abort::Statement, batch_id::BatchId, digest::Digest, identity::Identity, manifest::Manifest, merkle,
         municipality::MunicipalityCode,
@@ -61,6 +62,7 @@ pub(crate) async fn open(
         open_max,
     };
     let opened = core.store.open_batch(&new).await.map_err(store_fault)?;
+    crash::point(Point::BatchOpened);
     core.changed(manifest.municipality, manifest.batch_id);
     let id = manifest.batch_id;
     match opened {

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use zeroize::Zeroizing;
 
 use crate::{
+    crash::{self, Point},
     domain::{
         batch::{BatchState, Counts},
         chunk,
@@ -48,6 +49,7 @@ pub(crate) async fn reconcile(job: &mut Job) -> Result<(), Stop> {
     let mut books = Books::default();
     for number in 0..job.row.chunk_count {
         job.keep().await?;
+        crash::point(Point::ReconcileReading);
         let page = read(job, number).await?;
         let (key, municipality, batch) = (Arc::clone(&job.key), job.row.municipality, job.row.batch_id);
         let opened = job.core.on_core(move || {
@@ -179,6 +181,7 @@ async fn accept(job: &mut Job, books: Books) -> Result<(), Stop> {
     if !core.store.accept(&job.claim, &acceptance).await? {
         return Err(Stop::LeaseLost);
     }
+    crash::point(Point::BatchAccepted);
     tracing::info!(municipality.code = %municipality, batch.id = %id, records = job.row.record_count,
         "batch {id} of {municipality} is {state}");
     Ok(())

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    crash::{self, Point},
     domain::{
         batch::BatchState,
         batch_id::BatchId,
@@ -66,6 +67,7 @@ pub(crate) async fn seal(
         return Err(discrepant(core, &row, &differences).await?);
     }
     if core.store.mark_sealed(municipality, id, core.clock.now_ms()).await.map_err(store_fault)? {
+        crash::point(Point::BatchSealed);
         tracing::info!(municipality.code = %municipality, batch.id = %id,
             "batch {id} of {municipality} sealed");
     }
@@ -126,6 +128,7 @@ async fn recompute(core: &Arc<Core>, row: &BatchRow, deadline: Deadline) -> Resu
     let mut totals = TotalsBuilder::default();
     for number in 0..row.chunk_count {
         deadline.check()?;
+        crash::point(Point::SealReading);
         let stored =
             core.store.chunk_payload(row.municipality, row.batch_id, number).await.map_err(store_fault)?;
         let Some(stored) = stored else { return Ok(Recomputed::Unreadable(number)) };

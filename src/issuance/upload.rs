@@ -12,6 +12,7 @@ use tokio::{
 use tonic::{Status, Streaming};
 
 use crate::{
+    crash::{self, Point},
     domain::{manifest::Manifest, ranges::Ranges},
     store::{BatchRow, ManifestRow, NewChunk, PutChunk},
     telemetry::names,
@@ -268,6 +269,7 @@ impl Upload {
         let id = self.row.batch_id;
         match put {
             PutChunk::Stored => {
+                crash::point(Point::ChunkStored);
                 metrics::counter!(names::CHUNKS, names::OUTCOME => "stored").increment(1);
                 self.core.changed(self.row.municipality, id);
                 Ok(Done::Durable { number, duplicate: false })

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    crash::{self, Point},
     domain::manifest::{Manifest, Policy},
     store::{self, BatchRow, Claim, Stored, WorkKey},
     telemetry::names,
@@ -201,6 +202,7 @@ impl Job {
                 }
                 Stored::LeaseLost => return Err(Stop::LeaseLost),
             }
+            crash::point(Point::ChunkExploded);
             self.core.changed(self.row.municipality, self.row.batch_id);
             ready = next?;
             number += 1;

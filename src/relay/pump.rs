@@ -7,6 +7,8 @@ use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName};
 
+use crate::crash::{self, Point};
+
 /// Where a gRPC call says how it ended.
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -85,6 +87,9 @@ impl Pump {
                         self.bytes += data.len() as u64;
                         let end = self.rx.is_end_stream();
                         self.tx.send_data(data, end).map_err(|_| Cut::Sink)?;
+                        if self.bytes > OWED as u64 {
+                            crash::point(Point::RelayMidStream);
+                        }
                         if end {
                             return Poll::Ready(Ok(Passed { status: None }));
                         }

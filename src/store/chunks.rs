@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::domain::{
-    batch::BatchCommand, batch_id::BatchId, digest::Digest, municipality::MunicipalityCode, ranges::Ranges,
+use crate::{
+    crash::{self, Point},
+    domain::{
+        batch::BatchCommand, batch_id::BatchId, digest::Digest, municipality::MunicipalityCode,
+        ranges::Ranges,
+    },
+    telemetry::names,
 };
-
-use crate::telemetry::names;
 
 use super::{
     Error, NewChunk, PutChunk, Store, StoredChunk,
@@ -77,6 +80,7 @@ on_both! {
                 .bind(Arc::clone(&chunk.sealed))
                 .execute(&mut *conn)
                 .await?;
+            crash::point(Point::ChunkHalfStored);
             conn.add_districts(&code, id, &chunk.districts).await?;
             let records = i64::from(chunk.records);
             let counted = sqlx::query(COUNT_IN).bind(&code).bind(id).bind(records).bind(chunk.now_ms);

@@ -3,9 +3,12 @@
 
 use std::collections::HashMap;
 
-use crate::domain::{
-    batch::BatchState,
-    disposition::{Disposition, DispositionKind},
+use crate::{
+    crash::{self, Point},
+    domain::{
+        batch::BatchState,
+        disposition::{Disposition, DispositionKind},
+    },
 };
 
 use super::{
@@ -74,6 +77,7 @@ on_both! {
         ) -> Result<Stored, Error> {
             let accepted: Vec<&NewOrder> = sorted.accepted.iter().map(|at| &orders[*at]).collect();
             conn.insert_orders(claim, &accepted, now_ms).await?;
+            crash::point(Point::ChunkHalfExploded);
             conn.insert_dispositions(claim, &sorted.others).await?;
             let accepted = int(accepted.len() as u64, "record_count")?;
             let rejected = sorted.count(DispositionKind::Rejected)?;

@@ -14,6 +14,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+use crate::crash;
+
 use super::{Error, Pool, options::StoreOptions};
 
 /// The changes of the schema, in order; the last one's number is the newest schema that is known.
@@ -120,7 +122,7 @@ fn connect(path: &Path, options: &StoreOptions, cache_bytes: u64) -> SqliteConne
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(if crash::syncs_seldom() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full })
         .foreign_keys(true)
         .busy_timeout(options.busy_max)
         .pragma("wal_autocheckpoint", options.checkpoint_pages.to_string())

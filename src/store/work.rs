@@ -2,7 +2,10 @@
 
 use sqlx::types::Uuid;
 
-use crate::domain::batch::{BatchCommand, BatchState};
+use crate::{
+    crash::{self, Point},
+    domain::batch::{BatchCommand, BatchState},
+};
 
 use super::{
     Acceptance, BatchRow, Claim, Error, Store, WorkKey,
@@ -213,6 +216,7 @@ impl Store {
                 return Ok(false);
             }
             tx.end_batch(row.municipality, row.batch_id, (after, None), acceptance.now_ms).await?;
+            crash::point(Point::HalfAccepted);
             sqlx::query(INSERT_RECEIPT)
                 .bind(row.municipality.to_string())
                 .bind(row.batch_id.uuid())

@@ -8,7 +8,8 @@ use super::{
 const EVERYTHING: &str = "*";
 
 /// Each room and the rooms it may import.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
+    ("crash", &[]),
     ("domain", &[]),
     ("telemetry", &[]),
     ("sample", &["domain"]),
@@ -16,10 +17,10 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("wire", &["domain"]),
     ("net", &["domain", "wire", "runtime", "telemetry"]),
     ("vault", &["domain"]),
-    ("store", &["domain", "vault", "runtime", "telemetry"]),
-    ("issuance", &["domain", "wire", "vault", "store", "net", "runtime", "telemetry"]),
-    ("relay", &["domain", "wire", "net", "runtime", "telemetry"]),
-    ("client", &["domain", "wire", "net", "runtime", "telemetry"]),
+    ("store", &["domain", "vault", "runtime", "telemetry", "crash"]),
+    ("issuance", &["domain", "wire", "vault", "store", "net", "runtime", "telemetry", "crash"]),
+    ("relay", &["domain", "wire", "net", "runtime", "telemetry", "crash"]),
+    ("client", &["domain", "wire", "net", "runtime", "telemetry", "crash"]),
     ("ops", &["domain", "store", "telemetry"]),
     ("config", &["issuance", "net", "ops", "relay", "store", "telemetry"]),
     ("cli", &[EVERYTHING]),
