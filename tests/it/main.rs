@@ -3,6 +3,7 @@
 mod alerts;
 mod canary;
 mod cli;
+mod crash;
 mod dev;
 mod faults;
 mod foreign;

@@ -59,6 +59,13 @@ impl Folder {
         ["--endpoints".to_owned(), endpoints, "--as".to_owned(), "municipality/131229".to_owned()]
     }
 
+    /// A command that is about to be run in the folder.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = command(self.0.path());
+        command.args(args);
+        command
+    }
+
     /// Runs a command to its end.
     pub(crate) async fn todoke(&self, args: &[&str], more: &[String]) -> Said {
         let output = command(self.0.path()).args(args).args(more).args(["--output", "json"]).output();
@@ -75,7 +82,11 @@ impl Folder {
 }
 
 fn command(folder: &Path) -> Command {
-    let mut command = Command::new(TODOKE);
+    of(TODOKE, folder)
+}
+
+fn of(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
     command
 }
@@ -144,6 +155,24 @@ impl Dev {
     /// Starts it in `dev` of the folder and waits until everything is ready.
     pub(crate) async fn start(folder: &Folder, more: &[&str]) -> Self {
         Self::start_by(folder, Command::new(TODOKE), more).await
+    }
+
+    /// The same, with these variables for it and for every process that it starts.
+    pub(crate) async fn start_in(folder: &Folder, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_under(folder, &[], more, variables).await
+    }
+
+    /// The same, run by another program, such as one that looks on.
+    pub(crate) async fn start_under(
+        folder: &Folder,
+        program: &[&str],
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let mut words = program.iter().copied().chain([TODOKE]);
+        let mut command = Command::new(words.next().expect("todoke at least"));
+        command.args(words).envs(variables.iter().copied());
+        Self::start_by(folder, command, more).await
     }
 
     /// The same with a command of one's own, to whose words those of `todoke dev` are added: with
