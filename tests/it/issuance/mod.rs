@@ -6,6 +6,7 @@ mod clock;
 mod damage;
 mod durable;
 mod endings;
+mod epochs;
 mod flow;
 pub(crate) mod harness;
 mod hogs;
