@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::municipal::{Output, outcome_code, say, say_json};
 use crate::client::{
-    finish,
     outcome::{Gaps, NotAccepted, Outcome},
+    rejects::Listing,
 };
 
 /// How many ranges and districts are printed.
@@ -58,12 +58,9 @@ fn lines(outcome: &Outcome, file: &Path) -> Vec<String> {
         Outcome::Refused { batch_id, reason, message, remedy } => {
             vec![format!("REFUSED: batch {batch_id}: {reason}: {message}"), format!("Next: {remedy}")]
         }
-        Outcome::NotAccepted { batch_id, state, why, not_accepted } => {
+        Outcome::NotAccepted { batch_id, state, why, listing } => {
             let mut lines = vec![format!("{state}: batch {batch_id} has no receipt: {why}")];
-            lines.extend(records(not_accepted));
-            if not_accepted.len() >= finish::SHOWN as usize {
-                lines.push("  and perhaps more: mend these first".to_owned());
-            }
+            lines.extend(records(listing, batch_id));
             lines.push(match state.as_str() {
                 "ABORTED" => "Next: `todoke import` makes a new batch of the file".to_owned(),
                 _ => format!(
@@ -88,7 +85,7 @@ fn receipted(outcome: &Outcome) -> Vec<String> {
         rejected,
         duplicate,
         again,
-        not_accepted,
+        listing,
     } = outcome
     else {
         return Vec::new();
@@ -99,15 +96,11 @@ fn receipted(outcome: &Outcome) -> Vec<String> {
         format!("  {total} records: {accepted} accepted, {rejected} rejected, {duplicate} there already"),
         format!("  receipt {receipt}, digest {digest}"),
     ];
-    lines.extend(records(not_accepted));
-    let more = (rejected + duplicate).saturating_sub(not_accepted.len() as u64);
-    if more > 0 {
-        lines.push(format!("  and {more} more that were not accepted"));
-    }
+    lines.extend(records(listing, batch_id));
     lines
 }
 
-fn records(not_accepted: &[NotAccepted]) -> Vec<String> {
+fn records(listing: &Listing, batch_id: &str) -> Vec<String> {
     let one = |record: &NotAccepted| {
         let NotAccepted { index, line, place, order_id, disposition, code, field, what, remedy } = record;
         let mut text = if *line > 0 { format!("  line {line}") } else { format!("  record {index}") };
@@ -120,7 +113,16 @@ fn records(not_accepted: &[NotAccepted]) -> Vec<String> {
         let code = if code.is_empty() { disposition.clone() } else { format!("{disposition} {code}") };
         format!("{text}: order {order_id}: {code}: {what}. {remedy}")
     };
-    not_accepted.iter().map(one).collect()
+    let mut lines: Vec<String> = listing.not_accepted.iter().map(one).collect();
+    let more = listing.more_not_accepted.iter().map(|(kind, number)| format!("{number} more: {kind}"));
+    let more: Vec<String> = more.collect();
+    if !more.is_empty() {
+        lines.push(format!("  and {}. All: `todoke rejects --batch {batch_id}`", more.join(", ")));
+    }
+    if let Some(why) = &listing.listing_broke {
+        lines.push(format!("  this is not all: {why}. All: `todoke rejects --batch {batch_id}`"));
+    }
+    lines
 }
 
 /// The missing records as lines: their number, ranges and districts.

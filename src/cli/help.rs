@@ -8,7 +8,7 @@ use clap::{Command, CommandFactory};
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Municipalities",
-        &["import", "resume", "status", "reconcile", "prove", "verify", "card", "abort", "repair"],
+        &["import", "resume", "status", "rejects", "reconcile", "prove", "verify", "card", "abort", "repair"],
     ),
     ("Services", &["issuer", "relay"]),
     ("Operators", &["config", "pki", "restore"]),

@@ -20,6 +20,7 @@ mod process;
 mod progress;
 pub mod prove;
 pub mod reconcile;
+pub mod rejects;
 pub mod relay;
 pub mod restore;
 pub mod resume;
@@ -50,6 +51,7 @@ enum Command {
     Import(import::ImportArgs),
     Resume(resume::ResumeArgs),
     Status(status::StatusArgs),
+    Rejects(rejects::RejectsArgs),
     Reconcile(reconcile::ReconcileArgs),
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),
@@ -105,6 +107,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Import(args) => Box::pin(import::run(args)).await,
         Command::Resume(args) => Box::pin(resume::run(args)).await,
         Command::Status(args) => Box::pin(status::run(args)).await,
+        Command::Rejects(args) => Box::pin(rejects::run(args)).await,
         Command::Reconcile(args) => Box::pin(reconcile::run(args)).await,
         Command::Prove(args) => Box::pin(prove::run(args)).await,
         Command::Verify(args) => verify::run(args).await,

@@ -95,7 +95,7 @@ async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(),
         say(&format!("  {}", batch.discrepancy));
     }
     if state_name(&batch) == "DISCREPANT" {
-        say("  Next: `todoke resume FILE` names the records; then abort or repair");
+        say("  Next: `todoke rejects --batch ID` names the records; then abort or repair");
     }
     gap_lines(&gaps).iter().for_each(|line| say(line));
     Ok(())

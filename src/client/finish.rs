@@ -9,22 +9,20 @@ use super::{
     flow::Run,
     held,
     journal::Entry,
-    outcome::{Gaps, NotAccepted, Outcome},
+    outcome::{Gaps, Outcome},
     receipts,
+    rejects::Listing,
     scan::{districts_of, places_of},
 };
 use crate::{
     crash::{self, Point},
-    domain::{ranges::Ranges, validation},
+    domain::ranges::Ranges,
     runtime,
     wire::{
         fault::{Fault, Reason},
         pb,
     },
 };
-
-/// How many records that were not accepted are shown at the most.
-pub const SHOWN: u32 = 1_000;
 
 /// Fetches the receipt, checks it against the manifest and the file's own totals, and writes it.
 ///
@@ -46,7 +44,8 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
     (run.session.tell)(&Event::Receipt { path: path.clone(), digest: digest.to_string() });
     let counts = &receipt.counts;
     let whole = counts.accepted == receipt.declared.records;
-    let not_accepted = if whole { Vec::new() } else { run.not_accepted().await };
+    let listing =
+        if whole { Listing::default() } else { run.listing().await };
     Ok(Outcome::Receipted {
         batch_id: batch_id.to_string(),
         sequence: receipt.sequence,
@@ -57,7 +56,7 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
         rejected: counts.rejected,
         duplicate: counts.duplicate,
         again,
-        not_accepted,
+        listing,
     })
 }
 
@@ -124,21 +123,24 @@ impl Run<'_> {
             batch_id: self.manifest.batch_id.to_string(),
             state: state_name(batch),
             why: batch.discrepancy.clone(),
-            not_accepted: self.not_accepted().await,
+            listing: self.listing().await,
         })
     }
 
-    // Only shown, so a failure to fetch them changes no outcome.
-    async fn not_accepted(&self) -> Vec<NotAccepted> {
-        let page = self.session.not_accepted(self.manifest.batch_id, SHOWN).await.unwrap_or_default();
-        if page.is_empty() {
-            return Vec::new();
+    // Only shown, so a file that can no longer be read changes no outcome.
+    pub(super) async fn listing(&self) -> Listing {
+        let mut listing = Listing::of(self.session, self.manifest.batch_id).await;
+        let wanted: BTreeMap<u64, String> =
+            listing.not_accepted.iter().map(|one| (one.index, one.field.clone())).collect();
+        if wanted.is_empty() {
+            return listing;
         }
         let (path, read) = (self.file.to_owned(), self.read.clone());
-        let wanted: BTreeMap<u64, String> = page.iter().map(|one| (one.index, one.field.clone())).collect();
-        let found = runtime::blocking(move || places_of(&path, &read, &wanted)).await;
-        let places = found.unwrap_or_default();
-        page.into_iter().map(|one| shown(one, &places)).collect()
+        let mut places = runtime::blocking(move || places_of(&path, &read, &wanted)).await.unwrap_or_default();
+        for one in &mut listing.not_accepted {
+            (one.line, one.place) = places.remove(&one.index).unwrap_or_default();
+        }
+        listing
     }
 }
 
@@ -147,23 +149,6 @@ impl Run<'_> {
 pub fn state_name(batch: &pb::Batch) -> String {
     let name = super::flow::state_of(batch).as_str_name();
     name.strip_prefix("BATCH_STATE_").unwrap_or(name).to_owned()
-}
-
-fn shown(disposition: pb::Disposition, places: &BTreeMap<u64, (u64, String)>) -> NotAccepted {
-    let (line, place) = places.get(&disposition.index).cloned().unwrap_or_default();
-    let (what, remedy) = validation::explain(&disposition.code);
-    let name = disposition.kind().as_str_name();
-    NotAccepted {
-        index: disposition.index,
-        line,
-        place,
-        disposition: name.strip_prefix("DISPOSITION_KIND_").unwrap_or(name).to_owned(),
-        order_id: disposition.order_id,
-        code: disposition.code,
-        field: disposition.field,
-        what,
-        remedy,
-    }
 }
 
 fn with_violations(fault: &Fault) -> String {

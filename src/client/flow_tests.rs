@@ -12,6 +12,7 @@ use crate::client::{
     endpoints::ClientFiles,
     issuer_double::{Forgery, Issuer, receipt_key},
     plan::receipt_path_for,
+    rejects::{Listing, SHOWN},
     signer::Signer,
 };
 
@@ -276,4 +277,18 @@ async fn an_accepted_batch_is_no_success_without_the_issuers_receipt_for_this_ve
         assert!(error.to_string().contains(said), "{forgery:?}: {error}");
         assert!(!receipt_path_for(&world.file()).exists(), "{forgery:?}: nothing is written");
     }
+}
+
+#[tokio::test]
+async fn the_one_reject_among_thousands_of_duplicates_is_shown_first_and_the_rest_is_counted() {
+    let world = World::new(1).await;
+    let of = |index, kind| pb::Disposition { index, kind: i32::from(kind), ..Default::default() };
+    let mut all: Vec<_> = (0..4_500).map(|index| of(index, pb::DispositionKind::Duplicate)).collect();
+    all[4_321] = of(4_321, pb::DispositionKind::Rejected);
+    *world.issuer.dispositions.lock().expect("no test panics with it") = all;
+    let id = "0192f0c1-2345-7abc-8def-012345678901".parse().expect("version 7");
+    let listing = Listing::of(&world.session(), id).await;
+    assert_eq!((listing.not_accepted[0].index, listing.not_accepted.len()), (4_321, SHOWN));
+    assert!(listing.more_not_accepted.iter().eq([(&"DUPLICATE".to_owned(), &(4_500 - SHOWN as u64))]), "{listing:?}");
+    assert_eq!(listing.listing_broke, None);
 }

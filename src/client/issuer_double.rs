@@ -62,6 +62,8 @@ pub(super) struct Issuer {
     pub(super) fence: Arc<Mutex<bool>>,
     /// What is wrong with the receipts that it gives.
     pub(super) forge: Arc<Mutex<Option<Forgery>>>,
+    /// What it says of records that were not accepted.
+    pub(super) dispositions: Arc<Mutex<Vec<pb::Disposition>>>,
 }
 
 /// What somebody between issuer and client, or a broken issuer, may do to a receipt.
@@ -320,9 +322,15 @@ impl server::BatchService for Issuer {
 
     async fn list_dispositions(
         &self,
-        _: Request<pb::ListDispositionsRequest>,
+        request: Request<pb::ListDispositionsRequest>,
     ) -> Result<Response<pb::ListDispositionsResponse>, Status> {
-        Ok(Response::new(pb::ListDispositionsResponse::default()))
+        let asked = request.into_inner();
+        let (from, size) = (asked.page_token.parse().unwrap_or(0), asked.page_size as usize);
+        let all = self.dispositions.lock().expect("no test panics with it");
+        let dispositions: Vec<pb::Disposition> = all.iter().skip(from).take(size).cloned().collect();
+        let next = from + dispositions.len();
+        let next_page_token = if next < all.len() { next.to_string() } else { String::new() };
+        Ok(Response::new(pb::ListDispositionsResponse { dispositions, next_page_token }))
     }
 
     async fn get_receipt(

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::rejects::Listing;
 use crate::wire::pb;
 
 /// Records that the issuer does not have.
@@ -76,8 +77,9 @@ pub enum Outcome {
         duplicate: u64,
         /// Whether the batch was finished before this run.
         again: bool,
-        /// The first records that were not accepted.
-        not_accepted: Vec<NotAccepted>,
+        /// Which records were not accepted.
+        #[serde(flatten)]
+        listing: Listing,
     },
     /// Records are missing, and sending them again did not help.
     Gaps {
@@ -121,7 +123,8 @@ pub enum Outcome {
         state: String,
         /// Why.
         why: String,
-        /// The first records that were not accepted.
-        not_accepted: Vec<NotAccepted>,
+        /// Which records were not accepted.
+        #[serde(flatten)]
+        listing: Listing,
     },
 }

@@ -214,7 +214,7 @@ impl Session {
         self.caller.call("ListGaps", Weight::Light, send).await
     }
 
-    /// Returns the first records that were not accepted, at most `limit`.
+    /// Returns one page of the records that were not accepted, at most `limit`.
     ///
     /// # Errors
     /// [`CallError`].
@@ -222,18 +222,19 @@ impl Session {
         &self,
         batch_id: BatchId,
         limit: u32,
-    ) -> Result<Vec<pb::Disposition>, CallError> {
+        page_token: &str,
+    ) -> Result<pb::ListDispositionsResponse, CallError> {
         let message = pb::ListDispositionsRequest {
             batch_id: batch_id.to_string(),
             page_size: limit,
-            page_token: String::new(),
+            page_token: page_token.to_owned(),
             only_not_accepted: true,
         };
         let send = |attempt: Attempt| {
             let request = attempt.request(message.clone());
             async move { attempt.batches().list_dispositions(request).await }
         };
-        Ok(self.caller.call("ListDispositions", Weight::Light, send).await?.dispositions)
+        self.caller.call("ListDispositions", Weight::Light, send).await
     }
 }
 

@@ -248,11 +248,11 @@ impl Job {
         let rejected = row.counts.rejected + row.counts.quarantined;
         let words = match self.manifest.policy {
             Policy::AllOrNothing if rejected > 0 => {
-                format!("{rejected} records are rejected under ALL_OR_NOTHING: ListDispositions names them")
+                format!("{rejected} rejected under ALL_OR_NOTHING: `todoke rejects --batch {id}` names them")
             }
             Policy::AcceptValid { max_rejects } if rejected > max_rejects => {
                 format!(
-                    "{rejected} records are rejected, {max_rejects} are allowed: ListDispositions names them"
+                    "{rejected} rejected, {max_rejects} allowed: `todoke rejects --batch {id}` names them"
                 )
             }
             Policy::AllOrNothing | Policy::AcceptValid { .. } => return Ok(()),

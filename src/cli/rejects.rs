@@ -1,0 +1,123 @@
+//! `todoke rejects FILE`: every record of a batch that became no order, as CSV, for whoever has to mend them.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use super::{
+    municipal::{self, Connect, Output, fail, warn},
+    status::batch_of,
+};
+use crate::{
+    client::{
+        error::Error,
+        journal::{sync_folder, with_suffix},
+        rejects::{Pages, kind_name},
+    },
+    domain::batch_id::BatchId,
+    runtime::exit,
+    wire::pb,
+};
+
+/// Lists all records of a batch that were not accepted, as CSV; without --out to standard output.
+///
+/// Columns: index (from 0), order_id, disposition, code, field, duplicate_of (BATCH:INDEX).
+/// Exit codes: 0 all are listed, 1 failed, 75 try again later.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  \
+    todoke rejects cards.csv --endpoints dev/endpoints.json --as municipality/131229\n  \
+    todoke rejects --batch ID --out rejects.csv --endpoints dev/endpoints.json \\\n    \
+    --as municipality/131229")]
+pub struct RejectsArgs {
+    /// A record file whose journal names the batch
+    #[arg(required_unless_present = "batch")]
+    pub file: Option<PathBuf>,
+    /// A batch by its id
+    #[arg(long, value_name = "ID", conflicts_with = "file", value_parser = municipal::batch_id)]
+    pub batch: Option<BatchId>,
+    /// Where the journal is [default: FILE.todoke-journal]
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub journal: Option<PathBuf>,
+    /// Where the list goes; a file of this name is replaced, once the list is whole
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// How an error is shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Runs the command and returns its exit code.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn run(args: RejectsArgs) -> Result<u8, super::Error> {
+    Ok(match work(&args).await {
+        Ok(records) => {
+            let to = args.out.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
+            warn(&format!("{records} not accepted{to}"));
+            exit::DONE
+        }
+        Err(error) => fail(&error, args.output),
+    })
+}
+
+async fn work(args: &RejectsArgs) -> Result<u64, Error> {
+    let batch_id = match (&args.file, args.batch) {
+        (Some(file), _) => batch_of(file, args.journal.as_ref())?,
+        (None, batch) => batch.expect("clap asks for it"),
+    };
+    let session = args.connect.quiet_session()?;
+    let pages = Pages::new(&session, batch_id);
+    let Some(path) = &args.out else {
+        return write(pages, io::stdout(), Path::new("standard output")).await;
+    };
+    // Whoever finds the file finds all of it.
+    let part = with_suffix(path, ".part");
+    let failed = |source| Error::Write { path: path.clone(), source };
+    let written = async {
+        let file = File::create(&part).map_err(failed)?;
+        let records = write(pages, &file, path).await?;
+        file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(failed)?;
+        sync_folder(path).map_err(failed)?;
+        Ok(records)
+    };
+    let written = written.await;
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+async fn write(mut pages: Pages<'_>, to: impl Write, path: &Path) -> Result<u64, Error> {
+    let failed = |source: io::Error| Error::Write { path: path.to_owned(), source };
+    let mut csv = csv::Writer::from_writer(BufWriter::new(to));
+    let header = ["index", "order_id", "disposition", "code", "field", "duplicate_of"];
+    csv.write_record(header).map_err(|error| failed(error.into()))?;
+    let mut records = 0;
+    while let Some(page) = pages.next().await? {
+        for disposition in &page {
+            csv.write_record(columns(disposition)).map_err(|error| failed(error.into()))?;
+        }
+        records += page.len() as u64;
+    }
+    csv.flush().map_err(failed)?;
+    Ok(records)
+}
+
+fn columns(disposition: &pb::Disposition) -> [String; 6] {
+    let of = &disposition.duplicate_of_batch_id;
+    [
+        disposition.index.to_string(),
+        disposition.order_id.clone(),
+        kind_name(disposition),
+        disposition.code.clone(),
+        disposition.field.clone(),
+        if of.is_empty() { String::new() } else { format!("{of}:{}", disposition.duplicate_of_index) },
+    ]
+}
