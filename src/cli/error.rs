@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::{config::Problems, issuance, net::tls::TlsError, relay, runtime::exit, store, telemetry, vault};
+use crate::{
+    config::Problems, domain::identity::Role, issuance, net::tls::TlsError, relay, runtime::exit, store,
+    telemetry, vault,
+};
 
 /// Why a command failed. The municipal commands show their own errors; these are of all others.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,16 @@ pub enum Error {
     /// Certificate, key, CA or CRL cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The certificate is of another role.
+    #[error("{}: {whose}, and this is the {}. Pass one of `todoke pki issue {}/NAME`", path.display(), role.as_str(), role.as_str())]
+    Role {
+        /// The certificate's file (key tls.cert).
+        path: PathBuf,
+        /// Whose it is, in words.
+        whose: String,
+        /// The role that is needed.
+        role: Role,
+    },
     /// The vault's keys cannot be used.
     #[error(transparent)]
     Vault(#[from] vault::Error),
@@ -75,6 +88,7 @@ impl Error {
             Error::Config(_)
             | Error::Telemetry(_)
             | Error::Tls(_)
+            | Error::Role { .. }
             | Error::Vault(_)
             | Error::OtherKek { .. }
             | Error::Store(store::Error::Url(_))

@@ -8,10 +8,11 @@ use clap::Args;
 use super::{
     Error, addresses,
     municipal::duration,
-    process::{ProcessArgs, bind, bind_calls, flag, reload, serve_ops, time},
+    process::{ProcessArgs, bind, bind_calls, check_role, flag, reload, serve_ops, time},
 };
 use crate::{
     config::{self, Flag, IssuerConfig},
+    domain::identity::Role,
     issuance,
     net::tls::ServerTls,
     ops,
@@ -97,6 +98,7 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let vault = Vault::open(&config.vault.kek, &config.vault.receipt_key)?;
     let store = Store::open(&config.store).await?;
     let tls = ServerTls::load(&config.tls)?;
+    check_role(&tls, Role::Issuer, &config.tls.cert)?;
     let again = tls.clone();
     reload(&tasks, tls.clone(), move || again.reload());
     let ops_listener = bind("ops_listen", config.ops_listen).await?;

@@ -1,7 +1,11 @@
 //! What every role that stays is told alike (addresses, certificates, logs) and does alike: bind, read
 //! certificates anew, serve its ops port, say where it listens.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum as _};
 use tokio::{
@@ -13,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use crate::{
     config::{Flag, Sources, duration::show},
+    domain::identity::Role,
     net::{
         tcp,
         tls::{Expiry, ServerTls, TlsError},
@@ -118,6 +123,19 @@ pub(crate) async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpLi
 /// [`Error::Listen`].
 pub(crate) async fn bind_calls(key: &'static str, address: SocketAddr) -> Result<tcp::TcpListener, Error> {
     tcp::TcpListener::bind(address).await.map_err(|source| Error::Listen { key, address, source })
+}
+
+/// Refuses to serve with the certificate of another role, which nobody would talk to.
+///
+/// # Errors
+/// [`Error::Role`].
+pub(crate) fn check_role(tls: &ServerTls, role: Role, cert: &Path) -> Result<(), Error> {
+    let whose = match tls.identity() {
+        Ok(identity) if identity.role() == role => return Ok(()),
+        Ok(identity) => format!("this is the certificate of {identity}"),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::Role { path: cert.to_owned(), whose, role })
 }
 
 /// Longest time between two looks at certificates and CRL.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     Error, addresses,
     municipal::duration,
-    process::{ProcessArgs, bind, bind_calls, flag, reload, serve_ops, time},
+    process::{ProcessArgs, bind, bind_calls, check_role, flag, reload, serve_ops, time},
 };
 use crate::{
     config::{self, Flag, RelayConfig},
@@ -124,6 +124,7 @@ pub async fn run(args: RelayArgs) -> Result<u8, Error> {
     let config = config::load::<RelayConfig>(&args.process.sources(args.own_flags()))?;
     let tasks = args.process.begin(&config.log)?;
     let tls = ServerTls::load(&config.tls)?;
+    check_role(&tls, Role::Relay, &config.tls.cert)?;
     let upstream_tls = ClientTls::load_for(&config.tls, &config.server_name, &[Role::Issuer])?;
     let (own, upstream) = (tls.clone(), upstream_tls.clone());
     reload(&tasks, tls.clone(), move || {

@@ -19,6 +19,7 @@ use super::{
     chain::{self, ChainError},
     clock,
     files::{Expiry, Material, TlsError, TlsFiles, provider},
+    identity::{PeerError, peer_identity},
     peers::Clients,
 };
 use crate::{domain::identity::Identity, runtime::clock::Clock, telemetry::names};
@@ -84,6 +85,14 @@ impl ServerTls {
         self.shared.generation.send_modify(|generation| *generation += 1);
         self.gauge();
         Ok(true)
+    }
+
+    /// Who the own certificate says this is.
+    ///
+    /// # Errors
+    /// [`PeerError`] if that is nobody.
+    pub fn identity(&self) -> Result<Identity, PeerError> {
+        peer_identity(&self.shared.current.load().material.chain)
     }
 
     /// The CAs that certificates must lead to.
