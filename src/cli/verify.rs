@@ -13,6 +13,7 @@ use crate::{
         error::Error,
         input_fault::InputFault,
         journal,
+        plan::receipt_path_for,
         proof::{self, PROOF_BYTES_MAX, Proof},
         reader::{ReadOptions, load_layout},
         receipts::{self, RECEIPT_BYTES_MAX, ReceiptFault, load_key, read_limited},
@@ -142,8 +143,15 @@ fn open(args: &VerifyArgs, path: &Path, note: &[u8]) -> Result<(Receipt, Digest)
         )),
         _ => Error::Input(InputFault::from_io(&args.key, &error)),
     })?;
-    receipts::open(note, &key)
-        .map_err(|fault: ReceiptFault| Error::Conflict(format!("{}: {fault}", path.display())))
+    receipts::open(note, &key).map_err(|fault: ReceiptFault| {
+        let beside = receipt_path_for(path);
+        let hint = if beside.is_file() {
+            format!(". Pass the receipt: `todoke verify {} --file {}`", beside.display(), path.display())
+        } else {
+            String::new()
+        };
+        Error::Conflict(format!("{}: {fault}{hint}", path.display()))
+    })
 }
 
 fn said(receipt: &Receipt, digest: Digest) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Signs manifests and abort statements with the key of the sender's own certificate, so that no relay can.
 
-use std::path::PathBuf;
+use std::{fs::File, io, path::PathBuf};
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -20,6 +20,14 @@ pub struct Signer {
 /// Why nothing can be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
+    /// A file cannot be read.
+    #[error("{}: {source}. Check its path in endpoints.json, and that this user may read it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The certificate file is no PEM chain.
     #[error("{}: {what}. Pass a PEM file with the certificate first and its chain behind it", path.display())]
     Certificate {
@@ -46,6 +54,9 @@ impl Signer {
     pub fn load(files: &ClientFiles) -> Result<Self, SignerError> {
         let certificate = |what: String| SignerError::Certificate { path: files.cert.clone(), what };
         let key = |what: String| SignerError::Key { path: files.key.clone(), what };
+        for path in [&files.cert, &files.key] {
+            File::open(path).map_err(|source| SignerError::Unreadable { path: path.clone(), source })?;
+        }
         let chain: Vec<Vec<u8>> = CertificateDer::pem_file_iter(&files.cert)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| certificate(error.to_string()))?

@@ -123,7 +123,7 @@ impl Core {
 
 /// The answer for what does not exist, and for what is another's.
 pub(crate) fn not_found(id: BatchId) -> Fault {
-    Fault::new(Reason::NotFound, format!("no batch {id}: check the id, and the certificate you call with"))
+    Fault::new(Reason::NotFound, format!("this caller has no batch {id}"))
 }
 
 /// Reads a batch id.

@@ -25,7 +25,7 @@ pub enum Error {
         lock: PathBuf,
     },
     /// The file cannot be opened.
-    #[error("cannot open {}: check that its folder exists and may be written: {source}", path.display())]
+    #[error("cannot open {}: {}: {source}", path.display(), to_open(source))]
     Open {
         /// The database.
         path: PathBuf,
@@ -101,6 +101,13 @@ pub enum Error {
     /// Anything else that the database refused; nothing was changed.
     #[error("the database refused: {0}")]
     Database(#[source] Source),
+}
+
+fn to_open(source: &Source) -> &'static str {
+    match source.to_string().contains("not a database") {
+        true => "it is no SQLite database, so name another file",
+        false => "check that its folder exists and may be written",
+    }
 }
 
 impl Error {
