@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::municipal::{Output, outcome_code, say, say_json};
+use super::municipal::{Output, many, outcome_code, say, say_json};
 use crate::client::{
     outcome::{Gaps, NotAccepted, Outcome},
     rejects::Listing,
@@ -62,7 +62,9 @@ fn lines(outcome: &Outcome, file: &Path) -> Vec<String> {
             let mut lines = vec![format!("{state}: batch {batch_id} has no receipt: {why}")];
             lines.extend(records(listing, batch_id));
             lines.push(match state.as_str() {
-                "ABORTED" => "Next: `todoke import` makes a new batch of the file".to_owned(),
+                "ABORTED" => {
+                    "Next: `todoke import` instead of `resume` makes a new batch of the file".to_owned()
+                }
                 _ => format!(
                     "Next: mend the file and give this batch up with \
                      `todoke abort --batch {batch_id} --reason …`, or have it worked off again \
@@ -93,7 +95,10 @@ fn receipted(outcome: &Outcome) -> Vec<String> {
     let word = if *again { "DONE before, and proved again" } else { "DONE and proved" };
     let mut lines = vec![
         format!("{word}: batch {batch_id}, sequence {sequence}"),
-        format!("  {total} records: {accepted} accepted, {rejected} rejected, {duplicate} there already"),
+        format!(
+            "  {}: {accepted} accepted, {rejected} rejected, {duplicate} there already",
+            many(*total, "record")
+        ),
         format!("  receipt {receipt}, digest {digest}"),
     ];
     lines.extend(records(listing, batch_id));
@@ -131,14 +136,14 @@ pub(crate) fn gap_lines(gaps: &Gaps) -> Vec<String> {
     if gaps.missing_records == 0 {
         return Vec::new();
     }
-    let mut lines = vec![format!("  {} records are missing", gaps.missing_records)];
+    let mut lines = vec![format!("  missing: {}", many(gaps.missing_records, "record"))];
     let ranges = gaps.ranges.iter().take(SHOWN).map(|(first, last)| format!("  records {first} to {last}"));
     lines.extend(ranges);
     if gaps.ranges.len() > SHOWN {
         lines.push(format!("  and {} more ranges", gaps.ranges.len() - SHOWN));
     }
     let districts = gaps.districts.iter().take(SHOWN);
-    lines.extend(districts.map(|(name, missing)| format!("  {name}: {missing} records missing")));
+    lines.extend(districts.map(|(name, missing)| format!("  {name}: {} missing", many(*missing, "record"))));
     if gaps.districts.len() > SHOWN {
         lines.push(format!("  and {} more districts", gaps.districts.len() - SHOWN));
     }
@@ -157,8 +162,7 @@ mod tests {
             districts: vec![("白鳥".to_owned(), 5), ("亀有".to_owned(), 2)],
         };
         let text = lines(&Outcome::Gaps { batch_id: "b".to_owned(), gaps }, Path::new("in.csv")).join("\n");
-        for needle in
-            ["7 records are missing", "records 3 to 9", "白鳥: 5", "亀有: 2", "todoke resume in.csv"]
+        for needle in ["missing: 7 records", "records 3 to 9", "白鳥: 5", "亀有: 2", "todoke resume in.csv"]
         {
             assert!(text.contains(needle), "{text:?} lacks {needle:?}");
         }

@@ -123,6 +123,12 @@ pub fn policy(text: &str) -> Result<Policy, String> {
         .ok_or_else(|| "must be all-or-nothing, or accept-valid:N with the most rejects to accept".to_owned())
 }
 
+/// A number with its noun: `1 record`, `2 records`.
+#[must_use]
+pub fn many(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Writes one line to standard output; a reader that has gone is no error.
 pub fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
@@ -166,6 +172,7 @@ pub fn error_code(error: &Error) -> u8 {
         Error::Input(_) | Error::Journal(_) | Error::Call(_) | Error::Receipt(_) | Error::Conflict(_) => {
             exit::FAILED
         }
+        Error::OtherKey { .. } => exit::FAILED,
     }
 }
 

@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use super::municipal::{Output, say_json, warn};
+use super::municipal::{Output, many, say_json, warn};
 use crate::client::events::{Event, Tell};
 
 /// Returns who listens to a run.
@@ -67,13 +67,14 @@ impl Bar {
         self.bar.finish_and_clear();
         self.bar = records.map_or_else(ProgressBar::no_length, ProgressBar::new);
         let template = match records {
-            Some(_) => {
-                "{prefix:8} [{wide_bar}] {human_pos}/{human_len} records, {per_sec}, {eta} left  {msg}"
-            }
-            None => "{prefix:8} {spinner} {human_pos} records, {per_sec}",
+            Some(_) => "{prefix:8} [{wide_bar}] {human_pos}/{human_len} records, {rate}, {eta} left  {msg}",
+            None => "{prefix:8} {spinner} {human_pos} records, {rate}",
         };
         let style = ProgressStyle::with_template(template).expect("the template is fixed and was tried");
-        self.bar.set_style(style);
+        let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            let _ = write!(to, "{:.0}/s", state.per_sec()); // a column that stays empty harms nobody
+        };
+        self.bar.set_style(style.with_key("rate", rate));
         self.bar.set_prefix(phase);
     }
 }
@@ -106,28 +107,35 @@ impl Lines {
 
 fn line(event: &Event) -> String {
     match event {
-        Event::Scanning { records } => format!("reading: {records} records"),
+        Event::Scanning { records } => format!("reading: {}", many(*records, "record")),
         Event::Scanned { records, households, districts } => {
-            format!("read: {records} records of {households} households in {districts} districts")
+            let [records, households] = [many(*records, "record"), many(*households, "household")];
+            format!("read: {records} of {households} in {}", many(*districts as u64, "district"))
         }
         Event::Journalled { batch_id, sequence } => {
             format!("batch {batch_id}, sequence {sequence}: in the journal")
         }
-        Event::Opened { created: true, records, .. } => format!("opened: {records} records to send"),
+        Event::Opened { created: true, records, .. } => {
+            format!("opened: {} to send", many(*records, "record"))
+        }
         Event::Opened { durable_records, records, .. } => {
-            format!("opened again: {durable_records} of {records} records are durable already")
+            format!("opened again: {durable_records} of {} durable already", many(*records, "record"))
         }
         Event::Uploading { durable_records, records, relays } => {
-            format!("sending: {durable_records} of {records} records durable, over {}", relays.join(", "))
+            format!(
+                "sending: {durable_records} of {} durable, over {}",
+                many(*records, "record"),
+                relays.join(", ")
+            )
         }
         Event::RelayLeft { relay, why } => format!("left {relay}: {why}"),
         Event::Sealing { round: 0 } => "sealing".to_owned(),
         Event::Sealing { round } => format!("sealing again, round {round}"),
         Event::Working { state, worked_records, records, flags } => {
             let flags = if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(", ")) };
-            format!("{state}: {worked_records} of {records} records worked off{flags}")
+            format!("{state}: {worked_records} of {} worked off{flags}", many(*records, "record"))
         }
-        Event::Waiting { why } => format!("waiting: {why}"),
+        Event::Waiting { why } => format!("still trying: {why}"),
         Event::Receipt { path, digest } => format!("receipt {digest} verified and written to {path}"),
     }
 }

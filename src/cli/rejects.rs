@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use super::{
-    municipal::{self, Connect, Output, fail, warn},
+    municipal::{self, Connect, Output, fail, many, warn},
     status::batch_of,
 };
 use crate::{
@@ -60,7 +60,7 @@ pub async fn run(args: RejectsArgs) -> Result<u8, super::Error> {
     Ok(match work(&args).await {
         Ok(records) => {
             let to = args.out.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
-            warn(&format!("{records} not accepted{to}"));
+            warn(&format!("{} not accepted{to}", many(records, "record")));
             exit::DONE
         }
         Err(error) => fail(&error, args.output),

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::{
+    events::{Event, Tell},
     picker::{Picked, Picker, locked},
     retry::{Budget, Dice, Latencies, wait_before},
 };
@@ -40,6 +41,8 @@ pub struct CallOptions {
     pub delay_base: Duration,
     /// Ceiling of any wait; default 3 s.
     pub delay_max: Duration,
+    /// How often a call that is not answered is told of; default 5 s.
+    pub tell_every: Duration,
 }
 
 impl Default for CallOptions {
@@ -52,6 +55,7 @@ impl Default for CallOptions {
             attempt_heavy: Duration::from_secs(60),
             delay_base: Duration::from_millis(50),
             delay_max: Duration::from_secs(3),
+            tell_every: Duration::from_secs(5),
         }
     }
 }
@@ -116,16 +120,20 @@ impl std::fmt::Display for CallError {
                      and until when; ask the operator for a new one"
                 ),
                 None => {
-                    write!(f, "{:?}: {}", self.status.code(), self.status.message())?;
-                    let asking = match self.status.message().contains("invalid peer certificate") {
-                        true => "Are \"ca\" and \"server_name\" of the endpoints file those of these relays?",
-                        false => "Is the system running, and are these its relays?",
+                    let asking = match server_not_believed(&self.status) {
+                        Some(why) => {
+                            write!(f, "the relay's certificate is not believed ({why})")?;
+                            advice(&why)
+                        }
+                        None => {
+                            write!(f, "{:?}: {}", self.status.code(), self.status.message())?;
+                            if !self.transient {
+                                return Ok(());
+                            }
+                            "Is the system running, and are these its relays?"
+                        }
                     };
-                    if self.transient {
-                        write!(f, ". {asking} The same command goes on from here")
-                    } else {
-                        Ok(())
-                    }
+                    write!(f, ". {asking} The same command goes on from here")
                 }
             },
         }
@@ -161,12 +169,13 @@ impl Attempt {
 }
 
 /// Makes calls over the relays it was given.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Caller {
     channels: Arc<Vec<Channel>>,
     picker: Picker,
     options: CallOptions,
     shared: Arc<Mutex<Shared>>,
+    tell: Tell,
 }
 
 #[derive(Debug)]
@@ -189,7 +198,14 @@ impl Caller {
             picker: Picker::new(names, seed, now),
             options,
             shared: Arc::new(Mutex::new(shared)),
+            tell: Arc::new(|_| ()),
         }
+    }
+
+    /// The same caller; `tell` hears when a call takes long.
+    #[must_use]
+    pub fn telling(self, tell: Tell) -> Self {
+        Self { tell, ..self }
     }
 
     /// Who chooses the relays.
@@ -231,11 +247,10 @@ impl Caller {
         F: Fn(Attempt) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        // One attempt may take as long as its kind needs; another is begun only while patience lasts.
-        let give_up = Instant::now() + self.options.deadline;
-        let deadline = give_up.max(Instant::now() + self.base_time_out(method, weight));
-        let mut avoid = Vec::new();
+        let deadline = Instant::now() + self.options.deadline;
+        let (mut avoid, mut unbelieved) = (Vec::new(), Vec::<usize>::new());
         let (mut attempts, mut refused) = (0u32, false);
+        let mut told = Instant::now();
         locked(&self.shared).budget.earn();
         loop {
             let picked = self.picker.pick(&avoid, Instant::now());
@@ -243,7 +258,7 @@ impl Caller {
             attempts += 1;
             let begun = Instant::now();
             let attempt = Attempt { channel: self.channel(&picked), time_out };
-            let status = match timeout(time_out, send(attempt)).await {
+            let status = match timeout(time_out, self.patiently(method, picked.name(), send(attempt))).await {
                 Ok(Ok(answer)) => {
                     self.learn(method, begun.elapsed());
                     return Ok((answer.into_inner(), picked.index()));
@@ -261,6 +276,14 @@ impl Caller {
             if refused_certificate(&error.status).is_some() && attempts as usize >= self.channels.len() {
                 return Err(CallError { transient: false, ..error });
             }
+            if server_not_believed(&error.status).is_some() {
+                unbelieved.push(picked.index());
+                unbelieved.sort_unstable();
+                unbelieved.dedup();
+                if unbelieved.len() == self.channels.len() {
+                    return Err(CallError { transient: false, ..error });
+                }
+            }
             if !transient {
                 if refused || self.channels.len() == 1 || !wants_second_opinion(error.fault.as_deref()) {
                     return Err(error);
@@ -269,15 +292,36 @@ impl Caller {
                 continue;
             }
             picked.failed(Instant::now());
-            avoid = vec![picked.index()];
+            avoid.clone_from(&unbelieved);
+            avoid.push(picked.index());
             let asked = error.fault.as_ref().and_then(|fault| fault.retry_after);
             let wait = self.wait(attempts, asked);
-            if Instant::now() + wait >= give_up {
+            if Instant::now() + wait >= deadline {
                 return Err(error);
             }
             let (relay, code) = (picked.name(), error.status.code());
             tracing::debug!(method, relay, ?code, attempts, "sending {method} again after {relay}");
+            if told.elapsed() >= self.options.tell_every {
+                told = Instant::now();
+                let words = error.status.message();
+                (self.tell)(&Event::Waiting { why: format!("{method}: {relay}: {code:?}: {words}") });
+            }
             sleep(wait).await;
+        }
+    }
+
+    // Waits for one answer and says from time to time that there is none yet.
+    async fn patiently<T>(&self, method: &str, relay: &str, answer: impl Future<Output = T>) -> T {
+        tokio::pin!(answer);
+        let begun = Instant::now();
+        loop {
+            match timeout(self.options.tell_every, &mut answer).await {
+                Ok(answer) => return answer,
+                Err(_) => {
+                    let why = format!("{method}: no answer over {relay} for {:.0?}", begun.elapsed());
+                    (self.tell)(&Event::Waiting { why });
+                }
+            }
         }
     }
 
@@ -334,6 +378,25 @@ pub(crate) fn wants_second_opinion(fault: Option<&Fault>) -> bool {
     let at_once =
         [Reason::BatchHasGaps, Reason::BatchSealed, Reason::ControlTotalMismatch, Reason::ReceiptNotReady];
     fault.is_none_or(|fault| !at_once.contains(&fault.reason))
+}
+
+/// Why we do not believe that the other end is a relay, if that is what failed.
+fn server_not_believed(status: &Status) -> Option<String> {
+    const WORDS: &str = "invalid peer certificate: ";
+    let first = std::error::Error::source(status);
+    let below = std::iter::successors(first, |error| error.source()).map(ToString::to_string);
+    let texts = std::iter::once(status.message().to_owned()).chain(below);
+    texts.filter_map(|text| text.split_once(WORDS).map(|(_, why)| why.to_owned())).next()
+}
+
+fn advice(why: &str) -> &'static str {
+    if why.starts_with("certificate expired") || why.starts_with("certificate not valid yet") {
+        "Look at this machine's clock; if it is right, the operator of the relays must renew the certificate."
+    } else if why.contains("name") {
+        "Look at \"server_name\" in endpoints.json: it must be the name in the relays' certificates."
+    } else {
+        "Look at \"ca\" in endpoints.json: it must be the file with the CA of these relays."
+    }
 }
 
 /// Whether the same call may succeed later without anybody having changed anything.

@@ -8,6 +8,22 @@ use super::{
     receipts::ReceiptFault, signer::SignerError,
 };
 
+/// What to do about a file that cannot be written.
+#[must_use]
+pub fn remedy_of(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "Free the disk",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "Allow this user to write there"
+        }
+        io::ErrorKind::NotFound => "Make its folder",
+        io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "Something else has this name: move it away"
+        }
+        _ => "Look at the disk, the folder and who may write there",
+    }
+}
+
 /// Why a run ended without outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -32,11 +48,27 @@ pub enum Error {
     /// The receipt is not believed.
     #[error("{0}")]
     Receipt(#[from] ReceiptFault),
+    /// The receipt is signed by another key than the one that is believed.
+    #[error(
+        "the receipt of batch {batch_id}: {source}. It is checked with {}, \"receipt_key\" in endpoints.json: \
+         put the key there that the operator of the issuer published, then `todoke resume {}`. If it is that \
+         key already, believe nothing and tell the operator. What was sent stays with the issuer",
+        key.display(), file.display()
+    )]
+    OtherKey {
+        /// The batch.
+        batch_id: String,
+        /// The file with the key.
+        key: PathBuf,
+        /// The record file.
+        file: PathBuf,
+        /// What is wrong.
+        source: ReceiptFault,
+    },
     /// A result cannot be written.
     #[error(
-        "{}: {source}. Free the disk, make the folder or allow this user to write there, then run the \
-         command again",
-        path.display()
+        "{}: {source}. {}, then run the command again",
+        path.display(), remedy_of(source)
     )]
     Write {
         /// The file.

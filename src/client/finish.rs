@@ -1,6 +1,8 @@
 //! The ends of a run: a receipt that was verified and written, or words for what is missing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::timeout;
 
 use super::{
     calls::{Attempt, CallError, Weight},
@@ -10,19 +12,22 @@ use super::{
     held,
     journal::Entry,
     outcome::{Gaps, Outcome},
-    receipts,
+    receipts::{self, ReceiptFault},
     rejects::Listing,
     scan::{districts_of, places_of},
 };
 use crate::{
     crash::{self, Point},
-    domain::ranges::Ranges,
+    domain::{manifest::Policy, ranges::Ranges},
     runtime,
     wire::{
         fault::{Fault, Reason},
         pb,
     },
 };
+
+/// How long the issuer is asked what is missing.
+const ASKING_MAX: Duration = Duration::from_secs(5);
 
 /// Fetches the receipt, checks it against the manifest and the file's own totals, and writes it.
 ///
@@ -32,7 +37,16 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
     let batch_id = run.manifest.batch_id;
     let note = run.session.get_receipt(batch_id).await?;
     crash::point(Point::ReceiptCame);
-    let (receipt, digest) = receipts::open(&note, &run.session.receipt_key)?;
+    let (receipt, digest) =
+        receipts::open(&note, &run.session.receipt_key).map_err(|source| match source {
+            ReceiptFault::Signature(_) => Error::OtherKey {
+                batch_id: batch_id.to_string(),
+                key: run.session.receipt_key_file.clone(),
+                file: run.file.to_owned(),
+                source,
+            },
+            other => other.into(),
+        })?;
     receipts::check_manifest(&receipt, &run.manifest)?;
     receipts::check_totals(&receipt, &run.scan.totals)?;
     let path = &run.options.receipt;
@@ -100,7 +114,9 @@ impl Run<'_> {
     /// What is missing, by the issuer; if it cannot be asked, by the file and what was durable when the run
     /// began.
     pub(crate) async fn gaps(&self, durable: &Ranges) -> Gaps {
-        if let Ok(gaps) = self.session.list_gaps(self.manifest.batch_id).await {
+        // Only to say more: whoever waited long enough for the outcome does not wait long for this.
+        let asked = self.session.list_gaps(self.manifest.batch_id);
+        if let Ok(Ok(gaps)) = timeout(ASKING_MAX.min(self.options.no_progress), asked).await {
             return gaps.into();
         }
         let missing = self.scan.missing_records(durable);
@@ -114,6 +130,25 @@ impl Run<'_> {
         }
     }
 
+    // A policy stands in the manifest, so one that is told later changes nothing.
+    fn why(&self, batch: &pb::Batch) -> String {
+        let (told, announced) = (self.options.policy, self.manifest.policy);
+        let ignored = matches!(told, Policy::AcceptValid { .. }) && told != announced;
+        if !ignored || super::flow::state_of(batch) == pb::BatchState::Aborted {
+            return batch.discrepancy.clone();
+        }
+        format!(
+            "{}. The --policy of this run does not apply, as the batch was announced with {}: `todoke abort \
+             --batch {} --reason …`, then import with the policy",
+            batch.discrepancy,
+            match announced {
+                Policy::AllOrNothing => "all-or-nothing".to_owned(),
+                Policy::AcceptValid { max_rejects } => format!("accept-valid:{max_rejects}"),
+            },
+            batch.batch_id
+        )
+    }
+
     pub(crate) async fn without_receipt(&mut self, batch: &pb::Batch) -> Result<Outcome, Error> {
         let state = super::flow::state_of(batch);
         if state == pb::BatchState::Aborted {
@@ -122,7 +157,7 @@ impl Run<'_> {
         Ok(Outcome::NotAccepted {
             batch_id: self.manifest.batch_id.to_string(),
             state: state_name(batch),
-            why: batch.discrepancy.clone(),
+            why: self.why(batch),
             listing: self.listing().await,
         })
     }

@@ -17,6 +17,7 @@ use super::{
     outcome::Outcome,
     plan::{Known, NewBatch, plan},
     reader::ReadOptions,
+    receipts,
     scan::{Scan, scan},
     session::Session,
     streams::StreamStart,
@@ -69,6 +70,8 @@ pub(crate) struct Run<'a> {
     pub(crate) manifest: Manifest,
     pub(crate) digest: Digest,
     pub(crate) journal: Journal,
+    /// Whether the batch had been given up before this run.
+    given_up: bool,
 }
 
 /// Imports a file, or goes on with it.
@@ -85,13 +88,27 @@ pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Res
             return Ok(Outcome::TotalsDiffer { batch_id: None, differences });
         }
     }
+    let receipt = &options.receipt;
+    receipts::check_writable(receipt).map_err(|source| Error::Write { path: receipt.clone(), source })?;
     let journal = Journal::open(&options.journal)?;
     let known = Known { file, read: &read, scan: &scanned };
     let (manifest, journal) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
-    let digest = Digest::of(manifest.to_text().as_bytes());
-    let mut run = Run { session, file, read, options, scan: scanned, manifest, digest, journal };
+    let begin = |scan, manifest: Manifest, journal| {
+        let digest = Digest::of(manifest.to_text().as_bytes());
+        let read = read.clone();
+        Run { session, file, read, options, scan, manifest, digest, journal, given_up: false }
+    };
+    let mut run = begin(scanned, manifest, journal);
     crash::point(Point::ClientBegun);
-    run.go().await
+    let outcome = run.go().await?;
+    if !run.given_up || options.new.is_none() {
+        return Ok(outcome);
+    }
+    // The journal says now that it ended, so the file is another batch.
+    let Run { scan: scanned, journal, .. } = run;
+    let known = Known { file, read: &read, scan: &scanned };
+    let (manifest, journal) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
+    begin(scanned, manifest, journal).go().await
 }
 
 // A batch that was begun is read again as it was begun. Another content under the same name is another batch:
@@ -140,6 +157,7 @@ impl Run<'_> {
         };
         let batch = opened.batch.clone().unwrap_or_default();
         let again = is_accepted(&batch);
+        self.given_up = state_of(&batch) == pb::BatchState::Aborted;
         let batch = match state_of(&batch) {
             pb::BatchState::Announced | pb::BatchState::Receiving => {
                 match self.send_and_seal(opened).await? {

@@ -64,6 +64,7 @@ impl World {
             attempt_unknown: Duration::from_millis(300),
             attempt_heavy: Duration::from_millis(1500),
             deadline: Duration::from_secs(20),
+            tell_every: Duration::from_millis(100),
             ..CallOptions::default()
         };
         Session {
@@ -73,6 +74,7 @@ impl World {
             municipality: "131229".parse().expect("right"),
             caller_name: "municipality/131229".to_owned(),
             receipt_key: receipt_key(),
+            receipt_key_file: path("receipt.pub"),
             tell: Arc::new(|_| ()),
         }
     }
@@ -291,4 +293,80 @@ async fn the_one_reject_among_thousands_of_duplicates_is_shown_first_and_the_res
     assert_eq!((listing.not_accepted[0].index, listing.not_accepted.len()), (4_321, SHOWN));
     assert!(listing.more_not_accepted.iter().eq([(&"DUPLICATE".to_owned(), &(4_500 - SHOWN as u64))]), "{listing:?}");
     assert_eq!(listing.listing_broke, None);
+}
+
+#[tokio::test]
+async fn patience_is_kept_with_a_journal_too_and_the_wait_is_told() {
+    let mut world = World::new(1).await;
+    let mut options = world.options(Some(1));
+    options.upload.stop_after_records = Some(50);
+    world.run(&options).await;
+    let hanging = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
+    world.addresses = vec![hanging.local_addr().expect("bound").to_string()];
+    let channel = Endpoint::from_shared(format!("http://{}", world.addresses[0])).expect("an address");
+    let patience = Duration::from_millis(500);
+    let calls =
+        CallOptions { deadline: patience, tell_every: Duration::from_millis(100), ..CallOptions::default() };
+    let told = Arc::new(std::sync::Mutex::new(0));
+    let count = told.clone();
+    let tell: crate::client::events::Tell = Arc::new(move |event| {
+        let waiting = matches!(event, Event::Waiting { .. });
+        *count.lock().expect("no test panics with it") += usize::from(waiting);
+    });
+    let channels = vec![("relay-1".to_owned(), channel.connect_lazy())];
+    let caller = Caller::new(channels, calls, 11).telling(tell);
+    let session = Session { caller, ..world.session() };
+    let options = RunOptions { no_progress: patience, ..world.options(Some(2)) };
+    let file = world.file();
+    let run = import(&session, &file, &options);
+    let outcome =
+        tokio::time::timeout(Duration::from_secs(20), run).await.expect("60 s would be the default");
+    assert!(matches!(outcome, Ok(Outcome::TryAgain { .. })), "{outcome:?}");
+    assert!(*told.lock().expect("no test panics with it") >= 2);
+}
+
+#[tokio::test]
+async fn import_after_abort_makes_the_next_batch_at_once() {
+    let world = World::new(1).await;
+    let mut options = world.options(Some(1));
+    options.upload.stop_after_records = Some(50);
+    world.run(&options).await;
+    world.issuer.batches.lock().expect("no test panics with it").values_mut().for_each(|b| b.aborted = true);
+    let outcome = world.run(&world.options(Some(2))).await;
+    assert!(matches!(outcome, Outcome::Receipted { sequence: 2, again: false, .. }), "{outcome:?}");
+    assert_eq!(world.batch_count(), 2);
+}
+
+#[tokio::test]
+async fn a_receipt_that_cannot_be_written_is_found_before_anything_is_sent() {
+    let world = World::new(1).await;
+    let mut options = world.options(Some(1));
+    options.receipt = world.folder.path().join("gone").join("receipt");
+    let error = import(&world.session(), &world.file(), &options).await.expect_err("no such folder");
+    assert!(
+        matches!(&error, Error::Write { .. }) && error.to_string().contains("Make its folder"),
+        "{error}"
+    );
+    assert_eq!(world.batch_count(), 0);
+    assert!(!Journal::path_for(&world.file()).exists());
+}
+
+#[tokio::test]
+async fn a_receipt_by_another_key_names_the_file_of_the_key_and_the_next_step() {
+    let world = World::new(1).await;
+    let receipt_key = crate::domain::note::VerifierKey::new("todoke.test/issuer", [9; 32]).expect("legal");
+    let session = Session { receipt_key, ..world.session() };
+    let error = import(&session, &world.file(), &world.options(Some(1))).await.expect_err("another key");
+    let text = error.to_string();
+    assert!(text.contains("receipt.pub") && text.contains("todoke resume"), "{text}");
+    assert!(!receipt_path_for(&world.file()).exists());
+    digest_of(&world.run(&world.options(None)).await);
+}
+
+#[tokio::test]
+async fn a_run_that_began_no_batch_leaves_no_journal() {
+    let world = World::new(1).await;
+    let error = import(&world.session(), &world.file(), &world.options(None)).await;
+    assert!(matches!(error, Err(Error::Conflict(_))), "{error:?}");
+    assert!(!Journal::path_for(&world.file()).exists());
 }

@@ -9,6 +9,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -109,9 +110,8 @@ pub enum Standing {
 pub enum JournalError {
     /// The disk said no.
     #[error(
-        "{}: {source}. The journal must be writable before anything is sent: free the disk or pass \
-         --journal, then run the same command again",
-        path.display()
+        "{}: {source}. The journal must be writable before anything is sent. {}, or pass --journal",
+        path.display(), super::error::remedy_of(source)
     )]
     Io {
         /// The journal.
@@ -165,6 +165,11 @@ impl Journal {
             Ok(()) => (),
             Err(TryLockError::WouldBlock) => return Err(JournalError::Held(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        // Between open and lock, whoever held it may have taken it away.
+        let same = |a: fs::Metadata, b: fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+        if !fs::metadata(path).and_then(|there| Ok(same(there, file.metadata()?))).unwrap_or(false) {
+            return Err(JournalError::Held(path.to_owned()));
         }
         let bytes = read_all(path, &mut file)?;
         let (entries, good) = parse(path, &bytes)?;
@@ -220,6 +225,15 @@ impl Journal {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+}
+
+impl Drop for Journal {
+    // An empty journal says nothing, and must not look as if a batch had been begun.
+    fn drop(&mut self) {
+        if self.entries.is_empty() && self.file.metadata().is_ok_and(|file| file.len() == 0) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

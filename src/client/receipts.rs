@@ -126,6 +126,19 @@ pub fn check_manifest(receipt: &Receipt, manifest: &Manifest) -> Result<(), Rece
     }
 }
 
+/// Checks that [`write_whole`] could write here, and leaves nothing behind.
+///
+/// # Errors
+/// The system's error.
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let temporary = with_suffix(path, ".part");
+    File::create(&temporary)?;
+    fs::remove_file(&temporary)
+}
+
 /// Writes a file under a temporary name, makes it durable, and puts it in place in one step.
 ///
 /// # Errors

@@ -1,7 +1,12 @@
 //! A caller with its certificate, its relays and the issuer's public key: what every command that talks to
 //! the system needs, checked before the first call.
 
-use std::str::FromStr;
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use rustls::pki_types::CertificateDer;
 
 use super::{
     calls::{Attempt, CallError, CallOptions, Caller, Weight},
@@ -21,7 +26,7 @@ use crate::{
     },
     net::{
         channel::{ChannelOptions, connect},
-        tls::{ClientTls, TlsFiles},
+        tls::{ClientTls, TlsFiles, peer_identity},
     },
     wire::pb,
 };
@@ -41,6 +46,8 @@ pub struct Session {
     pub caller_name: String,
     /// The issuer's public key.
     pub receipt_key: VerifierKey,
+    /// Where that key was read.
+    pub receipt_key_file: PathBuf,
     /// Who listens.
     pub tell: Tell,
 }
@@ -60,6 +67,7 @@ impl Session {
         let municipality = municipality(caller_name)?;
         let files = endpoints.client(caller_name)?;
         let signer = Signer::load(&files)?;
+        check_own(&files.cert, &signer, caller_name)?;
         let receipt_key = load_key(&endpoints.receipt_key)
             .map_err(|error| Error::Setup(format!("{}: {error}", endpoints.receipt_key.display())))?;
         let tls = TlsFiles { cert: files.cert, key: files.key, ca: endpoints.ca.clone(), crl: None };
@@ -70,8 +78,10 @@ impl Session {
             let channel = channel.map_err(|error| Error::Setup(format!("{}: {error}", relay.id)))?;
             channels.push((relay.id.clone(), channel));
         }
-        let caller = Caller::new(channels, options, seed);
-        Ok(Self { caller, signer, municipality, caller_name: caller_name.to_owned(), receipt_key, tell })
+        let caller = Caller::new(channels, options, seed).telling(tell.clone());
+        let receipt_key_file = endpoints.receipt_key.clone();
+        let caller_name = caller_name.to_owned();
+        Ok(Self { caller, signer, municipality, caller_name, receipt_key, receipt_key_file, tell })
     }
 
     /// Opens the batch of this manifest, or the same one again.
@@ -236,6 +246,17 @@ impl Session {
         };
         self.caller.call("ListDispositions", Weight::Light, send).await
     }
+}
+
+// Another's certificate would work, and send in the other's name.
+fn check_own(cert: &Path, signer: &Signer, caller_name: &str) -> Result<(), Error> {
+    let chain: Vec<CertificateDer<'static>> = signer.chain().into_iter().map(Into::into).collect();
+    let whose = match peer_identity(&chain) {
+        Ok(identity) if identity.to_string() == caller_name => return Ok(()),
+        Ok(identity) => format!("is the certificate of {identity}, not of {caller_name}"),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::Setup(format!("{}: {whose}", cert.display())))
 }
 
 fn municipality(caller_name: &str) -> Result<MunicipalityCode, Error> {

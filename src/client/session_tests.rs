@@ -72,7 +72,35 @@ async fn a_municipality_reaches_its_relay_over_mutual_tls_and_no_relay_of_anothe
     assert_eq!(list.last_sequence, 0);
     let session = connect_to(folder.path(), address, "somebody.else");
     let error = session.list_batches("").await.expect_err("the name is not the relay's");
-    assert!(error.transient && error.attempts > 1, "{error}");
+    assert!(!error.transient && error.attempts == 1, "no second attempt could help: {error}");
+    assert!(error.to_string().contains("\"server_name\" in endpoints.json"), "{error}");
+}
+
+#[tokio::test]
+async fn relays_of_another_ca_are_asked_once_each_and_the_file_to_look_at_is_named() {
+    let [ours, theirs] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+    certificates(ours.path());
+    certificates(theirs.path());
+    let mut tasks = JoinSet::new();
+    let address = serve(theirs.path(), &mut tasks).await;
+    let session = connect_to(ours.path(), address, "todoke.internal");
+    let error = session.list_batches("").await.expect_err("another CA");
+    assert!(!error.transient && error.attempts == 1, "{error}");
+    assert!(error.to_string().contains("\"ca\" in endpoints.json"), "{error}");
+}
+
+#[test]
+fn a_certificate_of_another_is_refused_before_anything_is_sent() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    certificates(folder.path());
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    let text = fs::read_to_string(folder.path().join("relay-1.pem")).expect("just made");
+    let endpoints = endpoints(folder.path(), nowhere, "todoke.internal");
+    fs::write(folder.path().join("131229.pem"), text).expect("writable");
+    let session =
+        Session::connect(&endpoints, "municipality/131229", CallOptions::default(), 5, Arc::new(|_| ()));
+    let text = session.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(text.contains("of relay/relay-1, not of municipality/131229"), "{text}");
 }
 
 #[tokio::test]
