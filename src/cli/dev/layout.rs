@@ -21,9 +21,12 @@ impl Layout {
     /// Makes the folder and what is in it, as far as it is not there.
     ///
     /// # Errors
-    /// [`DevError::Folder`].
+    /// [`DevError::Folder`]; [`DevError::NotOurs`] if others keep files there.
     pub(crate) fn make(dir: &Path) -> Result<Self, DevError> {
         let folder = |source| DevError::Folder { dir: dir.to_owned(), source };
+        if !is_ours(dir).map_err(folder)? {
+            return Err(DevError::NotOurs { dir: dir.to_owned() });
+        }
         for part in ["", "logs", "run"] {
             fs::create_dir_all(dir.join(part)).map_err(folder)?;
         }
@@ -96,6 +99,17 @@ impl Layout {
     }
 }
 
+// A folder that is not there, is empty, or is of an earlier start.
+fn is_ours(dir: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries.collect::<io::Result<Vec<_>>>()?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    let begun = |name: &std::ffi::OsStr| name == "logs" || name == "run";
+    Ok(dir.join("dev.lock").exists() || entries.iter().all(|entry| begun(&entry.file_name())))
+}
+
 /// Opens a log to write behind what is there.
 pub(crate) fn open_log(path: &Path) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
@@ -107,6 +121,15 @@ pub(crate) fn open_log(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_with_files_of_somebody_else_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("endpoints.json"), "theirs").expect("it is written");
+        let text = Layout::make(dir.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.contains("pass an empty or a new --dir"), "{text}");
+        assert_eq!(fs::read_dir(dir.path()).expect("it is there").count(), 1, "nothing was made in it");
+    }
 
     #[test]
     fn a_folder_is_held_by_one_and_free_again_when_it_is_dropped() {

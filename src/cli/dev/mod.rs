@@ -15,7 +15,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clap::Args;
 
 use super::municipal::{Output, duration, say, say_json, warn};
-use crate::runtime::{self, Tasks, exit};
+use crate::{
+    client::error::remedy_of,
+    runtime::{self, Tasks, exit},
+};
 
 pub(crate) use self::{
     layout::Layout,
@@ -60,8 +63,11 @@ pub struct DevArgs {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DevError {
     /// The folder, or a file in it, cannot be used.
-    #[error("{}: {source}. Free the disk, or pass another --dir", dir.display())]
+    #[error("{}: {source}. {}, or pass another --dir", dir.display(), remedy_of(source))]
     Folder { dir: PathBuf, source: std::io::Error },
+    /// It has files of somebody else.
+    #[error("{}: there are files here that are not of `todoke dev`; pass an empty or a new --dir", dir.display())]
+    NotOurs { dir: PathBuf },
     /// Another process has it.
     #[error(
         "{}: another `todoke dev` uses this folder, process {pid}. Stop it, or pass another --dir",

@@ -73,6 +73,7 @@ impl fmt::Display for Notice {
             Self::NotWritten { why } => {
                 write!(f, "endpoints.json cannot be written and is out of date: {why}. Free the disk")
             }
+            Self::Stopping { what, count: 1 } => write!(f, "stopping 1 {}", what.trim_end_matches('s')),
             Self::Stopping { what, count } => write!(f, "stopping {count} {what}"),
             Self::StoppedBadly { id, how, log } => {
                 write!(f, "{id} did not stop in order: {how}. See {}", log.display())
