@@ -23,7 +23,10 @@ pub enum Error {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The certificate is of another role.
-    #[error("{}: {whose}, and this is the {}. Pass one of `todoke pki issue {}/NAME`", path.display(), role.as_str(), role.as_str())]
+    #[error(
+        "{}: {whose}, and this is the {}. Pass one of `todoke pki issue {}/NAME`",
+        path.display(), role.as_str(), role.as_str()
+    )]
     Role {
         /// The certificate's file (key tls.cert).
         path: PathBuf,

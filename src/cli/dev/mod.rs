@@ -66,7 +66,7 @@ pub(crate) enum DevError {
     #[error("{}: {source}. {}, or pass another --dir", dir.display(), remedy_of(source))]
     Folder { dir: PathBuf, source: std::io::Error },
     /// It has files of somebody else.
-    #[error("{}: there are files here that are not of `todoke dev`; pass an empty or a new --dir", dir.display())]
+    #[error("{}: it has files that are not of `todoke dev`; pass an empty or a new --dir", dir.display())]
     NotOurs { dir: PathBuf },
     /// Another process has it.
     #[error(
