@@ -326,3 +326,7 @@ fn check_header(path: &Path, header: &[String], known: &[&str], required: &[&str
 #[cfg(test)]
 #[path = "reader_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "reader_properties.rs"]
+mod properties;

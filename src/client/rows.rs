@@ -149,15 +149,15 @@ impl<R: io::Read> Rows<R> {
         self.check_length(row)
     }
 
+    // Which limit was passed first is said by the places of both, not by how much came together.
     fn check_length(&self, row: &Row) -> Result<(), RowFault> {
         let begin = row.ends.last().copied().unwrap_or(0);
-        if row.bytes.len() - begin > self.limits.cell_bytes {
-            return Err(self.fault(row, RowProblem::CellTooLong));
+        let (cell_max, row_max) = (begin + self.limits.cell_bytes, self.limits.row_bytes);
+        if row.bytes.len() <= cell_max.min(row_max) {
+            return Ok(());
         }
-        if row.bytes.len() > self.limits.row_bytes {
-            return Err(self.fault(row, RowProblem::RowTooLong));
-        }
-        Ok(())
+        let problem = if cell_max <= row_max { RowProblem::CellTooLong } else { RowProblem::RowTooLong };
+        Err(self.fault(row, problem))
     }
 
     // Returns the state after `byte`, or None when it closed the row.
