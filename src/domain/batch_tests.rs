@@ -1,6 +1,8 @@
 //! Promise: every pair of state and command is decided here, and no condition that needs eyes goes without
 //! its flag.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const COMMANDS: [BatchCommand; 9] = [
@@ -67,6 +69,46 @@ fn only_reconciling_reaches_acceptance_and_only_an_owner_moves_what_is_final() {
         }
     }
     assert_eq!("DONE".parse::<BatchState>(), Err(BadBatchState));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_sequence_of_commands_is_accepted_but_by_way_of_seal_or_repair_then_work_then_reconciling(
+        commands in prop::collection::vec(prop::sample::select(COMMANDS.to_vec()), 0..60),
+    ) {
+        let mut state = BatchState::Announced;
+        // What was done last of these, in this order; a discrepancy undoes the later ones.
+        let (mut ready, mut worked, mut reconciled) = (false, false, false);
+        for command in commands {
+            let Ok(after) = state.after(command) else { continue };
+            match command {
+                BatchCommand::Seal | BatchCommand::Repair => ready = true,
+                BatchCommand::Work => worked = ready,
+                BatchCommand::Reconcile => reconciled = worked,
+                BatchCommand::FindDiscrepancy => (ready, worked, reconciled) = (false, false, false),
+                BatchCommand::Accept | BatchCommand::AcceptWithRejects => {
+                    prop_assert!(reconciled && state == BatchState::Reconciling, "{state} {command:?}");
+                }
+                BatchCommand::StoreChunk | BatchCommand::Abort => {}
+            }
+            let accepted = matches!(after, BatchState::Accepted | BatchState::AcceptedWithRejects);
+            let accepting = matches!(command, BatchCommand::Accept | BatchCommand::AcceptWithRejects);
+            prop_assert_eq!(accepted, accepting, "{} {:?}", state, command);
+            state = after;
+        }
+    }
+
+    #[test]
+    fn the_sum_of_the_counts_is_exact_or_none(
+        numbers in prop::array::uniform6(prop_oneof![0..9u64, (u64::MAX - 9)..=u64::MAX, any::<u64>()]),
+    ) {
+        let [missing, stored, accepted, rejected, duplicate, quarantined] = numbers;
+        let counts = Counts { missing, stored, accepted, rejected, duplicate, quarantined };
+        let exact: u128 = numbers.iter().map(|number| u128::from(*number)).sum();
+        prop_assert_eq!(counts.sum(), u64::try_from(exact).ok());
+    }
 }
 
 #[test]

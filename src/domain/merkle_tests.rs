@@ -1,7 +1,9 @@
 //! Promise: the trees are RFC 6962's, chunk by chunk, and a path proves its record and no other.
 
+use ct_merkle::{InclusionProof, RootHash, mem_backed_tree::MemoryBackedTree};
 use proptest::prelude::*;
 use serde_json::Value;
+use sha2::Sha256;
 
 use super::*;
 
@@ -119,5 +121,75 @@ proptest! {
     ) {
         let path: Vec<Digest> = path.into_iter().map(Digest).collect();
         prop_assert!(!verify(Digest::of(b"a"), index, count, &path, Digest::of(b"b")));
+    }
+}
+
+/// The tree as another hand wrote it, over another SHA-256.
+fn independent(records: &[Vec<u8>]) -> MemoryBackedTree<Sha256, Vec<u8>> {
+    let mut tree = MemoryBackedTree::new();
+    records.iter().for_each(|record| tree.push(record.clone()));
+    tree
+}
+
+/// A batch's proof as the issuer makes it: the path in the chunk, then the path of the chunk.
+fn proof_by_chunks(nodes: &[Digest], size: usize, index: usize) -> Vec<Digest> {
+    let chunks: Vec<&[Digest]> = nodes.chunks(size).collect();
+    let roots: Vec<Digest> = chunks.iter().map(|chunk| root(chunk)).collect();
+    [path(chunks[index / size], index % size), path(&roots, index / size)].concat()
+}
+
+fn any_records() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..200)
+}
+
+proptest! {
+    #[test]
+    fn another_implementation_has_the_same_roots_and_paths_whatever_the_size_of_a_chunk(
+        records in any_records(), bits in 0u32..9, at: prop::sample::Index,
+    ) {
+        let theirs = independent(&records);
+        let nodes: Vec<Digest> = records.iter().map(|record| leaf_hash(record)).collect();
+        let top = root(&nodes);
+        let their_top = theirs.root();
+        prop_assert_eq!(&top.0[..], &their_top.as_bytes()[..]);
+        let roots: Vec<Digest> = nodes.chunks(1 << bits).map(root).collect();
+        prop_assert_eq!(root(&roots), top);
+        if records.is_empty() {
+            return Ok(());
+        }
+        let index = at.index(records.len());
+        let ours = proof_by_chunks(&nodes, 1 << bits, index);
+        let bytes: Vec<u8> = ours.iter().flat_map(|digest| digest.0).collect();
+        let their_proof = theirs.prove_inclusion(index);
+        prop_assert_eq!(their_proof.as_bytes(), bytes.as_slice());
+        let count = nodes.len() as u64;
+        let believed = RootHash::<Sha256>::new(top.0.into(), count);
+        let proof = InclusionProof::from_bytes(bytes);
+        prop_assert!(believed.verify_inclusion(&records[index], index as u64, &proof).is_ok());
+        prop_assert!(verify(nodes[index], index as u64, count, &ours, top));
+    }
+
+    #[test]
+    fn with_any_bit_changed_a_proof_proves_nothing(
+        records in any_records(), bits in 0u32..9, at: prop::sample::Index, bit: prop::sample::Index,
+    ) {
+        prop_assume!(!records.is_empty());
+        let nodes: Vec<Digest> = records.iter().map(|record| leaf_hash(record)).collect();
+        let (top, count, index) = (root(&nodes), nodes.len() as u64, at.index(nodes.len()));
+        let path = proof_by_chunks(&nodes, 1 << bits, index);
+        // Record, path and root one behind the other, and one bit of all that is another.
+        let record = &records[index];
+        let mut all = record.clone();
+        path.iter().chain([&top]).for_each(|digest| all.extend_from_slice(&digest.0));
+        let flipped = bit.index(all.len() * 8);
+        all[flipped / 8] ^= 1 << (flipped % 8);
+        let (changed, digests) = all.split_at(record.len());
+        let digests = digests.chunks(32).map(|bytes| Digest::from_slice(bytes).expect("32 bytes"));
+        let mut digests: Vec<Digest> = digests.collect();
+        let changed_top = digests.pop().expect("the root");
+        let proved = verify(leaf_hash(changed), index as u64, count, &digests, changed_top);
+        prop_assert!(!proved, "bit {flipped}");
+        let elsewhere = index as u64 ^ (1 << bit.index(64));
+        prop_assert!(!verify(nodes[index], elsewhere, count, &path, top), "as {elsewhere}");
     }
 }

@@ -131,6 +131,42 @@ mod tests {
         }
     }
 
+    proptest! {
+        // `from` puts the same questions at both ends of the number line.
+        #[test]
+        fn neither_order_nor_cut_nor_place_of_what_is_put_in_shows(
+            puts in prop::collection::vec((0u64..60, 0u64..8), 0..30),
+            turned: prop::sample::Index,
+            from in prop_oneof![Just(0), Just(u64::MAX - 67), 0..u64::MAX - 67],
+        ) {
+            let mut ranges = Ranges::default();
+            for (first, length) in &puts {
+                ranges.insert_range(from + first, from + first + length);
+            }
+            let mut other = Ranges::default();
+            let (ahead, behind) = puts.split_at(turned.index(puts.len() + 1));
+            for (first, length) in behind.iter().chain(ahead).rev() {
+                (*first..=first + length).rev().for_each(|number| other.insert(from + number));
+            }
+            prop_assert_eq!(&other, &ranges);
+            // What is sent are first and last of each range: reading them gives the same set.
+            let mut read = Ranges::default();
+            ranges.iter().for_each(|(first, last)| read.insert_range(first, last));
+            prop_assert_eq!(&read, &ranges);
+            let set: BTreeSet<u64> =
+                puts.iter().flat_map(|(first, length)| from + first..=from + first + length).collect();
+            let number = |n: usize| from + n as u64;
+            for n in 0..68 {
+                prop_assert_eq!(ranges.contains(number(n)), set.contains(&number(n)));
+            }
+            // What is missing of what is missing is there, as far as was asked.
+            let count = from.saturating_add(40);
+            let there: Ranges = set.iter().copied().filter(|number| *number < count).collect();
+            prop_assert_eq!(ranges.missing(count).missing(count), there.clone());
+            prop_assert_eq!(ranges.missing(count).len() + there.len(), count);
+        }
+    }
+
     #[test]
     fn the_ends_of_the_number_line_are_numbers_too() {
         let mut ranges = Ranges::default();

@@ -54,6 +54,75 @@ proptest! {
     }
 }
 
+/// One field as somebody might write it: mostly well, sometimes absent, empty, cut or no text.
+fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+    let framed = |length: u32, bytes: &[u8]| [length.to_be_bytes().as_slice(), bytes].concat();
+    let whole = move |bytes: &[u8]| framed(u32::try_from(bytes.len()).expect("short"), bytes);
+    prop_oneof![
+        40 => "\\PC{1,9}".prop_map(move |text| whole(text.as_bytes())),
+        40 => Just(ABSENT.to_be_bytes().to_vec()),
+        1 => Just(vec![0; 4]),
+        1 => prop::collection::vec(any::<u8>(), 1..6).prop_map(move |bytes| whole(&bytes)),
+        1 => (0u32..12, "[a-z]{0,9}").prop_map(move |(length, text)| framed(length, text.as_bytes())),
+        1 => (any::<u32>(), "[a-z]{0,9}").prop_map(move |(length, text)| framed(length, text.as_bytes())),
+    ]
+}
+
+fn encoded(record: &Record) -> Vec<u8> {
+    let mut out = Vec::new();
+    record.encode(&mut out);
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn whatever_decodes_is_the_one_encoding_of_its_record(
+        frames in prop_oneof![
+            9 => prop::collection::vec(any_frame(), FIELDS),
+            1 => prop::collection::vec(any_frame(), FIELDS - 1..FIELDS + 2),
+        ],
+    ) {
+        let bytes = frames.concat();
+        if let Ok(record) = Record::decode(&bytes) {
+            prop_assert_eq!(&encoded(&record), &bytes);
+            // By the definition, word for word: the length and the text of each field, or FF FF FF FF.
+            let mut defined = Vec::new();
+            for field in Field::ALL {
+                let text = record.text(field);
+                let length = if text.is_empty() { ABSENT } else { u32::try_from(text.len()).expect("short") };
+                defined.extend_from_slice(&length.to_be_bytes());
+                defined.extend_from_slice(text.as_bytes());
+            }
+            prop_assert_eq!(defined, bytes);
+        }
+    }
+
+    #[test]
+    fn a_record_changed_on_the_way_is_another_record_or_none(
+        texts in prop::collection::vec("\\PC{0,9}", FIELDS),
+        at: prop::sample::Index,
+        cut in 0usize..5,
+        put in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(0xFF)], 0..5),
+    ) {
+        let mut record = Record::default();
+        Field::ALL.into_iter().zip(&texts).for_each(|(field, text)| record.set(field, text));
+        let bytes = encoded(&record);
+        let mut changed = bytes.clone();
+        let begin = at.index(changed.len());
+        let end = (begin + cut).min(changed.len());
+        changed.splice(begin..end, put);
+        match Record::decode(&changed) {
+            Ok(other) => {
+                prop_assert_eq!(other == record, changed == bytes);
+                prop_assert_eq!(encoded(&other), changed);
+            }
+            Err(fault) => prop_assert!(changed != bytes, "{fault}"),
+        }
+    }
+}
+
 #[test]
 fn a_field_that_is_set_again_has_its_last_text_and_the_same_encoding() {
     let mut twice = valid();
@@ -71,11 +140,6 @@ fn a_field_that_is_set_again_has_its_last_text_and_the_same_encoding() {
     }
     assert_eq!(twice, once);
     assert_ne!(twice, valid());
-    let encoded = |record: &Record| {
-        let mut out = Vec::new();
-        record.encode(&mut out);
-        out
-    };
     assert_eq!(encoded(&twice), encoded(&once));
 }
 
