@@ -11,6 +11,7 @@ mod flow;
 pub(crate) mod harness;
 mod hogs;
 mod limits;
+mod model;
 mod noticing;
 mod refusals;
 mod restarts;

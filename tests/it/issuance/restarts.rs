@@ -8,10 +8,11 @@ use todoke::{
     issuance::{self, Options},
     net::{pki::Authority, tls::ServerTls},
     runtime::Tasks,
+    store::{Store, StoreOptions},
     vault::Vault,
 };
 
-use super::harness::{Issuer, files};
+use super::harness::{Issuer, eventually, files};
 
 impl Issuer {
     /// Stops in order, changes what is on the disk, and starts again in the same folder, with the same clock.
@@ -23,13 +24,29 @@ impl Issuer {
         let tasks = std::mem::replace(&mut self.tasks, Tasks::new());
         tasks.soft().cancel();
         tasks.join(Duration::from_secs(1)).await;
+        self.again(between, change).await
+    }
+
+    /// Ends as a killed one does, nothing finished; starts again in the same folder, with the same clock,
+    /// when nothing of the old one can write any more.
+    pub(crate) async fn crashed(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        let tasks = std::mem::replace(&mut self.tasks, Tasks::new());
+        tasks.hard().cancel();
+        tasks.join(Duration::ZERO).await;
+        self.again(|_| {}, change).await
+    }
+
+    async fn again(mut self, between: impl FnOnce(&Path), change: impl FnOnce(&mut Options)) -> Self {
         self.store.close().await;
         let other = tempfile::tempdir().expect("a temporary folder");
         let dir = std::mem::replace(&mut self.dir, other);
         let authority =
             Authority::open(&dir.path().join("pki"), OffsetDateTime::now_utc()).expect("the authority");
         let clock = self.clock.clone();
-        drop(self); // with the lock of the database
+        drop(self); // with the lock of the database, which a call that is cut off may hold a little longer
+        let url = format!("sqlite:{}", dir.path().join("issuer.db").display());
+        let store = StoreOptions { url, ..StoreOptions::default() };
+        eventually("the database is free", async || Store::open(&store).await.ok()).await;
         between(dir.path());
         Self::start_in(dir, authority, clock, change).await
     }
