@@ -177,7 +177,7 @@ impl World {
     }
 
     /// How many rows a table of the issuer has.
-    pub(super) async fn rows(&self, table: &'static str) -> u64 {
+    pub(super) async fn rows(&self, table: &str) -> u64 {
         self.issuer.rows(table).await
     }
 }

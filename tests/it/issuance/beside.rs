@@ -30,11 +30,24 @@ impl Issuer {
 
     /// Asks the database beside the issuer for a number.
     pub(crate) async fn number(&self, sql: String) -> u64 {
-        let options = SqliteConnectOptions::new().filename(self.dir.path().join("issuer.db")).read_only(true);
-        let mut connection = SqliteConnection::connect_with(&options).await.expect("it opens");
+        let mut connection = self.reader().await;
         let asked = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await;
         connection.close().await.expect("it closes");
         let number: i64 = asked.unwrap_or_else(|error| panic!("{error}"));
         u64::try_from(number).expect("not below zero")
+    }
+
+    /// Names every table.
+    pub(crate) async fn tables(&self) -> Vec<String> {
+        let mut connection = self.reader().await;
+        let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+        let names = sqlx::query_scalar(names).fetch_all(&mut connection).await;
+        connection.close().await.expect("it closes");
+        names.expect("every database has it")
+    }
+
+    async fn reader(&self) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(self.dir.path().join("issuer.db")).read_only(true);
+        SqliteConnection::connect_with(&options).await.expect("it opens")
     }
 }
