@@ -51,8 +51,9 @@ pub enum Error {
     /// The receipt is signed by another key than the one that is believed.
     #[error(
         "the receipt of batch {batch_id}: {source}. It is checked with {}, \"receipt_key\" in \
-         endpoints.json: put the key there that the operator of the issuer published, then `todoke resume {}`. If it is that \
-         key already, believe nothing and tell the operator. What was sent stays with the issuer",
+         endpoints.json: put the key there that the operator of the issuer published, then `todoke \
+         resume {}`. If it is that key already, believe nothing and tell the operator. What was sent stays \
+         with the issuer",
         key.display(), file.display()
     )]
     OtherKey {
@@ -63,7 +64,7 @@ pub enum Error {
         /// The record file.
         file: PathBuf,
         /// What is wrong.
-        source: ReceiptFault,
+        source: Box<ReceiptFault>,
     },
     /// A result cannot be written.
     #[error(

@@ -43,7 +43,7 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
                 batch_id: batch_id.to_string(),
                 key: run.session.receipt_key_file.clone(),
                 file: run.file.to_owned(),
-                source,
+                source: Box::new(source),
             },
             other => other.into(),
         })?;
@@ -58,8 +58,7 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
     (run.session.tell)(&Event::Receipt { path: path.clone(), digest: digest.to_string() });
     let counts = &receipt.counts;
     let whole = counts.accepted == receipt.declared.records;
-    let listing =
-        if whole { Listing::default() } else { run.listing().await };
+    let listing = if whole { Listing::default() } else { run.listing().await };
     Ok(Outcome::Receipted {
         batch_id: batch_id.to_string(),
         sequence: receipt.sequence,
@@ -171,7 +170,8 @@ impl Run<'_> {
             return listing;
         }
         let (path, read) = (self.file.to_owned(), self.read.clone());
-        let mut places = runtime::blocking(move || places_of(&path, &read, &wanted)).await.unwrap_or_default();
+        let mut places =
+            runtime::blocking(move || places_of(&path, &read, &wanted)).await.unwrap_or_default();
         for one in &mut listing.not_accepted {
             (one.line, one.place) = places.remove(&one.index).unwrap_or_default();
         }

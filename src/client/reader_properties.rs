@@ -57,7 +57,7 @@ impl Export {
 
     fn options(&self, accept_missing_newline: bool) -> ReadOptions {
         let encoding = if self.form.cp932 { Encoding::Cp932 } else { Encoding::Utf8 };
-        ReadOptions { encoding, accept_missing_newline }
+        ReadOptions { encoding, accept_missing_newline, layout: None }
     }
 
     /// The records of these rows, each with the physical line on which it begins.
@@ -121,7 +121,7 @@ fn any_export() -> impl Strategy<Value = Export> {
 
 type Read = Result<Vec<(Record, u64)>, InputFault>;
 
-fn read(bytes: &[u8], options: ReadOptions) -> Read {
+fn read(bytes: &[u8], options: &ReadOptions) -> Read {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("in.csv");
     fs::write(&path, bytes).expect("the folder is writable");
@@ -153,12 +153,12 @@ proptest! {
     #[test]
     fn what_another_hand_wrote_comes_back_exactly_with_its_lines(export in any_export()) {
         let mut bytes = export.written().concat();
-        prop_assert_eq!(read(&bytes, export.options(false)), Ok(export.records()));
+        prop_assert_eq!(read(&bytes, &export.options(false)), Ok(export.records()));
         // Without its last line break it is refused, unless a person says that the line is whole.
         bytes.truncate(bytes.len() - if export.form.crlf { 2 } else { 1 });
-        let fault = read(&bytes, export.options(false)).expect_err("it may have been cut");
+        let fault = read(&bytes, &export.options(false)).expect_err("it may have been cut");
         prop_assert!(fault.line > 0, "{}", fault);
-        prop_assert_eq!(read(&bytes, export.options(true)), Ok(export.records()));
+        prop_assert_eq!(read(&bytes, &export.options(true)), Ok(export.records()));
     }
 
     #[test]
@@ -173,7 +173,7 @@ proptest! {
             end += row.len();
             end == cut
         });
-        match (read(&bytes[..cut], export.options(false)), whole) {
+        match (read(&bytes[..cut], &export.options(false)), whole) {
             (Ok(records), Some(row)) => prop_assert_eq!(&records[..], &export.records()[..row]),
             (Err(fault), None) => prop_assert!(fault.line > 0 || cut == 0 || cut == 3, "{}", fault),
             (outcome, whole) => {
@@ -195,7 +195,7 @@ proptest! {
             bytes.splice(begin..end, put);
         }
         let lines = 1 + bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        match read(&bytes, export.options(false)) {
+        match read(&bytes, &export.options(false)) {
             Err(fault) => {
                 let whole = fault.what.contains("empty") || fault.what.contains("UTF-16");
                 prop_assert!(whole || (1..=lines).contains(&fault.line), "{}", fault);
