@@ -177,10 +177,11 @@ contract!(an_attempt_takes_over_what_the_one_before_took, |case| {
 
 contract!(another_municipality_has_its_own_ids, |case| {
     case.accepted(1, &orders("K", 4)).await;
-    let Opened::Created(theirs) = open(&case.store, other_ward(), 1, 4).await else { panic!("it is new") };
+    // Under another batch id: under the same one, a store that mixes them up would take ours for theirs.
+    let Opened::Created(theirs) = open(&case.store, other_ward(), 2, 4).await else { panic!("it is new") };
     put(&case.store, &theirs, 0).await.expect("the store answers");
-    case.store.mark_sealed(other_ward(), id(1), NOW).await.expect("the store answers");
-    let key = WorkKey { municipality: other_ward(), batch_id: id(1) };
+    case.store.mark_sealed(other_ward(), id(2), NOW).await.expect("the store answers");
+    let key = WorkKey { municipality: other_ward(), batch_id: id(2) };
     let claim = case.store.claim_work(&key, "worker", NOW, 1000).await.expect("the store answers");
     let claim = claim.expect("it is free");
     assert_eq!(case.store(&claim, 0, orders("K", 4)).await, done(4, 0, 0));
