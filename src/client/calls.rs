@@ -9,11 +9,12 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep, timeout};
-use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic::{Request, Response, Status, transport::Channel};
 
 use super::{
     events::{Event, Tell},
     picker::{Picked, Picker, locked},
+    refusals::{advice, is_transient, refused_certificate, server_not_believed, wants_second_opinion},
     retry::{Budget, Dice, Latencies, wait_before},
 };
 use crate::wire::{
@@ -256,35 +257,22 @@ impl Caller {
             let picked = self.picker.pick(&avoid, Instant::now());
             let time_out = self.time_out(method, weight, attempts).min(deadline - Instant::now());
             attempts += 1;
-            let begun = Instant::now();
-            let attempt = Attempt { channel: self.channel(&picked), time_out };
-            let status = match timeout(time_out, self.patiently(method, picked.name(), send(attempt))).await {
-                Ok(Ok(answer)) => {
-                    self.learn(method, begun.elapsed());
-                    return Ok((answer.into_inner(), picked.index()));
-                }
-                Ok(Err(status)) => status,
-                Err(_) => {
-                    Status::deadline_exceeded(format!("{} did not answer in {time_out:?}", picked.name()))
-                }
+            let error = match self.once(method, &picked, time_out, attempts, &send).await {
+                Ok(answer) => return Ok((answer, picked.index())),
+                Err(error) => error,
             };
-            let fault = Fault::from_status(&status);
-            let transient = is_transient(&status, fault.as_ref());
-            let fault = fault.map(Box::new);
-            let error = CallError { method, status: Box::new(status), fault, attempts, transient };
             // One relay may be wrong about a certificate; when all refuse it, waiting helps nobody.
             if refused_certificate(&error.status).is_some() && attempts as usize >= self.channels.len() {
                 return Err(CallError { transient: false, ..error });
             }
             if server_not_believed(&error.status).is_some() {
+                unbelieved.retain(|index| *index != picked.index());
                 unbelieved.push(picked.index());
-                unbelieved.sort_unstable();
-                unbelieved.dedup();
                 if unbelieved.len() == self.channels.len() {
                     return Err(CallError { transient: false, ..error });
                 }
             }
-            if !transient {
+            if !error.transient {
                 if refused || self.channels.len() == 1 || !wants_second_opinion(error.fault.as_deref()) {
                     return Err(error);
                 }
@@ -303,11 +291,40 @@ impl Caller {
             tracing::debug!(method, relay, ?code, attempts, "sending {method} again after {relay}");
             if told.elapsed() >= self.options.tell_every {
                 told = Instant::now();
-                let words = error.status.message();
-                (self.tell)(&Event::Waiting { why: format!("{method}: {relay}: {code:?}: {words}") });
+                let why = format!("{method}: {relay}: {code:?}: {}", error.status.message());
+                (self.tell)(&Event::Waiting { why });
             }
             sleep(wait).await;
         }
+    }
+
+    // Makes one attempt over one relay.
+    async fn once<T, F, Fut>(
+        &self,
+        method: &'static str,
+        picked: &Picked,
+        time_out: Duration,
+        attempts: u32,
+        send: &F,
+    ) -> Result<T, CallError>
+    where
+        F: Fn(Attempt) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let begun = Instant::now();
+        let attempt = Attempt { channel: self.channel(picked), time_out };
+        let status = match timeout(time_out, self.patiently(method, picked.name(), send(attempt))).await {
+            Ok(Ok(answer)) => {
+                self.learn(method, begun.elapsed());
+                return Ok(answer.into_inner());
+            }
+            Ok(Err(status)) => status,
+            Err(_) => Status::deadline_exceeded(format!("{} did not answer in {time_out:?}", picked.name())),
+        };
+        let fault = Fault::from_status(&status);
+        let transient = is_transient(&status, fault.as_ref());
+        let fault = fault.map(Box::new);
+        Err(CallError { method, status: Box::new(status), fault, attempts, transient })
     }
 
     // Waits for one answer and says from time to time that there is none yet.
@@ -356,62 +373,5 @@ impl Caller {
 
     fn learn(&self, method: &'static str, took: Duration) {
         locked(&self.shared).latencies.entry(method).or_default().add(took);
-    }
-}
-
-/// What the other end said of our certificate, if that is why it hung up.
-fn refused_certificate(status: &Status) -> Option<String> {
-    const ALERT: &str = "received fatal alert: ";
-    let first = std::error::Error::source(status);
-    let texts = std::iter::successors(first, |error| error.source()).map(ToString::to_string);
-    // On its way through HTTP/2 the alert becomes a text.
-    let alert = texts.filter_map(|text| text.split_once(ALERT).map(|(_, alert)| alert.to_owned())).next()?;
-    let ours = ["Certificate", "BadCertificate", "UnsupportedCertificate", "UnknownCA", "AccessDenied"];
-    ours.iter().any(|name| alert.starts_with(name)).then_some(alert)
-}
-
-/// Whether a refusal should be heard over a second relay before it is believed: anybody in between can
-/// refuse, and a relay that does would otherwise stop a sender whom the issuer serves. What is a usual
-/// answer, or cannot be given twice, is believed at once; the receipt shows in the end whether it was
-/// true.
-pub(crate) fn wants_second_opinion(fault: Option<&Fault>) -> bool {
-    let at_once =
-        [Reason::BatchHasGaps, Reason::BatchSealed, Reason::ControlTotalMismatch, Reason::ReceiptNotReady];
-    fault.is_none_or(|fault| !at_once.contains(&fault.reason))
-}
-
-/// Why we do not believe that the other end is a relay, if that is what failed.
-fn server_not_believed(status: &Status) -> Option<String> {
-    const WORDS: &str = "invalid peer certificate: ";
-    let first = std::error::Error::source(status);
-    let below = std::iter::successors(first, |error| error.source()).map(ToString::to_string);
-    let texts = std::iter::once(status.message().to_owned()).chain(below);
-    texts.filter_map(|text| text.split_once(WORDS).map(|(_, why)| why.to_owned())).next()
-}
-
-fn advice(why: &str) -> &'static str {
-    if why.starts_with("certificate expired") || why.starts_with("certificate not valid yet") {
-        "Look at this machine's clock; if it is right, the operator of the relays must renew the certificate."
-    } else if why.contains("name") {
-        "Look at \"server_name\" in endpoints.json: it must be the name in the relays' certificates."
-    } else {
-        "Look at \"ca\" in endpoints.json: it must be the file with the CA of these relays."
-    }
-}
-
-/// Whether the same call may succeed later without anybody having changed anything.
-pub(crate) fn is_transient(status: &Status, fault: Option<&Fault>) -> bool {
-    match fault {
-        Some(fault) => fault.reason.safe_to_retry() && fault.reason != Reason::ReceiptNotReady,
-        // Without a reason of ours it was the transport, or something in between.
-        None => matches!(
-            status.code(),
-            Code::Unavailable
-                | Code::Unknown
-                | Code::Internal
-                | Code::Cancelled
-                | Code::DeadlineExceeded
-                | Code::ResourceExhausted
-        ),
     }
 }

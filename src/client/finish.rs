@@ -35,20 +35,22 @@ const ASKING_MAX: Duration = Duration::from_secs(5);
 /// [`Error::Receipt`] if it is not believed: then nothing is written and nothing is done.
 pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, Error> {
     let batch_id = run.manifest.batch_id;
-    let note = run.session.get_receipt(batch_id).await?;
+    let believe = |note: &[u8]| {
+        let (receipt, digest) = receipts::open(note, &run.session.receipt_key)?;
+        receipts::check_manifest(&receipt, &run.manifest)?;
+        receipts::check_totals(&receipt, &run.scan.totals)?;
+        Ok((receipt, digest))
+    };
+    let (note, (receipt, digest)) = match run.session.get_believed_receipt(batch_id, believe).await {
+        Ok(believed) => believed,
+        // Somebody said that the batch was accepted, and the issuer has no receipt for it.
+        Err(Error::Call(error)) if error.is(Reason::ReceiptNotReady) => {
+            return Ok(run.try_again(error.to_string(), &Ranges::default(), true).await);
+        }
+        Err(Error::Receipt(source @ ReceiptFault::Signature(_))) => return Err(run.other_key(source)),
+        Err(error) => return Err(error),
+    };
     crash::point(Point::ReceiptCame);
-    let (receipt, digest) =
-        receipts::open(&note, &run.session.receipt_key).map_err(|source| match source {
-            ReceiptFault::Signature(_) => Error::OtherKey {
-                batch_id: batch_id.to_string(),
-                key: run.session.receipt_key_file.clone(),
-                file: run.file.to_owned(),
-                source: Box::new(source),
-            },
-            other => other.into(),
-        })?;
-    receipts::check_manifest(&receipt, &run.manifest)?;
-    receipts::check_totals(&receipt, &run.scan.totals)?;
     let path = &run.options.receipt;
     held::set_aside(path, &receipt).map_err(|source| Error::Write { path: path.clone(), source })?;
     receipts::write_whole(path, &note).map_err(|source| Error::Write { path: path.clone(), source })?;
@@ -106,7 +108,7 @@ impl Run<'_> {
 
     /// The end of a run that can go on later; `ask` when the issuer may say what is missing.
     pub(crate) async fn try_again(&self, why: String, durable: &Ranges, ask: bool) -> Outcome {
-        let gaps = if ask { self.gaps(durable).await } else { Gaps::default() };
+        let gaps = if ask { self.gaps(durable).await } else { self.gaps_by_file(durable).await };
         Outcome::TryAgain { batch_id: self.manifest.batch_id.to_string(), why, gaps }
     }
 
@@ -118,6 +120,11 @@ impl Run<'_> {
         if let Ok(Ok(gaps)) = timeout(ASKING_MAX.min(self.options.no_progress), asked).await {
             return gaps.into();
         }
+        self.gaps_by_file(durable).await
+    }
+
+    // What of the file nobody has said is durable.
+    async fn gaps_by_file(&self, durable: &Ranges) -> Gaps {
         let missing = self.scan.missing_records(durable);
         let (path, read, wanted) = (self.file.to_owned(), self.read.clone(), missing.clone());
         let counted = runtime::blocking(move || districts_of(&path, &read, &wanted)).await;
@@ -126,6 +133,15 @@ impl Run<'_> {
             missing_records: missing.len(),
             ranges: missing.iter().collect(),
             districts: districts.into_iter().collect(),
+        }
+    }
+
+    fn other_key(&self, source: ReceiptFault) -> Error {
+        Error::OtherKey {
+            batch_id: self.manifest.batch_id.to_string(),
+            key: self.session.receipt_key_file.clone(),
+            file: self.file.to_owned(),
+            source: Box::new(source),
         }
     }
 

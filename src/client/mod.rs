@@ -20,6 +20,7 @@ pub mod plan;
 pub mod proof;
 pub mod reader;
 pub mod receipts;
+mod refusals;
 pub mod rejects;
 mod retry;
 mod rows;

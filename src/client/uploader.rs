@@ -12,10 +12,11 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tonic::Status;
 
 use super::{
-    calls::{Caller, is_transient, wants_second_opinion},
+    calls::Caller,
     events::{Event, Tell},
     input_fault::InputFault,
     reader::ReadOptions,
+    refusals::{is_transient, wants_second_opinion},
     scan::{FileChunk, Scan},
     streams::{Stream, StreamEvent, StreamStart, read_chunks},
 };
@@ -278,21 +279,18 @@ impl<'a> State<'a> {
     fn hear(&mut self, event: StreamEvent) -> Result<(), UploadError> {
         match event {
             StreamEvent::Answer(id, answer) => self.answer(id, &answer),
-            StreamEvent::Ended(id, status) => {
-                let fault = Fault::from_status(&status);
-                match fault {
-                    Some(fault) if fault.reason == Reason::BatchSealed => {
-                        let chunks = self.upload.scan.chunk_roots.len() as u64;
-                        self.durable.insert_range(0, chunks.saturating_sub(1));
-                        Ok(())
-                    }
-                    fault if !is_transient(&status, fault.as_ref()) => self.refused(id, status, fault),
-                    _ => {
-                        self.leave(id, status);
-                        Ok(())
-                    }
+            StreamEvent::Ended(id, status) => match Fault::from_status(&status) {
+                Some(fault) if fault.reason == Reason::BatchSealed => {
+                    let chunks = self.upload.scan.chunk_roots.len() as u64;
+                    self.durable.insert_range(0, chunks.saturating_sub(1));
+                    Ok(())
                 }
-            }
+                fault if !is_transient(&status, fault.as_ref()) => self.refused(id, status, fault),
+                _ => {
+                    self.leave(id, status);
+                    Ok(())
+                }
+            },
         }
     }
 
