@@ -20,7 +20,8 @@ pub struct AbortArgs {
     decision: Decision,
 }
 
-/// Has a discrepant batch worked off again from its stored chunks, as a new attempt.
+/// Has a discrepant batch worked off again from its stored chunks, as a new attempt; if chunks of it were
+/// damaged and set aside, it is RECEIVING, and `todoke resume FILE` sends them again.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  todoke repair --batch ID --reason 'disk replaced' \\\n    \
                         --endpoints dev/endpoints.json --as municipality/131229")]

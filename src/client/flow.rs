@@ -165,6 +165,13 @@ impl Run<'_> {
                     Err(outcome) => return Ok(outcome),
                 }
             }
+            // The issuer has lost chunks of what it accepted: they are here, and nothing else of it changes.
+            _ if again && !self.is_durable(&opened) => {
+                if let Err(outcome) = self.send(&opened).await? {
+                    return Ok(outcome);
+                }
+                batch
+            }
             _ => batch,
         };
         let batch = match watch(self.session, self.manifest.batch_id, batch, self.options.no_progress).await?
@@ -244,10 +251,16 @@ impl Run<'_> {
                 Ok(opened) => opened,
                 Err(outcome) => return Ok(Err(outcome)),
             };
-            self.find_liars(&said, &durable_of(&opened));
+            if !is_damaged(&opened) {
+                self.find_liars(&said, &durable_of(&opened));
+            }
         }
         let gaps = self.gaps(&durable_of(&opened)).await;
         Ok(Err(Outcome::Gaps { batch_id: self.manifest.batch_id.to_string(), gaps }))
+    }
+
+    fn is_durable(&self, opened: &pb::OpenBatchResponse) -> bool {
+        durable_of(opened).missing(self.scan.chunk_roots.len() as u64).is_empty()
     }
 
     // A relay that passed on an acknowledgement for what the issuer does not have made it up: the issuer
@@ -296,6 +309,11 @@ impl Run<'_> {
         };
         Ok(Err(self.try_again(why, &durable_of(opened), true).await))
     }
+}
+
+/// Whether the issuer says that it has lost what it acknowledged: then no relay has lied.
+fn is_damaged(opened: &pb::OpenBatchResponse) -> bool {
+    opened.batch.iter().flat_map(|batch| &batch.flags).any(|flag| flag.name == "damaged")
 }
 
 /// The chunks that OpenBatch said are durable.

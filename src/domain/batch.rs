@@ -47,6 +47,8 @@ pub enum BatchCommand {
     FindDiscrepancy,
     /// Its owner asks for another attempt.
     Repair,
+    /// The same, and chunks have to be sent again first.
+    SendAgain,
     /// Its owner gives it up.
     Abort,
 }
@@ -89,7 +91,9 @@ impl BatchState {
         use BatchCommand as Do;
         use BatchState as Is;
         match (self, command) {
-            (Is::Announced | Is::Receiving, Do::StoreChunk) => Ok(Is::Receiving),
+            (Is::Announced | Is::Receiving, Do::StoreChunk) | (Is::Discrepant, Do::SendAgain) => {
+                Ok(Is::Receiving)
+            }
             // A batch without records is sealed as soon as it is announced.
             (Is::Announced | Is::Receiving, Do::Seal) => Ok(Is::Sealed),
             (Is::Sealed | Is::Repairing | Is::Importing, Do::Work) => Ok(Is::Importing),
@@ -208,11 +212,13 @@ pub enum FlagKind {
     LostBatch,
     /// A batch of the calendar is due and did not come.
     ExpectedBatchMissing,
+    /// A part of it was damaged in the database.
+    Damaged,
 }
 
 impl FlagKind {
     /// Every kind.
-    pub const ALL: [FlagKind; 8] = [
+    pub const ALL: [FlagKind; 9] = [
         FlagKind::Stalled,
         FlagKind::Overdue,
         FlagKind::Stuck,
@@ -221,6 +227,7 @@ impl FlagKind {
         FlagKind::ReconcileFirst,
         FlagKind::LostBatch,
         FlagKind::ExpectedBatchMissing,
+        FlagKind::Damaged,
     ];
 
     /// The name in the API, in metrics and in logs.
@@ -235,6 +242,7 @@ impl FlagKind {
             FlagKind::ReconcileFirst => "reconcile-first",
             FlagKind::LostBatch => "lost-batch",
             FlagKind::ExpectedBatchMissing => "expected-batch-missing",
+            FlagKind::Damaged => "damaged",
         }
     }
 }
@@ -282,10 +290,14 @@ pub struct BatchView {
     pub sealed_ms: Option<i64>,
     /// When it was last accepted, found discrepant or aborted.
     pub finished_ms: Option<i64>,
+    /// Chunks announced.
+    pub chunk_count: u64,
     /// Chunks that are durable.
     pub chunks_stored: u64,
     /// When a conflict was recorded.
     pub conflict_ms: Option<i64>,
+    /// When a part of it was first found damaged in the database.
+    pub damaged_ms: Option<i64>,
     /// Whether somebody is at work on it.
     pub lease_live: bool,
 }
@@ -296,9 +308,8 @@ pub struct BatchView {
 /// it.
 #[must_use]
 pub fn flags(view: &BatchView, options: &FlagOptions, now_ms: i64) -> Vec<Flag> {
-    let found =
-        [stalled(view, options, now_ms), overdue(view, now_ms), stuck(view, options, now_ms), conflict(view)];
-    found.into_iter().flatten().collect()
+    let late = [stalled(view, options, now_ms), overdue(view, now_ms), stuck(view, options, now_ms)];
+    late.into_iter().chain([conflict(view), damaged(view)]).flatten().collect()
 }
 
 /// A slow batch gets at most so many times `stall_after_ms`.
@@ -366,6 +377,17 @@ fn conflict(view: &BatchView) -> Option<Flag> {
     let since_ms = view.conflict_ms.filter(|_| !over)?;
     let detail = "a chunk came with other content than announced: a human must compare the files".to_owned();
     Some(Flag { kind: FlagKind::Conflict, since_ms, detail })
+}
+
+// It stands until the batch is accepted, and on an accepted one until every chunk is there again.
+fn damaged(view: &BatchView) -> Option<Flag> {
+    let lacking = view.chunk_count.saturating_sub(view.chunks_stored);
+    let accepted = matches!(view.state, BatchState::Accepted | BatchState::AcceptedWithRejects);
+    let over = view.state == BatchState::Aborted || (accepted && lacking == 0);
+    let since_ms = view.damaged_ms.filter(|_| !over)?;
+    let detail =
+        format!("chunks were damaged in the database and set aside; {lacking} have to be sent again");
+    Some(Flag { kind: FlagKind::Damaged, since_ms, detail })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const COMMANDS: [BatchCommand; 9] = [
+const COMMANDS: [BatchCommand; 10] = [
     BatchCommand::StoreChunk,
     BatchCommand::Seal,
     BatchCommand::Work,
@@ -14,6 +14,7 @@ const COMMANDS: [BatchCommand; 9] = [
     BatchCommand::AcceptWithRejects,
     BatchCommand::FindDiscrepancy,
     BatchCommand::Repair,
+    BatchCommand::SendAgain,
     BatchCommand::Abort,
 ];
 
@@ -26,16 +27,16 @@ fn every_pair_of_state_and_command_is_decided() {
     // Rows are states, columns the commands above; a cell is the first three letters of the state after it,
     // `A_R` is ACCEPTED_WITH_REJECTS, `REC` is RECEIVING, `RCN` is RECONCILING, `-` is illegal.
     let table = "
-        ANNOUNCED              REC  SEA  -    -    -    -    DIS  -    ABO
-        RECEIVING              REC  SEA  -    -    -    -    DIS  -    ABO
-        SEALED                 -    -    IMP  -    -    -    DIS  -    ABO
-        IMPORTING              -    -    IMP  RCN  -    -    DIS  -    ABO
-        RECONCILING            -    -    RCN  RCN  ACC  A_R  DIS  -    ABO
-        ACCEPTED               -    -    -    -    -    -    -    -    -
-        ACCEPTED_WITH_REJECTS  -    -    -    -    -    -    -    -    -
-        DISCREPANT             -    -    -    -    -    -    -    REP  ABO
-        REPAIRING              -    -    IMP  -    -    -    DIS  -    ABO
-        ABORTED                -    -    -    -    -    -    -    -    ABO
+        ANNOUNCED              REC  SEA  -    -    -    -    DIS  -    -    ABO
+        RECEIVING              REC  SEA  -    -    -    -    DIS  -    -    ABO
+        SEALED                 -    -    IMP  -    -    -    DIS  -    -    ABO
+        IMPORTING              -    -    IMP  RCN  -    -    DIS  -    -    ABO
+        RECONCILING            -    -    RCN  RCN  ACC  A_R  DIS  -    -    ABO
+        ACCEPTED               -    -    -    -    -    -    -    -    -    -
+        ACCEPTED_WITH_REJECTS  -    -    -    -    -    -    -    -    -    -
+        DISCREPANT             -    -    -    -    -    -    -    REP  REC  ABO
+        REPAIRING              -    -    IMP  -    -    -    DIS  -    -    ABO
+        ABORTED                -    -    -    -    -    -    -    -    -    ABO
     ";
     let mut decided = 0;
     for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
@@ -64,7 +65,8 @@ fn only_reconciling_reaches_acceptance_and_only_an_owner_moves_what_is_final() {
         for command in COMMANDS {
             let Ok(after) = state.after(command) else { continue };
             assert!(!accepted.contains(&after) || state == BatchState::Reconciling, "{state} {command:?}");
-            let by_owner = matches!(command, BatchCommand::Repair | BatchCommand::Abort);
+            let by_owner =
+                matches!(command, BatchCommand::Repair | BatchCommand::SendAgain | BatchCommand::Abort);
             assert!(!state.is_final() || by_owner, "{state} {command:?}");
         }
     }
@@ -91,7 +93,7 @@ proptest! {
                 BatchCommand::Accept | BatchCommand::AcceptWithRejects => {
                     prop_assert!(reconciled && state == BatchState::Reconciling, "{state} {command:?}");
                 }
-                BatchCommand::StoreChunk | BatchCommand::Abort => {}
+                BatchCommand::StoreChunk | BatchCommand::SendAgain | BatchCommand::Abort => {}
             }
             let accepted = matches!(after, BatchState::Accepted | BatchState::AcceptedWithRejects);
             let accepting = matches!(command, BatchCommand::Accept | BatchCommand::AcceptWithRejects);
@@ -133,6 +135,8 @@ fn view(state: BatchState) -> BatchView {
         finished_ms: None,
         chunks_stored: 1,
         conflict_ms: None,
+        chunk_count: 4,
+        damaged_ms: None,
         lease_live: false,
     }
 }
@@ -216,6 +220,19 @@ fn a_conflict_stands_until_the_batch_is_accepted_or_given_up() {
 }
 
 #[test]
+fn damage_stands_until_every_chunk_is_there_again() {
+    for state in BatchState::ALL {
+        let lacking = BatchView { damaged_ms: Some(OPENED + 5), lease_live: true, ..view(state) };
+        let whole = BatchView { chunks_stored: 4, ..lacking };
+        let accepted = matches!(state, BatchState::Accepted | BatchState::AcceptedWithRejects);
+        let given_up = state == BatchState::Aborted;
+        assert_eq!(raised(&lacking, 10).contains(&(FlagKind::Damaged, 5)), !given_up, "{state}");
+        let stands = !accepted && !given_up;
+        assert_eq!(raised(&whole, 10).contains(&(FlagKind::Damaged, 5)), stands, "{state}");
+    }
+}
+
+#[test]
 fn no_clock_makes_the_flags_panic() {
     for state in BatchState::ALL {
         for ms in [i64::MIN, -1, 0, i64::MAX] {
@@ -238,6 +255,6 @@ fn no_clock_makes_the_flags_panic() {
 fn each_flag_has_its_name_in_the_api() {
     let names: Vec<&str> = FlagKind::ALL.iter().map(|kind| kind.as_str()).collect();
     let known = ["stalled", "overdue", "stuck", "sequence-hole", "conflict"];
-    let of_the_whole = ["reconcile-first", "lost-batch", "expected-batch-missing"];
+    let of_the_whole = ["reconcile-first", "lost-batch", "expected-batch-missing", "damaged"];
     assert_eq!(names, [known.as_slice(), of_the_whole.as_slice()].concat());
 }

@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    domain::{batch_id::BatchId, manifest::Manifest, municipality::MunicipalityCode},
+    domain::{batch_id::BatchId, digest::Digest, manifest::Manifest, merkle, municipality::MunicipalityCode},
     net::tls::ServerTls,
     runtime::{self, clock::Clock},
     store::{self, BatchRow, Store},
@@ -86,10 +86,11 @@ impl Core {
     pub(crate) async fn manifest(&self, row: &BatchRow) -> Result<(Manifest, store::ManifestRow), Fault> {
         let stored = self.store.manifest(row.municipality, row.batch_id).await.map_err(store_fault)?;
         let stored = stored.ok_or_else(|| not_found(row.batch_id))?;
-        let manifest = Manifest::parse(&stored.bytes).map_err(|fault| {
-            tracing::error!(batch.id = %row.batch_id, %fault,
-                "stored manifest of {} is unreadable", row.batch_id);
-            Fault::new(Reason::Internal, "the stored manifest is unreadable: tell the operator")
+        let manifest = whole_manifest(row, &stored).map_err(|what| {
+            tracing::error!(municipality.code = %row.municipality, batch.id = %row.batch_id,
+                "the stored manifest of batch {} {what}: {MANIFEST_REMEDY}", row.batch_id);
+            let words = format!("the stored manifest {what}: {MANIFEST_REMEDY}");
+            Fault::new(Reason::Internal, words)
         })?;
         Ok((manifest, stored))
     }
@@ -119,6 +120,23 @@ impl Core {
             age / 1000
         )]
     }
+}
+
+/// What mends a damaged manifest: its sender has the same bytes.
+pub(crate) const MANIFEST_REMEDY: &str =
+    "it is put right when its sender opens the batch again (`todoke resume`)";
+
+/// Reads a stored manifest if it is, with its chunk roots, the one that the batch was opened with; otherwise
+/// says what is wrong with it.
+pub(crate) fn whole_manifest(row: &BatchRow, stored: &store::ManifestRow) -> Result<Manifest, &'static str> {
+    if Digest::of(&stored.bytes) != row.manifest_digest {
+        return Err("is not the one that was signed: it was altered in the database");
+    }
+    let manifest = Manifest::parse(&stored.bytes).map_err(|_| "is unreadable")?;
+    if merkle::root(&stored.chunk_roots) != manifest.totals.merkle_root {
+        return Err("has chunk roots that do not fold to its own: they were altered in the database");
+    }
+    Ok(manifest)
 }
 
 /// The answer for what does not exist, and for what is another's.

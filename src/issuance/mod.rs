@@ -19,6 +19,7 @@ mod options;
 mod pages;
 mod places;
 mod reconcile;
+mod recount;
 mod routes;
 mod seal;
 mod sweep;

@@ -10,7 +10,7 @@ use crate::{
         municipality::MunicipalityCode,
     },
     net::tls,
-    store::{BatchRow, Forgotten, NewBatch, Opened},
+    store::{self, BatchRow, Forgotten, NewBatch, Opened},
     wire::{
         fault::{Fault, Reason},
         pb,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    core::{Core, store_fault},
+    core::{Core, store_fault, whole_manifest},
     options::ms,
 };
 
@@ -71,7 +71,7 @@ pub(crate) async fn open(
                 "batch {id} of {caller} announced");
             Ok(OpenedBatch { row, created: true })
         }
-        Opened::Again(row) => Ok(OpenedBatch { row, created: false }),
+        Opened::Again(row) => mended(core, row, &new).await,
         Opened::IdReused => Err(Fault::new(
             Reason::BatchIdReused,
             format!("batch {id} stands with another manifest: use a new batch id for new content"),
@@ -120,6 +120,25 @@ fn forgotten(caller: MunicipalityCode, id: BatchId, why: Forgotten) -> Fault {
             Fault::new(Reason::ReconcileFirst, words).with("sequence", sequence.to_string())
         }
     }
+}
+
+/// Puts the signed manifest that came again in place of the stored one, if that was damaged.
+async fn mended(core: &Core, row: BatchRow, new: &NewBatch<'_>) -> Result<OpenedBatch, Fault> {
+    let whole = match core.store.manifest(row.municipality, row.batch_id).await {
+        Ok(Some(stored)) => {
+            let own = stored.certificate_chain.first();
+            whole_manifest(&row, &stored).is_ok()
+                && own.is_some_and(|own| tls::verify_signature(own, &stored.bytes, &stored.signature).is_ok())
+        }
+        Ok(None) | Err(store::Error::Corrupt(_)) => false,
+        Err(error) => return Err(store_fault(error)),
+    };
+    let id = row.batch_id;
+    if !whole && core.store.replace_manifest(new).await.map_err(store_fault)? {
+        tracing::warn!(municipality.code = %row.municipality, batch.id = %id,
+            "the manifest of batch {id} was damaged in the database; its sender's own stands in its place");
+    }
+    Ok(OpenedBatch { row, created: false })
 }
 
 fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {

@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     chunks::{chunk_aad, record_aad},
-    work::{Job, Stop, unreadable},
+    work::{Job, Stop},
 };
 
 /// What is added up over the stored orders and rejects.
@@ -56,19 +56,17 @@ pub(crate) async fn reconcile(job: &mut Job) -> Result<(), Stop> {
             let payload = match &page.chunk {
                 Some(stored) => {
                     let aad = chunk_aad(municipality, batch, number);
-                    Some(
-                        key.open(&aad, &stored.sealed)
-                            .map_err(|_| format!("chunk {number} is unreadable"))?,
-                    )
+                    Some(key.open(&aad, &stored.sealed).map_err(|_| Stop::Damaged(number))?)
                 }
                 None => None,
             };
             let open = |order: &OrderRow| {
                 key.open(&record_aad(municipality, batch, order.index), &order.sealed).ok()
             };
-            books.add(&page, payload.as_ref().map(|payload| payload.as_slice()), open).map(|()| books)
+            let payload = payload.as_ref().map(|payload| payload.as_slice());
+            books.add(&page, payload, open).map(|()| books).map_err(Stop::Discrepant)
         });
-        books = opened.await.map_err(Stop::Discrepant)?;
+        books = opened.await?;
     }
     accept(job, books).await
 }
@@ -86,7 +84,7 @@ async fn read(job: &Job, number: u32) -> Result<Page, Stop> {
         page.others = store.dispositions_page(municipality, batch, attempt, first, len, true).await?;
         page.others.retain(|one| one.index < first + u64::from(len));
         let chunk = store.chunk_payload(municipality, batch, number).await?;
-        page.chunk = Some(chunk.ok_or_else(|| unreadable(number))?);
+        page.chunk = Some(chunk.ok_or(Stop::Damaged(number))?);
     }
     Ok(page)
 }

@@ -13,9 +13,10 @@ use crate::{
         merkle,
         municipality::MunicipalityCode,
         ranges::Ranges,
-        totals::{Difference, Totals, TotalsBuilder},
+        totals::{Difference, Totals},
     },
-    store::BatchRow,
+    store::{BatchRow, Damage},
+    telemetry::names,
     wire::fault::{Fault, Reason},
 };
 
@@ -23,6 +24,7 @@ use super::{
     chunks,
     core::{Core, store_fault},
     deadline::Deadline,
+    recount::{Recount, by_district, in_words},
     view,
 };
 
@@ -48,21 +50,21 @@ pub(crate) async fn seal(
     if !open(row.state) {
         return Ok(row);
     }
-    let (manifest, _) = core.manifest(&row).await?;
+    let (manifest, stored) = core.manifest(&row).await?;
     refuse_gaps(core, &row, &manifest).await?;
     let _turn = deadline.wait(core.seals.wait(municipality, core.options.seal_wait)).await??;
     let row = core.batch(municipality, id).await?; // somebody else may have sealed it while we waited
     if !open(row.state) {
         return Ok(row);
     }
-    let differences = match recompute(core, &row, deadline).await? {
-        Recomputed::Totals(totals) => manifest.totals.differences(&totals),
-        Recomputed::Unreadable(number) => vec![Difference {
-            which: format!("chunk {number}"),
-            declared: "as acknowledged".to_owned(),
-            computed: "unreadable or altered in the database".to_owned(),
-        }],
-    };
+    let (totals, damaged) = recompute(core, &row, &stored.chunk_roots, deadline).await?;
+    if !damaged.is_empty() {
+        set_aside(core, &row, &damaged, &totals).await?;
+        let row = core.batch(municipality, id).await?;
+        refuse_gaps(core, &row, &manifest).await?;
+        return Err(Fault::new(Reason::OutcomeUnknown, format!("batch {id} changed meanwhile: ask again")));
+    }
+    let differences = manifest.totals.differences(&totals);
     if !differences.is_empty() {
         return Err(discrepant(core, &row, &differences).await?);
     }
@@ -81,11 +83,12 @@ fn open(state: BatchState) -> bool {
 }
 
 async fn refuse_gaps(core: &Core, row: &BatchRow, manifest: &Manifest) -> Result<(), Fault> {
-    let durable = core.store.durable_chunks(row.municipality, row.batch_id).await.map_err(store_fault)?;
-    let (ranges, missing) = view::missing_records(&durable, row);
-    if missing == 0 {
+    // What is counted as stored and is not there is damage, which the look at every chunk finds.
+    if row.counts.missing == 0 {
         return Ok(());
     }
+    let durable = core.store.durable_chunks(row.municipality, row.batch_id).await.map_err(store_fault)?;
+    let (ranges, missing) = view::missing_records(&durable, row);
     let stored = core.store.stored_per_district(row.municipality, row.batch_id).await.map_err(store_fault)?;
     let districts = manifest.totals.districts.iter().filter_map(|(name, declared)| {
         let stored = stored.get(name).copied().unwrap_or_default();
@@ -117,32 +120,35 @@ fn json_list(items: impl Iterator<Item = String>, bytes_max: usize) -> String {
     out
 }
 
-enum Recomputed {
-    Totals(Totals),
-    Unreadable(u32),
-}
-
-/// Re-reads every chunk from the database and adds it up; holds one chunk at a time.
-async fn recompute(core: &Arc<Core>, row: &BatchRow, deadline: Deadline) -> Result<Recomputed, Fault> {
+/// Re-reads every chunk from the database and adds up what is whole; holds one chunk at a time.
+async fn recompute(
+    core: &Arc<Core>,
+    row: &BatchRow,
+    roots: &[Digest],
+    deadline: Deadline,
+) -> Result<(Totals, Vec<u32>), Fault> {
     let key = Arc::new(core.data_key(row)?);
-    let mut totals = TotalsBuilder::default();
+    let mut recount = Recount::default();
     for number in 0..row.chunk_count {
         deadline.check()?;
         crash::point(Point::SealReading);
-        let stored =
-            core.store.chunk_payload(row.municipality, row.batch_id, number).await.map_err(store_fault)?;
-        let Some(stored) = stored else { return Ok(Recomputed::Unreadable(number)) };
-        let (key, aad) = (Arc::clone(&key), chunks::chunk_aad(row.municipality, row.batch_id, number));
-        let added = core.on_core(move || {
-            let payload = key.open(&aad, &stored.sealed).ok()?;
-            chunks::add_to(&mut totals, &payload).then_some(totals)
-        });
-        match added.await {
-            Some(added) => totals = added,
-            None => return Ok(Recomputed::Unreadable(number)),
-        }
+        let announced = roots.get(number as usize).copied();
+        recount = recount.add(core, row, &key, number, announced).await.map_err(store_fault)?;
     }
-    Ok(Recomputed::Totals(totals.finish()))
+    Ok(recount.finish())
+}
+
+/// Sets damaged chunks aside, so that their sender can send them again.
+async fn set_aside(core: &Core, row: &BatchRow, damaged: &[u32], whole: &Totals) -> Result<(), Fault> {
+    let (id, now_ms) = (row.batch_id, core.clock.now_ms());
+    let damage = Damage { chunks: damaged, districts: &by_district(whole), now_ms };
+    if core.store.quarantine_unsealed(row.municipality, id, &damage).await.map_err(store_fault)? {
+        metrics::counter!(names::CHUNKS_DAMAGED).increment(damaged.len() as u64);
+        tracing::error!(municipality.code = %row.municipality, batch.id = %id,
+            "batch {id}: {} in the database; set aside, to be sent again", in_words(damaged));
+        core.changed(row.municipality, id);
+    }
+    Ok(())
 }
 
 async fn discrepant(core: &Core, row: &BatchRow, differences: &[Difference]) -> Result<Fault, Fault> {

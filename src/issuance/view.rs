@@ -27,8 +27,10 @@ pub(crate) fn flags_of(row: &BatchRow, options: &Options, now_ms: i64) -> Vec<Fl
         seal_by_ms: row.seal_by_ms,
         sealed_ms: row.sealed_ms,
         finished_ms: row.finished_ms,
+        chunk_count: u64::from(row.chunk_count),
         chunks_stored: u64::from(row.chunks_stored),
         conflict_ms: row.conflict_ms,
+        damaged_ms: row.damaged_ms,
         lease_live: row.lease_until_ms.is_some_and(|until| until > now_ms),
     };
     flags(&view, &patience(options), now_ms)

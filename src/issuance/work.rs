@@ -7,17 +7,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     crash::{self, Point},
-    domain::manifest::{Manifest, Policy},
-    store::{self, BatchRow, Claim, Stored, WorkKey},
+    domain::{
+        digest::Digest,
+        manifest::{Manifest, Policy},
+    },
+    store::{self, BatchRow, Claim, Damage, Stored, WorkKey},
     telemetry::names,
     vault::{self, DataKey},
 };
 
 use super::{
     chunks::{self, Exploded, Origin},
-    core::Core,
+    core::{Core, MANIFEST_REMEDY, whole_manifest},
     options::ms,
     reconcile,
+    recount::{self, Recount, by_district, in_words},
 };
 
 /// Candidates that an idle worker looks at together.
@@ -34,6 +38,8 @@ pub(crate) enum Stop {
     Stopping,
     /// The batch cannot come out right: these words go to its owner.
     Discrepant(String),
+    /// This chunk is damaged in the database.
+    Damaged(u32),
     /// The store failed.
     Store(store::Error),
     /// The key of its data does not open: nothing is wrong with what its sender sent.
@@ -52,6 +58,7 @@ pub(crate) struct Job {
     pub(crate) claim: Claim,
     pub(crate) row: BatchRow,
     pub(crate) manifest: Manifest,
+    roots: Vec<Digest>,
     pub(crate) key: Arc<DataKey>,
     renewed_ms: i64,
     stop: CancellationToken,
@@ -117,7 +124,10 @@ async fn work_off(
     let id = work.batch_id;
     let attempt = claim.tries;
     let ended = match Job::prepare(core, &claim, stop).await {
-        Ok(mut job) => job.run().await,
+        Ok(mut job) => match job.run().await {
+            Err(Stop::Damaged(number)) => job.set_aside(number).await,
+            ended => ended,
+        },
         Err(stopped) => Err(stopped),
     };
     let now_ms = core.clock.now_ms();
@@ -128,6 +138,11 @@ async fn work_off(
         }
         Err(Stop::Stopping) => {
             core.store.release_work(&claim, now_ms, "the issuer stopped").await?;
+        }
+        // Nobody could say which chunk is whole; the words are the owner's.
+        Err(Stop::Damaged(number)) => {
+            let words = in_words(&[number]);
+            core.store.reject_batch(&claim, &words, now_ms).await?;
         }
         Err(Stop::Discrepant(words)) => {
             tracing::error!(municipality.code = %work.municipality, batch.id = %id,
@@ -162,13 +177,14 @@ impl Job {
         let stored = core.store.manifest(municipality, id).await?;
         let stored =
             stored.ok_or_else(|| Stop::Discrepant("the manifest is gone from the database".to_owned()))?;
-        let manifest = Manifest::parse(&stored.bytes)
-            .map_err(|fault| Stop::Discrepant(format!("the stored manifest is unreadable: {fault}")))?;
+        let manifest = whole_manifest(&row, &stored)
+            .map_err(|what| Stop::Discrepant(format!("the stored manifest {what}: {MANIFEST_REMEDY}")))?;
         let key = core.vault.unwrap(municipality, id, &row.wrapped_key).map_err(Stop::Locked)?;
         let key = Arc::new(key);
         let renewed_ms = core.clock.now_ms();
         let (core, claim, stop) = (Arc::clone(core), claim.clone(), stop.clone());
-        Ok(Job { core, claim, row, manifest, key, renewed_ms, stop })
+        let roots = stored.chunk_roots;
+        Ok(Job { core, claim, row, manifest, roots, key, renewed_ms, stop })
     }
 
     async fn run(&mut self) -> Result<(), Stop> {
@@ -213,16 +229,47 @@ impl Job {
     async fn exploded(&self, number: u32) -> Result<Exploded, Stop> {
         let (municipality, batch) = (self.row.municipality, self.row.batch_id);
         let stored = self.core.store.chunk_payload(municipality, batch, number).await?;
-        let stored =
-            stored.ok_or_else(|| Stop::Discrepant(format!("chunk {number} is gone from the database")))?;
+        let (Some(stored), Some(announced)) = (stored, self.roots.get(number as usize).copied()) else {
+            return Err(Stop::Damaged(number));
+        };
+        let len = self.row.records_in(&[number]);
         let origin = Origin { municipality, batch, today: today(self.row.opened_ms) };
         let first = u64::from(number) * u64::from(self.row.chunk_records);
         let (key, core) = (Arc::clone(&self.key), Arc::clone(&self.core));
         let exploded = self.core.on_core(move || {
-            let payload = key.open(&chunks::chunk_aad(municipality, batch, number), &stored.sealed).ok()?;
+            let aad = chunks::chunk_aad(municipality, batch, number);
+            let payload = recount::opened(&key, &aad, &stored, announced, len)?;
             chunks::explode(origin, first, &payload, &core.vault, &key)
         });
-        exploded.await.ok_or_else(|| unreadable(number))
+        exploded.await.ok_or(Stop::Damaged(number))
+    }
+
+    /// Looks at every chunk once one was found damaged, sets all that are aside, and makes the batch
+    /// discrepant.
+    async fn set_aside(&mut self, found: u32) -> Result<(), Stop> {
+        let mut recount = Recount::default();
+        for number in 0..self.row.chunk_count {
+            self.keep().await?;
+            let announced = self.roots.get(number as usize).copied();
+            recount = recount.add(&self.core, &self.row, &self.key, number, announced).await?;
+        }
+        let (whole, damaged) = recount.finish();
+        if damaged.is_empty() {
+            return Err(Stop::Damaged(found));
+        }
+        let (municipality, id, now_ms) = (self.row.municipality, self.row.batch_id, self.core.clock.now_ms());
+        let words = format!(
+            "{} in the database, and set aside: repair the batch, then send it again with `todoke resume`",
+            in_words(&damaged)
+        );
+        let damage = Damage { chunks: &damaged, districts: &by_district(&whole), now_ms };
+        if !self.core.store.quarantine_claimed(&self.claim, &damage, &words).await? {
+            return Err(Stop::LeaseLost);
+        }
+        metrics::counter!(names::CHUNKS_DAMAGED).increment(damaged.len() as u64);
+        tracing::error!(municipality.code = %municipality, batch.id = %id,
+            "batch {id} is discrepant: {words}");
+        Ok(())
     }
 
     /// Keeps the lease, and stops if the issuer is to stop. Called before each transaction.
@@ -259,11 +306,6 @@ impl Job {
         };
         Err(Stop::Discrepant(words))
     }
-}
-
-/// The words for a chunk that cannot be opened any more.
-pub(crate) fn unreadable(number: u32) -> Stop {
-    Stop::Discrepant(format!("chunk {number} is unreadable or altered in the database"))
 }
 
 /// The day in Japan at which the batch was opened: the same for each attempt.

@@ -22,7 +22,7 @@ macro_rules! select_batch {
                 b.chunk_records, b.chunk_count, b.manifest_digest, b.wrapped_key, b.uploader_epoch,
                 b.chunks_stored, b.chunks_worked, b.chunks_indexed, b.missing, b.stored, b.accepted,
                 b.rejected, b.duplicate, b.quarantined, b.opened_ms, b.progress_ms, b.seal_by_ms,
-                b.sealed_ms, b.finished_ms, b.conflict_ms, b.discrepancy,
+                b.sealed_ms, b.finished_ms, b.conflict_ms, b.damaged_ms, b.discrepancy,
                 CASE WHEN w.holder IS NULL THEN NULL ELSE w.due_ms END AS lease_until_ms
             FROM batch AS b LEFT JOIN work AS w
                 ON w.municipality_code = b.municipality_code AND w.batch_id = b.batch_id ",
@@ -90,6 +90,7 @@ pub(super) struct RawBatch {
     sealed_ms: Option<i64>,
     finished_ms: Option<i64>,
     conflict_ms: Option<i64>,
+    damaged_ms: Option<i64>,
     discrepancy: Option<String>,
     lease_until_ms: Option<i64>,
 }
@@ -127,6 +128,7 @@ impl TryFrom<RawBatch> for BatchRow {
             sealed_ms: raw.sealed_ms,
             finished_ms: raw.finished_ms,
             conflict_ms: raw.conflict_ms,
+            damaged_ms: raw.damaged_ms,
             lease_until_ms: raw.lease_until_ms,
             discrepancy: raw.discrepancy,
         })
@@ -134,11 +136,31 @@ impl TryFrom<RawBatch> for BatchRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct RawManifest {
+pub(super) struct RawManifest {
     manifest: Vec<u8>,
     signature: Vec<u8>,
     certificate_chain: Vec<u8>,
     chunk_roots: Vec<u8>,
+}
+
+impl RawManifest {
+    /// Every column, to be kept as it is.
+    pub(super) fn into_columns(self) -> [Vec<u8>; 4] {
+        [self.manifest, self.signature, self.certificate_chain, self.chunk_roots]
+    }
+}
+
+impl TryFrom<RawManifest> for ManifestRow {
+    type Error = Error;
+
+    fn try_from(raw: RawManifest) -> Result<Self, Error> {
+        Ok(Self {
+            certificate_chain: split_strings(&raw.certificate_chain, "certificate_chain")?,
+            chunk_roots: split_digests(&raw.chunk_roots, "chunk_roots")?,
+            bytes: raw.manifest,
+            signature: raw.signature,
+        })
+    }
 }
 
 on_both! {
@@ -169,9 +191,13 @@ on_both! {
                 .bind(manifest.seal_by_ms)
                 .execute(&mut *conn)
                 .await?;
+            conn.insert_manifest(new).await
+        }
+
+        async fn insert_manifest(&mut conn, new: &NewBatch<'_>) -> Result<(), Error> {
             sqlx::query(INSERT_MANIFEST)
-                .bind(&code)
-                .bind(manifest.batch_id.uuid())
+                .bind(new.manifest.municipality.to_string())
+                .bind(new.manifest.batch_id.uuid())
                 .bind(new.signature)
                 .bind(join_strings(new.certificate_chain))
                 .bind(new.manifest_bytes)
@@ -254,13 +280,7 @@ impl Store {
                 .bind(id.uuid())
                 .fetch_optional(conn)
                 .await?;
-            let Some(raw) = raw else { return Ok(None) };
-            Ok(Some(ManifestRow {
-                certificate_chain: split_strings(&raw.certificate_chain, "certificate_chain")?,
-                chunk_roots: split_digests(&raw.chunk_roots, "chunk_roots")?,
-                bytes: raw.manifest,
-                signature: raw.signature,
-            }))
+            raw.map(ManifestRow::try_from).transpose()
         })
     }
 

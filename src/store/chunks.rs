@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     crash::{self, Point},
     domain::{
-        batch::BatchCommand, batch_id::BatchId, digest::Digest, municipality::MunicipalityCode,
+        batch::{BatchCommand, BatchState},
+        batch_id::BatchId,
+        digest::Digest,
+        municipality::MunicipalityCode,
         ranges::Ranges,
     },
     telemetry::names,
@@ -21,7 +24,13 @@ use super::{
 statements! {
     GET_ROOT = "
         SELECT root FROM chunk WHERE municipality_code = $1 AND batch_id = $2 AND chunk_number = $3";
-    GET_GATE = "SELECT state, uploader_epoch FROM batch WHERE municipality_code = $1 AND batch_id = $2";
+    GET_GATE = "
+        SELECT state, uploader_epoch, chunk_count - chunks_stored AS lacking FROM batch
+        WHERE municipality_code = $1 AND batch_id = $2";
+    // A chunk of an accepted batch comes back: what became of its records stands.
+    PUT_BACK = "
+        UPDATE batch SET chunks_stored = chunks_stored + 1, progress_ms = $3
+        WHERE municipality_code = $1 AND batch_id = $2";
     INSERT = "
         INSERT INTO chunk (municipality_code, batch_id, chunk_number, root, record_count, uploader_epoch,
             relay, stored_ms, sealed)
@@ -49,6 +58,20 @@ statements! {
 
 on_both! {
     pub(super) trait ChunkSteps {
+        async fn chunk(
+            &mut conn,
+            municipality: MunicipalityCode,
+            id: BatchId,
+            number: u32,
+        ) -> Result<Option<StoredChunk>, Error> {
+            let query = sqlx::query_as(GET).bind(municipality.to_string()).bind(id.uuid());
+            let row: Option<(Vec<u8>, i64, Vec<u8>)> =
+                query.bind(i64::from(number)).fetch_optional(conn).await?;
+            let Some((root, records, sealed)) = row else { return Ok(None) };
+            let (root, records): (Digest, u32) = (digest(&root, "root")?, small(records, "record_count")?);
+            Ok(Some(StoredChunk { root, records, sealed }))
+        }
+
         /// Stores one chunk. The order of the checks is the API's: duplicate, sealed, fenced.
         async fn put_chunk(&mut conn, chunk: &OwnedChunk) -> Result<PutChunk, Error> {
             let (code, id) = (chunk.municipality.to_string(), chunk.batch_id.uuid());
@@ -59,12 +82,15 @@ on_both! {
                 let same = root == chunk.root.as_bytes();
                 return Ok(if same { PutChunk::Duplicate } else { PutChunk::Conflict });
             }
-            let gate: Option<(String, i64)> =
+            let gate: Option<(String, i64, i64)> =
                 sqlx::query_as(GET_GATE).bind(&code).bind(id).fetch_optional(&mut *conn).await?;
-            let Some((stands, epoch)) = gate else { return Ok(PutChunk::NotFound) };
-            let Ok(after) = state(&stands)?.after(BatchCommand::StoreChunk) else {
+            let Some((stands, epoch, lacking)) = gate else { return Ok(PutChunk::NotFound) };
+            let stands = state(&stands)?;
+            let accepted = matches!(stands, BatchState::Accepted | BatchState::AcceptedWithRejects);
+            let after = stands.after(BatchCommand::StoreChunk).ok();
+            if after.is_none() && !(accepted && lacking > 0) {
                 return Ok(PutChunk::Sealed);
-            };
+            }
             if epoch != i64::from(chunk.uploader_epoch) {
                 return Ok(PutChunk::Fenced);
             }
@@ -82,6 +108,10 @@ on_both! {
                 .await?;
             crash::point(Point::ChunkHalfStored);
             conn.add_districts(&code, id, &chunk.districts).await?;
+            let Some(after) = after else {
+                sqlx::query(PUT_BACK).bind(&code).bind(id).bind(chunk.now_ms).execute(conn).await?;
+                return Ok(PutChunk::Stored);
+            };
             let records = i64::from(chunk.records);
             let counted = sqlx::query(COUNT_IN).bind(&code).bind(id).bind(records).bind(chunk.now_ms);
             counted.bind(after.as_str()).execute(conn).await?;
@@ -197,14 +227,7 @@ impl Store {
         id: BatchId,
         number: u32,
     ) -> Result<Option<StoredChunk>, Error> {
-        on_read!(self, "chunk_payload", |conn| {
-            let query = sqlx::query_as(GET).bind(municipality.to_string()).bind(id.uuid());
-            let row: Option<(Vec<u8>, i64, Vec<u8>)> =
-                query.bind(i64::from(number)).fetch_optional(conn).await?;
-            let Some((root, records, sealed)) = row else { return Ok(None) };
-            let (root, records): (Digest, u32) = (digest(&root, "root")?, small(records, "record_count")?);
-            Ok(Some(StoredChunk { root, records, sealed }))
-        })
+        on_read!(self, "chunk_payload", |conn| conn.chunk(municipality, id, number).await)
     }
 
     /// Notes that a chunk came with other content than announced; `false` if there is no such batch.

@@ -6,9 +6,14 @@ use crate::domain::{
     batch_id::BatchId,
     digest::Digest,
     municipality::MunicipalityCode,
+    ranges::Ranges,
 };
 
-use super::{Abort, Error, Repair, Store, batches::BatchSteps as _, columns};
+use super::{
+    Abort, BatchRow, Error, Repair, Store,
+    batches::BatchSteps as _,
+    columns::{self, int},
+};
 
 /// How often a batch is worked off at most, as the API says.
 const ATTEMPTS_MAX: u32 = 100;
@@ -32,6 +37,14 @@ statements! {
             stored = record_count,
             accepted = 0, rejected = 0, duplicate = 0, quarantined = 0, discrepancy = NULL, progress_ms = $4
         WHERE municipality_code = $1 AND batch_id = $2";
+    // The same, and what was set aside is missing until its sender has sent it again.
+    SEND_AGAIN = "
+        UPDATE batch SET state = $3, attempt = attempt + 1, chunks_worked = 0, chunks_indexed = 0,
+            chunks_stored = $4, missing = $5, stored = record_count - $5, accepted = 0, rejected = 0,
+            duplicate = 0, quarantined = 0, sealed_ms = NULL, discrepancy = NULL, progress_ms = $6
+        WHERE municipality_code = $1 AND batch_id = $2";
+    CHUNK_NUMBERS = "
+        SELECT chunk_number FROM chunk WHERE municipality_code = $1 AND batch_id = $2";
     GET_REQUEST = "
         SELECT fingerprint FROM repair_request WHERE municipality_code = $1 AND request_id = $2";
     INSERT_REQUEST = "
@@ -150,7 +163,8 @@ impl Store {
         })
     }
 
-    /// Begins another attempt at a discrepant batch, from its stored chunks.
+    /// Begins another attempt at a discrepant batch, from its stored chunks. Those that were set aside have
+    /// to be sent again first: the batch is RECEIVING then, and their records are missing.
     ///
     /// Idempotent by `request_id`; `fingerprint` tells whether it is the same request.
     ///
@@ -173,15 +187,26 @@ impl Store {
                 return Ok(if same { Repair::Again } else { Repair::Reused });
             }
             let Some(row) = tx.batch(municipality, id).await? else { return Ok(Repair::NotFound) };
-            let Ok(after) = row.state.after(BatchCommand::Repair) else { return Ok(Repair::WrongState) };
+            let query = sqlx::query_scalar(CHUNK_NUMBERS).bind(&code).bind(id.uuid());
+            let numbers: Vec<i64> = query.fetch_all(&mut *tx).await?;
+            let lacking = lacking(&row, &numbers);
+            let command = if lacking.is_empty() { BatchCommand::Repair } else { BatchCommand::SendAgain };
+            let Ok(after) = row.state.after(command) else { return Ok(Repair::WrongState) };
             if row.attempt >= ATTEMPTS_MAX {
                 return Ok(Repair::WrongState);
             }
             let attempt = i64::from(row.attempt) + 1;
-            let query = sqlx::query(NEXT_ATTEMPT).bind(&code).bind(id.uuid());
-            query.bind(after.as_str()).bind(now_ms).execute(&mut *tx).await?;
-            let query = sqlx::query(ADD_WORK).bind(&code).bind(id.uuid());
-            query.bind(attempt).bind(now_ms).execute(&mut *tx).await?;
+            if lacking.is_empty() {
+                let query = sqlx::query(NEXT_ATTEMPT).bind(&code).bind(id.uuid());
+                query.bind(after.as_str()).bind(now_ms).execute(&mut *tx).await?;
+                let query = sqlx::query(ADD_WORK).bind(&code).bind(id.uuid());
+                query.bind(attempt).bind(now_ms).execute(&mut *tx).await?;
+            } else {
+                let query = sqlx::query(SEND_AGAIN).bind(&code).bind(id.uuid()).bind(after.as_str());
+                let query = query.bind(int(numbers.len() as u64, "chunks_stored")?);
+                let query = query.bind(int(row.records_in(&lacking), "missing")?);
+                query.bind(now_ms).execute(&mut *tx).await?;
+            }
             let query =
                 sqlx::query(INSERT_REQUEST).bind(&code).bind(request_id).bind(id.uuid()).bind(attempt);
             query.bind(fingerprint.as_bytes().as_slice()).bind(now_ms).execute(tx).await?;
@@ -218,4 +243,10 @@ impl Store {
             row.map(read).transpose()
         })
     }
+}
+
+/// The chunks of the grid that are not there.
+fn lacking(row: &BatchRow, numbers: &[i64]) -> Vec<u32> {
+    let there: Ranges = numbers.iter().filter_map(|number| u64::try_from(*number).ok()).collect();
+    (0..row.chunk_count).filter(|number| !there.contains(u64::from(*number))).collect()
 }

@@ -22,6 +22,7 @@ mod lost;
 mod options;
 mod orders;
 mod pages;
+mod quarantine;
 mod restore;
 mod rows;
 mod sqlite;
@@ -38,6 +39,7 @@ pub use error::{Error, Source};
 pub use lost::{Compared, LostBatch, Standing};
 pub use options::StoreOptions;
 pub use orders::{ORDER_ID_HELD, ORDER_ID_REUSED};
+pub use quarantine::Damage;
 pub use restore::{Cause, Comparison, Held, Kept, Restore};
 pub use rows::{
     Abort, Acceptance, BatchRow, CardRow, Claim, Forgotten, Holes, ManifestRow, NewBatch, NewChunk, NewOrder,

@@ -52,7 +52,7 @@ statements! {
 }
 
 /// A chunk's records, apart.
-struct Sorted {
+pub(super) struct Sorted {
     /// Which of the orders given are orders.
     accepted: Vec<usize>,
     /// What became of all other records.
@@ -66,7 +66,7 @@ impl Sorted {
 }
 
 on_both! {
-    trait OrderSteps {
+    pub(super) trait OrderSteps {
         /// Stores what became of one chunk's records, and counts them.
         async fn store_sorted(
             &mut conn,

@@ -135,10 +135,22 @@ pub struct BatchRow {
     pub finished_ms: Option<i64>,
     /// When a chunk first came with other content than announced.
     pub conflict_ms: Option<i64>,
+    /// When a part of it was first found damaged in the database.
+    pub damaged_ms: Option<i64>,
     /// When the lease on its work ends, if somebody has it.
     pub lease_until_ms: Option<i64>,
     /// Why it is DISCREPANT or ABORTED, without personal data.
     pub discrepancy: Option<String>,
+}
+
+impl BatchRow {
+    /// How many records these chunks of the grid have.
+    #[must_use]
+    pub fn records_in(&self, chunks: &[u32]) -> u64 {
+        let size = u64::from(self.chunk_records);
+        let len = |number: &u32| self.record_count.saturating_sub(u64::from(*number) * size).min(size);
+        chunks.iter().map(len).sum()
+    }
 }
 
 /// What the sender of a batch signed.

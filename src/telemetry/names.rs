@@ -113,6 +113,8 @@ metrics! {
     /// Chunk frames that arrived, by outcome: stored, duplicate, mismatch (will be sent again) or conflict
     /// (a human must decide).
     CHUNKS = "todoke_chunks_total", Kind::Counter, [OUTCOME];
+    /// Stored chunks that were found damaged in the database and set aside. Any needs a look at the disk.
+    CHUNKS_DAMAGED = "todoke_chunks_damaged_total", Kind::Counter, [];
     /// Records worked off, by disposition.
     RECORDS = "todoke_records_total", Kind::Counter, [DISPOSITION];
     /// Flags that stand now, by kind. Any but zero needs a look: ListBatches tells which batches.

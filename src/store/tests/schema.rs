@@ -7,10 +7,11 @@ use super::*;
 use crate::store::{Pool, statement};
 
 /// Tables whose primary key does not begin with the municipality.
-const GLOBAL: [(&str, &str); 3] = [
+const GLOBAL: [(&str, &str); 4] = [
     ("_sqlx_migrations", "the migrations' own ledger"),
     ("heartbeat", "a row a task of the whole system"),
     ("restore", "a row each time that the whole file was restored"),
+    ("wrapped_secret", "a handful of secrets of the whole issuer"),
 ];
 
 #[tokio::test]

@@ -18,6 +18,8 @@ impl Issuer {
     async fn beside(&self, sql: &'static str) -> SqliteConnection {
         let path = self.dir.path().join("issuer.db");
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_MAX);
+        // A disk knows no constraints.
+        let options = options.foreign_keys(false).pragma("ignore_check_constraints", "ON");
         let mut connection = SqliteConnection::connect_with(&options).await.expect("it opens");
         sqlx::raw_sql(sql).execute(&mut connection).await.expect("it runs");
         connection
@@ -35,6 +37,17 @@ impl Issuer {
         connection.close().await.expect("it closes");
         let number: i64 = asked.unwrap_or_else(|error| panic!("{error}"));
         u64::try_from(number).expect("not below zero")
+    }
+
+    /// Reads rows.
+    pub(crate) async fn read<T>(&self, sql: &'static str) -> Vec<T>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
+    {
+        let mut connection = self.reader().await;
+        let rows = sqlx::query_as(sql).fetch_all(&mut connection).await;
+        connection.close().await.expect("it closes");
+        rows.expect("it reads")
     }
 
     /// Names every table.

@@ -42,8 +42,8 @@ async fn a_stored_chunk_that_was_changed_is_found_by_the_seal() {
     ward.upload(&sent, epoch, sent.chunks()).await.end.expect("all is taken");
     issuer.damage("UPDATE chunk SET sealed = zeroblob(length(sealed)) WHERE chunk_number = 1").await;
     let refused = ward.seal(&sent).await.expect_err("it is not what was acknowledged");
-    assert_eq!((refused.reason, refused.get("which.0")), (Reason::ControlTotalMismatch, Some("chunk 1")));
-    assert_eq!(state(&ward.get(id(1)).await.expect("the batch")), BatchState::Discrepant);
+    assert_eq!((refused.reason, refused.get("ranges")), (Reason::BatchHasGaps, Some("[[4,7]]")));
+    assert_eq!(state(&ward.get(id(1)).await.expect("the batch")), BatchState::Receiving);
     assert_eq!(ward.receipt(id(1)).await.expect_err("none").reason, Reason::ReceiptNotReady);
 }
 

@@ -4,6 +4,7 @@ mod beside;
 mod calendar;
 mod clock;
 mod damage;
+mod damaged_store;
 mod durable;
 mod endings;
 mod epochs;

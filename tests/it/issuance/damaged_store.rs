@@ -1,0 +1,168 @@
+//! Promise: a bit that flips in what is stored is found before anything is accepted over it, is named and set
+//! aside, and its sender can put it right.
+
+use todoke::{
+    domain::{batch::BatchState, manifest::Policy},
+    wire::{fault::Reason, pb},
+};
+
+use super::harness::{Batch, Issuer, Party, batch, eventually, id, records, state};
+
+/// Sends all of a batch of ten records in three chunks and leaves it unsealed.
+async fn sent(ward: &Party) -> Batch {
+    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("A", 10));
+    let epoch = ward.open(&sent).await.expect("it opens").uploader_epoch;
+    ward.upload(&sent, epoch, sent.chunks()).await.end.expect("all is taken");
+    sent
+}
+
+async fn gaps(ward: &Party) -> pb::ListGapsResponse {
+    let request = ward.request(pb::ListGapsRequest { batch_id: id(1).to_string(), ..Default::default() });
+    ward.batches().list_gaps(request).await.expect("it lists").into_inner()
+}
+
+fn flags(batch: &pb::Batch) -> Vec<&str> {
+    batch.flags.iter().map(|flag| flag.name.as_str()).collect()
+}
+
+async fn repair(ward: &Party) -> pb::Batch {
+    let request = pb::RepairBatchRequest {
+        batch_id: id(1).to_string(),
+        request_id: "r-1".to_owned(),
+        reason: "disk replaced".to_owned(),
+    };
+    let repaired = ward.batches().repair_batch(ward.request(request)).await.expect("it begins");
+    repaired.into_inner().batch.expect("a batch")
+}
+
+/// What was set aside: kind, place and whether bytes were kept.
+async fn set_aside(issuer: &Issuer) -> Vec<(String, i64, i64)> {
+    let sql = "SELECT kind, place, length(content) > 0 FROM quarantine ORDER BY kind, place";
+    issuer.read(sql).await
+}
+
+/// Sends again what the issuer says is missing, and nothing else.
+async fn send_what_is_missing(ward: &Party, sent: &Batch) {
+    let opened = ward.open(sent).await.expect("it opens again");
+    let durable = |n: u32| opened.durable_chunks.iter().any(|range| (range.first..=range.last).contains(&n));
+    let missing = (0..3).filter(|n| !durable(*n)).map(|n| sent.chunk(n as usize)).collect();
+    ward.upload(sent, opened.uploader_epoch, missing).await.end.expect("all is taken");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_a_chunk_is_found_by_the_seal_and_the_chunk_is_sent_again() {
+    for flip in [
+        // one bit of the sealed records; one of the ledger's root; the length of the chunk; the row itself
+        "UPDATE chunk SET sealed = unhex(substr(hex(sealed), 1, 40)
+            || printf('%02X', unicode(substr(hex(sealed), 41, 1)) % 2 + 16)
+            || substr(hex(sealed), 43)) WHERE chunk_number = 1",
+        "UPDATE chunk SET root = zeroblob(32) WHERE chunk_number = 1",
+        "UPDATE chunk SET record_count = 3 WHERE chunk_number = 1",
+        "DELETE FROM chunk WHERE chunk_number = 1",
+    ] {
+        let issuer = Issuer::start(|_| {}).await;
+        let ward = issuer.party("municipality/131229").await;
+        let sent = sent(&ward).await;
+        issuer.damage(flip).await;
+        let fault = ward.seal(&sent).await.expect_err("a chunk is damaged");
+        assert_eq!((fault.reason, fault.get("ranges")), (Reason::BatchHasGaps, Some("[[4,7]]")), "{flip}");
+        let now = ward.get(id(1)).await.expect("the batch");
+        let counts = now.counts.expect("counts");
+        assert_eq!((state(&now), counts.missing, counts.stored), (BatchState::Receiving, 4, 6), "{flip}");
+        assert_eq!(flags(&now), ["damaged"], "{flip}");
+        let named = gaps(&ward).await;
+        assert_eq!((named.ranges[0].first, named.ranges[0].last), (4, 7));
+        let short: Vec<_> = named.districts.iter().map(|d| (d.declared_records, d.stored_records)).collect();
+        assert_eq!(short, [(4, 2), (6, 4)], "records 4 and 5 are of one district, 6 and 7 of the other");
+        let kept = i64::from(!flip.starts_with("DELETE"));
+        assert_eq!(set_aside(&issuer).await, [("CHUNK".to_owned(), 1, kept)], "{flip}");
+        send_what_is_missing(&ward, &sent).await;
+        ward.seal(&sent).await.expect("nothing is missing");
+        let done = ward.finished(id(1)).await;
+        assert_eq!((state(&done), flags(&done).len()), (BatchState::Accepted, 0), "{flip}");
+        assert_eq!(done.counts.expect("counts").accepted, 10);
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_damaged_after_the_seal_quarantines_its_records_until_it_was_sent_again() {
+    let issuer = Issuer::start(|options| options.workers = 0).await;
+    let ward = issuer.party("municipality/131229").await;
+    let sent = sent(&ward).await;
+    ward.seal(&sent).await.expect("nothing is missing");
+    // Two of three, so that the one that is found first is not all that is told.
+    issuer.damage("UPDATE chunk SET sealed = zeroblob(length(sealed)) WHERE chunk_number > 0").await;
+    let _worker = issuer.started_with(&issuer.dir.path().join("pki/kek.key")).await.expect("it starts");
+    let broken = ward.finished(id(1)).await;
+    assert_eq!(state(&broken), BatchState::Discrepant, "never accepted");
+    let counts = broken.counts.expect("counts");
+    assert_eq!((counts.quarantined, counts.missing), (6, 0), "each record is counted once: {counts:?}");
+    assert_eq!(counts.accepted + counts.stored, 4, "{counts:?}");
+    assert!(broken.discrepancy.contains("chunks 1, 2 are unreadable"), "{}", broken.discrepancy);
+    assert_eq!(flags(&broken), ["damaged"]);
+    assert_eq!(set_aside(&issuer).await, [("CHUNK".to_owned(), 1, 1), ("CHUNK".to_owned(), 2, 1)]);
+    let epoch = ward.open(&sent).await.expect("it opens").uploader_epoch;
+    let early = ward.upload(&sent, epoch, vec![sent.chunk(1)]).await.end.expect_err("nobody has decided");
+    assert_eq!(early.reason, Reason::BatchSealed);
+
+    let repairing = repair(&ward).await;
+    let counts = repairing.counts.expect("counts");
+    assert_eq!((state(&repairing), repairing.attempt), (BatchState::Receiving, 2));
+    assert_eq!((counts.missing, counts.stored, counts.quarantined), (6, 4, 0));
+    let short: Vec<_> = gaps(&ward).await.districts.iter().map(|d| d.stored_records).collect();
+    assert_eq!(short, [0, 4], "what is left of each district");
+    assert_eq!(ward.seal(&sent).await.expect_err("gaps").reason, Reason::BatchHasGaps);
+    send_what_is_missing(&ward, &sent).await;
+    ward.seal(&sent).await.expect("nothing is missing");
+    let done = ward.finished(id(1)).await;
+    assert_eq!((state(&done), done.attempt), (BatchState::Accepted, 2));
+    assert_eq!(done.counts.expect("counts").accepted, 10);
+    let sql = "SELECT COUNT(*), COUNT(DISTINCT record_index) FROM card_order WHERE attempt = 2";
+    let rows: Vec<(i64, i64)> = issuer.read(sql).await;
+    assert_eq!(rows, [(10, 10)], "each record is an order of the second attempt exactly once");
+}
+
+#[tokio::test]
+async fn a_changed_manifest_is_never_sealed_over_and_its_sender_puts_it_right() {
+    for damage in [
+        "UPDATE manifest SET
+            manifest = CAST(replace(CAST(manifest AS TEXT), 'records 10', 'records 11') AS BLOB)",
+        "UPDATE manifest SET chunk_roots = unhex('00' || substr(hex(chunk_roots), 3))",
+        "UPDATE manifest SET chunk_roots = unhex(substr(hex(chunk_roots), 3))",
+        "UPDATE manifest SET signature = zeroblob(length(signature))",
+        "DELETE FROM manifest",
+    ] {
+        let issuer = Issuer::start(|_| {}).await;
+        let ward = issuer.party("municipality/131229").await;
+        let sent = sent(&ward).await;
+        issuer.damage(damage).await;
+        if !damage.contains("signature") {
+            let fault = ward.seal(&sent).await.expect_err("the manifest is damaged");
+            assert!([Reason::Internal, Reason::NotFound].contains(&fault.reason), "{damage}: {fault}");
+        }
+        assert_eq!(set_aside(&issuer).await, [], "{damage}");
+        ward.open(&sent).await.expect("it opens again");
+        assert_eq!(set_aside(&issuer).await, [("MANIFEST".to_owned(), 0, 1)], "{damage}");
+        ward.open(&sent).await.expect("and again");
+        assert_eq!(set_aside(&issuer).await.len(), 1, "what is whole is left alone");
+        ward.seal(&sent).await.expect("nothing is missing");
+        assert_eq!(state(&ward.finished(id(1)).await), BatchState::Accepted, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_itself_tells_of_damage() {
+    let (lines, _guard) = super::noticing::listen();
+    let issuer = Issuer::start(|_| {}).await;
+    let ward = issuer.party("municipality/131229").await;
+    let sent = sent(&ward).await;
+    issuer.damage("UPDATE chunk SET sealed = zeroblob(length(sealed)) WHERE chunk_number = 2").await;
+    ward.seal(&sent).await.expect_err("a chunk is damaged");
+    eventually("the sweeper raises the flag", || async {
+        lines.text().contains("damaged at 131229").then_some(())
+    })
+    .await;
+    let text = lines.text();
+    assert!(text.contains("chunk 2 is unreadable or altered in the database; set aside"), "{text}");
+    assert!(!text.contains("カナリヤ"), "{text}");
+}
