@@ -53,9 +53,20 @@ pub enum Error {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// An issuer, or another operator's command, has the database.
+    #[error("{} is in use, by its issuer or another command: {remedy}", path.display())]
+    Held {
+        /// The database.
+        path: PathBuf,
+        /// What to do here.
+        remedy: &'static str,
+    },
     /// The issuer did not start.
     #[error(transparent)]
     Issuance(#[from] issuance::Error),
+    /// The key-encryption key could not be replaced.
+    #[error(transparent)]
+    Rotate(#[from] issuance::RotateError),
     /// The relay did not start.
     #[error(transparent)]
     Relay(#[from] relay::Error),
@@ -83,6 +94,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Says what to do here about a database that is in use; passes on every other error.
+    pub(super) fn held(error: store::Error, remedy: &'static str) -> Self {
+        match error {
+            store::Error::InUse { path, .. } => Error::Held { path, remedy },
+            other => Error::Store(other),
+        }
+    }
+
     /// The exit code that says it to a script.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -97,7 +116,10 @@ impl Error {
             | Error::Store(store::Error::Url(_))
             | Error::Relay(relay::Error::Options(_)) => exit::CONFIG,
             Error::Store(error) if error.is_transient() => exit::TRY_AGAIN,
+            Error::Rotate(issuance::RotateError::Store(error)) if error.is_transient() => exit::TRY_AGAIN,
             Error::Store(_)
+            | Error::Rotate(_)
+            | Error::Held { .. }
             | Error::Relay(_)
             | Error::Issuance(_)
             | Error::Listen { .. }

@@ -11,7 +11,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["import", "resume", "status", "rejects", "reconcile", "prove", "verify", "card", "abort", "repair"],
     ),
     ("Services", &["issuer", "relay"]),
-    ("Operators", &["config", "pki", "restore"]),
+    ("Operators", &["config", "pki", "report", "restore", "vault"]),
     ("Trying it out", &["demo", "dev", "sample"]),
     ("Shell", &["completions"]),
 ];
@@ -23,7 +23,8 @@ Examples:
   todoke verify cards.csv.receipt --file cards.csv --key dev/pki/receipt.pub
 
 Exit codes: 0 done and proved, 1 failed, 2 wrong usage, 64 bad configuration;
-3 gaps left (import, resume), 4 totals disagree (import, resume, verify), 75 try again later.
+3 gaps left (import, resume), 4 totals disagree (import, resume, verify) or stored data is damaged
+(report, vault), 75 try again later.
 `todoke COMMAND --help` says more.";
 
 /// The whole command line, with its help in groups.

@@ -22,11 +22,13 @@ pub mod prove;
 pub mod reconcile;
 pub mod rejects;
 pub mod relay;
+pub mod report;
 pub mod restore;
 pub mod resume;
 pub mod sample;
 pub mod status;
 pub mod upkeep;
+pub mod vault;
 pub mod verify;
 
 use std::{ffi::OsString, panic, process::ExitCode};
@@ -63,6 +65,8 @@ enum Command {
     Config(config::ConfigArgs),
     Pki(pki::PkiArgs),
     Restore(restore::RestoreArgs),
+    Vault(vault::VaultArgs),
+    Report(report::ReportArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
     Sample(sample::SampleArgs),
@@ -119,6 +123,8 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Config(args) => config::run(&args),
         Command::Pki(args) => pki::run(&args),
         Command::Restore(args) => Box::pin(restore::run(args)).await,
+        Command::Report(args) => Box::pin(report::run(args)).await,
+        Command::Vault(args) => Box::pin(vault::run(args)).await,
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Dev(args) => Box::pin(dev::run(args)).await,
         Command::Sample(args) => sample::run(&args),

@@ -151,7 +151,7 @@ pub(crate) fn explode(
     Some(exploded)
 }
 
-fn order(
+pub(crate) fn order(
     origin: Origin,
     index: u64,
     record: &Record,

@@ -4,6 +4,7 @@
 //! A batch's way: [`open`] → [`upload`] → [`seal`] → [`work`] → [`reconcile`]; [`sweep`] looks at all of
 //! them.
 
+pub mod audit;
 mod batch_calls;
 mod batch_service;
 mod caller;
@@ -20,6 +21,7 @@ mod pages;
 mod places;
 mod reconcile;
 mod recount;
+mod rotate;
 mod routes;
 mod seal;
 mod sweep;
@@ -45,6 +47,7 @@ use crate::{
 
 pub use expected::CalendarError;
 pub use options::Options;
+pub use rotate::{RotateError, Rotated, keks, rotate, unfinished};
 pub use routes::Services;
 pub use sweep::HEARTBEAT;
 
@@ -70,6 +73,18 @@ pub enum Error {
     /// The calendar of expected batches cannot be used.
     #[error(transparent)]
     Calendar(#[from] CalendarError),
+    /// The key of the blind indexes does not open.
+    #[error("the index key in the database, without which nobody is found: {0}")]
+    Index(#[source] vault::Error),
+    /// A rotation of the key-encryption key broke off.
+    #[error(
+        "a rotation to key-encryption key {to} was begun and not finished: run the same `todoke vault \
+         rotate` again, then start with the new key"
+    )]
+    Rotating {
+        /// The key that it leads to.
+        to: vault::KekId,
+    },
     /// The database cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -94,7 +109,7 @@ pub async fn start(
     clock: Clock,
     tasks: &Tasks,
 ) -> Result<Running, Error> {
-    check_kek(&store, &vault).await?;
+    let vault = matched(&store, vault).await?;
     tell_restore(&store, &clock).await?;
     let address = listener.local_addr()?;
     let message_max = options.message_bytes_max;
@@ -156,20 +171,31 @@ async fn tell_restore(store: &Store, clock: &Clock) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses a key-encryption key under which nothing that is stored can be opened, and persons would be looked
-/// up in vain.
-async fn check_kek(store: &Store, vault: &Vault) -> Result<(), Error> {
-    let Some((municipality, batch, wrapped)) = store.any_wrapped_key().await? else { return Ok(()) };
-    match vault.unwrap(municipality, batch, &wrapped) {
-        Err(other @ vault::Error::OtherKek { .. }) => Err(Error::OtherKek(other)),
-        Err(error) => {
-            // one damaged row is no reason to stop for all
-            tracing::error!(municipality.code = %municipality, batch.id = %batch, %error,
-                "the data key of batch {batch} does not open");
-            Ok(())
-        }
-        Ok(_) => Ok(()),
+/// Returns the vault with the index key of this database; refuses a key-encryption key under which nothing
+/// that is stored can be opened, and persons would be looked up in vain.
+///
+/// # Errors
+/// [`Error::OtherKek`], [`Error::Rotating`], [`Error::Index`], [`Error::Store`].
+pub async fn matched(store: &Store, vault: Vault) -> Result<Vault, Error> {
+    if let Some(to) = unfinished(store).await? {
+        return Err(Error::Rotating { to });
     }
+    let counts = keks(store).await?;
+    let (given, total) = (vault.kek_id(), counts.values().sum::<u64>());
+    let ours = counts.get(&Some(given)).copied().unwrap_or_default();
+    let most = counts.iter().filter_map(|(id, count)| id.map(|id| (count, id))).max();
+    if let Some((_, needed)) = most.filter(|_| ours == 0) {
+        return Err(Error::OtherKek(vault::Error::OtherKek { needed, given }));
+    }
+    if ours < total {
+        // some damaged rows are no reason to stop for all
+        tracing::error!("the data keys of {} of {total} batches are not under {given}", total - ours);
+    }
+    let Some(index) = store.index_key().await? else { return Ok(vault) };
+    vault.with_index(&index).map_err(|error| match error {
+        other @ vault::Error::OtherKek { .. } => Error::OtherKek(other),
+        error => Error::Index(error),
+    })
 }
 
 /// What the issuer bears on one connection.

@@ -18,7 +18,10 @@ mod ends;
 mod error;
 mod group;
 mod heartbeat;
+mod inspect;
+mod keys;
 mod lost;
+mod mend;
 mod options;
 mod orders;
 mod pages;
@@ -36,7 +39,10 @@ use std::{fs::File, path::Path, sync::Arc};
 use sqlx::SqlitePool;
 
 pub use error::{Error, Source};
+pub use inspect::{RawKey, RawOrder, RawReceipt, Snapshot};
+pub use keys::KeyOf;
 pub use lost::{Compared, LostBatch, Standing};
+pub use mend::WholeChunk;
 pub use options::StoreOptions;
 pub use orders::{ORDER_ID_HELD, ORDER_ID_REUSED};
 pub use quarantine::Damage;
@@ -66,7 +72,8 @@ fn file_of(options: &StoreOptions) -> Result<&str, Error> {
 /// The databases there are.
 #[derive(Debug, Clone)]
 enum Pool {
-    /// One file: one connection writes, several read. The lock keeps other processes out.
+    /// One file: one connection writes, several read. The lock keeps other processes out; whoever only reads
+    /// needs none.
     Sqlite { read: SqlitePool, write: SqlitePool, _lock: Option<Arc<File>> },
 }
 
@@ -87,6 +94,15 @@ impl Store {
     /// As for [`Store::open`], but for the lock, and for a schema that is not this program's.
     pub async fn open_beside(options: &StoreOptions) -> Result<Self, Error> {
         let (pool, path) = sqlite::open_beside(file_of(options)?, options).await?;
+        Ok(Self::over(pool, &path, options))
+    }
+
+    /// Opens the database to look at it, also while an issuer runs. Whatever would write to it fails.
+    ///
+    /// # Errors
+    /// As for [`Store::open_beside`].
+    pub async fn open_to_read(options: &StoreOptions) -> Result<Self, Error> {
+        let (pool, path) = sqlite::open_to_read(file_of(options)?, options).await?;
         Ok(Self::over(pool, &path, options))
     }
 

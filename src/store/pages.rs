@@ -29,7 +29,7 @@ statements! {
 }
 
 #[derive(sqlx::FromRow)]
-struct RawDisposition {
+pub(super) struct RawDisposition {
     record_index: i64,
     order_id: String,
     kind: String,

@@ -23,6 +23,9 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/sqli
 /// What stands in the header of our files: "todk".
 pub(super) const APPLICATION_ID: i64 = 0x746f_646b;
 
+/// SQLite's primary result code for a file that is not as it was written.
+const SQLITE_CORRUPT: i32 = 11;
+
 statements! {
     APPLICATION = "SELECT application_id AS id FROM pragma_application_id";
     SCHEMA = "SELECT user_version AS version FROM pragma_user_version";
@@ -50,7 +53,7 @@ pub(super) async fn open_beside(file: &str, options: &StoreOptions) -> Result<(P
 async fn connected(path: &Path, options: &StoreOptions, lock: Option<File>) -> Result<Pool, Error> {
     let path = path.to_owned();
     let alone = lock.is_some();
-    let failed = |source: sqlx::Error| Error::Open { path: path.clone(), source: Box::new(source) };
+    let failed = |source: sqlx::Error| unusable(&path, source);
     let write = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(options.acquire_max)
@@ -75,6 +78,32 @@ async fn connected(path: &Path, options: &StoreOptions, lock: Option<File>) -> R
         .await
         .map_err(failed)?;
     Ok(Pool::Sqlite { read, write, _lock: lock.map(Arc::new) })
+}
+
+/// Opens the file behind `sqlite:` for reading only, also beside the process that writes to it; nothing about
+/// it is changed, so its schema must be this program's own.
+pub(super) async fn open_to_read(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
+    let path = path(file)?;
+    let failed = |source: sqlx::Error| unusable(&path, source);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(options.readers_max.max(1))
+        .acquire_timeout(options.acquire_max)
+        .test_before_acquire(false)
+        .connect_with(connect_to_read(&path, options, options.read_cache_bytes).read_only(true))
+        .await
+        .map_err(failed)?;
+    check(&path, &pool, options.quick_check, false).await?;
+    Ok((Pool::Sqlite { write: pool.clone(), read: pool, _lock: None }, path))
+}
+
+/// Says what kept a file from being opened.
+fn unusable(path: &Path, source: sqlx::Error) -> Error {
+    let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let code: Option<i32> = code.and_then(|code| code.parse().ok());
+    if code.map(|code| code & 0xff) == Some(SQLITE_CORRUPT) {
+        return Error::Damaged { path: path.to_owned(), finding: source.to_string() };
+    }
+    Error::Open { path: path.to_owned(), source: Box::new(source) }
 }
 
 /// Returns whether a connection can carry the next transaction; the pool replaces it by a new one if not.
@@ -119,10 +148,14 @@ fn lock(path: &Path) -> Result<File, Error> {
 }
 
 fn connect(path: &Path, options: &StoreOptions, cache_bytes: u64) -> SqliteConnectOptions {
+    let sync = if crash::syncs_seldom() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
+    connect_to_read(path, options, cache_bytes).journal_mode(SqliteJournalMode::Wal).synchronous(sync)
+}
+
+/// Asks for nothing that would be written into the file.
+fn connect_to_read(path: &Path, options: &StoreOptions, cache_bytes: u64) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(if crash::syncs_seldom() { SqliteSynchronous::Normal } else { SqliteSynchronous::Full })
         .foreign_keys(true)
         .busy_timeout(options.busy_max)
         .pragma("wal_autocheckpoint", options.checkpoint_pages.to_string())
@@ -133,7 +166,7 @@ fn connect(path: &Path, options: &StoreOptions, cache_bytes: u64) -> SqliteConne
 
 /// Refuses a file of another program, of a newer one, or one that is damaged.
 async fn check(path: &Path, write: &SqlitePool, quick_check: bool, alone: bool) -> Result<(), Error> {
-    let failed = |source: sqlx::Error| Error::Open { path: path.to_owned(), source: Box::new(source) };
+    let failed = |source: sqlx::Error| unusable(path, source);
     let application: i64 = sqlx::query_scalar(APPLICATION).fetch_one(write).await.map_err(failed)?;
     let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(write).await.map_err(failed)?;
     if application != APPLICATION_ID && (application != 0 || tables != 0) {

@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 
 use sqlx::{FromRow as _, Row as _, types::Uuid};
 
-use crate::{
-    domain::{batch_id::BatchId, municipality::MunicipalityCode},
-    telemetry::names,
-};
+use crate::{domain::municipality::MunicipalityCode, telemetry::names};
 
 use super::{
-    BatchRow, Error, Holes, OpenAfter, OpenPage, Store, WrappedKey,
+    BatchRow, Error, Holes, OpenAfter, OpenPage, Store,
     batches::{RawBatch, select_batch},
     columns::{self, uint},
 };
@@ -46,7 +43,6 @@ statements! {
             AND (progress_ms > $1 OR sealed_ms > $1 OR finished_ms > $1)";
     // No lease and no wait is ever longer; the holder keeps its epoch, and renews.
     PULL_BACK_WORK = "UPDATE work SET due_ms = $1 WHERE due_ms > $1";
-    ANY_KEY = "SELECT municipality_code, batch_id, wrapped_key FROM batch LIMIT 1";
 }
 
 /// Tells of a row that cannot be read. The texts of a key name a municipality and a batch, never a person.
@@ -149,19 +145,6 @@ impl Store {
         on_read!(self, "opened_of", |conn| {
             let query = sqlx::query_scalar(OPENED_OF).bind(municipality.to_string()).bind(after_ms);
             Ok(query.fetch_all(conn).await?)
-        })
-    }
-
-    /// Returns the wrapped key of some batch, to see whether the key-encryption key is the right one; `None`
-    /// if there is no batch.
-    ///
-    /// # Errors
-    /// Any [`Error`] of a read.
-    pub async fn any_wrapped_key(&self) -> Result<Option<(MunicipalityCode, BatchId, WrappedKey)>, Error> {
-        on_read!(self, "any_wrapped_key", |conn| {
-            let row: Option<(String, Uuid, Vec<u8>)> = sqlx::query_as(ANY_KEY).fetch_optional(conn).await?;
-            let Some((code, id, wrapped)) = row else { return Ok(None) };
-            Ok(Some((columns::municipality(&code)?, columns::batch_id(id)?, wrapped)))
         })
     }
 }

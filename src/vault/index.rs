@@ -1,6 +1,7 @@
 //! A text is found again by an index that nobody without the key can make, read or compare with a guess.
 
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
+use zeroize::Zeroizing;
 
 use super::{
     BlindIndex,
@@ -9,17 +10,25 @@ use super::{
 use crate::domain::municipality::MunicipalityCode;
 
 /// Makes blind indexes: HMAC-SHA-256 (RFC 2104) of municipality, field and text.
-pub(super) struct IndexKey(Key);
+pub(super) struct IndexKey {
+    key: Key,
+    /// Kept to be wrapped when the key-encryption key changes.
+    secret: Zeroizing<[u8; KEY_BYTES]>,
+}
 
 impl IndexKey {
-    pub(super) fn new(key: &[u8; KEY_BYTES]) -> Self {
-        Self(Key::new(HMAC_SHA256, key))
+    pub(super) fn new(secret: Zeroizing<[u8; KEY_BYTES]>) -> Self {
+        Self { key: Key::new(HMAC_SHA256, &*secret), secret }
+    }
+
+    pub(super) fn secret(&self) -> &[u8; KEY_BYTES] {
+        &self.secret
     }
 
     /// The same number has another index in another municipality or field, so that databases cannot be joined
     /// by it. The field's length comes before it: no two inputs have the same bytes.
     pub(super) fn of(&self, municipality: MunicipalityCode, field: &str, text: &str) -> BlindIndex {
-        let mut hmac = Context::with_key(&self.0);
+        let mut hmac = Context::with_key(&self.key);
         let length = u32::try_from(field.len()).expect("a field's name is short");
         hmac.update(&digits(municipality));
         hmac.update(&length.to_be_bytes());

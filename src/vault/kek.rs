@@ -25,14 +25,30 @@ use crate::domain::{batch_id::BatchId, municipality::MunicipalityCode};
 const FORMAT: u8 = 1;
 /// The byte in the place of a purpose that says that a key is wrapped.
 const WRAPPED_KEY: u8 = 0;
+/// The same for the index key, which belongs to no municipality and no batch.
+const WRAPPED_INDEX: u8 = 255;
 const ID_BYTES: usize = 8;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = 1 + ID_BYTES + NONCE_BYTES + KEY_BYTES + TAG_BYTES;
 
 /// The name of a key-encryption key, which tells nothing about the key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KekId([u8; ID_BYTES]);
+
+impl KekId {
+    /// Its bytes, as they stand in what it has wrapped.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The id that stands in these bytes.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
 
 impl fmt::Display for KekId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,7 +84,7 @@ pub(super) fn derive(secret: &[u8; KEY_BYTES]) -> (Kek, IndexKey) {
     id.copy_from_slice(&*bytes::<ID_BYTES>(&root, b"kek id"));
     let key = UnboundKey::new(&AES_256_GCM_SIV, &*bytes::<KEY_BYTES>(&root, b"wrap data keys"));
     let key = LessSafeKey::new(key.expect("AES-256 takes any 32 bytes"));
-    (Kek { id: KekId(id), key }, IndexKey::new(&bytes(&root, b"blind index")))
+    (Kek { id: KekId(id), key }, IndexKey::new(bytes(&root, b"blind index")))
 }
 
 fn bytes<const N: usize>(root: &Prk, purpose: &[u8]) -> Zeroizing<[u8; N]> {
@@ -89,21 +105,44 @@ impl Kek {
         municipality: MunicipalityCode,
         batch: BatchId,
     ) -> Result<(DataKey, Vec<u8>), Error> {
-        let random = SystemRandom::new();
-        let (mut secret, mut nonce) = (Zeroizing::new([0; KEY_BYTES]), [0u8; NONCE_BYTES]);
-        random.fill(&mut *secret).map_err(|_| Error::Random)?;
-        random.fill(&mut nonce).map_err(|_| Error::Random)?;
-        let key = DataKey::new(&secret);
+        let mut secret = Zeroizing::new([0; KEY_BYTES]);
+        SystemRandom::new().fill(&mut *secret).map_err(|_| Error::Random)?;
+        let wrapped = self.wrap(&of_batch(municipality, batch), &secret)?;
+        Ok((DataKey::new(&secret), wrapped))
+    }
+
+    /// Returns a data key that `old` has wrapped, wrapped by this one.
+    pub(super) fn take_over(
+        &self,
+        old: &Kek,
+        municipality: MunicipalityCode,
+        batch: BatchId,
+        wrapped: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let place = of_batch(municipality, batch);
+        self.wrap(&place, &*old.open(&place, wrapped)?)
+    }
+
+    pub(super) fn wrap_index(&self, secret: &[u8; KEY_BYTES]) -> Result<Vec<u8>, Error> {
+        self.wrap(&of_index(), secret)
+    }
+
+    pub(super) fn unwrap_index(&self, wrapped: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, Error> {
+        self.open(&of_index(), wrapped)
+    }
+
+    fn wrap(&self, place: &[u8; 32], secret: &[u8; KEY_BYTES]) -> Result<Vec<u8>, Error> {
+        let (mut sealed, mut nonce) = (Zeroizing::new(*secret), [0u8; NONCE_BYTES]);
+        SystemRandom::new().fill(&mut nonce).map_err(|_| Error::Random)?;
         let mut wrapped = Vec::with_capacity(WRAPPED_BYTES);
         wrapped.push(FORMAT);
         wrapped.extend_from_slice(&self.id.0);
         wrapped.extend_from_slice(&nonce);
-        let aad = Aad::from(place(FORMAT, WRAPPED_KEY, municipality, batch, 0));
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.key.seal_in_place_separate_tag(nonce, aad, &mut *secret);
-        wrapped.extend_from_slice(&*secret);
+        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(place), &mut *sealed);
+        wrapped.extend_from_slice(&*sealed);
         wrapped.extend_from_slice(tag.expect("32 bytes can be sealed").as_ref());
-        Ok((key, wrapped))
+        Ok(wrapped)
     }
 
     pub(super) fn unwrap(
@@ -112,6 +151,10 @@ impl Kek {
         batch: BatchId,
         wrapped: &[u8],
     ) -> Result<DataKey, Error> {
+        Ok(DataKey::new(&*self.open(&of_batch(municipality, batch), wrapped)?))
+    }
+
+    fn open(&self, place: &[u8; 32], wrapped: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, Error> {
         let (format, rest) = wrapped.split_first().ok_or(Error::Altered)?;
         if *format != FORMAT {
             return Err(Error::Format(*format));
@@ -123,11 +166,27 @@ impl Kek {
         let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Error::Altered)?;
         let (secret, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(Error::Altered)?;
         let secret: &[u8; KEY_BYTES] = secret.try_into().map_err(|_| Error::Altered)?;
-        let aad = Aad::from(place(FORMAT, WRAPPED_KEY, municipality, batch, 0));
+        let (aad, nonce) = (Aad::from(place), Nonce::assume_unique_for_key(*nonce));
         let mut opened = Zeroizing::new([0; KEY_BYTES]);
-        self.key
-            .open_separate_gather(Nonce::assume_unique_for_key(*nonce), aad, secret, tag, &mut *opened)
-            .map_err(|_| Error::Altered)?;
-        Ok(DataKey::new(&opened))
+        self.key.open_separate_gather(nonce, aad, secret, tag, &mut *opened).map_err(|_| Error::Altered)?;
+        Ok(opened)
     }
+}
+
+/// Where a batch's data key belongs.
+fn of_batch(municipality: MunicipalityCode, batch: BatchId) -> [u8; 32] {
+    place(FORMAT, WRAPPED_KEY, municipality, batch, 0)
+}
+
+/// Where the index key belongs: no batch has this place.
+fn of_index() -> [u8; 32] {
+    let mut place = [0; 32];
+    (place[0], place[1]) = (FORMAT, WRAPPED_INDEX);
+    place
+}
+
+/// Which key-encryption key a wrapped key needs, if it says one.
+pub(super) fn needed(wrapped: &[u8]) -> Option<KekId> {
+    let (format, rest) = wrapped.split_first()?;
+    rest.first_chunk::<ID_BYTES>().filter(|_| *format == FORMAT).map(|id| KekId(*id))
 }

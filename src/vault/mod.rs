@@ -3,16 +3,20 @@
 //!
 //! Each batch has a data key of its own, stored wrapped by the key-encryption key (KEK), which only the key
 //! file and this process hold. A wrapped key names its format and the KEK it needs, so that a wrong KEK is
-//! told from altered data. An issuer has one KEK, which stays with its database for ever: under another, no
-//! batch that is there can be opened, and the issuer does not start.
+//! told from altered data. An issuer has one KEK at a time: under another, no batch that is there can be
+//! opened, and the issuer does not start. [`Rotation`] puts a new one in its place by wrapping every data key
+//! anew; the data stays as it is.
 //!
-//! Blind indexes come from the KEK as well: under another, nobody who is stored is found.
+//! The key of the blind indexes stays with its database for ever, since under another nobody who is stored
+//! would be found: it comes from the KEK that the database began with, and from the first rotation on it is
+//! stored, wrapped by the KEK as a data key is.
 
 mod envelope;
 mod files;
 mod index;
 mod kek;
 mod receipts;
+mod rotation;
 
 use std::{fmt, path::Path, path::PathBuf, sync::Arc};
 
@@ -20,6 +24,7 @@ use crate::domain::{batch_id::BatchId, municipality::MunicipalityCode, note::Ver
 
 pub use envelope::{Aad, DataKey, Purpose, SEALED_OVERHEAD_BYTES};
 pub use kek::KekId;
+pub use rotation::Rotation;
 
 /// What the vault makes of a text that is looked up without being shown.
 pub type BlindIndex = [u8; 32];
@@ -70,6 +75,17 @@ pub enum Error {
         /// The key that is here.
         given: KekId,
     },
+    /// A key was to take its own place.
+    #[error(
+        "{}: it is the key that is in use, {id}: make a new one with `openssl rand -hex 32`",
+        path.display()
+    )]
+    SameKek {
+        /// The file.
+        path: PathBuf,
+        /// The key in it.
+        id: KekId,
+    },
     /// It was altered, cut, or belongs to another municipality, batch, place or purpose.
     #[error("it was altered or belongs elsewhere, and does not open: restore the row from a backup")]
     Altered,
@@ -102,6 +118,29 @@ impl Vault {
         let signer = receipts::Signer::new(files::receipt_key(receipt_key)?);
         let (kek, index) = kek::derive(&secret);
         Ok(Self(Arc::new(Inner { kek, index, signer })))
+    }
+
+    /// Returns this vault with the index key of its database, which was stored wrapped when its
+    /// key-encryption key was rotated.
+    ///
+    /// # Errors
+    /// [`Error::Format`], [`Error::OtherKek`] or [`Error::Altered`].
+    pub fn with_index(self, wrapped: &[u8]) -> Result<Self, Error> {
+        let index = index::IndexKey::new(self.0.kek.unwrap_index(wrapped)?);
+        let inner = Arc::into_inner(self.0).expect("the index is set before the vault is shared");
+        Ok(Self(Arc::new(Inner { index, ..inner })))
+    }
+
+    /// Which key-encryption key this is.
+    #[must_use]
+    pub fn kek_id(&self) -> KekId {
+        self.0.kek.id()
+    }
+
+    /// Which key-encryption key a wrapped key needs, if it is one.
+    #[must_use]
+    pub fn needed(wrapped: &[u8]) -> Option<KekId> {
+        kek::needed(wrapped)
     }
 
     /// Makes a key for a new batch; the second is its wrapped form, to be stored with the batch.

@@ -12,5 +12,6 @@ mod issuance;
 mod net;
 mod relay;
 mod restore;
+mod stored;
 mod system;
 mod tidy;

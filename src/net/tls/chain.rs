@@ -1,6 +1,8 @@
 //! A certificate chain that came in a message is believed for what it could have been at a handshake, and a
 //! signature only if the first certificate's own key made it.
 
+use std::{path::Path, sync::Arc};
+
 use rustls::{
     RootCertStore,
     crypto::WebPkiSupportedAlgorithms,
@@ -12,7 +14,7 @@ use webpki::{
 };
 
 use super::{
-    files::provider,
+    files::{self, TlsError, provider},
     identity::{PeerError, peer_identity},
 };
 use crate::domain::identity::Identity;
@@ -32,6 +34,28 @@ pub enum ChainError {
     /// The signature is not by this certificate's key.
     #[error("no signature of this key with SHA-256 ({0}): sign with the certificate's own key")]
     Signature(webpki::Error),
+}
+
+/// The CA that certificates must lead to, for whoever only looks at what was signed.
+#[derive(Debug, Clone)]
+pub struct Roots(Arc<RootCertStore>);
+
+impl Roots {
+    /// Reads the CA from a PEM file, also one that is out of date: what it signed was signed.
+    ///
+    /// # Errors
+    /// [`TlsError`] if it holds no CA.
+    pub fn load(ca: &Path) -> Result<Self, TlsError> {
+        Ok(Self(files::any_roots(ca)?))
+    }
+
+    /// Does what [`verify_chain`] does.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub fn verify_chain(&self, chain: &[impl AsRef<[u8]>], now_ms: i64) -> Result<Identity, ChainError> {
+        verify_chain(&self.0, chain, now_ms)
+    }
 }
 
 /// Returns whose certificate stands first in `chain` (DER, own first, then its chain), if it leads to one of

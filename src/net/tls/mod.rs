@@ -17,7 +17,7 @@ mod refusal;
 mod server;
 
 pub use accept::{Guest, Hello, Refused};
-pub use chain::{ChainError, verify_chain, verify_signature};
+pub use chain::{ChainError, Roots, verify_chain, verify_signature};
 pub use client::ClientTls;
 pub use facts::{CertificateFacts, CrlFacts};
 pub use files::{Expiry, TlsError, TlsFiles};

@@ -83,13 +83,15 @@ async fn every_table_is_strict() {
 }
 
 /// Statements that may read a whole table or index, with the reason.
-const SCANS: [(&str, &str); 14] = [
+const SCANS: [(&str, &str); 16] = [
     ("heartbeat::COUNT_BEATS", "a row a task"),
     ("restore::IN_FORCE", "ends at the last row of a few"),
     ("lost::LOST_OF_ALL", "what is lost, which is what is asked for"),
     ("lost::STANDINGS", "the sweeper's list of all municipalities, after a restore only"),
     ("sweep::PULL_BACK", "what is open or has work, when the clock was set back"),
-    ("sweep::ANY_KEY", "ends at the first row"),
+    ("inspect::COUNT", "counts every batch, for the progress of verify-store"),
+    ("inspect::LOST", "verify-store reads everything: that is what it is for"),
+    ("keys::HEADS", "counts every batch, once when a process starts"),
     ("sqlite::", "about the file, when it is opened"),
     ("sweep::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),
     ("batches::HOLES", "the numbered rows of one municipality"),

@@ -1,0 +1,160 @@
+//! `todoke vault rotate` and `vault status`: another key-encryption key takes the place of the one in use,
+//! and which key opens what; the data itself is not touched.
+
+use std::{io::IsTerminal as _, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{
+    Error,
+    municipal::{Output, say, say_json, warn},
+};
+use crate::{
+    issuance::{self, Rotated},
+    runtime::exit,
+    store::{Store, StoreOptions},
+    vault::{KekId, Rotation},
+};
+
+/// Replaces the key-encryption key, or says which one is in use.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  openssl rand -hex 32 > new.key && chmod 600 new.key
+  todoke vault rotate --database sqlite:issuer.db --kek kek.key --new-kek new.key
+  todoke vault status --database sqlite:issuer.db
+
+Exit codes: 0 done, 1 failed or in use, 4 some keys open under neither key, 64 a key file is wrong.")]
+pub struct VaultArgs {
+    #[command(subcommand)]
+    command: VaultCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum VaultCommand {
+    /// Wraps every data key by a new key; the issuer must be stopped, and starts with the new one
+    Rotate(RotateArgs),
+    /// Says how many batches are under which key; also while an issuer runs
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example: todoke vault rotate --database sqlite:issuer.db --kek kek.key --new-kek new.key
+
+It may be killed at any moment: the same command goes on. The issuer does not start on a rotation
+that is not finished.")]
+struct RotateArgs {
+    /// The database, for example sqlite:issuer.db
+    #[arg(long, value_name = "URL")]
+    database: String,
+    /// The key-encryption key in use: 32 bytes in hex
+    #[arg(long, value_name = "FILE")]
+    kek: PathBuf,
+    /// The one that takes its place: 32 bytes in hex
+    #[arg(long, value_name = "FILE")]
+    new_kek: PathBuf,
+    /// How results are shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example: todoke vault status --database sqlite:issuer.db")]
+struct StatusArgs {
+    /// The database, for example sqlite:issuer.db
+    #[arg(long, value_name = "URL")]
+    database: String,
+    /// How results are shown
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// Runs the command and returns its exit code.
+///
+/// # Errors
+/// What kept it from being done.
+pub async fn run(args: VaultArgs) -> Result<u8, Error> {
+    match args.command {
+        VaultCommand::Rotate(args) => rotate(args).await,
+        VaultCommand::Status(args) => status(args).await,
+    }
+}
+
+async fn rotate(args: RotateArgs) -> Result<u8, Error> {
+    let keys = Rotation::open(&args.kek, &args.new_kek)?;
+    let store = Store::open(&StoreOptions { url: args.database, ..StoreOptions::default() }).await;
+    let store =
+        store.map_err(|error| Error::held(error, "stop it, rotate, and start it with the new key"))?;
+    let total = issuance::keks(&store).await?.values().sum();
+    let bar = bar(total, args.output);
+    let rotated = issuance::rotate(&store, &keys, &mut |seen| bar.set_position(seen)).await;
+    bar.finish_and_clear();
+    store.close().await;
+    let rotated = rotated?;
+    Ok(show(&rotated, &keys, args.output))
+}
+
+fn bar(total: u64, output: Output) -> ProgressBar {
+    if output == Output::Json || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total);
+    let style =
+        ProgressStyle::with_template("wrapping [{wide_bar}] {human_pos}/{human_len} keys, {eta} left");
+    bar.set_style(style.expect("the template is fixed and was tried"));
+    bar
+}
+
+fn show(rotated: &Rotated, keys: &Rotation, output: Output) -> u8 {
+    let code = if rotated.lost.is_empty() { exit::DONE } else { exit::TOTALS };
+    let (old, new) = (keys.old_id(), keys.new_id());
+    if output == Output::Json {
+        let lost = rotated.lost.iter().map(|key| {
+            serde_json::json!({
+                "municipality": key.municipality.to_string(), "batch_id": key.batch_id.to_string(),
+            })
+        });
+        say_json(&serde_json::json!({
+            "event": "result", "exit_code": code, "old": old.to_string(), "new": new.to_string(),
+            "wrapped": rotated.again, "already": rotated.already, "lost": lost.collect::<Vec<_>>(),
+        }));
+        return code;
+    }
+    say(&format!("{} keys were wrapped by {new}, {} were already", rotated.again, rotated.already));
+    for key in &rotated.lost {
+        say(&format!(
+            "DAMAGE batch {} {}: its data key opens neither under {old} nor under {new}. Repair: restore \
+             the row from a backup",
+            key.municipality, key.batch_id
+        ));
+    }
+    say(&format!(
+        "Next: start the issuer with the new file (key vault.kek). Keep {old} as long as there are backups \
+         that were made under it"
+    ));
+    code
+}
+
+async fn status(args: StatusArgs) -> Result<u8, Error> {
+    let store = Store::open_to_read(&StoreOptions { url: args.database, ..StoreOptions::default() }).await?;
+    let counts = issuance::keks(&store).await?;
+    let unfinished = issuance::unfinished(&store).await?;
+    store.close().await;
+    let name = |id: &Option<KekId>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    for (id, batches) in &counts {
+        match args.output {
+            Output::Text => say(&format!("{batches} batches are under key-encryption key {}", name(id))),
+            Output::Json => {
+                say_json(&serde_json::json!({"event": "kek", "id": name(id), "batches": batches}));
+            }
+        }
+    }
+    if args.output == Output::Json {
+        let to = unfinished.map(|id| id.to_string());
+        say_json(&serde_json::json!({"event": "result", "exit_code": exit::DONE, "unfinished_to": to}));
+    } else if let Some(to) = unfinished {
+        warn(&format!("a rotation to {to} is not finished: run the same `todoke vault rotate` again"));
+    }
+    Ok(exit::DONE)
+}

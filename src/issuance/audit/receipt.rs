@@ -1,0 +1,124 @@
+//! An accepted batch has the receipt that its sender was given, byte for byte, and no other batch has one.
+
+use crate::{
+    domain::{digest::Digest, manifest::Manifest, note, receipt::Receipt, totals::Totals},
+    store::{self, RawReceipt},
+};
+
+use super::{
+    Finding, Look,
+    batch::{Subject, finding},
+    chunks::Books,
+};
+
+impl Look<'_> {
+    /// Holds a receipt against its batch; `totals` are those of the chunks, if all are whole.
+    pub(super) async fn receipt(
+        &mut self,
+        on: &Subject,
+        manifest: &Manifest,
+        books: &Books,
+        totals: Option<Totals>,
+    ) -> Result<(), store::Error> {
+        let row = &on.row;
+        let stored = match self.at.receipt(row).await {
+            Ok(stored) => stored,
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => {
+                self.told(&finding(row, "receipt", error.to_string(), super::FILE_REPAIR));
+                return Ok(());
+            }
+        };
+        let what = match (&stored, on.accepted) {
+            (None, false) => return Ok(()),
+            (Some(_), false) => {
+                let what = format!("there is one, and the batch is {}", row.state);
+                self.told(&finding(row, "receipt", what, super::FILE_REPAIR));
+                return Ok(());
+            }
+            (None, true) => "it is gone".to_owned(),
+            (Some(stored), true) => match self.wrong(on, manifest, books, stored) {
+                None => return Ok(()),
+                Some(what) => what,
+            },
+        };
+        let again = totals.and_then(|totals| self.again(on, manifest, books, totals, stored.as_ref()));
+        let repair = match again {
+            Some(_) => on.repair_of_rows(),
+            None => "restore the row from a backup; its sender has the same bytes beside its file",
+        };
+        let mut repaired = false;
+        if let Some((bytes, digest)) = again.filter(|_| self.auditor.repair) {
+            repaired = self.auditor.store.mend_receipt(row, &bytes, &digest, self.auditor.now_ms).await?;
+        }
+        let found = finding(row, "receipt", what, repair);
+        self.told(&Finding { repaired, ..found });
+        Ok(())
+    }
+
+    /// What is wrong with a stored receipt.
+    fn wrong(&self, on: &Subject, manifest: &Manifest, books: &Books, stored: &RawReceipt) -> Option<String> {
+        let row = &on.row;
+        let own = on.vault.verifier_key();
+        let keys = std::iter::once(&own).chain(&self.auditor.receipt_keys);
+        let mut opened = keys.filter_map(|key| note::open(&stored.receipt, key).ok());
+        let Some(text) = opened.next() else {
+            return Some("it is not signed by the key, or was changed since".to_owned());
+        };
+        if stored.digest != Digest::of(text.as_bytes()).as_bytes() {
+            return Some("digest is not that of its text".to_owned());
+        }
+        let Ok(receipt) = Receipt::parse(text) else { return Some("its text is unreadable".to_owned()) };
+        if let Some(fault) = receipt.faults().first() {
+            return Some(fault.clone());
+        }
+        let columns = i64::try_from(row.sequence).is_ok_and(|sequence| sequence == stored.sequence)
+            && i64::from(row.attempt) == stored.attempt;
+        let checks = [
+            ("batch", receipt.municipality == row.municipality && receipt.batch_id == row.batch_id),
+            ("sequence or attempt", receipt.sequence == row.sequence && receipt.attempt == row.attempt),
+            ("sequence or attempt column", columns),
+            ("outcome", receipt.outcome == row.state),
+            ("manifest", receipt.manifest == row.manifest_digest),
+            ("declared totals", receipt.declared == manifest.totals),
+            ("counts", receipt.counts == row.counts),
+            ("codes", receipt.codes == books.codes),
+            ("reject-root", receipt.reject_root == books.rejects.root()),
+        ];
+        let wrong: Vec<&str> = checks.iter().filter(|(_, same)| !same).map(|(what, _)| *what).collect();
+        (!wrong.is_empty()).then(|| format!("it is not its batch's: {}", wrong.join(", ")))
+    }
+
+    /// Makes the receipt again, if it comes out as the very bytes that were given: under the digest that
+    /// stands there, or under the signature.
+    fn again(
+        &self,
+        on: &Subject,
+        manifest: &Manifest,
+        books: &Books,
+        computed: Totals,
+        stored: Option<&RawReceipt>,
+    ) -> Option<(Vec<u8>, Digest)> {
+        let row = &on.row;
+        let receipt = Receipt {
+            municipality: row.municipality,
+            batch_id: row.batch_id,
+            sequence: row.sequence,
+            attempt: row.attempt,
+            outcome: row.state,
+            manifest: row.manifest_digest,
+            previous_receipt: manifest.previous_receipt,
+            declared: manifest.totals.clone(),
+            computed,
+            counts: row.counts,
+            codes: books.codes.clone(),
+            reject_root: books.rejects.root(),
+            committed_ms: row.finished_ms?,
+        };
+        let text = receipt.to_text();
+        let (digest, bytes) = (Digest::of(text.as_bytes()), on.vault.sign_note(&text));
+        let stored = stored?;
+        let same = stored.digest == digest.as_bytes() || stored.receipt == bytes;
+        (receipt.faults().is_empty() && same).then_some((bytes, digest))
+    }
+}

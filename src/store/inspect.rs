@@ -1,0 +1,257 @@
+//! What a database holds at one moment, as it stands, also where it is damaged: each look is at the same
+//! moment, and changes nothing.
+
+use sqlx::{FromRow as _, Sqlite, Transaction};
+
+use crate::domain::{batch_id::BatchId, disposition::Disposition, municipality::MunicipalityCode};
+
+use super::{
+    BatchRow, Error, ManifestRow, Pool, Store, StoredChunk,
+    batches::{BatchSteps as _, RawManifest},
+    chunks::ChunkSteps as _,
+    columns::{bound, uint},
+    pages::RawDisposition,
+};
+
+statements! {
+    BATCHES = "
+        SELECT municipality_code, batch_id FROM batch
+        WHERE (municipality_code, batch_id) > ($1, $2)
+        ORDER BY municipality_code, batch_id LIMIT $3";
+    COUNT = "SELECT COUNT(*) AS batches, COALESCE(SUM(chunk_count), 0) AS chunks FROM batch";
+    MANIFEST = "
+        SELECT manifest, signature, certificate_chain, chunk_roots FROM manifest
+        WHERE municipality_code = $1 AND batch_id = $2";
+    ORDERS = "
+        SELECT o.record_index, o.order_id, o.leaf, o.kind, o.district, o.person_index,
+            o.protected, o.accommodations, o.sealed,
+            EXISTS (SELECT 1 FROM order_key AS k WHERE k.municipality_code = o.municipality_code
+                AND k.order_id = o.order_id AND k.batch_id = o.batch_id AND k.attempt = o.attempt
+                AND k.record_index = o.record_index) AS has_key,
+            o.person_index IS NULL OR EXISTS (SELECT 1 FROM card_person AS p
+                WHERE p.municipality_code = o.municipality_code
+                AND p.person_key = substr(o.person_index, 1, 8) AND p.sequence = $6
+                AND p.attempt = o.attempt AND p.record_index = o.record_index) AS has_person
+        FROM card_order AS o
+        WHERE o.municipality_code = $1 AND o.batch_id = $2 AND o.attempt = $3
+            AND o.record_index BETWEEN $4 AND $5
+        ORDER BY o.record_index";
+    OTHERS = "
+        SELECT record_index, order_id, kind, code, field, other_batch_id, other_index FROM disposition
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3 AND record_index BETWEEN $4 AND $5
+        ORDER BY record_index";
+    COUNT_ROWS = "
+        SELECT (SELECT COUNT(*) FROM card_order
+                WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3)
+            + (SELECT COUNT(*) FROM disposition
+                WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3) AS entries";
+    DISTRICTS = "
+        SELECT district, stored_records FROM batch_district WHERE municipality_code = $1 AND batch_id = $2";
+    RECEIPT = "
+        SELECT sequence, attempt, digest, receipt FROM receipt
+        WHERE municipality_code = $1 AND batch_id = $2";
+    LOST_MANIFESTS = "
+        SELECT municipality_code, batch_id FROM manifest AS t WHERE NOT EXISTS (SELECT 1 FROM batch AS b
+            WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
+    LOST_CHUNKS = "
+        SELECT DISTINCT municipality_code, batch_id FROM chunk AS t WHERE NOT EXISTS (SELECT 1 FROM batch AS b
+            WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
+    LOST_ORDERS = "
+        SELECT DISTINCT municipality_code, batch_id FROM card_order AS t
+        WHERE NOT EXISTS (SELECT 1 FROM batch AS b
+            WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
+    LOST_RECEIPTS = "
+        SELECT municipality_code, batch_id FROM receipt AS t WHERE NOT EXISTS (SELECT 1 FROM batch AS b
+            WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
+}
+
+/// The key of a batch, as it stands in the database; damage may have made it none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawKey {
+    /// The municipality.
+    pub code: String,
+    /// The batch's id.
+    pub id: Vec<u8>,
+}
+
+/// An order as it stands, with whether it can be found by its id and by its person.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct RawOrder {
+    /// Its record's place.
+    pub record_index: i64,
+    /// The municipality's own key.
+    pub order_id: String,
+    /// The leaf hash of its record.
+    pub leaf: Vec<u8>,
+    /// The kind of card.
+    pub kind: String,
+    /// The district.
+    pub district: String,
+    /// The blind index of its person.
+    pub person_index: Option<Vec<u8>>,
+    /// Whether the address is hidden.
+    pub protected: bool,
+    /// What the recipient needs.
+    pub accommodations: String,
+    /// The record, sealed.
+    pub sealed: Vec<u8>,
+    /// Whether its order id leads here.
+    pub has_key: bool,
+    /// Whether its person leads here.
+    pub has_person: bool,
+}
+
+/// A receipt as it stands.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct RawReceipt {
+    /// The batch's sequence.
+    pub sequence: i64,
+    /// The attempt it was given for.
+    pub attempt: i64,
+    /// SHA-256 of its text.
+    pub digest: Vec<u8>,
+    /// The signed note.
+    pub receipt: Vec<u8>,
+}
+
+/// The database at one moment.
+#[derive(Debug)]
+pub struct Snapshot(Transaction<'static, Sqlite>);
+
+impl Store {
+    /// Returns the database as it is now. It keeps old pages alive: do not hold it for longer than one batch.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        match &self.pool {
+            Pool::Sqlite { read, .. } => Ok(Snapshot(read.begin().await?)),
+        }
+    }
+}
+
+type Range = std::ops::Range<u64>;
+
+impl Snapshot {
+    /// Returns how many batches there are, and how many chunks they announced.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read; so for all that follow.
+    pub async fn count(&mut self) -> Result<(u64, u64), Error> {
+        let (batches, chunks): (i64, i64) = sqlx::query_as(COUNT).fetch_one(&mut *self.0).await?;
+        Ok((uint(batches, "batch")?, uint(chunks, "chunk_count")?))
+    }
+
+    /// Returns the keys of batches after this one, `count` at most.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn batches(&mut self, after: Option<&RawKey>, count: u32) -> Result<Vec<RawKey>, Error> {
+        let (code, id) = after.map_or(("", [].as_slice()), |after| (&after.code, &after.id));
+        let query = sqlx::query_as(BATCHES).bind(code).bind(id).bind(i64::from(count));
+        let rows: Vec<(String, Vec<u8>)> = query.fetch_all(&mut *self.0).await?;
+        Ok(rows.into_iter().map(|(code, id)| RawKey { code, id }).collect())
+    }
+
+    /// Returns keys under which a table has rows and `batch` has none, with the table's name.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn lost(&mut self) -> Result<Vec<(&'static str, RawKey)>, Error> {
+        let tables = [
+            ("manifest", LOST_MANIFESTS),
+            ("chunk", LOST_CHUNKS),
+            ("card_order", LOST_ORDERS),
+            ("receipt", LOST_RECEIPTS),
+        ];
+        let mut lost = Vec::new();
+        for (table, sql) in tables {
+            let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *self.0).await?;
+            lost.extend(rows.into_iter().map(|(code, id)| (table, RawKey { code, id })));
+        }
+        Ok(lost)
+    }
+
+    /// Returns a batch.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn batch(
+        &mut self,
+        municipality: MunicipalityCode,
+        id: BatchId,
+    ) -> Result<Option<BatchRow>, Error> {
+        self.0.batch(municipality, id).await
+    }
+
+    /// Returns what the sender signed.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn manifest(&mut self, row: &BatchRow) -> Result<Option<ManifestRow>, Error> {
+        let query = sqlx::query(MANIFEST).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
+        let raw = query.fetch_optional(&mut *self.0).await?;
+        raw.map(|raw| ManifestRow::try_from(RawManifest::from_row(&raw)?)).transpose()
+    }
+
+    /// Returns a stored chunk.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn chunk(&mut self, row: &BatchRow, number: u32) -> Result<Option<StoredChunk>, Error> {
+        self.0.chunk(row.municipality, row.batch_id, number).await
+    }
+
+    /// Returns the orders at these places of the present attempt.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn orders(&mut self, row: &BatchRow, places: &Range) -> Result<Vec<RawOrder>, Error> {
+        let query = sqlx::query_as(ORDERS).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
+        let query = query.bind(i64::from(row.attempt)).bind(bound(places.start)).bind(bound(places.end) - 1);
+        Ok(query.bind(bound(row.sequence)).fetch_all(&mut *self.0).await?)
+    }
+
+    /// Returns what became of the other records at these places of the present attempt.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn others(&mut self, row: &BatchRow, places: &Range) -> Result<Vec<Disposition>, Error> {
+        let query = sqlx::query_as(OTHERS).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
+        let query = query.bind(i64::from(row.attempt)).bind(bound(places.start)).bind(bound(places.end) - 1);
+        let rows: Vec<RawDisposition> = query.fetch_all(&mut *self.0).await?;
+        rows.into_iter().map(Disposition::try_from).collect()
+    }
+
+    /// Returns how many orders and other dispositions the present attempt has, wherever they stand.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn count_entries(&mut self, row: &BatchRow) -> Result<u64, Error> {
+        let query = sqlx::query_scalar(COUNT_ROWS).bind(row.municipality.to_string());
+        let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.attempt));
+        uint(query.fetch_one(&mut *self.0).await?, "entries")
+    }
+
+    /// Returns the records stored of each district.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn districts(
+        &mut self,
+        row: &BatchRow,
+    ) -> Result<std::collections::BTreeMap<String, u64>, Error> {
+        let query = sqlx::query_as(DISTRICTS).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
+        let rows: Vec<(String, i64)> = query.fetch_all(&mut *self.0).await?;
+        rows.into_iter().map(|(name, records)| Ok((name, uint(records, "stored_records")?))).collect()
+    }
+
+    /// Returns the receipt.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn receipt(&mut self, row: &BatchRow) -> Result<Option<RawReceipt>, Error> {
+        let query = sqlx::query_as(RECEIPT).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
+        Ok(query.fetch_optional(&mut *self.0).await?)
+    }
+}
