@@ -373,3 +373,27 @@ async fn a_run_that_began_no_batch_leaves_no_journal() {
     assert!(matches!(error, Err(Error::Conflict(_))), "{error:?}");
     assert!(!Journal::path_for(&world.file()).exists());
 }
+
+#[tokio::test]
+async fn a_state_that_only_a_newer_issuer_knows_is_never_taken_for_an_end() {
+    let world = World::new(1).await;
+    *world.issuer.unknown.lock().expect("no test panics with it") = (Some(99), None);
+    let options = RunOptions { no_progress: Duration::from_millis(300), ..world.options(Some(1)) };
+    let outcome = world.run(&options).await;
+    assert!(matches!(&outcome, Outcome::TryAgain { why, .. } if why.contains("UNSPECIFIED")), "{outcome:?}");
+    assert!(!options.receipt.exists(), "no receipt was asked for");
+    *world.issuer.unknown.lock().expect("no test panics with it") = (None, None);
+    digest_of(&world.run(&options).await);
+}
+
+#[tokio::test]
+async fn a_reason_that_only_a_newer_issuer_knows_is_a_failure_and_not_sent_again() {
+    let world = World::new(1).await;
+    *world.issuer.unknown.lock().expect("no test panics with it") = (None, Some("CARD_STOCK_EMPTY"));
+    let options = world.options(Some(1));
+    let error = import(&world.session(), &world.file(), &options).await.expect_err("it is no success");
+    assert!(matches!(&error, Error::Call(call) if !call.transient && call.attempts == 1), "{error}");
+    assert!(!options.receipt.exists());
+    *world.issuer.unknown.lock().expect("no test panics with it") = (None, None);
+    digest_of(&world.run(&options).await);
+}

@@ -58,6 +58,9 @@ pub(super) struct Issuer {
     pub(super) lose_once: Arc<Mutex<Vec<u32>>>,
     /// Chunks that are said to have arrived damaged, once for each time they stand here.
     pub(super) damage: Arc<Mutex<Vec<u32>>>,
+    /// A state that every batch is said to be in, and a reason to refuse every seal, which only a newer
+    /// program knows.
+    pub(super) unknown: Arc<Mutex<(Option<i32>, Option<&'static str>)>>,
     /// Whether another uploader has opened the batch.
     pub(super) fence: Arc<Mutex<bool>>,
     /// What is wrong with the receipts that it gives.
@@ -117,12 +120,28 @@ impl Issuer {
         Some(pb::ChunkFault { chunk_number: number, reason, message: "changed on the way".to_owned() })
     }
 
+    fn shown(&self, id: &str) -> Result<pb::Batch, Status> {
+        let mut batch = self.with(id, |kept, manifest| view(kept, manifest))?;
+        if let Some(state) = self.unknown.lock().expect("no test panics with it").0 {
+            batch.state = state;
+        }
+        Ok(batch)
+    }
+
     fn with<T>(&self, id: &str, look: impl FnOnce(&mut Kept, &Manifest) -> T) -> Result<T, Status> {
         let mut batches = self.batches.lock().expect("no test panics with it");
         let kept = batches.get_mut(id).ok_or_else(|| Fault::new(Reason::NotFound, "no such batch"))?;
         let manifest = Manifest::parse(&kept.manifest).expect("it was parsed when it was opened");
         Ok(look(kept, &manifest))
     }
+}
+
+/// A failure of ours, for a reason that only a later version knows.
+fn foreign(reason: &str) -> Status {
+    let mut details = tonic_types::ErrorDetails::new();
+    details.set_error_info(reason, crate::wire::fault::DOMAIN, std::collections::HashMap::new());
+    let (code, words) = (tonic::Code::FailedPrecondition, "not thought of yet");
+    <Status as tonic_types::StatusExt>::with_error_details(code, words, details)
 }
 
 fn view(kept: &Kept, manifest: &Manifest) -> pb::Batch {
@@ -252,27 +271,32 @@ impl server::BatchService for Issuer {
         &self,
         request: Request<pb::SealBatchRequest>,
     ) -> Result<Response<pb::SealBatchResponse>, Status> {
+        if let Some(reason) = self.unknown.lock().expect("no test panics with it").1 {
+            return Err(foreign(reason));
+        }
         let lost = std::mem::take(&mut *self.lose_once.lock().expect("no test panics with it"));
-        self.with(&request.into_inner().batch_id, |kept, manifest| {
+        let id = request.into_inner().batch_id;
+        self.with(&id, |kept, manifest| {
             lost.iter().for_each(|number| {
                 kept.chunks.remove(number);
             });
             if kept.chunks.len() < manifest.chunk_count() as usize {
-                return Err(Fault::new(Reason::BatchHasGaps, "chunks are missing").into());
+                return Err(Status::from(Fault::new(Reason::BatchHasGaps, "chunks are missing")));
             }
             if kept.receipt.is_none() {
                 let forgery = *self.forge.lock().expect("no test panics with it");
                 kept.receipt = Some(sign(kept, manifest, forgery));
             }
-            Ok(Response::new(pb::SealBatchResponse { batch: Some(view(kept, manifest)) }))
-        })?
+            Ok(())
+        })??;
+        Ok(Response::new(pb::SealBatchResponse { batch: Some(self.shown(&id)?) }))
     }
 
     async fn get_batch(
         &self,
         request: Request<pb::GetBatchRequest>,
     ) -> Result<Response<pb::GetBatchResponse>, Status> {
-        let batch = self.with(&request.into_inner().batch_id, |kept, manifest| view(kept, manifest))?;
+        let batch = self.shown(&request.into_inner().batch_id)?;
         Ok(Response::new(pb::GetBatchResponse { batch: Some(batch) }))
     }
 
@@ -305,7 +329,7 @@ impl server::BatchService for Issuer {
         &self,
         request: Request<pb::WatchBatchRequest>,
     ) -> Result<Response<Self::WatchBatchStream>, Status> {
-        let batch = self.with(&request.into_inner().batch_id, |kept, manifest| view(kept, manifest))?;
+        let batch = self.shown(&request.into_inner().batch_id)?;
         let once = tokio_stream::once(Ok(pb::WatchBatchResponse { batch: Some(batch) }));
         Ok(Response::new(Box::pin(once)))
     }

@@ -15,3 +15,4 @@ mod restore;
 mod stored;
 mod system;
 mod tidy;
+mod upgrade;
