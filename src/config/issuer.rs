@@ -87,6 +87,12 @@ impl Role for IssuerConfig {
             let what = "is not longer than issuance.sweep_every, so the issuer would never be ready";
             found.push(Conflict::new("issuance.heartbeat_max", what, "Make it some times longer"));
         }
+        // One that is not set at all is said already.
+        if let Err(what) = self.store.file()
+            && !self.store.url.is_empty()
+        {
+            found.push(Conflict::new("store.url", what, "Write sqlite:FILE, for example sqlite:issuer.db"));
+        }
         found
     }
 }

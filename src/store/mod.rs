@@ -61,14 +61,6 @@ pub struct Store {
     persons_together: u64,
 }
 
-fn file_of(options: &StoreOptions) -> Result<&str, Error> {
-    match options.url.split_once(':') {
-        Some(("sqlite", file)) => Ok(file),
-        Some(_) => Err(Error::Url("this build opens no other kind of database")),
-        None => Err(Error::Url("it has no scheme")),
-    }
-}
-
 /// The databases there are.
 #[derive(Debug, Clone)]
 enum Pool {
@@ -84,7 +76,7 @@ impl Store {
     /// Every [`Error`] that says what to do before starting again: another process has the file, it is of a
     /// newer program or of another one, it is damaged, or it cannot be opened.
     pub async fn open(options: &StoreOptions) -> Result<Self, Error> {
-        let (pool, path) = sqlite::open(file_of(options)?, options).await?;
+        let (pool, path) = sqlite::open(options.file().map_err(Error::Url)?, options).await?;
         Ok(Self::over(pool, &path, options))
     }
 
@@ -93,7 +85,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::open`], but for the lock, and for a schema that is not this program's.
     pub async fn open_beside(options: &StoreOptions) -> Result<Self, Error> {
-        let (pool, path) = sqlite::open_beside(file_of(options)?, options).await?;
+        let (pool, path) = sqlite::open_beside(options.file().map_err(Error::Url)?, options).await?;
         Ok(Self::over(pool, &path, options))
     }
 
@@ -102,7 +94,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::open_beside`].
     pub async fn open_to_read(options: &StoreOptions) -> Result<Self, Error> {
-        let (pool, path) = sqlite::open_to_read(file_of(options)?, options).await?;
+        let (pool, path) = sqlite::open_to_read(options.file().map_err(Error::Url)?, options).await?;
         Ok(Self::over(pool, &path, options))
     }
 

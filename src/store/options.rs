@@ -47,6 +47,28 @@ impl fmt::Debug for StoreOptions {
     }
 }
 
+impl StoreOptions {
+    /// The file that the URL names; nothing is opened.
+    ///
+    /// # Errors
+    /// What is wrong with the URL; it is not repeated, as it may hold a password.
+    pub fn file(&self) -> Result<&str, &'static str> {
+        let file = match self.url.split_once(':') {
+            Some(("sqlite", file)) => file,
+            Some(_) => return Err("this build opens no other kind of database"),
+            None => return Err("it has no scheme"),
+        };
+        let file = file.strip_prefix("//").unwrap_or(file);
+        if file.is_empty() || file.contains(":memory:") {
+            return Err("it names no file, and what is acknowledged must outlive this process");
+        }
+        if file.contains('?') {
+            return Err("it takes no parameters after '?'");
+        }
+        Ok(file)
+    }
+}
+
 // `scheme://user:password@host` without user and password; what has no `@` names a file.
 fn without_password(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {

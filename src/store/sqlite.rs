@@ -37,7 +37,7 @@ statements! {
 ///
 /// Durable: WAL with `synchronous=FULL`, so that a commit is on the disk before it is acknowledged.
 pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
-    let path = path(file)?;
+    let path = path(file);
     let lock = lock(&path)?;
     let pool = connected(&path, options, Some(lock)).await?;
     Ok((pool, path))
@@ -45,7 +45,7 @@ pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<(Pool, Pa
 
 /// Opens the file that another process may have, and changes nothing of its schema.
 pub(super) async fn open_beside(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
-    let path = path(file)?;
+    let path = path(file);
     let pool = connected(&path, options, None).await?;
     Ok((pool, path))
 }
@@ -83,7 +83,7 @@ async fn connected(path: &Path, options: &StoreOptions, lock: Option<File>) -> R
 /// Opens the file behind `sqlite:` for reading only, also beside the process that writes to it; nothing about
 /// it is changed, so its schema must be this program's own.
 pub(super) async fn open_to_read(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
-    let path = path(file)?;
+    let path = path(file);
     let failed = |source: sqlx::Error| unusable(&path, source);
     let pool = SqlitePoolOptions::new()
         .max_connections(options.readers_max.max(1))
@@ -120,17 +120,10 @@ async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error
     Ok(clean)
 }
 
-fn path(file: &str) -> Result<PathBuf, Error> {
-    let file = file.strip_prefix("//").unwrap_or(file);
-    if file.is_empty() || file.contains(":memory:") {
-        return Err(Error::Url("it names no file, and what is acknowledged must outlive this process"));
-    }
-    if file.contains('?') {
-        return Err(Error::Url("it takes no parameters after '?'"));
-    }
+/// One file has one lock, by whatever path it is named.
+fn path(file: &str) -> PathBuf {
     let path = PathBuf::from(file);
-    // One file has one lock, by whatever path it is named.
-    Ok(path.canonicalize().unwrap_or(path))
+    path.canonicalize().unwrap_or(path)
 }
 
 /// Takes the lock that keeps a second process out; the system frees it when this one dies.

@@ -28,7 +28,7 @@ impl Place {
         let files = ["cert", "key", "ca", "kek", "receipt_key"].map(|name| self.write(name, ""));
         let [cert, key, ca, kek, receipt_key] = files;
         let text = format!(
-            "store.url = 'postgres://todoke:s3cret@db/todoke'\n\
+            "store.url = 'sqlite:issuer.db'\n\
              tls = {{ cert = '{cert}', key = '{key}', ca = '{ca}' }}\n\
              vault = {{ kek = '{kek}', receipt_key = '{receipt_key}' }}\n{more}"
         );
@@ -79,7 +79,7 @@ fn an_issuer_without_a_configuration_says_what_is_needed_and_does_not_start() {
 }
 
 #[test]
-fn what_is_in_force_is_shown_with_its_origin_and_without_the_password() {
+fn what_is_in_force_is_shown_with_its_origin() {
     let place = Place::new();
     let file = place.issuer("[issuance]\nworkers = 3\n");
     let mut command = todoke(&["config", "print", "--role", "issuer", "--config", &file]);
@@ -90,13 +90,34 @@ fn what_is_in_force_is_shown_with_its_origin_and_without_the_password() {
         &format!("issuance.workers = 3  # {file}"),
         "issuance.lease = \"20s\"  # variable TODOKE_ISSUANCE__LEASE",
         "issuance.stuck_after = \"5m\"  # default",
-        "postgres://todoke:***@db/todoke",
+        &format!("store.url = \"sqlite:issuer.db\"  # {file}"),
     ] {
         assert!(said.contains(needle), "{needle} is not in: {said}");
     }
-    assert!(!said.contains("s3cret"), "{said}");
     let again = place.write("again.toml", &said);
     assert_eq!(run(&["config", "check", "--role", "issuer", "--config", &again]).0, 0, "it can be loaded");
+}
+
+#[test]
+fn a_database_that_no_issuer_would_open_is_refused_by_the_check_without_its_password() {
+    let place = Place::new();
+    let file = place.issuer("");
+    for (url, why) in [
+        ("postgres://todoke:s3cret@db/todoke", "opens no other kind of database"),
+        ("issuer.db", "has no scheme"),
+        ("sqlite::memory:", "names no file"),
+        ("sqlite:issuer.db?mode=ro", "takes no parameters"),
+    ] {
+        for command in ["check", "print"] {
+            let mut command = todoke(&["config", command, "--role", "issuer", "--config", &file]);
+            let (code, said, errors) =
+                ended(command.env("TODOKE_STORE__URL", url).output().expect("the binary runs"));
+            assert_eq!(code, 64, "{url}: {said}");
+            assert!(errors.contains("store.url (variable TODOKE_STORE__URL)"), "{url}: {errors}");
+            assert!(errors.contains(why) && errors.contains("sqlite:issuer.db"), "{url}: {errors}");
+            assert!(!format!("{said}{errors}").contains("s3cret"), "{said}{errors}");
+        }
+    }
 }
 
 #[test]
