@@ -132,6 +132,7 @@ impl RunArgs {
                 stop_after_records: self.stop_after_records,
                 ..UploadOptions::default()
             },
+            nothing: false,
             gap_rounds: 3,
             no_progress: self.patience,
         })
@@ -152,6 +153,7 @@ pub async fn run(args: ImportArgs) -> Result<u8, super::Error> {
         Err(error) => return Ok(fail(&error, args.run.output)),
     };
     options.control_totals.clone_from(&args.control_totals);
+    options.nothing = args.nothing_today;
     let seal_by_ms = i64::try_from(args.seal_by.as_millis()).unwrap_or(i64::MAX);
     options.new = Some(NewBatch {
         batch_id: new_batch_id(),

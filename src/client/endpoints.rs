@@ -207,6 +207,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_has_up_to_one_mebibyte_and_not_one_byte_more() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("endpoints.json");
+        let of = |bytes: u64| EXAMPLE.to_owned() + &" ".repeat(bytes as usize - EXAMPLE.len());
+        fs::write(&file, of(ENDPOINTS_BYTES_MAX + 1)).expect("the folder is writable");
+        assert!(matches!(Endpoints::load(&file), Err(EndpointsError::TooLarge(_))));
+        fs::write(&file, of(ENDPOINTS_BYTES_MAX)).expect("the folder is writable");
+        assert_eq!(Endpoints::load(&file).expect("at the limit").relays.len(), 1);
+    }
+
+    #[test]
     fn no_relay_and_no_port_are_malformed() {
         let none = EXAMPLE.replace(
             r#"[{"id": "relay-1", "address": "127.0.0.1:40101", "ops": "127.0.0.1:40201", "pid": 4711}]"#,

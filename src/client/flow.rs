@@ -54,6 +54,9 @@ pub struct RunOptions {
     pub policy: Policy,
     /// Limits of the upload.
     pub upload: UploadOptions,
+    /// Whether a file without records is meant: "nothing today". Without this, and without control totals
+    /// that confirm it, such a file is taken for an extract that went wrong.
+    pub nothing: bool,
     /// How often gaps that the seal names are sent again; default 3.
     pub gap_rounds: u32,
     /// How long the issuer may work without getting on before the run ends; default 120 s.
@@ -87,6 +90,14 @@ pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Res
             let differences = differences.iter().map(ToString::to_string).collect();
             return Ok(Outcome::TotalsDiffer { batch_id: None, differences });
         }
+    }
+    let confirmed = options.nothing || options.control_totals.is_some();
+    if scanned.totals.records == 0 && options.new.is_some() && !confirmed {
+        return Err(Error::Conflict(format!(
+            "{} has no record. If that is wrong, look at the program that wrote it; if there is nothing to \
+             hand in, say so: `todoke import --nothing-today`",
+            file.display()
+        )));
     }
     let receipt = &options.receipt;
     receipts::check_writable(receipt).map_err(|source| Error::Write { path: receipt.clone(), source })?;
@@ -335,5 +346,5 @@ pub(crate) fn is_accepted(batch: &pb::Batch) -> bool {
 }
 
 #[cfg(test)]
-#[path = "flow_tests.rs"]
+#[path = "flow_tests/mod.rs"]
 mod tests;

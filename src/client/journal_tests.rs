@@ -55,6 +55,20 @@ fn damage_before_the_last_line_is_an_error_that_names_the_line() {
 }
 
 #[test]
+fn a_journal_has_up_to_64_mib_and_not_one_byte_more() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a.todoke-journal");
+    let entries = written(&path);
+    // What follows the last line break is a line that was cut.
+    let grow = |bytes| File::options().write(true).open(&path).and_then(|file| file.set_len(bytes));
+    grow(JOURNAL_BYTES_MAX + 1).expect("a sparse file");
+    assert!(matches!(Journal::open(&path), Err(JournalError::TooLarge(_))));
+    assert!(matches!(Journal::peek(&path), Err(JournalError::TooLarge(_))));
+    grow(JOURNAL_BYTES_MAX).expect("a sparse file");
+    assert_eq!(Journal::open(&path).expect("at the limit").entries(), entries);
+}
+
+#[test]
 fn two_processes_cannot_hold_one_journal() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("a.todoke-journal");

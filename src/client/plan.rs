@@ -71,6 +71,7 @@ pub(crate) async fn plan(
             }
             (Standing::Open | Standing::Receipted, true) => {
                 check_caller(session, begun)?;
+                check_sequence(&manifest, new)?;
                 return Ok((manifest, journal));
             }
             (Standing::Receipted, false) | (Standing::Ended, _) if new.is_none() => {
@@ -147,6 +148,18 @@ fn check_caller(session: &Session, begun: &Begun) -> Result<(), Error> {
     Err(Error::Conflict(format!("the batch was begun --as {}; pass the same", begun.caller)))
 }
 
+// A batch keeps the sequence that it was announced with.
+fn check_sequence(manifest: &Manifest, new: Option<&NewBatch>) -> Result<(), Error> {
+    let Manifest { batch_id, sequence, .. } = manifest;
+    match new.and_then(|new| new.sequence) {
+        Some(told) if told != *sequence => Err(Error::Conflict(format!(
+            "this file is batch {batch_id} with sequence {sequence} already, so --sequence {told} does not \
+             apply: leave it out"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 // Looks for the file among the last batches. Nothing today and nothing yesterday are two batches of the same
 // content, so one without records is another one each time.
 async fn earlier(
@@ -158,7 +171,9 @@ async fn earlier(
     if scan.totals.records == 0 && new.is_some() {
         return Ok(None);
     }
-    find(session, scan, policy).await
+    let found = find(session, scan, policy).await?;
+    found.iter().try_for_each(|found| check_sequence(found, new))?;
+    Ok(found)
 }
 
 // Makes the manifest of a new batch that follows the last one: by the issuer, or by a receipt that lies here

@@ -89,7 +89,7 @@ impl Table {
             return Err(InputFault::of_file(
                 path,
                 "is empty",
-                "A file without records still has its header row",
+                "A file of no records still has its header row",
             ));
         }
         table.header = (0..table.row.len()).map(|index| table.row.cell(index).to_owned()).collect();

@@ -118,6 +118,7 @@ impl Ward {
             }),
             policy: Policy::AllOrNothing,
             upload: UploadOptions { window: 2, ..UploadOptions::default() },
+            nothing: false,
             gap_rounds: 3,
             no_progress: Duration::from_secs(120),
         }

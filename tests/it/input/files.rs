@@ -33,7 +33,8 @@ fn second(from: &str, to: &str) -> Vec<u8> {
 fn of_headers() -> Vec<Case> {
     let header = |from: &str, to: &str| good("B").replacen(from, to, 1).into_bytes();
     vec![
-        case("empty", Vec::new(), &["is empty", "A file without records still has its header row"]),
+        case("empty", Vec::new(), &["is empty", "A file of no records still has its header row"]),
+        case("header only", HEADER.into(), &["has no record", "`todoke import --nothing-today`"]),
         case(
             "no header",
             good("B").replacen(HEADER, "", 1).into_bytes(),
@@ -241,10 +242,11 @@ fn as_nobody(town: &Town, words: &[&str]) -> tokio::process::Command {
 }
 
 #[tokio::test]
-async fn a_day_without_orders_is_a_header_alone_and_gets_a_receipt_too() {
+async fn a_day_without_orders_that_control_totals_confirm_gets_a_receipt_too() {
     let town = Town::start().await;
     town.write("nil.csv", HEADER);
-    let said = town.receipted(&["import", "nil.csv"]).await;
+    town.write("tally.csv", "district,households,records\n");
+    let said = town.receipted(&["import", "nil.csv", "--control-totals", "tally.csv"]).await;
     assert!(said.stdout.contains("0 records: 0 accepted"), "{}", said.all());
     let batches = town.batches().await;
     assert_eq!((batches.len(), &batches[0]["state"]), (1, &"ACCEPTED".into()));

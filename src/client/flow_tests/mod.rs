@@ -1,6 +1,8 @@
 //! Promise: a run ends with a verified receipt, sends nothing twice that is durable, and moves on from a dead
 //! or hanging relay; the issuer is the one in memory, the sockets are real.
 
+mod which;
+
 use std::{fmt::Write as _, fs, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinSet};
@@ -95,6 +97,7 @@ impl World {
             }),
             policy: Policy::AllOrNothing,
             upload: UploadOptions { ack_time_out: Duration::from_millis(400), ..UploadOptions::default() },
+            nothing: false,
             gap_rounds: 3,
             no_progress: Duration::from_secs(20),
         }
@@ -119,51 +122,6 @@ fn digest_of(outcome: &Outcome) -> (&str, bool) {
     match outcome {
         Outcome::Receipted { digest, again, .. } => (digest, *again),
         other => panic!("no receipt: {other:?}"),
-    }
-}
-
-#[tokio::test]
-async fn the_same_file_again_gives_the_same_receipt_and_sends_nothing() {
-    let world = World::new(3).await;
-    let first = world.run(&world.options(Some(1))).await;
-    assert!(!digest_of(&first).1);
-    assert_eq!(world.frames(), 13, "200 records in chunks of 16");
-    let note = fs::read(receipt_path_for(&world.file())).expect("the receipt is there");
-    let again = world.run(&world.options(Some(2))).await;
-    assert_eq!(digest_of(&again), (digest_of(&first).0, true));
-    // Without its journal the file is known by the receipt.
-    fs::remove_file(Journal::path_for(&world.file())).expect("it was there");
-    let found = world.run(&world.options(Some(3))).await;
-    assert_eq!(digest_of(&found), (digest_of(&first).0, true));
-    assert_eq!((world.frames(), world.batch_count()), (13, 1));
-    assert_eq!(fs::read(receipt_path_for(&world.file())).expect("still there"), note);
-}
-
-#[tokio::test]
-async fn another_content_under_the_same_name_is_the_next_batch() {
-    let world = World::new(2).await;
-    digest_of(&world.run(&world.options(Some(1))).await);
-    world.write_records(40, "亀有");
-    let outcome = world.run(&world.options(Some(2))).await;
-    assert!(matches!(outcome, Outcome::Receipted { sequence: 2, again: false, .. }), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn a_cut_upload_is_resumed_with_only_the_rest_even_without_its_journal() {
-    for lose_journal in [false, true] {
-        let world = World::new(3).await;
-        let mut options = world.options(Some(1));
-        options.upload.stop_after_records = Some(100);
-        let cut = world.run(&options).await;
-        assert!(matches!(&cut, Outcome::TryAgain { gaps, .. } if gaps.missing_records > 0), "{cut:?}");
-        let before = world.frames();
-        assert!((7..13).contains(&before), "{before} chunks before the cut");
-        if lose_journal {
-            fs::remove_file(Journal::path_for(&world.file())).expect("it was there");
-        }
-        let resumed = world.run(&world.options(None)).await;
-        assert!(!digest_of(&resumed).1);
-        assert_eq!((world.frames(), world.batch_count()), (13, 1), "journal lost: {lose_journal}");
     }
 }
 
@@ -205,42 +163,6 @@ async fn control_totals_that_differ_end_the_run_before_anything_is_sent() {
     assert!(differences[0].starts_with("亀有: 5000 households"), "{differences:?}");
     assert_eq!(world.batch_count(), 0);
     assert!(!Journal::path_for(&world.file()).exists());
-}
-
-#[tokio::test]
-async fn a_file_changed_in_the_middle_of_its_batch_is_refused() {
-    let world = World::new(1).await;
-    let mut options = world.options(Some(1));
-    options.upload.stop_after_records = Some(50);
-    world.run(&options).await;
-    world.write_records(200, "亀有");
-    let error = import(&world.session(), &world.file(), &world.options(Some(2))).await;
-    let text = error.expect_err("another content").to_string();
-    assert!(text.contains("was changed since batch") && text.contains("todoke abort"), "{text}");
-    // Once the batch is given up, the mended file is another batch.
-    world.issuer.batches.lock().expect("no test panics with it").values_mut().for_each(|b| b.aborted = true);
-    let outcome = world.run(&world.options(Some(3))).await;
-    assert!(matches!(outcome, Outcome::Receipted { sequence: 2, again: false, .. }), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn what_was_accepted_of_one_file_is_not_accepted_of_the_next_of_its_name() {
-    let world = World::new(1).await;
-    let cut = |world: &World| {
-        let text = fs::read_to_string(world.file()).expect("just written");
-        fs::write(world.file(), text.trim_end()).expect("writable");
-    };
-    cut(&world);
-    let mut options = world.options(Some(1));
-    options.read.accept_missing_newline = true;
-    digest_of(&world.run(&options).await);
-    let again = world.run(&world.options(Some(2))).await;
-    assert!(digest_of(&again).1, "the same content is read as it was begun");
-    world.write_records(200, "亀有");
-    cut(&world);
-    let error = import(&world.session(), &world.file(), &world.options(Some(3))).await;
-    assert!(matches!(error, Err(Error::Input(_))), "{error:?}");
-    assert_eq!(world.batch_count(), 1);
 }
 
 #[tokio::test]
@@ -329,18 +251,6 @@ async fn patience_is_kept_with_a_journal_too_and_the_wait_is_told() {
 }
 
 #[tokio::test]
-async fn import_after_abort_makes_the_next_batch_at_once() {
-    let world = World::new(1).await;
-    let mut options = world.options(Some(1));
-    options.upload.stop_after_records = Some(50);
-    world.run(&options).await;
-    world.issuer.batches.lock().expect("no test panics with it").values_mut().for_each(|b| b.aborted = true);
-    let outcome = world.run(&world.options(Some(2))).await;
-    assert!(matches!(outcome, Outcome::Receipted { sequence: 2, again: false, .. }), "{outcome:?}");
-    assert_eq!(world.batch_count(), 2);
-}
-
-#[tokio::test]
 async fn a_receipt_that_cannot_be_written_is_found_before_anything_is_sent() {
     let world = World::new(1).await;
     let mut options = world.options(Some(1));
@@ -364,14 +274,6 @@ async fn a_receipt_by_another_key_names_the_file_of_the_key_and_the_next_step() 
     assert!(text.contains("receipt.pub") && text.contains("todoke resume"), "{text}");
     assert!(!receipt_path_for(&world.file()).exists());
     digest_of(&world.run(&world.options(None)).await);
-}
-
-#[tokio::test]
-async fn a_run_that_began_no_batch_leaves_no_journal() {
-    let world = World::new(1).await;
-    let error = import(&world.session(), &world.file(), &world.options(None)).await;
-    assert!(matches!(error, Err(Error::Conflict(_))), "{error:?}");
-    assert!(!Journal::path_for(&world.file()).exists());
 }
 
 #[tokio::test]
