@@ -12,7 +12,10 @@ use futures_util::future::BoxFuture;
 use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
-use crate::wire::fault::{Fault, Reason};
+use crate::{
+    telemetry::names,
+    wire::fault::{Fault, Reason},
+};
 
 type Boxed = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
@@ -44,21 +47,38 @@ impl Services {
     }
 }
 
+/// The last word on a stream that has begun: counted, as a refusal before that is.
+pub(crate) fn ended_by(fault: Fault) -> Status {
+    count(fault.reason.as_str());
+    fault.into()
+}
+
+fn count(reason: &'static str) {
+    metrics::counter!(names::REFUSALS, names::REASON => reason).increment(1);
+}
+
 // The library refuses what it cannot read in words of its own, before a service sees it.
 fn with_reason(response: http::Response<Body>, message_bytes_max: usize) -> http::Response<Body> {
-    let bare = Status::from_header_map(response.headers()).filter(|status| status.details().is_empty());
-    let fault = match bare.map(|status| status.code()) {
-        Some(Code::OutOfRange) => {
+    let Some(status) = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
+    else {
+        return response;
+    };
+    let bare = status.details().is_empty();
+    let fault = match status.code() {
+        Code::OutOfRange if bare => {
             let words = format!("the message is longer than {message_bytes_max} bytes: send less at once");
             Fault::new(Reason::LimitExceeded, words)
         }
-        Some(Code::Internal) => {
+        Code::Internal if bare => {
             let words = "the message cannot be decoded: send what the .proto file has";
             Fault::new(Reason::FieldInvalid, words).violation("message", "must be of the type of the call")
         }
-        _ => return response,
+        _ => {
+            count(Fault::from_status(&status).map_or("NONE", |fault| fault.reason.as_str()));
+            return response;
+        }
     };
-    Status::from(fault).into_http()
+    ended_by(fault).into_http()
 }
 
 impl Service<http::Request<Body>> for Services {

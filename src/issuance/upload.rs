@@ -28,7 +28,7 @@ use super::{
     chunks,
     core::{Core, not_found, store_fault},
     deadline::Deadline,
-    frames, view,
+    frames, routes, view,
 };
 
 /// Acknowledgements that wait for a slow reader at the most.
@@ -105,7 +105,7 @@ impl Upload {
         let upload = Arc::new(self);
         let mut ledger = match upload.ledger().await {
             Ok(ledger) => ledger,
-            Err(fault) => return drop(acks.send(Err(fault.into())).await),
+            Err(fault) => return drop(acks.send(Err(routes::ended_by(fault))).await),
         };
         let mut work = Work::new();
         let mut end = upload.pump(&mut inbound, &acks, &mut ledger, &mut work).await;
@@ -116,7 +116,7 @@ impl Upload {
         if upload.acknowledge(&mut ledger, &acks).await.is_ok()
             && let Err(fault) = end
         {
-            let _ = acks.send(Err(fault.into())).await;
+            let _ = acks.send(Err(routes::ended_by(fault))).await;
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::{core::Core, deadline::Deadline, places::Place, view};
+use super::{core::Core, deadline::Deadline, places::Place, routes, view};
 
 type Key = (MunicipalityCode, BatchId);
 
@@ -95,7 +95,7 @@ pub(crate) async fn send(
         woken.as_mut().enable();
         let row = match core.batch(row.municipality, row.batch_id).await {
             Ok(row) => row,
-            Err(fault) => return drop(events.send(Err(fault.into())).await),
+            Err(fault) => return drop(events.send(Err(routes::ended_by(fault))).await),
         };
         let batch = view::batch(&row, &core.options, core.clock.now_ms());
         if last.as_ref() != Some(&batch) {
@@ -113,7 +113,7 @@ pub(crate) async fn send(
             () = events.closed() => return,
             () = tokio::time::sleep_until(deadline.at()) => {
                 let passed = Fault::new(Reason::DeadlineExceeded, "the watch's deadline passed: watch again");
-                return drop(events.send(Err(passed.into())).await);
+                return drop(events.send(Err(routes::ended_by(passed))).await);
             }
             () = async { pause.await; tokio::select! { () = woken => {}, () = poll => {} } } => {}
         }

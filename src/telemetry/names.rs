@@ -133,6 +133,9 @@ metrics! {
     /// were not compared, nothing new is taken from them), compared, or released by the operator. All 0
     /// without one.
     RESTORE_MUNICIPALITIES = "todoke_restore_municipalities", Kind::Gauge, [STANDING];
+    /// Calls that the issuer did not answer as they asked, by reason as in proto/README.md, or NONE for a
+    /// code without one. Look who calls, if one of them grows.
+    REFUSALS = "todoke_refusals_total", Kind::Counter, [REASON];
     /// Cards whose personal data was shown, by stated purpose.
     DISCLOSURES = "todoke_disclosures_total", Kind::Counter, [PURPOSE];
 

@@ -25,6 +25,16 @@ fn ward(town: &Town) -> Party {
     Party::at(&town.path("dev/pki"), "municipality/131229", relay)
 }
 
+/// How many calls the issuer has counted as refused for this reason.
+async fn refused(town: &Town, reason: Reason) -> u64 {
+    let issuer = &town.folder.endpoints()["issuers"][0]["ops"];
+    let address = issuer.as_str().and_then(|text| text.parse().ok()).expect("an address");
+    let line = format!("todoke_refusals_total{{reason=\"{}\"}} ", reason.as_str());
+    let text = crate::system::http(address, "/metrics").await;
+    let count = text.lines().find_map(|l| l.strip_prefix(&line));
+    count.map_or(0, |count| count.trim().parse().expect("a number"))
+}
+
 #[tokio::test]
 async fn a_manifest_beyond_every_limit_is_refused_with_the_limit_and_takes_no_memory() {
     let town = Town::start().await;
@@ -61,6 +71,11 @@ async fn a_manifest_beyond_every_limit_is_refused_with_the_limit_and_takes_no_me
     let grown = peak_kib(&town) - before;
     assert!(grown < 48 * 1024, "{grown} KiB more for what was refused");
     assert_eq!(town.batches().await.len(), 1);
+    for (reason, times) in
+        [(Reason::ManifestInvalid, 3), (Reason::OtherMunicipality, 1), (Reason::LimitExceeded, 1)]
+    {
+        assert_eq!(self::refused(&town, reason).await, times, "the operator sees {reason:?}");
+    }
     town.stop().await;
 }
 
@@ -93,6 +108,7 @@ async fn a_chunk_of_the_wrong_size_is_refused_by_name_and_the_right_one_is_taken
             "{refused:?}"
         );
     }
+    assert_eq!(self::refused(&town, Reason::LimitExceeded).await, 2, "on streams too");
     let missing =
         ward.get(sent.manifest.batch_id).await.expect("it is there").counts.expect("counts").missing;
     assert_eq!(missing, 6, "nothing wrong was stored");
