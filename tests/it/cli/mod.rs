@@ -2,6 +2,7 @@
 
 mod config;
 mod help;
+mod roles;
 mod sample;
 
 use std::process::{Command, Output};

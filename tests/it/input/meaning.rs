@@ -63,6 +63,46 @@ async fn each_record_that_is_wrong_is_named_with_line_column_field_and_remedy() 
 }
 
 #[tokio::test]
+async fn all_that_was_not_accepted_is_listed_as_csv_for_whoever_mends_it() {
+    let town = Town::start().await;
+    town.write("first.csv", good("R"));
+    town.receipted(&["import", "first.csv"]).await;
+    town.write("second.csv", with(&[("S-1", "", ""), ("R-2", "", ""), ("S-3", ",2,", ",女,")]));
+    town.receipted(&["import", "second.csv", "--policy", "accept-valid:1"]).await;
+    let first = town.batches().await[1]["batch_id"].as_str().expect("an id").to_owned();
+    let expected = format!(
+        "index,order_id,disposition,code,field,duplicate_of\n1,R-2,DUPLICATE,,,{first}:1\n\
+         2,S-3,REJECTED,SEX_INVALID,sex,\n"
+    );
+    let said = town.run(&["rejects", "second.csv"]).await;
+    assert_eq!((said.code, &said.stdout), (Some(0), &expected), "{}", said.stderr);
+    assert!(said.stderr.contains("2 records not accepted"), "{}", said.stderr);
+    let said = town.run(&["rejects", "second.csv", "--out", "rejects.csv"]).await;
+    assert_says("into a file", &said, 0, &["2 records not accepted in rejects.csv"]);
+    let written = std::fs::read_to_string(town.path("rejects.csv")).expect("it is there");
+    assert_eq!((said.stdout.as_str(), written), ("", expected));
+    let said = town.run(&["rejects", "first.csv"]).await;
+    assert_eq!(said.stdout.lines().count(), 1, "the header only: {}", said.all());
+    let said = town.run(&["rejects", "second.csv", "--out", "none/rejects.csv"]).await;
+    assert_says("no folder", &said, 75, &["none/rejects.csv", "Make its folder"]);
+    town.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_that_comes_too_late_is_said_to_be_without_effect() {
+    let town = Town::start().await;
+    town.write("p.csv", with(&[("P-1", "", ""), ("P-2", ",2,", ",女,")]));
+    let said = town.run(&["import", "p.csv"]).await;
+    assert_says("announced", &said, 1, &["DISCREPANT", "P-2: REJECTED SEX_INVALID"]);
+    assert!(!said.all().contains("--policy of this run"), "nothing else was told: {}", said.all());
+    let said = town.run(&["import", "p.csv", "--policy", "accept-valid:1"]).await;
+    let words = "The --policy of this run does not apply, as the batch was announced with all-or-nothing";
+    assert_says("too late", &said, 1, &[words, "todoke abort --batch"]);
+    assert!(!town.path("p.csv.receipt").exists());
+    town.stop().await;
+}
+
+#[tokio::test]
 async fn an_order_id_that_comes_twice_is_ordered_once_and_never_with_other_content() {
     let town = Town::start().await;
     // Within one batch, the same content and another.

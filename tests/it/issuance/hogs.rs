@@ -188,6 +188,42 @@ async fn one_municipality_seals_one_batch_at_once() {
     assert_eq!(state(&hog.import(&next).await), BatchState::Accepted, "the turn is free again");
 }
 
+/// Two municipalities seal while one turn is all there is, and the one that has it keeps it; returns what the
+/// other is told.
+async fn refused_a_turn(change: impl FnOnce(&mut todoke::issuance::Options)) -> Fault {
+    let issuer = Issuer::start(|options| {
+        options.seals_max = 1;
+        change(options);
+    });
+    let issuer = issuer.await;
+    let parties = [issuer.party("municipality/131229").await, issuer.party("municipality/011002").await];
+    let of = |party: &Party| batch(party.code(), 1, Policy::AllOrNothing, &records("S", 10));
+    let sent = [of(&parties[0]), of(&parties[1])];
+    for (party, sent) in parties.iter().zip(&sent) {
+        let epoch = party.open(sent).await.expect("opens").uploader_epoch;
+        party.upload(sent, epoch, sent.chunks()).await.end.expect("taken");
+    }
+    let held = issuer.hold_writes().await;
+    let seal = async |n: usize| (n, parties[n].seal(&sent[n]).await);
+    let mut seals: FuturesUnordered<_> = [seal(0), seal(1)].into_iter().collect();
+    let (late, refused) = seals.next().await.expect("two were sent");
+    let refused = refused.expect_err("the other has the turn");
+    held.close().await.expect("it closes");
+    seals.next().await.expect("two were sent").1.expect("the one that had the turn");
+    parties[late].seal(&sent[late]).await.expect("the turn is free again");
+    refused
+}
+
+#[tokio::test]
+async fn so_many_seals_run_at_once_and_who_waits_too_long_for_a_turn_is_told() {
+    let wait = Duration::from_millis(300);
+    let refused = refused_a_turn(|options| options.seal_wait = wait).await;
+    assert_eq!((refused.reason, refused.retry_after), (Reason::LaneFull, Some(wait)), "{refused}");
+    // A call that names no deadline has the one of the option.
+    let refused = refused_a_turn(|options| options.call_deadline = wait).await;
+    assert_eq!(refused.reason, Reason::DeadlineExceeded, "{refused}");
+}
+
 #[tokio::test]
 async fn one_municipality_has_its_share_of_open_batches_and_others_have_theirs() {
     let issuer = Issuer::start(|options| options.caller_open_batches_max = 2).await;
