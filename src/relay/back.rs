@@ -163,6 +163,21 @@ enum Stage {
     Closing,
 }
 
+impl Stage {
+    /// Takes the link out of its proof; `None` at any other stage.
+    fn proved(
+        &mut self,
+    ) -> Option<(client::SendRequest<Bytes>, tokio::sync::oneshot::Sender<CancellationToken>)> {
+        match std::mem::replace(self, Stage::Closing) {
+            Stage::Proving { ask, up } => Some((ask, up)),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
 impl Back {
     fn new(
         shard: &Arc<Shard>,
@@ -200,10 +215,7 @@ impl Back {
     fn pong(&mut self) {
         let oldest = self.graves.len().min(RESETS_TOGETHER);
         self.graves.drain(..oldest);
-        let Stage::Proving { .. } = self.stage else { return };
-        let Stage::Proving { ask, up } = std::mem::replace(&mut self.stage, Stage::Closing) else {
-            return;
-        };
+        let Some((ask, up)) = self.stage.proved() else { return };
         let upstreams = self.shard.upstreams();
         let link = Arc::new(Link::new(
             upstreams.next_id(),

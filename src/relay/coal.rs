@@ -22,7 +22,10 @@ const KEEP: usize = 64 * 1024;
 struct Inner<T> {
     io: T,
     buffer: BytesMut,
+    /// Whether `io` may hold bytes itself that are not on the wire: TLS takes in what the socket does not.
+    unflushed: bool,
     read: u64,
+    written: u64,
 }
 
 /// One handle of the connection; clones are the same connection.
@@ -42,11 +45,15 @@ impl<T: AsyncWrite + Unpin> Inner<T> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.buffer.advance(n);
+            self.unflushed = true;
+            self.written += n as u64;
         }
         if self.buffer.capacity() > KEEP {
             self.buffer = BytesMut::new();
         }
-        Pin::new(&mut self.io).poll_flush(cx)
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Waits until there is room for more.
@@ -57,7 +64,13 @@ impl<T: AsyncWrite + Unpin> Inner<T> {
 
 impl<T> Coal<T> {
     pub(super) fn new(io: T) -> Self {
-        Self(Arc::new(Mutex::new(Inner { io, buffer: BytesMut::new(), read: 0 })))
+        Self(Arc::new(Mutex::new(Inner {
+            io,
+            buffer: BytesMut::new(),
+            unflushed: false,
+            read: 0,
+            written: 0,
+        })))
     }
 
     // A panic in the middle of a write leaves a broken connection, which the peer notices.
@@ -68,6 +81,11 @@ impl<T> Coal<T> {
     /// Bytes that came from the peer so far.
     pub(super) fn bytes_read(&self) -> u64 {
         self.lock().read
+    }
+
+    /// Bytes that the connection below took so far.
+    pub(super) fn bytes_written(&self) -> u64 {
+        self.lock().written
     }
 
     /// Gives the empty buffer of a quiet connection back.
@@ -83,7 +101,7 @@ impl<T: AsyncWrite + Unpin> Coal<T> {
     /// Writes what is held; pending while the socket is full.
     pub(super) fn write_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.lock();
-        if inner.buffer.is_empty() { Poll::Ready(Ok(())) } else { inner.drain(cx) }
+        if inner.buffer.is_empty() && !inner.unflushed { Poll::Ready(Ok(())) } else { inner.drain(cx) }
     }
 }
 
@@ -157,6 +175,23 @@ mod tests {
         poll_fn(|cx| coal.write_out(cx)).await.expect("written");
         theirs.read_exact(&mut got).await.expect("all of it");
         assert_eq!(&got, b"one two");
+    }
+
+    #[tokio::test]
+    async fn what_the_connection_below_still_holds_is_written_too() {
+        // Takes everything at once, as TLS does, and passes on four bytes at a time.
+        let (ours, mut theirs) = tokio::io::duplex(4);
+        let mut coal = Coal::new(tokio::io::BufWriter::with_capacity(1 << 10, ours));
+        coal.write_all(b"the end of an answer").await.expect("buffered");
+        let full = poll_fn(|cx| Poll::Ready(coal.write_out(cx).is_pending())).await;
+        assert!(full, "the socket takes four bytes");
+        let mut got = [0; 20];
+        let written = async {
+            poll_fn(|cx| coal.write_out(cx)).await.expect("written");
+            assert_eq!(coal.bytes_written(), 20);
+        };
+        let (read, ()) = tokio::join!(theirs.read_exact(&mut got), written);
+        assert_eq!((read.expect("all of it"), &got), (20, b"the end of an answer"));
     }
 
     #[tokio::test]

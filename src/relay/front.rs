@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -129,6 +129,8 @@ struct Front {
     age: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     leaving: bool,
+    /// What the client had taken when it last took something, and until when it must take more.
+    stalled: Option<(u64, Pin<Box<Sleep>>)>,
     /// Runs while a client that came after the order to stop has sent nothing yet.
     first_call: Option<Pin<Box<Sleep>>>,
 }
@@ -145,7 +147,7 @@ impl Front {
         let age = if met.peer.is_refused() { age.min(REFUSED_AGE) } else { age };
         let first_call = shard.soft().is_cancelled().then(|| Box::pin(sleep(FIRST_CALL)));
         let stop = Box::pin(shard.soft().cancelled_owned());
-        Self { met, keep_alive, age: Box::pin(sleep(age)), stop, leaving: false, first_call }
+        Self { met, keep_alive, age: Box::pin(sleep(age)), stop, leaving: false, stalled: None, first_call }
     }
 
     /// Whether it is time that the client goes.
@@ -160,6 +162,24 @@ impl Front {
         if !std::mem::replace(&mut self.leaving, true) {
             self.met.connection.graceful_shutdown();
         }
+    }
+
+    /// Writes what is held; ready when the connection is at its end: broken, or its client takes nothing for
+    /// so long that what is held for it would only grow.
+    fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let flushed = self.met.io.write_out(cx);
+        if let Poll::Ready(written) = flushed {
+            self.stalled = None;
+            return if written.is_err() { Poll::Ready(()) } else { Poll::Pending };
+        }
+        let (taken, shard) = (self.met.io.bytes_written(), &self.met.peer.shard);
+        let (_, patience) = match &mut self.stalled {
+            Some(since) if since.0 == taken => since,
+            stalled => stalled.insert((taken, Box::pin(sleep(shard.options().reader_patience)))),
+        };
+        ready!(patience.as_mut().poll(cx));
+        shard.stats().event(Event::Unread);
+        Poll::Ready(())
     }
 
     /// Whether the client's certificate is still good, by what was reloaded since it came.
@@ -217,7 +237,7 @@ impl Future for Front {
                 Poll::Pending => break false,
             }
         };
-        let flushed = me.met.io.write_out(cx);
-        if ended || matches!(flushed, Poll::Ready(Err(_))) { Poll::Ready(()) } else { Poll::Pending }
+        let written = me.write_out(cx);
+        if ended { Poll::Ready(()) } else { written }
     }
 }

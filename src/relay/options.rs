@@ -8,7 +8,7 @@ const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// Limits and patience of a relay.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Options {
-    /// The relay's own name, which stands in logs and refusals. Default `relay-1`.
+    /// The relay's own name, which stands in logs. Default `relay-1`.
     pub name: String,
     /// Addresses of the issuers, `host:port`; at least one.
     pub upstreams: Vec<String>,
@@ -30,7 +30,8 @@ pub struct Options {
     pub reader_grace: Duration,
     /// Answers of one caller that wait for longer than that; one more is broken off. Default 8.
     pub caller_unread_max: u32,
-    /// Longest time that an answer waits after that. Default 60 s.
+    /// Longest time that an answer waits after that, and that a connection takes nothing of what waits for
+    /// it. Default 60 s.
     pub reader_patience: Duration,
     /// Connections of one caller. Default 64.
     pub caller_connections_max: u32,
@@ -47,8 +48,7 @@ pub struct Options {
     pub handshake: Duration,
     /// Age at which a client is asked to connect anew, ± 10 %. Default 5 min.
     pub connection_age: Duration,
-    /// How long a silent connection is left before it is asked whether it lives, on both sides. Default
-    /// 10 s.
+    /// How long a silent connection of a client is left before it is asked whether it lives. Default 10 s.
     pub keep_alive_every: Duration,
     /// How long the answer to that may take. Default 5 s.
     pub keep_alive_answer: Duration,

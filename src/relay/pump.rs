@@ -98,6 +98,10 @@ impl Pump {
                     None => self.data_done = true,
                 }
             }
+            // Until there is room for all of it nobody is done: who reads nothing is to wait in its own name.
+            if self.owed > 0 {
+                ready!(self.poll_sink(cx))?;
+            }
             let trailers = ready!(self.rx.poll_trailers(cx)).map_err(Cut::Source)?;
             let status = trailers.as_ref().and_then(grpc_status);
             let sent = match trailers {
@@ -113,6 +117,15 @@ impl Pump {
         if self.owed < owed_min {
             return Poll::Ready(Ok(()));
         }
+        ready!(self.poll_sink(cx))?;
+        // It fails only for more than was received, and every byte counted here was.
+        let _ = self.rx.flow_control().release_capacity(self.owed);
+        self.owed = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until the side that receives has room for all that it was given, and more.
+    fn poll_sink(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
         self.tx.reserve_capacity(1);
         while self.tx.capacity() == 0 {
             match self.tx.poll_capacity(cx) {
@@ -125,9 +138,6 @@ impl Pump {
             }
         }
         self.blocked = false;
-        // It fails only for more than was received, and every byte counted here was.
-        let _ = self.rx.flow_control().release_capacity(self.owed);
-        self.owed = 0;
         Poll::Ready(Ok(()))
     }
 }

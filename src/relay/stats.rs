@@ -50,7 +50,7 @@ pub(super) enum Event {
     Resent,
     /// A client sent an identity header of ours, which was taken out.
     Stripped,
-    /// An answer waited too long for its caller, or too many of its answers did.
+    /// An answer waited too long for its caller, or too many did, or a connection took nothing for so long.
     Unread,
     /// TLS or HTTP/2 did not come about.
     HandshakeFailed,
@@ -58,7 +58,7 @@ pub(super) enum Event {
     ConnectionRefused,
     /// A connection did not answer its ping.
     PeerDead,
-    /// A client's certificate was revoked, or ran out, while it was connected.
+    /// The certificate of a client or an issuer was revoked, or ran out, while it was connected.
     PeerRevoked,
 }
 

@@ -1,16 +1,24 @@
 //! Promise: what one caller does to its own calls is no other caller's trouble, though all share
 //! connections.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::stream;
 use h2::{Reason as Code, client};
 use todoke::wire::fault::Fault;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::watch,
+};
 use tonic::Request;
 
 use super::{
-    harness::{EDOGAWA, KATSUSHIKA, Setup, eventually, many, within},
+    harness::{EDOGAWA, KATSUSHIKA, Setup, connect, eventually, many, within},
     raw::{self, frame, head},
 };
 
@@ -76,6 +84,90 @@ async fn an_answer_that_is_never_read_is_given_up_in_the_end() {
         }
     };
     assert_eq!(within("it is broken off", ended).await, Some(Code::ENHANCE_YOUR_CALM));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_answers_that_are_never_read_are_given_up_too() {
+    let setup = Setup::start(|options| {
+        options.reader_grace = Duration::from_millis(50);
+        options.reader_patience = Duration::from_millis(50);
+    })
+    .await;
+    // Less than a relay lets pass before it waits, and a reader that takes not one byte of it.
+    let mut raw = raw::dial_with(&setup, KATSUSHIKA, client::Builder::new().initial_window_size(0)).await;
+    let mut asked = Vec::new();
+    for _ in 0..50 {
+        asked.push(raw.call("Echo", &[b'x'; 1024]).await);
+    }
+    for response in asked {
+        let mut body = within("it begins", response).await.expect("it begins").into_body();
+        let error = within("it is broken off", body.data()).await.expect("no end").expect_err("no byte");
+        assert_eq!(error.reason(), Some(Code::ENHANCE_YOUR_CALM));
+    }
+    neighbour_is_well(&setup).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_client_takes_nothing_from_the_socket_is_cut() {
+    let setup = Setup::start(|options| {
+        options.reader_grace = Duration::from_secs(600); // nobody tires of the single answers
+        options.keep_alive_every = Duration::from_secs(600); // as of one who sends something all the time
+        options.reader_patience = Duration::from_millis(200);
+    })
+    .await;
+    let (close, closed) = watch::channel(false);
+    let io = connect(&setup.pki.client("131229"), setup.relay.address()).await.expect("it connects");
+    let mut builder = client::Builder::new();
+    builder.initial_window_size(1 << 30).initial_connection_window_size(1 << 30);
+    let (send, connection) = builder.handshake(Deaf { io, closed }).await.expect("it speaks HTTP/2");
+    let mut driver = tokio::task::JoinSet::new();
+    driver.spawn(connection);
+    let mut raw = raw::Raw { send, driver };
+    let first = raw.call("Flood", b"64").await;
+    within("it is answered while it reads", first).await.expect("an answer");
+    close.send(true).expect("it is open");
+    let mut unread = Vec::new();
+    for _ in 0..64 {
+        unread.push(raw.call("Flood", b"4096").await);
+    }
+    let all_begun = || async { (setup.backend.open() >= 60).then_some(()) };
+    eventually("far more is asked for than sockets hold", all_begun).await;
+    eventually("the issuer is free of it", || async { (setup.backend.open() == 0).then_some(()) }).await;
+    neighbour_is_well(&setup).await;
+}
+
+/// A socket that writes on and reads no more.
+struct Deaf<T> {
+    io: T,
+    closed: watch::Receiver<bool>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Deaf<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if *self.closed.borrow() { Poll::Pending } else { Pin::new(&mut self.io).poll_read(cx, out) }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Deaf<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
