@@ -51,6 +51,7 @@ pub(crate) async fn open(
     let now_ms = core.clock.now_ms();
     promised_soon(&manifest, now_ms, core.options.seal_by_max)?;
     let open_max = core.options.caller_open_batches_max;
+    let ahead_max = core.options.sequence_ahead_max;
     let new = NewBatch {
         manifest: &manifest,
         manifest_bytes: &request.manifest,
@@ -60,6 +61,7 @@ pub(crate) async fn open(
         wrapped_key,
         now_ms,
         open_max,
+        ahead_max,
     };
     let opened = core.store.open_batch(&new).await.map_err(store_fault)?;
     crash::point(Point::BatchOpened);
@@ -76,14 +78,8 @@ pub(crate) async fn open(
             Reason::BatchIdReused,
             format!("batch {id} stands with another manifest: use a new batch id for new content"),
         )),
-        Opened::SequenceReused => Err(Fault::new(
-            Reason::SequenceReused,
-            format!(
-                "sequence {} belongs to another batch: ListBatches tells the last one",
-                manifest.sequence
-            ),
-        )
-        .with("sequence", manifest.sequence.to_string())),
+        Opened::SequenceReused => Err(sequence_reused(manifest.sequence)),
+        Opened::TooFarAhead(last) => Err(too_far_ahead(&manifest, last, ahead_max)),
         Opened::Forgotten(why) => Err(forgotten(caller, id, why)),
         Opened::TooManyOpen => Err(Fault::new(
             Reason::TooManyOpenBatches,
@@ -158,6 +154,23 @@ fn promised_soon(manifest: &Manifest, now_ms: i64, max: Duration) -> Result<(), 
     let words = format!("the moment is more than {days} days away: promise one that is nearer");
     Err(Fault::new(Reason::ManifestInvalid, format!("the manifest is invalid: seal-by: {words}"))
         .violation("manifest.seal-by", words))
+}
+
+fn sequence_reused(sequence: u64) -> Fault {
+    let words = format!("sequence {sequence} belongs to another batch: ListBatches tells the last one");
+    Fault::new(Reason::SequenceReused, words).with("sequence", sequence.to_string())
+}
+
+// A sequence is for ever, and each number that is left out stays a hole: whoever slips must be stopped.
+fn too_far_ahead(manifest: &Manifest, last: u64, max: u64) -> Fault {
+    let words = format!(
+        "{} is more than {max} above the last one, which is {last}: send the batches in between first",
+        manifest.sequence
+    );
+    Fault::new(Reason::ManifestInvalid, format!("the manifest is invalid: sequence: {words}"))
+        .violation("manifest.sequence", words)
+        .with("last", last.to_string())
+        .with("limit", max.to_string())
 }
 
 fn own(caller: MunicipalityCode, named: MunicipalityCode) -> Result<(), Fault> {

@@ -46,6 +46,9 @@ pub struct Options {
     /// Batches of one municipality open at once: neither accepted nor aborted. One more is refused with
     /// TOO_MANY_OPEN_BATCHES. Default 100.
     pub caller_open_batches_max: u32,
+    /// How far the sequence of a new batch may be above the municipality's highest; one more is refused with
+    /// MANIFEST_INVALID. Default 1,000.
+    pub sequence_ahead_max: u64,
     /// How far away the moment may be by which a new batch promises to be sealed. Default 31 days.
     pub seal_by_max: Duration,
     /// Batches worked off at once by this issuer. Default 2.
@@ -94,6 +97,7 @@ impl Default for Options {
             watch_pause: Duration::from_millis(100),
             watch_poll: seconds(1),
             caller_open_batches_max: 100,
+            sequence_ahead_max: 1000,
             seal_by_max: seconds(31 * 86_400),
             workers: 2,
             work_poll: seconds(1),

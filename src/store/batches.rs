@@ -38,6 +38,10 @@ statements! {
         SELECT manifest, signature, certificate_chain, chunk_roots FROM manifest
         WHERE municipality_code = $1 AND batch_id = $2";
     FIND_SEQUENCE = "SELECT batch_id FROM batch WHERE municipality_code = $1 AND sequence = $2";
+    HIGHEST = "
+        SELECT COALESCE(MAX(sequence), 0) AS highest
+        FROM (SELECT MAX(sequence) AS sequence FROM batch WHERE municipality_code = $1
+            UNION ALL SELECT MAX(sequence) FROM lost_batch WHERE municipality_code = $1) AS both_kinds";
     COUNT_OPEN = "
         SELECT COUNT(*) AS batches FROM batch
         WHERE municipality_code = $1 AND state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')";
@@ -230,6 +234,10 @@ on_both! {
             let taken: Option<Uuid> = query.fetch_optional(&mut *conn).await?;
             if taken.is_some() {
                 return Ok(Opened::SequenceReused);
+            }
+            let highest: i64 = sqlx::query_scalar(HIGHEST).bind(&code).fetch_one(&mut *conn).await?;
+            if sequence > highest.saturating_add(bound(new.ahead_max)) {
+                return Ok(Opened::TooFarAhead(uint(highest, "sequence")?));
             }
             let open: i64 = sqlx::query_scalar(COUNT_OPEN).bind(&code).fetch_one(&mut *conn).await?;
             if open >= i64::from(new.open_max) {

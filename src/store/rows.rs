@@ -33,6 +33,8 @@ pub struct NewBatch<'a> {
     pub now_ms: i64,
     /// How many batches its municipality may have open, with this one.
     pub open_max: u32,
+    /// How far its sequence may be above the municipality's highest.
+    pub ahead_max: u64,
 }
 
 /// Some of the batches that have not come to their end.
@@ -75,6 +77,8 @@ pub enum Opened {
     SequenceReused,
     /// The municipality has as many batches open as it may.
     TooManyOpen,
+    /// Its sequence is too far above this one, the municipality's highest.
+    TooFarAhead(u64),
     /// The database was restored, and something is to be done first.
     Forgotten(Forgotten),
 }

@@ -194,6 +194,7 @@ async fn open_as(store: &Store, manifest: &Manifest) -> Opened {
     let roots: Vec<Digest> = (0..manifest.chunk_count()).map(root).collect();
     let new = NewBatch {
         open_max: 100,
+        ahead_max: u64::MAX,
         manifest,
         manifest_bytes: &bytes,
         signature: b"signature",

@@ -44,6 +44,7 @@ contract!(a_full_disk_is_told_and_once_there_is_space_the_store_goes_on, |case| 
             let bytes = vec![b'x'; 100_000];
             let new = NewBatch {
                 open_max: 100,
+                ahead_max: u64::MAX,
                 manifest: &manifest,
                 manifest_bytes: &bytes,
                 signature: b"signature",

@@ -261,3 +261,28 @@ async fn a_seal_by_too_far_away_is_refused_by_name() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_sequence_too_far_above_the_last_one_is_refused_by_name_and_uses_none_up() {
+    let issuer = Issuer::start(|options| options.sequence_ahead_max = 3).await;
+    let ward = issuer.party("municipality/131229").await;
+    let other = issuer.party("municipality/011002").await;
+    let of = |party: &Party, n| batch(party.code(), n, Policy::AllOrNothing, &records(&format!("K{n}"), 3));
+    for (n, taken, last) in [(4, false, 0), (3, true, 0), (7, false, 3), (6, true, 3), (1, true, 6)] {
+        match ward.open(&of(&ward, n)).await {
+            Ok(_) => assert!(taken, "{n} after {last}"),
+            Err(refused) => {
+                assert!(!taken, "{n} after {last}: {refused}");
+                assert_eq!(refused.reason, Reason::ManifestInvalid);
+                assert_eq!(refused.violations[0].0, "manifest.sequence");
+                assert_eq!(
+                    (refused.get("last"), refused.get("limit")),
+                    (Some(&*last.to_string()), Some("3"))
+                );
+                assert_eq!(ward.get(id(n)).await.expect_err("nothing was left").reason, Reason::NotFound);
+            }
+        }
+    }
+    assert!(other.open(&of(&other, 4)).await.is_err(), "another's sequence is no help");
+    other.open(&of(&other, 3)).await.expect("another has its own");
+}
