@@ -248,10 +248,27 @@ impl Caller {
         F: Fn(Attempt) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
+        self.call_beside(&[], method, weight, send).await
+    }
+
+    /// Does the same over a relay that is not in `heard`, as long as another one answers.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call_beside<T, F, Fut>(
+        &self,
+        heard: &[usize],
+        method: &'static str,
+        weight: Weight,
+        send: F,
+    ) -> Result<(T, usize), CallError>
+    where
+        F: Fn(Attempt) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
         let deadline = Instant::now() + self.options.deadline;
-        let (mut avoid, mut unbelieved) = (Vec::new(), Vec::<usize>::new());
-        let (mut attempts, mut refused) = (0u32, false);
-        let mut told = Instant::now();
+        let (mut avoid, mut unbelieved) = (heard.to_vec(), Vec::<usize>::new());
+        let (mut attempts, mut refused, mut told) = (0u32, false, Instant::now());
         locked(&self.shared).budget.earn();
         loop {
             let picked = self.picker.pick(&avoid, Instant::now());
@@ -276,12 +293,12 @@ impl Caller {
                 if refused || self.channels.len() == 1 || !wants_second_opinion(error.fault.as_deref()) {
                     return Err(error);
                 }
-                (refused, avoid) = (true, vec![picked.index()]);
+                refused = true;
+                avoid.push(picked.index());
                 continue;
             }
             picked.failed(Instant::now());
-            avoid.clone_from(&unbelieved);
-            avoid.push(picked.index());
+            avoid = [heard, &unbelieved, &[picked.index()]].concat();
             let asked = error.fault.as_ref().and_then(|fault| fault.retry_after);
             let wait = self.wait(attempts, asked);
             if Instant::now() + wait >= deadline {

@@ -1,6 +1,9 @@
 //! An issuer in memory that speaks the real API, so that the client's own behaviour is seen call by call. It
 //! keeps what it acknowledged, and nothing more.
 
+mod lies;
+mod notes;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -8,7 +11,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -19,18 +21,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    domain::{
-        batch::{BatchState, Counts},
-        chunk,
-        digest::Digest,
-        manifest::Manifest,
-        merkle,
-        note::{self, VerifierKey},
-        ranges::Ranges,
-        receipt::Receipt,
-        record::Record,
-        totals::TotalsBuilder,
-    },
+    domain::{chunk, digest::Digest, manifest::Manifest, merkle, note, ranges::Ranges},
     wire::{
         convert::timestamp,
         fault::{Fault, Reason},
@@ -38,7 +29,11 @@ use crate::{
     },
 };
 
-const NAME: &str = "todoke.test/issuer";
+use self::notes::sign;
+pub(super) use self::{
+    lies::Lie,
+    notes::{Forgery, receipt_key},
+};
 
 /// What one batch has.
 #[derive(Default)]
@@ -67,31 +62,11 @@ pub(super) struct Issuer {
     pub(super) forge: Arc<Mutex<Option<Forgery>>>,
     /// What it says of records that were not accepted.
     pub(super) dispositions: Arc<Mutex<Vec<pb::Disposition>>>,
-}
-
-/// What somebody between issuer and client, or a broken issuer, may do to a receipt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Forgery {
-    /// Another key signs in the issuer's name.
-    Key,
-    /// The issuer itself signs for a file with one more byte.
-    Totals,
+    /// What whoever serves this one puts in place of its answers.
+    pub(super) lie: Option<Lie>,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-fn pair() -> Ed25519KeyPair {
-    Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a seed")
-}
-
-fn public() -> [u8; 32] {
-    pair().public_key().as_ref().try_into().expect("32 bytes")
-}
-
-/// The key that the issuer signs receipts with.
-pub(super) fn receipt_key() -> VerifierKey {
-    VerifierKey::new(NAME, public()).expect("legal")
-}
 
 impl Issuer {
     /// Serves on one more port, as a relay would.
@@ -125,6 +100,7 @@ impl Issuer {
         if let Some(state) = self.unknown.lock().expect("no test panics with it").0 {
             batch.state = state;
         }
+        lies::of_batch(self.lie, &mut batch);
         Ok(batch)
     }
 
@@ -157,7 +133,7 @@ fn view(kept: &Kept, manifest: &Manifest) -> pb::Batch {
     let accepted = if done { records } else { 0 };
     let counts = pb::BatchCounts {
         missing: records - stored,
-        stored: stored - accepted,
+        stored: stored.saturating_sub(accepted),
         accepted,
         ..Default::default()
     };
@@ -182,40 +158,6 @@ fn durable(kept: &Kept) -> Vec<pb::ChunkRange> {
     ranges.iter().map(|(first, last)| pb::ChunkRange { first: small(first), last: small(last) }).collect()
 }
 
-fn sign(kept: &Kept, manifest: &Manifest, forgery: Option<Forgery>) -> Vec<u8> {
-    let mut totals = TotalsBuilder::default();
-    for payload in kept.chunks.values() {
-        for canonical in chunk::Reader::new(payload) {
-            let canonical = canonical.expect("it was checked when it came");
-            totals.add(&Record::decode(canonical).expect("canonical"), canonical);
-        }
-    }
-    let mut receipt = Receipt {
-        municipality: manifest.municipality,
-        batch_id: manifest.batch_id,
-        sequence: manifest.sequence,
-        attempt: 1,
-        outcome: BatchState::Accepted,
-        manifest: Digest::of(&kept.manifest),
-        previous_receipt: manifest.previous_receipt,
-        declared: manifest.totals.clone(),
-        computed: totals.finish(),
-        counts: Counts { accepted: manifest.totals.records, ..Counts::default() },
-        codes: BTreeMap::new(),
-        reject_root: merkle::root(&[]),
-        committed_ms: 1_790_000_000_000,
-    };
-    if forgery == Some(Forgery::Totals) {
-        receipt.declared.bytes += 1;
-        receipt.computed.bytes += 1;
-    }
-    let text = receipt.to_text();
-    let stranger = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).expect("a seed");
-    let pair = if forgery == Some(Forgery::Key) { stranger } else { pair() };
-    let signature: [u8; 64] = pair.sign(text.as_bytes()).as_ref().try_into().expect("64 bytes");
-    note::assemble(&text, NAME, &public(), &signature)
-}
-
 #[tonic::async_trait]
 impl server::BatchService for Issuer {
     type UploadChunksStream = Answers<pb::UploadChunksResponse>;
@@ -232,8 +174,10 @@ impl server::BatchService for Issuer {
         let created = !batches.contains_key(&id);
         let kept = batches.entry(id).or_default();
         kept.manifest = request.manifest;
+        let mut batch = view(kept, &manifest);
+        lies::of_batch(self.lie, &mut batch);
         Ok(Response::new(pb::OpenBatchResponse {
-            batch: Some(view(kept, &manifest)),
+            batch: Some(batch),
             uploader_epoch: 1,
             durable_chunks: durable(kept),
             created,
@@ -253,6 +197,9 @@ impl server::BatchService for Issuer {
             if *issuer.fence.lock().expect("no test panics with it") {
                 return Some(Err(Fault::new(Reason::UploaderFenced, "another uploader").into()));
             }
+            if let Some(made_up) = lies::of_chunk(issuer.lie, chunk.chunk_number) {
+                return Some(Ok(made_up));
+            }
             if let Some(fault) = issuer.damaged(chunk.chunk_number) {
                 return Some(Ok(pb::UploadChunksResponse { faults: vec![fault], ..Default::default() }));
             }
@@ -271,6 +218,7 @@ impl server::BatchService for Issuer {
         &self,
         request: Request<pb::SealBatchRequest>,
     ) -> Result<Response<pb::SealBatchResponse>, Status> {
+        lies::of_seal(self.lie)?;
         if let Some(reason) = self.unknown.lock().expect("no test panics with it").1 {
             return Err(foreign(reason));
         }
@@ -317,12 +265,14 @@ impl server::BatchService for Issuer {
         }
         found.sort_by_key(|batch| std::cmp::Reverse(batch.sequence));
         let last_sequence = found.first().map_or(0, |batch| batch.sequence);
-        Ok(Response::new(pb::ListBatchesResponse {
+        let mut list = pb::ListBatchesResponse {
             batches: found,
             last_sequence,
             last_receipt_digest: last.1,
             ..Default::default()
-        }))
+        };
+        lies::of_list(self.lie, &mut list);
+        Ok(Response::new(list))
     }
 
     async fn watch_batch(
@@ -338,6 +288,7 @@ impl server::BatchService for Issuer {
         &self,
         request: Request<pb::ListGapsRequest>,
     ) -> Result<Response<pb::ListGapsResponse>, Status> {
+        lies::of_gaps(self.lie)?;
         let missing_count = self.with(&request.into_inner().batch_id, |kept, manifest| {
             view(kept, manifest).counts.unwrap_or_default().missing
         })?;
@@ -362,7 +313,8 @@ impl server::BatchService for Issuer {
         request: Request<pb::GetReceiptRequest>,
     ) -> Result<Response<pb::GetReceiptResponse>, Status> {
         let receipt = self.with(&request.into_inner().batch_id, |kept, _| kept.receipt.clone())?;
-        let receipt = receipt.ok_or_else(|| Fault::new(Reason::ReceiptNotReady, "not yet"))?;
+        let mut receipt = receipt.ok_or_else(|| Fault::new(Reason::ReceiptNotReady, "not yet"))?;
+        lies::of_receipt(self.lie, &mut receipt);
         Ok(Response::new(pb::GetReceiptResponse { receipt }))
     }
 

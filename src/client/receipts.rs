@@ -9,6 +9,7 @@ use std::{
 
 use super::journal::{sync_folder, with_suffix};
 use crate::domain::{
+    batch_id::BatchId,
     digest::Digest,
     manifest::Manifest,
     note::{self, NoteError, VerifierKey},
@@ -91,6 +92,15 @@ pub fn open(note: &[u8], key: &VerifierKey) -> Result<(Receipt, Digest), Receipt
         return Err(ReceiptFault::Contradiction(faults));
     }
     Ok((receipt, Digest::of(text.as_bytes())))
+}
+
+/// The same, for a receipt that must be of this batch.
+///
+/// # Errors
+/// [`ReceiptFault`].
+pub fn open_of(batch_id: BatchId, note: &[u8], key: &VerifierKey) -> Result<(Receipt, Digest), ReceiptFault> {
+    let (receipt, digest) = open(note, key)?;
+    if receipt.batch_id == batch_id { Ok((receipt, digest)) } else { Err(ReceiptFault::OtherBatch("batch")) }
 }
 
 /// Checks that the receipt's totals are those of a file.

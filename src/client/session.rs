@@ -13,16 +13,18 @@ use super::{
     endpoints::Endpoints,
     error::Error,
     events::Tell,
-    receipts::{ReceiptFault, load_key},
+    receipts::{self, ReceiptFault, load_key},
     signer::Signer,
 };
 use crate::{
     domain::{
         batch_id::BatchId,
+        digest::Digest,
         identity::{Identity, Role},
         manifest::Manifest,
         municipality::MunicipalityCode,
         note::VerifierKey,
+        receipt::Receipt,
     },
     net::{
         channel::{ChannelOptions, connect},
@@ -32,7 +34,7 @@ use crate::{
 };
 
 /// Batches asked for at a time.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;
 
 /// Everything a command needs to talk to the system as one municipality.
 pub struct Session {
@@ -91,7 +93,7 @@ impl Session {
     pub async fn open_batch(
         &self,
         manifest: &Manifest,
-        chunk_roots: &[crate::domain::digest::Digest],
+        chunk_roots: &[Digest],
     ) -> Result<pb::OpenBatchResponse, CallError> {
         let bytes = manifest.to_text().into_bytes();
         let message = pb::OpenBatchRequest {
@@ -164,21 +166,8 @@ impl Session {
         self.caller.call("CompareReceipts", Weight::Heavy, send).await
     }
 
-    /// Returns the signed receipt's bytes, not yet believed.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn get_receipt(&self, batch_id: BatchId) -> Result<Vec<u8>, CallError> {
-        let message = pb::GetReceiptRequest { batch_id: batch_id.to_string() };
-        let send = |attempt: Attempt| {
-            let request = attempt.request(message.clone());
-            async move { attempt.batches().get_receipt(request).await }
-        };
-        Ok(self.caller.call("GetReceipt", Weight::Light, send).await?.receipt)
-    }
-
     /// Returns the receipt's bytes with what `believe` made of them. A relay whose receipt is not believed
-    /// is left for another, until each was asked.
+    /// is left for another, until each that answers was asked; it lied if another one gave the receipt.
     ///
     /// # Errors
     /// [`Error::Receipt`] if no relay gave one to believe, [`Error::Call`] if none gave any.
@@ -194,14 +183,17 @@ impl Session {
         };
         let mut asked = Vec::new();
         loop {
-            let (answer, relay) = self.caller.call_over("GetReceipt", Weight::Light, send).await?;
+            let heard = self.caller.call_beside(&asked, "GetReceipt", Weight::Light, send).await;
+            let (answer, relay) = heard?;
             match believe(&answer.receipt) {
-                Ok(believed) => return Ok((answer.receipt, believed)),
-                // The file may have changed, or the issuer erred: then all of them say so.
+                Ok(believed) => {
+                    asked.iter().for_each(|liar| self.caller.picker().distrust(*liar));
+                    return Ok((answer.receipt, believed));
+                }
+                // The file or the key may be another, or the issuer erred: then all of them say so.
                 Err(fault) if asked.contains(&relay) => return Err(fault.into()),
                 Err(fault) => {
                     tracing::warn!(%fault, "a receipt that came over relay {relay} is not believed");
-                    self.caller.picker().distrust(relay);
                     asked.push(relay);
                     if asked.len() >= self.caller.picker().all_count() {
                         return Err(fault.into());
@@ -209,6 +201,15 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Returns a batch's receipt, believed by its signature alone.
+    ///
+    /// # Errors
+    /// As for [`Session::get_believed_receipt`].
+    pub async fn receipt(&self, batch_id: BatchId) -> Result<(Receipt, Digest), Error> {
+        let believe = |note: &[u8]| receipts::open_of(batch_id, note, &self.receipt_key);
+        self.get_believed_receipt(batch_id, believe).await.map(|(_, believed)| believed)
     }
 
     /// Returns the first page of what is missing, with the districts.

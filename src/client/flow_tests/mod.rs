@@ -1,6 +1,7 @@
 //! Promise: a run ends with a verified receipt, sends nothing twice that is durable, and moves on from a dead
 //! or hanging relay; the issuer is the one in memory, the sockets are real.
 
+mod lies;
 mod which;
 
 use std::{fmt::Write as _, fs, sync::Arc, time::Duration};
