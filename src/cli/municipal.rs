@@ -167,7 +167,9 @@ pub fn error_code(error: &Error) -> u8 {
         Error::Endpoints(_) | Error::Signer(_) | Error::Setup(_) => exit::CONFIG,
         Error::Usage(_) => exit::USAGE,
         Error::Call(error) if error.transient => exit::TRY_AGAIN,
-        Error::Journal(JournalError::Held(_)) | Error::Write { .. } => exit::TRY_AGAIN,
+        Error::Unconfirmed(_) | Error::Journal(JournalError::Held(_)) | Error::Write { .. } => {
+            exit::TRY_AGAIN
+        }
         Error::Receipt(ReceiptFault::Totals(_)) => exit::TOTALS,
         Error::Input(_) | Error::Journal(_) | Error::Call(_) | Error::Receipt(_) | Error::Conflict(_) => {
             exit::FAILED

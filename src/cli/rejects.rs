@@ -16,17 +16,21 @@ use crate::{
     client::{
         error::Error,
         journal::{sync_folder, with_suffix},
+        plan::receipt_path_for,
+        receipts::{self, RECEIPT_BYTES_MAX, read_limited},
         rejects::{Pages, kind_name},
+        session::Session,
     },
-    domain::batch_id::BatchId,
+    domain::{batch_id::BatchId, receipt::Receipt},
     runtime::exit,
-    wire::pb,
+    wire::{fault::Reason, pb},
 };
 
 /// Lists all records of a batch that were not accepted, as CSV; without --out to standard output.
 ///
 /// Columns: index (from 0), order_id, disposition, code, field, duplicate_of (BATCH:INDEX).
-/// Exit codes: 0 all are listed, 1 failed, 75 try again later.
+/// The list is held against the batch's receipt: FILE.receipt, or the issuer's.
+/// Exit codes: 0 all are listed, 1 failed, 75 try again later: it is not the list that the receipt proves.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  \
     todoke rejects cards.csv --endpoints dev/endpoints.json --as municipality/131229\n  \
@@ -58,28 +62,55 @@ pub struct RejectsArgs {
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn run(args: RejectsArgs) -> Result<u8, super::Error> {
     Ok(match work(&args).await {
-        Ok(records) => {
+        Ok((records, proved)) => {
             let to = args.out.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
-            warn(&format!("{} not accepted{to}", many(records, "record")));
+            let all = if proved { "" } else { ". No receipt proves that these are all" };
+            warn(&format!("{} not accepted{to}{all}", many(records, "record")));
             exit::DONE
         }
         Err(error) => fail(&error, args.output),
     })
 }
 
-async fn work(args: &RejectsArgs) -> Result<u64, Error> {
+// How many records are listed, and whether a receipt proves that these are all.
+async fn work(args: &RejectsArgs) -> Result<(u64, bool), Error> {
     let batch_id = match (&args.file, args.batch) {
         (Some(file), _) => batch_of(file, args.journal.as_ref())?,
         (None, batch) => batch.expect("clap asks for it"),
     };
     let session = args.connect.quiet_session()?;
-    let pages = Pages::new(&session, batch_id);
-    let Some(path) = &args.out else {
-        return write(pages, io::stdout(), Path::new("standard output")).await;
+    let receipt = receipt_of(&session, args.file.as_deref(), batch_id).await?;
+    let pages = Pages::new(&session, batch_id, receipt.as_ref());
+    let records = match &args.out {
+        Some(path) => write_whole(pages, path).await?,
+        None => write(pages, io::stdout(), Path::new("standard output")).await?,
     };
+    Ok((records, receipt.is_some()))
+}
+
+// The receipt that lies beside the file, or the issuer's; `None` if there is none to believe.
+async fn receipt_of(
+    session: &Session,
+    file: Option<&Path>,
+    batch_id: BatchId,
+) -> Result<Option<Receipt>, Error> {
+    let here = file.and_then(|file| read_limited(&receipt_path_for(file), RECEIPT_BYTES_MAX).ok());
+    let here = here.and_then(|note| receipts::open_of(batch_id, &note, &session.receipt_key).ok());
+    if let Some((receipt, _)) = here {
+        return Ok(Some(receipt));
+    }
+    match session.receipt(batch_id).await {
+        Ok((receipt, _)) => Ok(Some(receipt)),
+        Err(Error::Call(error)) if error.is(Reason::ReceiptNotReady) => Ok(None),
+        Err(Error::Receipt(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn write_whole(pages: Pages<'_>, path: &Path) -> Result<u64, Error> {
     // Whoever finds the file finds all of it.
     let part = with_suffix(path, ".part");
-    let failed = |source| Error::Write { path: path.clone(), source };
+    let failed = |source| Error::Write { path: path.to_owned(), source };
     let written = async {
         let file = File::create(&part).map_err(failed)?;
         let records = write(pages, &file, path).await?;

@@ -77,6 +77,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// No signature proves what a relay said, and no other relay says it.
+    #[error(
+        "{0}. A relay may not tell the truth: run the command again, and if it stays so, tell the operator \
+         of the issuer"
+    )]
+    Unconfirmed(String),
     /// What was asked for does not fit what is there.
     #[error("{0}")]
     Conflict(String),

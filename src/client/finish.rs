@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     crash::{self, Point},
-    domain::{manifest::Policy, ranges::Ranges},
+    domain::{manifest::Policy, ranges::Ranges, receipt::Receipt},
     runtime,
     wire::{
         fault::{Fault, Reason},
@@ -60,7 +60,7 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
     (run.session.tell)(&Event::Receipt { path: path.clone(), digest: digest.to_string() });
     let counts = &receipt.counts;
     let whole = counts.accepted == receipt.declared.records;
-    let listing = if whole { Listing::default() } else { run.listing().await };
+    let listing = if whole { Listing::default() } else { run.listing(Some(&receipt)).await };
     Ok(Outcome::Receipted {
         batch_id: batch_id.to_string(),
         sequence: receipt.sequence,
@@ -173,13 +173,13 @@ impl Run<'_> {
             batch_id: self.manifest.batch_id.to_string(),
             state: state_name(batch),
             why: self.why(batch),
-            listing: self.listing().await,
+            listing: self.listing(None).await,
         })
     }
 
     // Only shown, so a file that can no longer be read changes no outcome.
-    pub(super) async fn listing(&self) -> Listing {
-        let mut listing = Listing::of(self.session, self.manifest.batch_id).await;
+    async fn listing(&self, receipt: Option<&Receipt>) -> Listing {
+        let mut listing = Listing::of(self.session, self.manifest.batch_id, receipt).await;
         let wanted: BTreeMap<u64, String> =
             listing.not_accepted.iter().map(|one| (one.index, one.field.clone())).collect();
         if wanted.is_empty() {

@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{calls::CallError, outcome::NotAccepted, session::Session};
+use super::{error::Error, outcome::NotAccepted, session::Session};
 use crate::{
-    domain::{batch_id::BatchId, validation},
+    domain::{
+        batch_id::BatchId,
+        disposition::{Disposition, DispositionKind},
+        merkle,
+        receipt::Receipt,
+        validation,
+    },
     wire::pb,
 };
 
@@ -27,12 +33,12 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Walks through everything that was not accepted.
+    /// Walks through everything that was not accepted, and holds it against the receipt if there is one.
     ///
     /// It is only shown: a failure on the way changes no outcome, and stands in the listing.
-    pub async fn of(session: &Session, batch_id: BatchId) -> Self {
+    pub async fn of(session: &Session, batch_id: BatchId, receipt: Option<&Receipt>) -> Self {
         let (mut urgent, mut other, mut more) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut pages = Pages::new(session, batch_id);
+        let mut pages = Pages::new(session, batch_id, receipt);
         let mut listing_broke = None;
         loop {
             let page = match pages.next().await {
@@ -59,30 +65,78 @@ impl Listing {
     }
 }
 
-/// Asks for one page after the other of what was not accepted.
+/// Asks for one page after the other of what was not accepted. What relays show is all of it only if it leads
+/// to the root that the issuer signed in the receipt.
 pub struct Pages<'a> {
     session: &'a Session,
     batch_id: BatchId,
+    receipt: Option<&'a Receipt>,
     token: Option<String>,
+    /// The least index that may come next.
+    next: u64,
+    listed: merkle::Accumulator,
 }
 
 impl<'a> Pages<'a> {
     /// Begins before the first page.
     #[must_use]
-    pub fn new(session: &'a Session, batch_id: BatchId) -> Self {
-        Self { session, batch_id, token: Some(String::new()) }
+    pub fn new(session: &'a Session, batch_id: BatchId, receipt: Option<&'a Receipt>) -> Self {
+        let listed = merkle::Accumulator::default();
+        Self { session, batch_id, receipt, token: Some(String::new()), next: 0, listed }
     }
 
     /// Returns the next page, by index; `None` after the last.
     ///
     /// # Errors
-    /// [`CallError`].
-    pub async fn next(&mut self) -> Result<Option<Vec<pb::Disposition>>, CallError> {
-        let Some(token) = self.token.take() else { return Ok(None) };
+    /// [`Error::Call`], and [`Error::Unconfirmed`] for what is not in order or not what the receipt proves.
+    pub async fn next(&mut self) -> Result<Option<Vec<pb::Disposition>>, Error> {
+        let Some(token) = self.token.take() else { return self.end() };
         let answer = self.session.not_accepted(self.batch_id, PAGE, &token).await?;
-        self.token = Some(answer.next_page_token).filter(|token| !token.is_empty());
+        let more = !answer.next_page_token.is_empty();
+        let disorder = || Error::Unconfirmed("the list of what was not accepted is not in order".to_owned());
+        if more && answer.dispositions.is_empty() {
+            return Err(disorder());
+        }
+        for one in &answer.dispositions {
+            let read = read(one).filter(|read| read.index >= self.next).ok_or_else(disorder)?;
+            self.next = read.index.checked_add(1).ok_or_else(disorder)?;
+            self.listed.push(read.leaf());
+        }
+        self.token = more.then_some(answer.next_page_token);
         Ok(Some(answer.dispositions))
     }
+
+    fn end(&self) -> Result<Option<Vec<pb::Disposition>>, Error> {
+        let Some(receipt) = self.receipt.filter(|receipt| receipt.reject_root != self.listed.root()) else {
+            return Ok(None);
+        };
+        let (counts, listed) = (&receipt.counts, self.listed.count());
+        let proved = receipt.declared.records.saturating_sub(counts.accepted);
+        Err(Error::Unconfirmed(format!(
+            "the list of what was not accepted, {listed} records, is not the one that the receipt proves, \
+             {proved} records"
+        )))
+    }
+}
+
+// The line that the receipt's root stands for; `None` if the issuer has no such line.
+fn read(one: &pb::Disposition) -> Option<Disposition> {
+    let kind = match one.kind() {
+        pb::DispositionKind::Accepted => DispositionKind::Accepted,
+        pb::DispositionKind::Rejected => DispositionKind::Rejected,
+        pb::DispositionKind::Duplicate => DispositionKind::Duplicate,
+        pb::DispositionKind::Quarantined => DispositionKind::Quarantined,
+        pb::DispositionKind::Unspecified | pb::DispositionKind::Missing | pb::DispositionKind::Stored => {
+            return None;
+        }
+    };
+    let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let duplicate_of = match one.duplicate_of_batch_id.as_str() {
+        "" => None,
+        id => Some((id.parse().ok()?, one.duplicate_of_index)),
+    };
+    let (code, field) = (some(&one.code), some(&one.field));
+    Some(Disposition { index: one.index, order_id: one.order_id.clone(), kind, code, field, duplicate_of })
 }
 
 /// What became of a record, in the words of the design, such as `REJECTED`.

@@ -212,7 +212,7 @@ async fn the_one_reject_among_thousands_of_duplicates_is_shown_first_and_the_res
     all[4_321] = of(4_321, pb::DispositionKind::Rejected);
     *world.issuer.dispositions.lock().expect("no test panics with it") = all;
     let id = "0192f0c1-2345-7abc-8def-012345678901".parse().expect("version 7");
-    let listing = Listing::of(&world.session(), id).await;
+    let listing = Listing::of(&world.session(), id, None).await;
     assert_eq!((listing.not_accepted[0].index, listing.not_accepted.len()), (4_321, SHOWN));
     assert!(
         listing.more_not_accepted.iter().eq([(&"DUPLICATE".to_owned(), &(4_500 - SHOWN as u64))]),

@@ -63,6 +63,8 @@ pub(super) trait Malice: Send + Sync + 'static {
     fn batch(&self, _: &mut pb::Batch) {}
     /// Changes a receipt.
     fn receipt(&self, _: &mut Vec<u8>) {}
+    /// Changes a page of what was not accepted.
+    fn dispositions(&self, _: &mut pb::ListDispositionsResponse) {}
     /// Refuses a call without asking the issuer.
     fn refuses(&self, _method: &str) -> Option<Status> {
         None
@@ -308,7 +310,10 @@ impl server::BatchService for Liar {
         request: Request<pb::ListDispositionsRequest>,
     ) -> Answer<pb::ListDispositionsResponse> {
         self.allow("ListDispositions")?;
-        self.issuer().list_dispositions(passed(&request, request.get_ref().clone())).await
+        let passed = passed(&request, request.get_ref().clone());
+        let mut answer = self.issuer().list_dispositions(passed).await?;
+        self.malice.dispositions(answer.get_mut());
+        Ok(answer)
     }
 
     async fn get_receipt(&self, request: Request<pb::GetReceiptRequest>) -> Answer<pb::GetReceiptResponse> {

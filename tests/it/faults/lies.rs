@@ -242,3 +242,43 @@ async fn a_relay_that_denies_a_batch_stops_the_sender_and_loses_nothing() {
         world.is_done(&ended).await;
     }
 }
+
+/// Keeps back what was rejected, or says it twice.
+#[derive(Clone, Copy)]
+enum Lists {
+    Less,
+    Twice,
+}
+
+impl Malice for Lists {
+    fn dispositions(&self, page: &mut pb::ListDispositionsResponse) {
+        match self {
+            Lists::Less => page.dispositions.retain(|one| one.kind() != pb::DispositionKind::Rejected),
+            Lists::Twice => page.dispositions.extend(page.dispositions.clone()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_rejects_that_is_not_the_receipts_is_called_so() {
+    for lists in [Lists::Less, Lists::Twice] {
+        let mut world = World::new().await;
+        world.liar(lists).await;
+        let text = "order_id,kind,household_id,district,name,birth_date,sex,address\n\
+            X-1,NOTIFICATION_CARD,H-1,白鳥一丁目,葛飾,1980-01-02,2,白鳥一丁目1番\n\
+            X-2,NOTIFICATION_CARD,H-1,白鳥一丁目,葛飾,1980-01-02,7,白鳥一丁目1番\n";
+        std::fs::write(world.folder.path("x.csv"), text).expect("writable");
+        let ended = world.run("import", "x.csv", &["--policy", "accept-valid:1"]).await;
+        ended.is(0, "receipted");
+        let why = ended.result["listing_broke"].as_str().unwrap_or_default();
+        assert!(why.contains("the list of what was not accepted"), "{}", ended.said.all());
+        let batch = ended.batch_id().to_string();
+        for of in [&["x.csv"][..], &["--batch", &batch], &["x.csv", "--out", "rejects.csv"]] {
+            let args = [&["rejects"], of].concat();
+            let said = world.folder.todoke(&args, &world.folder.as_ward()).await;
+            assert_eq!(said.code, Some(75), "{}", said.all());
+            assert!(said.all().contains("the list of what was not accepted"), "{}", said.all());
+        }
+        assert!(!world.folder.path("rejects.csv").exists());
+    }
+}
