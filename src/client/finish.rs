@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     crash::{self, Point},
-    domain::{manifest::Policy, ranges::Ranges, receipt::Receipt},
+    domain::{manifest::Policy, receipt::Receipt},
     runtime,
     wire::{
         fault::{Fault, Reason},
@@ -45,7 +45,7 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
         Ok(believed) => believed,
         // Somebody said that the batch was accepted, and the issuer has no receipt for it.
         Err(Error::Call(error)) if error.is(Reason::ReceiptNotReady) => {
-            return Ok(run.try_again(error.to_string(), &Ranges::default(), true).await);
+            return Ok(run.try_again(error.to_string()).await);
         }
         Err(Error::Receipt(source @ ReceiptFault::Signature(_))) => return Err(run.other_key(source)),
         Err(error) => return Err(error),
@@ -97,35 +97,32 @@ impl Run<'_> {
         }
     }
 
-    pub(crate) fn totals_differ(&self, error: &CallError) -> Outcome {
-        let fault = error.fault.as_deref().cloned();
-        let fault = fault.unwrap_or_else(|| Fault::new(Reason::ControlTotalMismatch, ""));
-        let mut differences = vec![with_violations(&fault)];
+    pub(crate) fn totals_differ(&self, fault: &Fault) -> Outcome {
+        let mut differences = vec![with_violations(fault)];
         differences.extend(fault.metadata.iter().map(|(key, value)| format!("{key}: {value}")));
         differences.retain(|text| !text.is_empty());
         Outcome::TotalsDiffer { batch_id: Some(self.manifest.batch_id.to_string()), differences }
     }
 
-    /// The end of a run that can go on later; `ask` when the issuer may say what is missing.
-    pub(crate) async fn try_again(&self, why: String, durable: &Ranges, ask: bool) -> Outcome {
-        let gaps = if ask { self.gaps(durable).await } else { self.gaps_by_file(durable).await };
+    /// The end of a run that can go on later.
+    pub(crate) async fn try_again(&self, why: String) -> Outcome {
+        let gaps = self.gaps().await;
         Outcome::TryAgain { batch_id: self.manifest.batch_id.to_string(), why, gaps }
     }
 
-    /// What is missing, by the issuer; if it cannot be asked, by the file and what was durable when the run
-    /// began.
-    pub(crate) async fn gaps(&self, durable: &Ranges) -> Gaps {
+    /// What is missing, by the issuer; if it cannot be asked, by the file and what is known to be durable.
+    pub(crate) async fn gaps(&self) -> Gaps {
         // Only to say more: whoever waited long enough for the outcome does not wait long for this.
         let asked = self.session.list_gaps(self.manifest.batch_id);
         if let Ok(Ok(gaps)) = timeout(ASKING_MAX.min(self.options.no_progress), asked).await {
             return gaps.into();
         }
-        self.gaps_by_file(durable).await
+        self.gaps_by_file().await
     }
 
-    // What of the file nobody has said is durable.
-    async fn gaps_by_file(&self, durable: &Ranges) -> Gaps {
-        let missing = self.scan.missing_records(durable);
+    /// What of the file nobody has said is durable.
+    pub(crate) async fn gaps_by_file(&self) -> Gaps {
+        let missing = self.scan.missing_records(&self.durable);
         let (path, read, wanted) = (self.file.to_owned(), self.read.clone(), missing.clone());
         let counted = runtime::blocking(move || districts_of(&path, &read, &wanted)).await;
         let districts = counted.unwrap_or_default();
@@ -164,6 +161,7 @@ impl Run<'_> {
         )
     }
 
+    /// The end of a run whose batch ended without receipt.
     pub(crate) async fn without_receipt(&mut self, batch: &pb::Batch) -> Result<Outcome, Error> {
         let state = super::flow::state_of(batch);
         if state == pb::BatchState::Aborted {

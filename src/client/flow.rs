@@ -69,12 +69,21 @@ pub(crate) struct Run<'a> {
     pub(crate) file: &'a Path,
     pub(crate) read: ReadOptions,
     pub(crate) options: &'a RunOptions,
-    pub(crate) scan: Scan,
+    pub(crate) scan: &'a Scan,
     pub(crate) manifest: Manifest,
     pub(crate) digest: Digest,
     pub(crate) journal: Journal,
-    /// Whether the batch had been given up before this run.
-    given_up: bool,
+    /// Chunks that are durable, by the last answer to OpenBatch and the acknowledgements since.
+    pub(crate) durable: Ranges,
+}
+
+/// How a run over one batch came out.
+enum Came {
+    /// With this outcome.
+    To(Outcome),
+    /// The batch had been given up before, so that its file may be another batch; otherwise with this
+    /// outcome.
+    GivenUp(Outcome),
 }
 
 /// Imports a file, or goes on with it.
@@ -99,27 +108,22 @@ pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Res
             file.display()
         )));
     }
+    // Whoever holds the journal may be writing the receipt, so nobody else touches it.
+    let mut journal = Journal::open(&options.journal)?;
     let receipt = &options.receipt;
     receipts::check_writable(receipt).map_err(|source| Error::Write { path: receipt.clone(), source })?;
-    let journal = Journal::open(&options.journal)?;
     let known = Known { file, read: &read, scan: &scanned };
-    let (manifest, journal) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
-    let begin = |scan, manifest: Manifest, journal| {
-        let digest = Digest::of(manifest.to_text().as_bytes());
-        let read = read.clone();
-        Run { session, file, read, options, scan, manifest, digest, journal, given_up: false }
-    };
-    let mut run = begin(scanned, manifest, journal);
-    crash::point(Point::ClientBegun);
-    let outcome = run.go().await?;
-    if !run.given_up || options.new.is_none() {
-        return Ok(outcome);
+    let mut once_more = options.new.is_some();
+    loop {
+        let (manifest, begun) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
+        crash::point(Point::ClientBegun);
+        let mut run = Run::begin(session, &known, options, manifest, begun);
+        match run.go().await? {
+            // The journal says now that the batch ended, so the file is another one.
+            Came::GivenUp(_) if once_more => (once_more, journal) = (false, run.journal),
+            Came::To(outcome) | Came::GivenUp(outcome) => return Ok(outcome),
+        }
     }
-    // The journal says now that it ended, so the file is another batch.
-    let Run { scan: scanned, journal, .. } = run;
-    let known = Known { file, read: &read, scan: &scanned };
-    let (manifest, journal) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
-    begin(scanned, manifest, journal).go().await
 }
 
 // A batch that was begun is read again as it was begun. Another content under the same name is another batch:
@@ -160,35 +164,52 @@ async fn first_pass(
     Ok(scanned)
 }
 
-impl Run<'_> {
-    async fn go(&mut self) -> Result<Outcome, Error> {
+impl<'a> Run<'a> {
+    fn begin(
+        session: &'a Session,
+        known: &Known<'a>,
+        options: &'a RunOptions,
+        manifest: Manifest,
+        journal: Journal,
+    ) -> Self {
+        let digest = Digest::of(manifest.to_text().as_bytes());
+        let chunks = known.scan.chunk_roots.len() as u64;
+        let whole = journal::is_durable(journal.entries());
+        let durable = if whole { all_of(chunks) } else { Ranges::default() };
+        let Known { file, read, scan } = *known;
+        Self { session, file, read: read.clone(), options, scan, manifest, digest, journal, durable }
+    }
+
+    async fn go(&mut self) -> Result<Came, Error> {
         let opened = match self.open().await? {
             Ok(opened) => opened,
-            Err(refused) => return Ok(refused),
+            Err(refused) => return Ok(Came::To(refused)),
         };
         let batch = opened.batch.clone().unwrap_or_default();
+        if state_of(&batch) != pb::BatchState::Aborted {
+            return self.go_on(opened, batch).await.map(Came::To);
+        }
+        let outcome = self.without_receipt(&batch).await?;
+        let ended = matches!(outcome, Outcome::NotAccepted { .. });
+        Ok(if ended { Came::GivenUp(outcome) } else { Came::To(outcome) })
+    }
+
+    // Goes on with an opened batch from wherever it is.
+    async fn go_on(&mut self, opened: pb::OpenBatchResponse, batch: pb::Batch) -> Result<Outcome, Error> {
         let again = is_accepted(&batch);
-        self.given_up = state_of(&batch) == pb::BatchState::Aborted;
-        let batch = match state_of(&batch) {
-            pb::BatchState::Announced | pb::BatchState::Receiving => {
-                match self.send_and_seal(opened).await? {
-                    Ok(batch) => batch,
-                    Err(outcome) => return Ok(outcome),
-                }
+        let open = matches!(state_of(&batch), pb::BatchState::Announced | pb::BatchState::Receiving);
+        let batch = if open || (again && !self.is_durable()) {
+            match self.complete(opened, again).await? {
+                Ok(batch) => batch,
+                Err(outcome) => return Ok(outcome),
             }
-            // The issuer has lost chunks of what it accepted: they are here, and nothing else of it changes.
-            _ if again && !self.is_durable(&opened) => {
-                if let Err(outcome) = self.send(&opened).await? {
-                    return Ok(outcome);
-                }
-                batch
-            }
-            _ => batch,
+        } else {
+            batch
         };
         let batch = match watch(self.session, self.manifest.batch_id, batch, self.options.no_progress).await?
         {
             Watched::Final(batch) => *batch,
-            Watched::NotYet(why) => return Ok(self.try_again(why, &Ranges::default(), true).await),
+            Watched::NotYet(why) => return Ok(self.try_again(why).await),
         };
         if is_accepted(&batch) {
             return receive(self, again).await;
@@ -202,13 +223,14 @@ impl Run<'_> {
             Ok(opened) => opened,
             Err(error) => return self.not_opened(error).await.map(Err),
         };
-        let (uploader_epoch, durable) = (opened.uploader_epoch, durable_of(&opened));
+        let uploader_epoch = opened.uploader_epoch;
+        self.durable = durable_of(&opened);
         self.journal.append(Entry::Opened { uploader_epoch })?;
         (self.session.tell)(&Event::Opened {
             batch_id: self.manifest.batch_id.to_string(),
             sequence: self.manifest.sequence,
             created: opened.created,
-            durable_records: self.scan.records_in(&durable),
+            durable_records: self.scan.records_in(&self.durable),
             records: self.scan.totals.records,
         });
         Ok(Ok(opened))
@@ -216,9 +238,9 @@ impl Run<'_> {
 
     async fn not_opened(&mut self, error: CallError) -> Result<Outcome, Error> {
         if error.transient {
-            let why = error.to_string();
-            let nothing = Ranges::default();
-            return Ok(self.try_again(why, &nothing, false).await);
+            // Whoever does not answer this does not say either what is missing.
+            let (batch_id, why) = (self.manifest.batch_id.to_string(), error.to_string());
+            return Ok(Outcome::TryAgain { batch_id, why, gaps: self.gaps_by_file().await });
         }
         let Some(fault) = error.fault.clone() else { return Err(error.into()) };
         let known = self.journal.entries().iter().any(|entry| matches!(entry, Entry::Opened { .. }));
@@ -228,10 +250,12 @@ impl Run<'_> {
         Ok(self.refused(&fault))
     }
 
-    // Uploads and seals, and sends again what the seal finds missing.
-    async fn send_and_seal(
+    // Uploads and seals, and sends again what is missing after all. An accepted batch of which the issuer has
+    // lost chunks is made whole alike, and nothing else of it changes.
+    async fn complete(
         &mut self,
         opened: pb::OpenBatchResponse,
+        accepted: bool,
     ) -> Result<Result<pb::Batch, Outcome>, Error> {
         let mut opened = opened;
         for round in 0..=self.options.gap_rounds {
@@ -239,45 +263,57 @@ impl Run<'_> {
                 Ok(said) => said,
                 Err(outcome) => return Ok(Err(outcome)),
             };
-            (self.session.tell)(&Event::Sealing { round });
-            let error = match self.seal().await {
-                Ok(batch) => {
-                    self.journal.append(Entry::Sealed)?;
-                    return Ok(Ok(batch));
+            if !accepted {
+                match self.sealed(round).await? {
+                    Ok(Some(batch)) => return Ok(Ok(batch)),
+                    Ok(None) => (),
+                    Err(outcome) => return Ok(Err(outcome)),
                 }
-                Err(error) => error,
-            };
-            match error.fault.as_ref().map(|fault| fault.reason) {
-                Some(Reason::BatchHasGaps) => (),
-                Some(Reason::ControlTotalMismatch) => return Ok(Err(self.totals_differ(&error))),
-                _ if error.transient => {
-                    return Ok(Err(self.try_again(error.to_string(), &Ranges::default(), true).await));
-                }
-                _ => match &error.fault {
-                    Some(fault) => return Ok(Err(self.refused(fault))),
-                    None => return Err(error.into()),
-                },
             }
             opened = match self.open().await? {
                 Ok(opened) => opened,
                 Err(outcome) => return Ok(Err(outcome)),
             };
-            if !is_damaged(&opened) {
-                self.find_liars(&said, &durable_of(&opened));
+            if accepted && self.is_durable() {
+                return Ok(Ok(opened.batch.unwrap_or_default()));
+            }
+            if accepted || !is_damaged(&opened) {
+                self.find_liars(&said);
             }
         }
-        let gaps = self.gaps(&durable_of(&opened)).await;
+        let gaps = self.gaps().await;
         Ok(Err(Outcome::Gaps { batch_id: self.manifest.batch_id.to_string(), gaps }))
     }
 
-    fn is_durable(&self, opened: &pb::OpenBatchResponse) -> bool {
-        durable_of(opened).missing(self.scan.chunk_roots.len() as u64).is_empty()
+    // Seals the batch; `None` if some of it is missing.
+    async fn sealed(&mut self, round: u32) -> Result<Result<Option<pb::Batch>, Outcome>, Error> {
+        (self.session.tell)(&Event::Sealing { round });
+        let error = match self.seal().await {
+            Ok(batch) => {
+                self.journal.append(Entry::Sealed)?;
+                return Ok(Ok(Some(batch)));
+            }
+            Err(error) => error,
+        };
+        match &error.fault {
+            Some(fault) if fault.reason == Reason::BatchHasGaps => Ok(Ok(None)),
+            Some(fault) if fault.reason == Reason::ControlTotalMismatch => {
+                Ok(Err(self.totals_differ(fault)))
+            }
+            _ if error.transient => Ok(Err(self.try_again(error.to_string()).await)),
+            Some(fault) => Ok(Err(self.refused(fault))),
+            None => Err(error.into()),
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        self.durable.missing(self.scan.chunk_roots.len() as u64).is_empty()
     }
 
     // A relay that passed on an acknowledgement for what the issuer does not have made it up: the issuer
     // gives none before COMMIT.
-    fn find_liars(&self, said: &BTreeMap<usize, Ranges>, durable: &Ranges) {
-        let missing = durable.missing(self.scan.chunk_roots.len() as u64);
+    fn find_liars(&self, said: &BTreeMap<usize, Ranges>) {
+        let missing = self.durable.missing(self.scan.chunk_roots.len() as u64);
         for (relay, ranges) in said {
             if missing.iter().any(|(first, last)| ranges.touches(first, last)) {
                 self.session.caller.picker().distrust(*relay);
@@ -290,7 +326,6 @@ impl Run<'_> {
         &mut self,
         opened: &pb::OpenBatchResponse,
     ) -> Result<Result<BTreeMap<usize, Ranges>, Outcome>, Error> {
-        let durable = durable_of(opened);
         let start = StreamStart {
             batch_id: self.manifest.batch_id,
             manifest_digest: self.digest,
@@ -300,15 +335,16 @@ impl Run<'_> {
             caller: &self.session.caller,
             path: self.file,
             read: &self.read,
-            scan: &self.scan,
+            scan: self.scan,
             start,
             options: &self.options.upload,
             tell: &self.session.tell,
         };
-        let why = match upload(&sending, durable).await {
+        let why = match upload(&sending, self.durable.clone()).await {
             Ok(Uploaded::Complete(said)) => {
                 let chunks = self.scan.chunk_roots.len() as u64;
                 self.journal.append(Entry::Durable { chunks })?;
+                self.durable = all_of(chunks);
                 return Ok(Ok(said));
             }
             Ok(Uploaded::Cut) => "stopped, as if cut, after the records that were asked for".to_owned(),
@@ -318,8 +354,12 @@ impl Run<'_> {
                 format!("nothing more became durable: {:?}: {}", status.code(), status.message())
             }
         };
-        Ok(Err(self.try_again(why, &durable_of(opened), true).await))
+        Ok(Err(self.try_again(why).await))
     }
+}
+
+fn all_of(chunks: u64) -> Ranges {
+    Ranges::default().missing(chunks)
 }
 
 /// Whether the issuer says that it has lost what it acknowledged: then no relay has lied.
@@ -328,7 +368,7 @@ fn is_damaged(opened: &pb::OpenBatchResponse) -> bool {
 }
 
 /// The chunks that OpenBatch said are durable.
-pub(crate) fn durable_of(opened: &pb::OpenBatchResponse) -> Ranges {
+fn durable_of(opened: &pb::OpenBatchResponse) -> Ranges {
     let mut durable = Ranges::default();
     for range in &opened.durable_chunks {
         durable.insert_range(u64::from(range.first), u64::from(range.last));

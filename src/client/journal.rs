@@ -256,6 +256,12 @@ pub fn standing(entries: &[Entry]) -> Standing {
     }
 }
 
+/// Whether the last that was heard is that every chunk is durable.
+#[must_use]
+pub fn is_durable(entries: &[Entry]) -> bool {
+    matches!(entries.last(), Some(Entry::Durable { .. } | Entry::Sealed | Entry::Receipt { .. }))
+}
+
 /// Appends `suffix` to the whole name, so that `a.csv` becomes `a.csv.receipt`.
 #[must_use]
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -5,14 +5,67 @@ use super::*;
 use crate::client::issuer_double::Lie;
 
 impl World {
+    /// One relay that lies at the place `at` among `honest` others.
+    async fn with_liar(honest: usize, at: usize, lie: Lie) -> Self {
+        let mut world = Self::new(honest).await;
+        world.add_liar(at, lie).await;
+        world
+    }
+
     async fn add_liar(&mut self, at: usize, lie: Lie) {
         let liar = Issuer { lie: Some(lie), ..self.issuer.clone() };
         self.addresses.insert(at, liar.serve(&mut self.tasks).await.to_string());
     }
 
+    fn only(&mut self, at: usize) {
+        self.addresses = vec![self.addresses[at].clone()];
+    }
+
     async fn add_dead(&mut self) {
         let dead = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
         self.addresses.push(dead.local_addr().expect("bound").to_string());
+    }
+}
+
+#[tokio::test]
+async fn mending_an_accepted_batch_is_done_only_when_its_chunks_are_there() {
+    let mut world = World::new(1).await;
+    let first = world.run(&world.options(Some(1))).await;
+    let lost = |world: &World| {
+        let mut batches = world.issuer.batches.lock().expect("no test panics with it");
+        batches.values_mut().map(|kept| kept.chunks.remove(&5)).filter(Option::is_some).count()
+    };
+    assert_eq!(lost(&world), 1);
+    world.add_liar(0, Lie::Acknowledges).await;
+    let both = world.addresses.clone();
+    world.only(0);
+    let outcome = world.run(&world.options(None)).await;
+    assert!(matches!(&outcome, Outcome::Gaps { gaps, .. } if gaps.missing_records == 16), "{outcome:?}");
+    for order in [[0, 1], [1, 0]] {
+        world.addresses = order.map(|at| both[at].clone()).to_vec();
+        assert_eq!(digest_of(&world.run(&world.options(None)).await), (digest_of(&first).0, true));
+        assert_eq!(lost(&world), 1, "it had come again, over the relay that passes chunks on");
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_not_called_missing_when_nobody_can_be_asked() {
+    let mut world = World::with_liar(0, 0, Lie::Away).await;
+    let patience = Duration::from_millis(500);
+    // The next run reaches nobody at all.
+    for reached in [true, false] {
+        if !reached {
+            world.addresses.clear();
+            world.add_dead().await;
+        }
+        let channel = Endpoint::from_shared(format!("http://{}", world.addresses[0])).expect("an address");
+        let calls = CallOptions { deadline: patience, ..CallOptions::default() };
+        let caller = Caller::new(vec![("relay-1".to_owned(), channel.connect_lazy())], calls, 11);
+        let session = Session { caller, ..world.session() };
+        let options = RunOptions { no_progress: patience, ..world.options(Some(1)) };
+        let outcome = import(&session, &world.file(), &options).await.expect("an outcome");
+        let none = matches!(&outcome, Outcome::TryAgain { gaps, .. } if gaps.missing_records == 0);
+        assert!(none, "{outcome:?}");
     }
 }
 
@@ -49,4 +102,15 @@ async fn a_relay_is_called_a_liar_only_when_another_gave_the_receipt() {
         session.get_believed_receipt(id, believe).await.expect("one relay is honest");
     }
     assert_eq!(session.caller.picker().relay_count(), 1, "the other one gave the receipt");
+}
+
+#[tokio::test]
+async fn a_run_that_has_to_wait_leaves_the_other_runs_receipt_alone() {
+    let world = World::new(1).await;
+    let part = crate::client::journal::with_suffix(&receipt_path_for(&world.file()), ".part");
+    fs::write(&part, "the other run is writing this").expect("writable");
+    let _held = Journal::open(&Journal::path_for(&world.file())).expect("nobody holds it");
+    let error = import(&world.session(), &world.file(), &world.options(Some(1))).await.expect_err("held");
+    assert!(matches!(error, Error::Journal(journal::JournalError::Held(_))), "{error}");
+    assert_eq!(fs::read_to_string(&part).expect("still there"), "the other run is writing this");
 }

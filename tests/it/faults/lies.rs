@@ -92,7 +92,7 @@ async fn a_relay_that_says_accepted_for_the_issuer_is_believed_by_nobody() {
     let mut world = World::new().await;
     world.liar(Accepts::default()).await;
     let ended = world.import(&[]).await;
-    ended.is(75, "try_again");
+    ended.is(3, "gaps");
     ended.names_what_is_missing(RECORDS);
     world.is_flagged(&ended).await;
 }
