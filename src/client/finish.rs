@@ -97,17 +97,32 @@ impl Run<'_> {
         }
     }
 
-    pub(crate) fn totals_differ(&self, fault: &Fault) -> Outcome {
+    /// The end of a run whose seal found other totals; the issuer has the batch for discrepant then.
+    pub(crate) async fn totals_differ(&self, fault: &Fault) -> Result<Outcome, Error> {
+        if let Some(instead) = self.unconfirmed(pb::BatchState::Discrepant).await? {
+            return Ok(instead);
+        }
         let mut differences = vec![with_violations(fault)];
         differences.extend(fault.metadata.iter().map(|(key, value)| format!("{key}: {value}")));
         differences.retain(|text| !text.is_empty());
-        Outcome::TotalsDiffer { batch_id: Some(self.manifest.batch_id.to_string()), differences }
+        Ok(Outcome::TotalsDiffer { batch_id: Some(self.manifest.batch_id.to_string()), differences })
     }
 
     /// The end of a run that can go on later.
     pub(crate) async fn try_again(&self, why: String) -> Outcome {
         let gaps = self.gaps().await;
         Outcome::TryAgain { batch_id: self.manifest.batch_id.to_string(), why, gaps }
+    }
+
+    // What the run ends with instead if only one relay says that its batch came to this end.
+    async fn unconfirmed(&self, end: pb::BatchState) -> Result<Option<Outcome>, Error> {
+        let why = match self.session.is_confirmed(self.manifest.batch_id, end).await {
+            Ok(true) => return Ok(None),
+            Ok(false) => format!("a relay says that the batch is {}, and no other confirms it", name(end)),
+            Err(error) if error.transient => error.to_string(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(self.try_again(why).await))
     }
 
     /// What is missing, by the issuer; if it cannot be asked, by the file and what is known to be durable.
@@ -161,9 +176,12 @@ impl Run<'_> {
         )
     }
 
-    /// The end of a run whose batch ended without receipt.
+    /// The end of a run whose batch ended without receipt, if that is confirmed.
     pub(crate) async fn without_receipt(&mut self, batch: &pb::Batch) -> Result<Outcome, Error> {
         let state = super::flow::state_of(batch);
+        if let Some(instead) = self.unconfirmed(state).await? {
+            return Ok(instead);
+        }
         if state == pb::BatchState::Aborted {
             self.journal.append(Entry::Ended { reason: "ABORTED".to_owned() })?;
         }
@@ -196,8 +214,12 @@ impl Run<'_> {
 /// The state in the words of the design, such as `ACCEPTED`.
 #[must_use]
 pub fn state_name(batch: &pb::Batch) -> String {
-    let name = super::flow::state_of(batch).as_str_name();
-    name.strip_prefix("BATCH_STATE_").unwrap_or(name).to_owned()
+    name(super::flow::state_of(batch)).to_owned()
+}
+
+fn name(state: pb::BatchState) -> &'static str {
+    let name = state.as_str_name();
+    name.strip_prefix("BATCH_STATE_").unwrap_or(name)
 }
 
 fn with_violations(fault: &Fault) -> String {

@@ -298,7 +298,7 @@ impl<'a> Run<'a> {
         match &error.fault {
             Some(fault) if fault.reason == Reason::BatchHasGaps => Ok(Ok(None)),
             Some(fault) if fault.reason == Reason::ControlTotalMismatch => {
-                Ok(Err(self.totals_differ(fault)))
+                self.totals_differ(fault).await.map(Err)
             }
             _ if error.transient => Ok(Err(self.try_again(error.to_string()).await)),
             Some(fault) => Ok(Err(self.refused(fault))),

@@ -1,6 +1,7 @@
 //! The municipal client: reads a file, declares its totals, sends it over the relays, and is done only with a
 //! receipt that it has checked against its own totals.
 
+mod agreed;
 pub mod calls;
 pub mod control_totals;
 pub mod endpoints;

@@ -18,6 +18,7 @@ use crate::{
         digest::Digest,
         manifest::{BatchKind, Manifest, Policy},
     },
+    runtime,
     wire::{fault::Reason, pb},
 };
 
@@ -84,16 +85,7 @@ pub(crate) async fn plan(
             }
         }
     }
-    let manifest = match (earlier(session, known.scan, new, policy).await?, new) {
-        (Some(found), _) => found,
-        (None, Some(new)) => build(session, known, new).await?,
-        (None, None) => {
-            return Err(Error::Conflict(format!(
-                "{}: there is no journal, and none of the last batches is this file. Run `todoke import`",
-                known.file.display()
-            )));
-        }
-    };
+    let manifest = choose(session, known, new, policy).await?;
     journal.append(Entry::Begun(Begun {
         caller: session.caller_name.clone(),
         manifest: manifest.to_text(),
@@ -109,6 +101,27 @@ pub(crate) async fn plan(
     Ok((manifest, journal))
 }
 
+// The batch that a file without an open journal is: one of the last ones, or a new one.
+async fn choose(
+    session: &Session,
+    known: &Known<'_>,
+    new: Option<&NewBatch>,
+    policy: Policy,
+) -> Result<Manifest, Error> {
+    let list = session.agreed_batches().await?;
+    match (earlier(session, known.scan, new, policy, &list).await?, new) {
+        (Some(found), new) => {
+            check_sequence(&found, new)?;
+            Ok(found)
+        }
+        (None, Some(new)) => build(session, known, new, &list).await,
+        (None, None) => Err(Error::Conflict(format!(
+            "{}: there is no journal, and none of the last batches is this file. Run `todoke import`",
+            known.file.display()
+        ))),
+    }
+}
+
 /// The manifest in a journal.
 pub fn manifest_of(begun: &Begun) -> Result<Manifest, Error> {
     Manifest::parse(begun.manifest.as_bytes()).map_err(|fault| {
@@ -120,9 +133,8 @@ pub fn manifest_of(begun: &Begun) -> Result<Manifest, Error> {
 
 // Why the batch of a journal is no batch any more; `None` while it is one.
 async fn given_up(session: &Session, manifest: &Manifest) -> Result<Option<String>, Error> {
-    match session.get_batch(manifest.batch_id).await {
-        Ok(batch) if batch.state == i32::from(pb::BatchState::Aborted) => Ok(Some("ABORTED".to_owned())),
-        Ok(_) => Ok(None),
+    match session.is_confirmed(manifest.batch_id, pb::BatchState::Aborted).await {
+        Ok(aborted) => Ok(aborted.then(|| "ABORTED".to_owned())),
         Err(error) if error.fault.as_ref().is_some_and(|fault| fault.reason == Reason::NotFound) => {
             Ok(Some("NEVER_OPENED".to_owned()))
         }
@@ -166,32 +178,38 @@ async fn earlier(
     scan: &Scan,
     new: Option<&NewBatch>,
     policy: Policy,
+    list: &pb::ListBatchesResponse,
 ) -> Result<Option<Manifest>, Error> {
     if scan.totals.records == 0 && new.is_some() {
         return Ok(None);
     }
-    let found = find(session, scan, policy).await?;
-    found.iter().try_for_each(|found| check_sequence(found, new))?;
-    Ok(found)
+    find(session, scan, policy, list).await
 }
 
 // Makes the manifest of a new batch that follows the last one: by the issuer, or by a receipt that lies here
 // and is of a later batch. Then the issuer has forgotten it, and says so when it meets its digest.
-async fn build(session: &Session, known: &Known<'_>, new: &NewBatch) -> Result<Manifest, Error> {
-    let (list, scan) = (session.list_batches("").await?, known.scan);
+async fn build(
+    session: &Session,
+    known: &Known<'_>,
+    new: &NewBatch,
+    list: &pb::ListBatchesResponse,
+) -> Result<Manifest, Error> {
+    let scan = known.scan;
     let theirs =
         Digest::from_slice(&list.last_receipt_digest).map(|digest| (list.last_receipt_sequence, digest));
     let (file, key, municipality) =
         (known.file.to_owned(), session.receipt_key.clone(), session.municipality);
-    let ours = tokio::task::spawn_blocking(move || held::last_beside(&file, &key, municipality)).await;
-    let ours = ours.ok().flatten();
+    let ours = runtime::blocking(move || held::last_beside(&file, &key, municipality)).await;
     let told = list.last_receipt_sequence > 0 || theirs.is_none(); // an older issuer tells the digest only
     let forgotten = ours.filter(|(sequence, _)| told && *sequence > list.last_receipt_sequence);
     let after = forgotten.map_or(list.last_sequence, |(sequence, _)| sequence.max(list.last_sequence));
+    let next = new.sequence.or(after.checked_add(1)).ok_or_else(|| {
+        Error::Unconfirmed(format!("the last sequence is said to be {after}, and no number follows"))
+    })?;
     Ok(Manifest {
         municipality: session.municipality,
         batch_id: new.batch_id,
-        sequence: new.sequence.unwrap_or(after + 1),
+        sequence: next,
         previous_receipt: forgotten.or(theirs).map(|(_, digest)| digest),
         kind: BatchKind::CardOrders,
         policy: new.policy,
@@ -201,13 +219,14 @@ async fn build(session: &Session, known: &Known<'_>, new: &NewBatch) -> Result<M
     })
 }
 
-/// Looks for the file among the last batches: an accepted one by its receipt, an open one by its manifest,
-/// made again from the file and what the issuer knows.
-///
-/// # Errors
-/// [`Error::Call`].
-pub(crate) async fn find(session: &Session, scan: &Scan, policy: Policy) -> Result<Option<Manifest>, Error> {
-    let list = session.list_batches("").await?;
+// Looks for the file among the last batches: an accepted one by its receipt, an open one by its manifest,
+// made again from the file and what the issuer knows.
+async fn find(
+    session: &Session,
+    scan: &Scan,
+    policy: Policy,
+    list: &pb::ListBatchesResponse,
+) -> Result<Option<Manifest>, Error> {
     let mut receipts_before: Vec<Option<Digest>> = vec![None];
     // Oldest first, so that the receipts that a manifest can name are known when it is met.
     for batch in list.batches.iter().take(COMPARED_BATCHES).rev() {

@@ -2,7 +2,7 @@
 //! stands among the relays.
 
 use super::*;
-use crate::client::issuer_double::Lie;
+use crate::client::{issuer_double::Lie, journal::Standing};
 
 impl World {
     /// One relay that lies at the place `at` among `honest` others.
@@ -25,6 +25,61 @@ impl World {
         let dead = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
         self.addresses.push(dead.local_addr().expect("bound").to_string());
     }
+
+    fn standing(&self) -> Standing {
+        let entries = Journal::peek(&Journal::path_for(&self.file())).expect("whole").unwrap_or_default();
+        journal::standing(&entries)
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_one_relay_made_up_is_no_end() {
+    let lies = [Lie::State(pb::BatchState::Aborted), Lie::State(pb::BatchState::Discrepant), Lie::Differs];
+    for (lie, at) in lies.into_iter().flat_map(|lie| [(lie, 0), (lie, 1)]) {
+        let mut world = World::with_liar(1, at, lie).await;
+        let outcome = world.run(&world.options(Some(1))).await;
+        let fine = matches!(outcome, Outcome::TryAgain { .. } | Outcome::Receipted { .. });
+        assert!(fine, "{lie:?} at {at}: {outcome:?}");
+        assert_ne!(world.standing(), Standing::Ended, "{lie:?} at {at}");
+        world.only(1 - at);
+        digest_of(&world.run(&world.options(None)).await);
+        assert_eq!(world.batch_count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_open_batch_that_one_relay_calls_aborted_keeps_its_changed_file_waiting() {
+    for at in [0, 1] {
+        let mut world = World::new(1).await;
+        let mut options = world.options(Some(1));
+        options.upload.stop_after_records = Some(50);
+        world.run(&options).await;
+        world.write_records(200, "亀有");
+        world.add_liar(at, Lie::State(pb::BatchState::Aborted)).await;
+        import(&world.session(), &world.file(), &world.options(Some(2))).await.expect_err("it lies open");
+        assert_eq!((world.standing(), world.batch_count()), (Standing::Open, 1), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn one_relay_takes_no_sequence_by_saying_that_the_last_one_is_far_ahead() {
+    for (far, at) in
+        [u64::MAX, i64::MAX.unsigned_abs() - 1, 7].into_iter().flat_map(|far| [(far, 0), (far, 1)])
+    {
+        let world = World::with_liar(1, at, Lie::LastSequence(far)).await;
+        let ended = import(&world.session(), &world.file(), &world.options(Some(1))).await;
+        let told = matches!(&ended, Err(error) if error.to_string().contains("do not say the same"));
+        assert!(told, "{far} at {at}: {ended:?}");
+        assert_eq!(world.batch_count(), 0, "{far} at {at}");
+    }
+}
+
+#[tokio::test]
+async fn a_sequence_after_the_largest_number_is_refused_and_no_panic() {
+    let world = World::with_liar(0, 0, Lie::LastSequence(u64::MAX)).await;
+    let error = import(&world.session(), &world.file(), &world.options(Some(1))).await.expect_err("no next");
+    assert!(error.to_string().contains("18446744073709551615"), "{error}");
+    assert_eq!(world.batch_count(), 0);
 }
 
 #[tokio::test]

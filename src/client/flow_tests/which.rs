@@ -118,14 +118,17 @@ async fn what_was_accepted_of_one_file_is_not_accepted_of_the_next_of_its_name()
 
 #[tokio::test]
 async fn import_after_abort_makes_the_next_batch_at_once() {
-    let world = World::new(1).await;
-    let mut options = world.options(Some(1));
-    options.upload.stop_after_records = Some(50);
-    world.run(&options).await;
-    world.issuer.batches.lock().expect("no test panics with it").values_mut().for_each(|b| b.aborted = true);
-    let outcome = world.run(&world.options(Some(2))).await;
-    assert!(matches!(outcome, Outcome::Receipted { sequence: 2, again: false, .. }), "{outcome:?}");
-    assert_eq!(world.batch_count(), 2);
+    for relays in [1, 2] {
+        let world = World::new(relays).await;
+        let mut options = world.options(Some(1));
+        options.upload.stop_after_records = Some(50);
+        world.run(&options).await;
+        let abort = |kept: &mut crate::client::issuer_double::Kept| kept.aborted = true;
+        world.issuer.batches.lock().expect("no test panics with it").values_mut().for_each(abort);
+        let outcome = world.run(&world.options(Some(2))).await;
+        assert!(matches!(outcome, Outcome::Receipted { sequence: 2, again: false, .. }), "{outcome:?}");
+        assert_eq!(world.batch_count(), 2);
+    }
 }
 
 #[tokio::test]
