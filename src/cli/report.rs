@@ -93,7 +93,10 @@ pub async fn run(args: ReportArgs) -> Result<u8, Error> {
     let roots = Roots::load(&args.ca)?;
     let receipt_keys = args.receipt_pub.iter().map(|path| public(path)).collect::<Result<Vec<_>, _>>()?;
     let options = StoreOptions { url: args.database.clone(), ..StoreOptions::default() };
-    let store = if args.repair { Store::open(&options).await } else { Store::open_to_read(&options).await };
+    let store = match args.repair {
+        true => Store::open_existing(&options).await,
+        false => Store::open_to_read(&options).await,
+    };
     let store = store
         .map_err(|error| Error::held(error, "stop it to repair, or leave --repair away to look only"))?;
     let vault = issuance::matched(&store, vault).await.map_err(|error| match error {

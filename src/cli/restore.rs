@@ -93,7 +93,7 @@ impl Database {
     /// Opens it alone, or beside the issuer that has it.
     async fn open(&self) -> Result<Store, store::Error> {
         let options = StoreOptions { url: self.database.clone(), ..StoreOptions::default() };
-        match Store::open(&options).await {
+        match Store::open_existing(&options).await {
             Err(store::Error::InUse { .. }) => Store::open_beside(&options).await,
             opened => opened,
         }

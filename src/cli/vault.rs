@@ -83,7 +83,7 @@ pub async fn run(args: VaultArgs) -> Result<u8, Error> {
 
 async fn rotate(args: RotateArgs) -> Result<u8, Error> {
     let keys = Rotation::open(&args.kek, &args.new_kek)?;
-    let store = Store::open(&StoreOptions { url: args.database, ..StoreOptions::default() }).await;
+    let store = Store::open_existing(&StoreOptions { url: args.database, ..StoreOptions::default() }).await;
     let store =
         store.map_err(|error| Error::held(error, "stop it, rotate, and start it with the new key"))?;
     let total = issuance::keks(&store).await?.values().sum();

@@ -24,6 +24,16 @@ pub enum Error {
         /// The lock that is held.
         lock: PathBuf,
     },
+    /// There is no such database, and only the issuer makes one.
+    #[error(
+        "there is no database {}, and none was made: name the one that the issuer has, with its folder (its \
+         key store.url)",
+        path.display()
+    )]
+    Missing {
+        /// The name that was given.
+        path: PathBuf,
+    },
     /// The file cannot be opened.
     #[error("cannot open {}: {}: {source}", path.display(), to_open(source))]
     Open {
@@ -118,6 +128,7 @@ impl Error {
             Self::Busy | Self::NoConnection | Self::Full | Self::Closed | Self::OutcomeUnknown { .. } => true,
             Self::Url(_)
             | Self::InUse { .. }
+            | Self::Missing { .. }
             | Self::Open { .. }
             | Self::Foreign { .. }
             | Self::NewerSchema { .. }
@@ -136,6 +147,7 @@ impl Error {
             Self::OutcomeUnknown { .. } => true,
             Self::Url(_)
             | Self::InUse { .. }
+            | Self::Missing { .. }
             | Self::Open { .. }
             | Self::Foreign { .. }
             | Self::NewerSchema { .. }
@@ -161,6 +173,7 @@ impl Error {
             Self::Closed
             | Self::Url(_)
             | Self::InUse { .. }
+            | Self::Missing { .. }
             | Self::Open { .. }
             | Self::Foreign { .. }
             | Self::NewerSchema { .. }

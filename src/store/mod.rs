@@ -70,7 +70,8 @@ enum Pool {
 }
 
 impl Store {
-    /// Opens the database and brings its schema up to date.
+    /// Opens the database, which is made if it is not there, and brings its schema up to date: for the issuer
+    /// alone.
     ///
     /// # Errors
     /// Every [`Error`] that says what to do before starting again: another process has the file, it is of a
@@ -80,10 +81,20 @@ impl Store {
         Ok(Self::over(pool, &path, options))
     }
 
+    /// Opens a database that must be there, and brings its schema up to date: for an operator's commands,
+    /// which may be given a wrong name.
+    ///
+    /// # Errors
+    /// As for [`Store::open`], and [`Error::Missing`]; then nothing was made.
+    pub async fn open_existing(options: &StoreOptions) -> Result<Self, Error> {
+        let (pool, path) = sqlite::open_existing(options.file().map_err(Error::Url)?, options).await?;
+        Ok(Self::over(pool, &path, options))
+    }
+
     /// Opens a database beside the issuer that has it, for the few things an operator may decide meanwhile.
     ///
     /// # Errors
-    /// As for [`Store::open`], but for the lock, and for a schema that is not this program's.
+    /// As for [`Store::open_existing`], but for the lock, and for a schema that is not this program's.
     pub async fn open_beside(options: &StoreOptions) -> Result<Self, Error> {
         let (pool, path) = sqlite::open_beside(options.file().map_err(Error::Url)?, options).await?;
         Ok(Self::over(pool, &path, options))

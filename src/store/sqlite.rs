@@ -2,7 +2,8 @@
 //! at each commit.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -33,24 +34,37 @@ statements! {
     QUICK_CHECK = "PRAGMA quick_check(1)";
 }
 
-/// Opens the file behind `sqlite:` and brings its schema up to date.
+/// Opens the file behind `sqlite:`, which is made if it is not there, and brings its schema up to date.
 ///
 /// Durable: WAL with `synchronous=FULL`, so that a commit is on the disk before it is acknowledged.
 pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
     let path = path(file);
     let lock = lock(&path)?;
-    let pool = connected(&path, options, Some(lock)).await?;
+    let pool = connected(&path, options, Some(lock), true).await?;
+    Ok((pool, path))
+}
+
+/// The same for a file that must be there: a wrong name makes nothing, not even a lock.
+pub(super) async fn open_existing(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
+    let path = existing(file)?;
+    let lock = lock(&path)?;
+    let pool = connected(&path, options, Some(lock), false).await?;
     Ok((pool, path))
 }
 
 /// Opens the file that another process may have, and changes nothing of its schema.
 pub(super) async fn open_beside(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
-    let path = path(file);
-    let pool = connected(&path, options, None).await?;
+    let path = existing(file)?;
+    let pool = connected(&path, options, None, false).await?;
     Ok((pool, path))
 }
 
-async fn connected(path: &Path, options: &StoreOptions, lock: Option<File>) -> Result<Pool, Error> {
+async fn connected(
+    path: &Path,
+    options: &StoreOptions,
+    lock: Option<File>,
+    create: bool,
+) -> Result<Pool, Error> {
     let path = path.to_owned();
     let alone = lock.is_some();
     let failed = |source: sqlx::Error| unusable(&path, source);
@@ -61,12 +75,12 @@ async fn connected(path: &Path, options: &StoreOptions, lock: Option<File>) -> R
         .max_lifetime(None::<Duration>)
         .test_before_acquire(false)
         .after_release(|connection, _| Box::pin(is_clean(connection)))
-        .connect_with(connect(&path, options, options.write_cache_bytes).create_if_missing(alone))
+        .connect_with(connect(&path, options, options.write_cache_bytes).create_if_missing(create))
         .await
         .map_err(failed)?;
     // A connection that replaces another must never meet an empty file.
     write.set_connect_options(connect(&path, options, options.write_cache_bytes));
-    check(&path, &write, options.quick_check, alone).await?;
+    check(&path, &write, options.quick_check, alone, create).await?;
     if alone {
         MIGRATOR.run(&write).await.map_err(|error| Error::Migrate(Box::new(error)))?;
     }
@@ -83,7 +97,7 @@ async fn connected(path: &Path, options: &StoreOptions, lock: Option<File>) -> R
 /// Opens the file behind `sqlite:` for reading only, also beside the process that writes to it; nothing about
 /// it is changed, so its schema must be this program's own.
 pub(super) async fn open_to_read(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
-    let path = path(file);
+    let path = existing(file)?;
     let failed = |source: sqlx::Error| unusable(&path, source);
     let pool = SqlitePoolOptions::new()
         .max_connections(options.readers_max.max(1))
@@ -92,7 +106,7 @@ pub(super) async fn open_to_read(file: &str, options: &StoreOptions) -> Result<(
         .connect_with(connect_to_read(&path, options, options.read_cache_bytes).read_only(true))
         .await
         .map_err(failed)?;
-    check(&path, &pool, options.quick_check, false).await?;
+    check(&path, &pool, options.quick_check, false, false).await?;
     Ok((Pool::Sqlite { write: pool.clone(), read: pool, _lock: None }, path))
 }
 
@@ -126,6 +140,18 @@ fn path(file: &str) -> PathBuf {
     path.canonicalize().unwrap_or(path)
 }
 
+/// The same for a file that must be there; an empty one is no database yet.
+fn existing(file: &str) -> Result<PathBuf, Error> {
+    let path = path(file);
+    match fs::metadata(&path) {
+        Ok(found) if found.is_file() && found.len() > 0 => Ok(path),
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(Error::Open { path, source: Box::new(source) })
+        }
+        _ => Err(Error::Missing { path }),
+    }
+}
+
 /// Takes the lock that keeps a second process out; the system frees it when this one dies.
 fn lock(path: &Path) -> Result<File, Error> {
     let mut name = path.as_os_str().to_owned();
@@ -157,12 +183,19 @@ fn connect_to_read(path: &Path, options: &StoreOptions, cache_bytes: u64) -> Sql
         .disable_statement_logging() // durations are in the metrics; bulk texts are long
 }
 
-/// Refuses a file of another program, of a newer one, or one that is damaged.
-async fn check(path: &Path, write: &SqlitePool, quick_check: bool, alone: bool) -> Result<(), Error> {
+/// Refuses a file of another program, of a newer one, or one that is damaged; one without anything in it may
+/// become ours where one may be made.
+async fn check(
+    path: &Path,
+    write: &SqlitePool,
+    quick_check: bool,
+    alone: bool,
+    create: bool,
+) -> Result<(), Error> {
     let failed = |source: sqlx::Error| unusable(path, source);
     let application: i64 = sqlx::query_scalar(APPLICATION).fetch_one(write).await.map_err(failed)?;
     let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(write).await.map_err(failed)?;
-    if application != APPLICATION_ID && (application != 0 || tables != 0) {
+    if application != APPLICATION_ID && (!create || application != 0 || tables != 0) {
         return Err(Error::Foreign { path: path.to_owned(), found: application });
     }
     let found: i64 = sqlx::query_scalar(SCHEMA).fetch_one(write).await.map_err(failed)?;

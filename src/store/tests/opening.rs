@@ -81,6 +81,27 @@ async fn a_newer_a_foreign_and_a_damaged_file_are_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn only_who_may_make_a_database_makes_one_of_a_file_without_tables() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("bare.db");
+    let error = Store::open_existing(&options(&path)).await.expect_err("it is not there");
+    assert!(matches!(error, Error::Missing { .. }) && !error.is_transient(), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).expect("it is readable").count(), 0, "not even a lock is made");
+    change(&path, "PRAGMA user_version = 1").await;
+    let all = [
+        Store::open_existing(&options(&path)).await,
+        Store::open_beside(&options(&path)).await,
+        Store::open_to_read(&options(&path)).await,
+    ];
+    for opened in all {
+        let error = opened.expect_err("nothing says that it is ours");
+        assert!(matches!(error, Error::Foreign { found: 0, .. }), "{error}");
+    }
+    Store::open(&options(&path)).await.expect("it is made ours").close().await;
+    Store::open_existing(&options(&path)).await.expect("now it is there").close().await;
+}
+
+#[tokio::test]
 async fn damage_is_found_when_asked_for() {
     let case = Case::sqlite().await;
     let row = case.open(1, 400).await;

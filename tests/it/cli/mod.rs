@@ -1,6 +1,7 @@
 //! Promise: the real binary does what its help says, and says what to do when it is used wrongly.
 
 mod config;
+mod database;
 mod help;
 mod roles;
 mod sample;
