@@ -110,6 +110,7 @@ impl Store {
     }
 
     fn over(pool: Pool, path: &Path, options: &StoreOptions) -> Self {
+        sweep::none_unreadable();
         Self {
             pool,
             group: Arc::new(group::Group::new(options.group_chunks_max)),

@@ -65,6 +65,7 @@ fn install() -> Metrics {
     let recorded = recorder.handle();
     metrics::set_global_recorder(recorder).expect("nothing else in this program installs a recorder");
     names::describe_all();
+    names::begin_at_zero();
     metrics::gauge!(names::BUILD_INFO, names::VERSION => env!("CARGO_PKG_VERSION")).set(1);
     Metrics { recorded, process: Process::started() }
 }

@@ -4,7 +4,12 @@ use std::collections::BTreeSet;
 
 use todoke::{
     domain::batch::FlagKind,
-    telemetry::names::{self, Metric},
+    runtime::{OnDeath, Tasks},
+    store::{Store, StoreOptions},
+    telemetry::{
+        names::{self, Metric},
+        prometheus,
+    },
 };
 
 const RULES: &str = include_str!("../../deploy/alerts.yml");
@@ -65,4 +70,20 @@ fn every_flag_every_end_of_a_certificate_and_the_sweeper_have_a_rule() {
         "a dead issuer exports nothing that could be old"
     );
     assert!(about_the_sweeper.iter().any(|rule| rule.contains("time() - ")), "a silent one does");
+}
+
+#[tokio::test]
+async fn every_counter_whose_rise_is_alarmed_on_is_there_before_its_first() {
+    let metrics = prometheus();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite:{}", folder.path().join("store.db").display());
+    let _store = Store::open(&StoreOptions { url, ..StoreOptions::default() }).await.expect("it opens");
+    Tasks::new().spawn("a task", OnDeath::Ignore, async {});
+    let text = metrics.render();
+    let rises: Vec<&str> = RULES.split("increase(").skip(1).filter_map(|rest| rest.split('[').next()).collect();
+    assert!(rises.len() >= 4, "the rules are being read");
+    for name in rises {
+        let is_sample = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        assert!(text.lines().any(is_sample), "{name} appears with its first, which is no rise:\n{text}");
+    }
 }
