@@ -181,6 +181,8 @@ fn a_file_that_is_gone_or_no_toml_is_a_problem_and_never_an_empty_one() {
 fn a_limit_of_none_is_refused_from_everywhere_but_where_it_means_something() {
     let place = Place::with("[limits]\nworkers = 0\nlease = '0s'\n").flag("--workers", "limits.workers", "0");
     assert_eq!(place.problems().iter().filter(|problem| problem.contains("more than 0")).count(), 3);
+    let place = Place::with("[limits]\nretry = ['0ms', '1m']\n");
+    assert!(place.problems()[0].starts_with("limits.retry (todoke.toml): must be more than 0"), "in a list");
     assert_eq!(Place::with("[limits]\ndrain = '0s'\n").loaded().limits.drain, Duration::ZERO);
 }
 

@@ -90,11 +90,12 @@ pub(super) fn is_unset(value: &Value) -> bool {
     matches!(value, Value::Empty(..)) || nothing
 }
 
-/// Whether a value is the number 0 or no time at all.
+/// Whether a value is the number 0 or no time at all, or a list with one of them in it.
 pub(super) fn is_zero(value: &Value) -> bool {
     match value {
         // A file's numbers are signed, a variable's are not.
         Value::Num(_, number) => number.to_u128() == Some(0) || number.to_i128() == Some(0),
+        Value::Array(_, parts) => parts.iter().any(is_zero),
         _ => span(value) == Some(Duration::ZERO),
     }
 }

@@ -147,6 +147,9 @@ impl Options {
                 faults.push(("upstreams", format!("{address} must be host:port")));
             }
         }
+        if self.reconnect.0 > self.reconnect.1 {
+            faults.push(("reconnect", "the shortest pause is over the longest".to_owned()));
+        }
         let windows = [
             ("stream_window", self.stream_window),
             ("connection_window", self.connection_window),
@@ -180,8 +183,9 @@ mod tests {
             upstreams: vec!["nowhere".to_owned(), ":1".to_owned(), "host:0".to_owned()],
             answer_window: 1,
             stream_window: 0,
+            reconnect: (Duration::from_secs(2), Duration::from_secs(1)),
             ..Options::default()
         };
-        assert_eq!(options.faults().len(), 5, "{:?}", options.faults());
+        assert_eq!(options.faults().len(), 6, "{:?}", options.faults());
     }
 }
