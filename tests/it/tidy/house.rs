@@ -27,10 +27,13 @@ const GIVEAWAYS: [(&str, &str); 8] = [
 const TOP: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "deploy", "loadtest", "proto", "src", "tests"];
 
+/// How a test starts a whole system, in two halves as well.
+const SYSTEM: (&str, &str) = ("Dev", "::start");
+
 const NAKED: [(&str, &str); 2] = [("TO", "DO"), ("FIX", "ME")];
 
 pub(super) fn of(files: &[(String, String)]) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut found = crowded(files);
     for (path, text) in files {
         let top = path.split('/').next().unwrap_or(path);
         if !TOP.contains(&top) && !top.starts_with('.') {
@@ -84,6 +87,27 @@ fn giveaways(path: &str, text: &str) -> Vec<Finding> {
                     format!("`{needle}` names a machine's path or a registry's host"),
                 ));
             }
+        }
+    }
+    found
+}
+
+/// The modules of tests that start whole systems without being told to the test runner: they would run beside
+/// others.
+fn crowded(files: &[(String, String)]) -> Vec<Finding> {
+    let told = files.iter().find(|(path, _)| path == ".config/nextest.toml").map_or("", |(_, text)| text);
+    let start = format!("{}{}", SYSTEM.0, SYSTEM.1);
+    let mut found = Vec::new();
+    for (path, text) in files {
+        let module = match path.strip_prefix("tests/it/") {
+            Some(rest) if text.contains(&start) => rest.split(['/', '.']).next().unwrap_or(rest),
+            None if path.starts_with("loadtest/tests/") => "processes",
+            _ => continue,
+        };
+        let stands_in_it = path.starts_with("tests/it/") || text.contains(&format!("\nmod {module} {{"));
+        if !stands_in_it || !told.contains(&format!("test(/^{module}::/)")) {
+            let what = "it starts whole systems: name its module in .config/nextest.toml, of loadtest `processes`";
+            found.push(Finding::at(path, 1, what));
         }
     }
     found

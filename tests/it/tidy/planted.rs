@@ -204,6 +204,20 @@ fn names_titles_notes_hosts_and_paths_are_found() {
 }
 
 #[test]
+fn a_module_that_starts_a_system_and_is_not_told_to_the_runner_is_found() {
+    let starts = ["fn f() { De", "v::start(); }"].concat();
+    let crowded = |filter: &str, path: &str, text: &str| pages(&[(".config/nextest.toml", filter), (path, text)]).len();
+    let filter = "filter = 'test(/^dev::/) | test(/^processes::/)'";
+    assert_eq!(crowded(filter, "tests/it/dev.rs", &starts), 0);
+    assert_eq!(crowded(filter, "tests/it/dev/x.rs", &starts), 0);
+    assert_eq!(crowded(filter, "tests/it/device.rs", &starts), 1);
+    assert_eq!(crowded(filter, "tests/it/cli/x.rs", "fn f() {}"), 0);
+    assert_eq!(crowded(filter, "loadtest/tests/x.rs", "\nmod processes {\n}\n"), 0);
+    assert_eq!(crowded(filter, "loadtest/tests/x.rs", ""), 1);
+    assert_eq!(crowded("", "loadtest/tests/x.rs", "\nmod processes {\n}\n"), 1);
+}
+
+#[test]
 fn a_file_that_no_module_leads_to_is_found() {
     let files = [
         ("src/lib.rs", "pub mod a;\n#[cfg(test)]\nmod double;\n"),
