@@ -53,7 +53,8 @@ pub struct IssuerArgs {
     /// Least time without progress that counts as stalled (key issuance.stall_after)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub stall_after: Option<Duration>,
-    /// How often every open batch is looked at (key issuance.sweep_every)
+    /// How often every open batch is looked at; 30 s is the longest, as municipalities are told of a dead
+    /// sweeper after a minute (key issuance.sweep_every)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub sweep_every: Option<Duration>,
     /// Longest time from seal to a final state (key issuance.stuck_after)

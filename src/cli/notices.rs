@@ -3,11 +3,9 @@
 
 use crate::{
     domain::date::utc,
+    issuance::SILENT_MAX,
     wire::{convert::millis, pb},
 };
-
-/// A sweeper that was silent for so long looks at nothing any more.
-const SWEEP_MAX_MS: i64 = 60_000;
 
 /// Returns everything that needs somebody's eyes; empty if nothing does.
 pub(crate) fn of(list: &pb::ListBatchesResponse) -> Vec<String> {
@@ -80,7 +78,7 @@ fn due(expected: &pb::ExpectedBatch) -> String {
 fn silent_ms(list: &pb::ListBatchesResponse) -> Option<i64> {
     let (answer, sweep) = (list.answer_time.as_ref()?, list.sweep_time.as_ref()?);
     let silent_ms = (millis(answer) - millis(sweep)).abs();
-    (silent_ms > SWEEP_MAX_MS).then_some(silent_ms)
+    (u128::from(silent_ms.unsigned_abs()) > SILENT_MAX.as_millis()).then_some(silent_ms)
 }
 
 #[cfg(test)]

@@ -87,6 +87,11 @@ impl Role for IssuerConfig {
             let what = "is not longer than issuance.sweep_every, so the issuer would never be ready";
             found.push(Conflict::new("issuance.heartbeat_max", what, "Make it some times longer"));
         }
+        if issuance.sweep_every * 2 > issuance::SILENT_MAX {
+            let what = "is over 30 s, and municipalities and deploy/alerts.yml take a minute without a look \
+                        for a dead sweeper";
+            found.push(Conflict::new("issuance.sweep_every", what, "Make it shorter"));
+        }
         // One that is not set at all is said already.
         if let Err(what) = self.store.file()
             && !self.store.url.is_empty()

@@ -55,6 +55,20 @@ mod tests {
         told.map(|value| line(&value) + "\n").collect()
     }
 
+    #[test]
+    fn a_sweeper_that_would_be_taken_for_dead_is_refused() {
+        let problems = |sweep_every: &str| {
+            let flag = |key, value: &str| Flag { name: "--test", key, value: value.to_owned() };
+            let flags = vec![
+                flag("issuance.sweep_every", sweep_every),
+                flag("issuance.heartbeat_max", "5m"),
+            ];
+            let all = survey::<IssuerConfig>(&Sources { flags, ..Sources::default() }).problems;
+            all.into_iter().filter(|problem| problem.key == "issuance.sweep_every").count()
+        };
+        assert_eq!((problems("30s"), problems("30001ms"), problems("2m")), (0, 1, 1));
+    }
+
     // Every key with its default: whoever changes one sees here what operators will meet.
     #[test]
     fn the_keys_and_defaults_of_every_role_are_these() {

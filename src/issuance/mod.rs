@@ -49,7 +49,7 @@ pub use expected::CalendarError;
 pub use options::Options;
 pub use rotate::{RotateError, Rotated, keks, rotate, unfinished};
 pub use routes::Services;
-pub use sweep::HEARTBEAT;
+pub use sweep::{HEARTBEAT, SILENT_MAX};
 
 /// An issuer that takes calls.
 pub struct Running {

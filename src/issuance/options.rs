@@ -59,7 +59,8 @@ pub struct Options {
     pub lease: Duration,
     /// Shortest and longest wait before a failed piece of work is tried again. Default 1 s and 60 s.
     pub retry: (Duration, Duration),
-    /// How often the sweeper looks at every open batch. Default 10 s.
+    /// How often the sweeper looks at every open batch, no more seldom than every 30 s: whoever asks takes a
+    /// minute without a look for a dead sweeper. Default 10 s.
     pub sweep_every: Duration,
     /// A heartbeat older than this makes the issuer not ready. Default 60 s.
     pub heartbeat_max: Duration,

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,9 @@ use super::{compare, core::Core, expected, options::ms, view};
 
 /// The name of the heartbeat that another process may look at.
 pub const HEARTBEAT: &str = "sweeper";
+/// A sweeper that was silent for longer looks at nothing any more: municipalities are told, and
+/// deploy/alerts.yml raises an alarm. It is the same for all, so that no client has to be told of it.
+pub const SILENT_MAX: Duration = Duration::from_secs(60);
 /// Batches read together.
 const PAGE: u32 = 500;
 /// Municipalities with holes that are named in one round.

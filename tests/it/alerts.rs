@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use todoke::{
     domain::batch::FlagKind,
+    issuance::SILENT_MAX,
     runtime::{OnDeath, Tasks},
     store::{Store, StoreOptions},
     telemetry::{
@@ -69,7 +70,9 @@ fn every_flag_every_end_of_a_certificate_and_the_sweeper_have_a_rule() {
         about_the_sweeper.contains(&heartbeat.as_str()),
         "a dead issuer exports nothing that could be old"
     );
-    assert!(about_the_sweeper.iter().any(|rule| rule.contains("time() - ")), "a silent one does");
+    let silent = format!(" > {}", SILENT_MAX.as_secs());
+    let silent = |rule: &&str| rule.contains("time() - ") && rule.ends_with(&silent);
+    assert!(about_the_sweeper.iter().any(silent), "a silent one does, and municipalities see it as soon");
 }
 
 #[tokio::test]
