@@ -3,7 +3,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::municipal::{self, Connect, Output, fail, say, say_json, warn};
+use super::municipal::{self, Connect, Output, fail, say, say_event, say_result, warn};
 use crate::{
     client::error::Error,
     domain::batch_id::BatchId,
@@ -101,7 +101,8 @@ async fn get(args: &GetArgs) -> Result<(), Error> {
     };
     let card = args.connect.quiet_session()?.get_card(key, purpose).await?;
     if args.output == Output::Json {
-        say_json(&json(&card));
+        say_event("card", json(&card));
+        say_result(exit::DONE, serde_json::json!({"cards": 1}));
         return Ok(());
     }
     for (name, value) in fields(&card) {
@@ -127,7 +128,7 @@ async fn list(args: &ListArgs) -> Result<(), Error> {
         let page = session.list_cards(args.batch, left.min(1000), &token).await?;
         for card in &page.cards {
             match args.output {
-                Output::Json => say_json(&json(card)),
+                Output::Json => say_event("card", json(card)),
                 Output::Text => say(&format!(
                     "{}  {:>8}  {:24}  {:24}  {}",
                     card.batch_id,
@@ -144,7 +145,10 @@ async fn list(args: &ListArgs) -> Result<(), Error> {
             break;
         }
     }
-    if left == args.limit {
+    if args.output == Output::Json {
+        let more = left == 0 && !token.is_empty();
+        say_result(exit::DONE, serde_json::json!({"cards": args.limit - left, "more": more}));
+    } else if left == args.limit {
         warn("no card orders: only accepted batches have some, and `todoke status` shows how batches stand");
     } else if !token.is_empty() {
         warn(&format!("there are more than these {}: pass a larger --limit", args.limit));

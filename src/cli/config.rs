@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
     Error,
-    municipal::{Output, say, say_json, warn},
+    municipal::{Output, say, say_json, say_result, warn},
 };
 use crate::{
     config::{self, Effective, IssuerConfig, Problems, RelayConfig, Sources, Survey},
@@ -74,10 +74,10 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Error> {
     if print {
         show(&values, of.output);
     }
-    Ok(match problems.is_empty() {
-        true if print => exit::DONE,
-        true => approve(&values, of.output),
-        false => refuse(of.output, &Problems(problems)),
+    Ok(match (problems.is_empty(), of.output) {
+        (true, Output::Text) if print => exit::DONE,
+        (true, _) => approve(&values, of.output),
+        (false, _) => refuse(of.output, &Problems(problems)),
     })
 }
 
@@ -95,18 +95,16 @@ fn approve(values: &[Effective], output: Output) -> u8 {
             say(&format!("OK: {} keys, {told} of them set", values.len()));
         }
         Output::Json => {
-            say_json(&serde_json::json!({"event": "result", "exit_code": exit::DONE, "problems": []}));
+            say_result(exit::DONE, serde_json::json!({"problems": []}));
         }
     }
     exit::DONE
 }
 
 fn refuse(output: Output, problems: &Problems) -> u8 {
-    match output {
-        Output::Text => warn(&format!("error: {problems}")),
-        Output::Json => say_json(&serde_json::json!({
-            "event": "result", "exit_code": exit::CONFIG, "problems": problems.0,
-        })),
+    if output == Output::Json {
+        return say_result(exit::CONFIG, serde_json::json!({"problems": problems.0}));
     }
+    warn(&format!("error: {problems}"));
     exit::CONFIG
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::municipal::{Output, many, outcome_code, say, say_json};
+use super::municipal::{Output, many, outcome_code, say, say_result};
 use crate::client::{
     outcome::{Gaps, NotAccepted, Outcome},
     rejects::Listing,
@@ -16,13 +16,7 @@ const SHOWN: usize = 50;
 pub(crate) fn show(outcome: &Outcome, file: &Path, output: Output) -> u8 {
     let code = outcome_code(outcome);
     if output == Output::Json {
-        let mut value = serde_json::to_value(outcome).unwrap_or_default();
-        if let Some(object) = value.as_object_mut() {
-            object.insert("event".to_owned(), "result".into());
-            object.insert("exit_code".to_owned(), code.into());
-        }
-        say_json(&value);
-        return code;
+        return say_result(code, outcome);
     }
     lines(outcome, file).iter().for_each(|line| say(line));
     code

@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::{
     ending,
-    municipal::{Connect, Output, duration, fail, journal_path, new_batch_id, now_ms, policy, wait, warn},
+    municipal::{
+        self, Connect, Output, duration, fail, journal_path, new_batch_id, now_ms, policy, wait,
+    },
     nothing,
     progress::listener,
 };
@@ -145,8 +147,12 @@ impl RunArgs {
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn run(args: ImportArgs) -> Result<u8, super::Error> {
     let file = match (args.nothing_today, args.file) {
-        (true, file) => nothing::write(file, now_ms())?,
-        (false, file) => file.expect("clap asks for it"),
+        (true, file) => nothing::write(file, now_ms()),
+        (false, file) => Ok(file.expect("clap asks for it")),
+    };
+    let file = match file {
+        Ok(file) => file,
+        Err(error) => return Ok(fail(&error, args.run.output)),
     };
     let mut options = match args.run.options(&file) {
         Ok(options) => options,
@@ -186,9 +192,9 @@ pub(crate) async fn drive(
     let ended: Result<_, Error> = tokio::select! {
         ended = work => ended,
         () = interrupted() => {
-            let file = file.display();
-            warn(&format!("interrupted; nothing acknowledged is lost. Next: `todoke resume {file}`"));
-            return exit::TRY_AGAIN;
+            let words =
+                format!("interrupted; nothing acknowledged is lost. Next: `todoke resume {}`", file.display());
+            return municipal::interrupted(exit::TRY_AGAIN, &words, output);
         }
     };
     match ended {

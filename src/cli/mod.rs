@@ -38,7 +38,7 @@ use clap::{FromArgMatches as _, Parser, Subcommand};
 use crate::runtime::{self, exit};
 pub use crate::telemetry::LogFormat;
 pub use error::Error;
-use municipal::warn;
+use municipal::{Output, fail_with, warn};
 
 /// Hands over batches of card records so that none is lost without somebody being told.
 #[derive(Debug, Parser)]
@@ -91,14 +91,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
         }
     };
+    let output = command.output();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return ended(Err(Error::Runtime(error))),
+        Err(error) => return ended(Err(Error::Runtime(error)), output),
     };
     let result = runtime.block_on(run(command));
     // Whatever still reads a file or a terminal in a thread of its own must not hold the process.
     runtime.shutdown_background();
-    ended(result)
+    ended(result, output)
 }
 
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
@@ -132,11 +133,21 @@ async fn run(command: Command) -> Result<u8, Error> {
     }
 }
 
-fn ended(result: Result<u8, Error>) -> ExitCode {
-    ExitCode::from(result.unwrap_or_else(|error| {
-        warn(&format!("error: {error}"));
-        error.exit_code()
-    }))
+impl Command {
+    /// How an error is shown that the command does not show by itself.
+    fn output(&self) -> Output {
+        match self {
+            Command::Restore(args) => args.output(),
+            Command::Report(args) => args.output(),
+            Command::Vault(args) => args.output(),
+            Command::Sample(args) => args.output,
+            _ => Output::Text,
+        }
+    }
+}
+
+fn ended(result: Result<u8, Error>, output: Output) -> ExitCode {
+    ExitCode::from(result.unwrap_or_else(|error| fail_with(error.exit_code(), &error, output)))
 }
 
 /// Says where a panic was, and what it says only if that is a fixed text: one that was put together may

@@ -2,6 +2,7 @@
 //! take time and randomness from the machine.
 
 use std::{
+    fmt,
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -147,16 +148,42 @@ pub fn say_json<T: Serialize>(value: &T) {
     }
 }
 
+/// Writes an event as a JSON line: its name beside what else there is to say, which must be an object.
+pub fn say_event(event: &str, value: impl Serialize) {
+    let mut value = serde_json::to_value(value).unwrap_or_default();
+    value["event"] = event.into();
+    say_json(&value);
+}
+
+/// The same for the last line, which programs go by, and returns the exit code that stands in it.
+pub fn say_result(code: u8, value: impl Serialize) -> u8 {
+    let mut value = serde_json::to_value(value).unwrap_or_default();
+    value["exit_code"] = code.into();
+    say_event("result", value);
+    code
+}
+
 /// Shows an error and returns its exit code.
 #[must_use]
 pub fn fail(error: &Error, output: Output) -> u8 {
-    let code = error_code(error);
-    match output {
-        Output::Text => warn(&format!("error: {error}")),
-        Output::Json => say_json(&serde_json::json!({
-            "event": "result", "outcome": "failed", "exit_code": code, "error": error.to_string(),
-        })),
+    fail_with(error_code(error), error, output)
+}
+
+/// The same with a code that is known already.
+pub fn fail_with(code: u8, error: &dyn fmt::Display, output: Output) -> u8 {
+    if output == Output::Json {
+        return say_result(code, serde_json::json!({"outcome": "failed", "error": error.to_string()}));
     }
+    warn(&format!("error: {error}"));
+    code
+}
+
+/// Says that a run was interrupted, and returns its exit code.
+pub fn interrupted(code: u8, words: &str, output: Output) -> u8 {
+    if output == Output::Json {
+        return say_result(code, serde_json::json!({"outcome": "interrupted", "error": words}));
+    }
+    warn(words);
     code
 }
 

@@ -3,8 +3,7 @@
 
 use std::{fs, io, path::PathBuf};
 
-use super::Error;
-use crate::domain::date::utc;
+use crate::{client::error::Error, domain::date::utc};
 
 /// Japan keeps UTC+9 all year.
 const JST_MS: i64 = 9 * 3600 * 1000;

@@ -14,7 +14,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Error,
-    municipal::{Output, now_ms, say, say_json, warn},
+    municipal::{Output, fail_with, now_ms, say, say_event, say_result},
 };
 use crate::{
     domain::identity::Identity,
@@ -141,8 +141,9 @@ pub fn run(args: &PkiArgs) -> Result<u8, Error> {
         PkiCommand::Show(args) => return Ok(show(args, now)),
     };
     Ok(match result {
+        Ok(said) if output == Output::Json => say_result(exit::DONE, said.json),
         Ok(said) => {
-            tell(&said, output);
+            said.lines.iter().for_each(|line| say(line));
             exit::DONE
         }
         Err(error) => fail(&error, output),
@@ -153,26 +154,13 @@ fn now() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(now_ms() / 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-fn tell(said: &Said, output: Output) {
-    match output {
-        Output::Text => said.lines.iter().for_each(|line| say(line)),
-        Output::Json => say_json(&said.json),
-    }
-}
-
 fn fail(error: &AuthorityError, output: Output) -> u8 {
     let code = match error {
         AuthorityError::NoCa { .. } => exit::CONFIG,
         AuthorityError::Unfit(_) => exit::USAGE,
         _ => exit::FAILED,
     };
-    match output {
-        Output::Text => warn(&format!("error: {error}")),
-        Output::Json => say_json(&json!({
-            "event": "result", "outcome": "failed", "exit_code": code, "error": error.to_string(),
-        })),
-    }
-    code
+    fail_with(code, error, output)
 }
 
 fn init(args: &InitArgs, now: OffsetDateTime) -> Result<Said, AuthorityError> {
@@ -184,7 +172,7 @@ fn init(args: &InitArgs, now: OffsetDateTime) -> Result<Said, AuthorityError> {
         format!("{shown}: receipt.key and receipt.pub for receipts, kek.key for personal data"),
         format!("next: todoke pki issue municipality/131229 --dir {shown}"),
     ];
-    Ok(Said { lines, json: json!({"event": "result", "exit_code": exit::DONE, "dir": dir}) })
+    Ok(Said { lines, json: json!({"dir": dir}) })
 }
 
 fn issue(args: &IssueArgs, now: OffsetDateTime) -> Result<Said, AuthorityError> {
@@ -202,7 +190,7 @@ fn issue(args: &IssueArgs, now: OffsetDateTime) -> Result<Said, AuthorityError> 
         issued.key.display()
     )];
     let json = json!({
-        "event": "result", "exit_code": exit::DONE, "identity": args.identity.to_string(),
+        "identity": args.identity.to_string(),
         "serial": issued.serial, "not_after": end, "cert": issued.cert, "key": issued.key,
     });
     Ok(Said { lines, json })
@@ -220,7 +208,7 @@ fn revoke(args: &RevokeArgs, now: OffsetDateTime) -> Result<Said, AuthorityError
     let crl = args.to.dir.join("crl.pem");
     let mut lines: Vec<String> = serials.iter().map(|serial| format!("revoked: serial {serial}")).collect();
     lines.push(format!("{}: written; nodes take it up within seconds where --crl names it", crl.display()));
-    let json = json!({"event": "result", "exit_code": exit::DONE, "revoked": serials, "crl": crl});
+    let json = json!({"revoked": serials, "crl": crl});
     Ok(Said { lines, json })
 }
 
@@ -230,7 +218,7 @@ fn crl(args: &CrlArgs, now: OffsetDateTime) -> Result<Said, AuthorityError> {
     let end = date(now.unix_timestamp() + i64::from(args.days) * 86_400);
     let lines = vec![format!("{}: list {number}, holds until {end}", crl.display())];
     let json = json!({
-        "event": "result", "exit_code": exit::DONE, "crl": crl, "number": number, "next_update": end,
+        "crl": crl, "number": number, "next_update": end,
     });
     Ok(Said { lines, json })
 }
@@ -239,10 +227,14 @@ fn crl(args: &CrlArgs, now: OffsetDateTime) -> Result<Said, AuthorityError> {
 fn show(args: &ShowArgs, now: OffsetDateTime) -> u8 {
     let mut code = exit::DONE;
     for path in &args.files {
-        match described(path, now) {
-            Ok(said) => tell(&said, args.output),
-            Err(error) => code = fail(&error, args.output),
+        match (described(path, now), args.output) {
+            (Ok(said), Output::Text) => said.lines.iter().for_each(|line| say(line)),
+            (Ok(said), Output::Json) => say_event("file", said.json),
+            (Err(error), output) => code = fail(&error, output),
         }
+    }
+    if args.output == Output::Json {
+        say_result(code, json!({"files": args.files}));
     }
     code
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{
-    municipal::{Connect, Output, fail, journal_path, say, say_json},
+    municipal::{Connect, Output, fail, journal_path, say, say_result},
     status::batch_of,
 };
 use crate::{
@@ -69,10 +69,7 @@ pub async fn run(args: ProveArgs) -> Result<u8, super::Error> {
         write_whole(&out, proof.to_text().as_bytes()).map_err(write).map(|()| proof)
     });
     Ok(match written {
-        Ok(proof) => {
-            show(&proof, &args.file, &out, args.output);
-            exit::DONE
-        }
+        Ok(proof) => show(&proof, &args.file, &out, args.output),
         Err(error) => fail(&error, args.output),
     })
 }
@@ -112,12 +109,10 @@ fn make(args: &ProveArgs) -> Result<Proof, Error> {
     })
 }
 
-fn show(proof: &Proof, file: &Path, out: &Path, output: Output) {
+fn show(proof: &Proof, file: &Path, out: &Path, output: Output) -> u8 {
     if output == Output::Json {
-        say_json(&serde_json::json!({
-            "event": "result", "exit_code": 0, "proof": out, "index": proof.index, "records": proof.records,
-        }));
-        return;
+        let value = serde_json::json!({"proof": out, "index": proof.index, "records": proof.records});
+        return say_result(exit::DONE, value);
     }
     say(&format!(
         "record {} of {}: proof written to {}. Next: `todoke verify {} --receipt {} --key receipt.pub`",
@@ -127,4 +122,5 @@ fn show(proof: &Proof, file: &Path, out: &Path, output: Output) {
         out.display(),
         receipt_path_for(file).display()
     ));
+    exit::DONE
 }

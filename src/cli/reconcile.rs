@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{
-    municipal::{Connect, Output, fail, journal_path, say, say_json},
+    municipal::{Connect, Output, fail, journal_path, say, say_event, say_result},
     notices,
 };
 use crate::{
@@ -62,14 +62,10 @@ struct Line {
 /// # Errors
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn run(args: ReconcileArgs) -> Result<u8, super::Error> {
-    Ok(match work(&args).await {
-        Ok(true) => exit::DONE,
-        Ok(false) => exit::FAILED,
-        Err(error) => fail(&error, args.output),
-    })
+    Ok(work(&args).await.unwrap_or_else(|error| fail(&error, args.output)))
 }
 
-async fn work(args: &ReconcileArgs) -> Result<bool, Error> {
+async fn work(args: &ReconcileArgs) -> Result<u8, Error> {
     let session = args.connect.quiet_session()?;
     let receipts = receipts_of(&session, &args.files)?;
     let compared = compare_receipts(&session, receipts.held, args.all).await?;
@@ -88,9 +84,11 @@ async fn work(args: &ReconcileArgs) -> Result<bool, Error> {
     let others: Vec<&pb::Batch> = list.batches.iter().filter(is_open).collect();
     let mut alarms = receipts.not_believed;
     alarms.extend(compared);
-    show(args.output, &lines, &others, &list, &alarms);
     let closed = lines.iter().all(|line| line.closed);
-    Ok(closed && others.is_empty() && alarms.is_empty() && notices::is_quiet(&list))
+    let agreed = closed && others.is_empty() && alarms.is_empty() && notices::is_quiet(&list);
+    let code = if agreed { exit::DONE } else { exit::FAILED };
+    show(args.output, code, &lines, &others, &list, &alarms);
+    Ok(code)
 }
 
 /// Every receipt that lies beside the files, each once.
@@ -223,6 +221,7 @@ fn advice(file: &Path, batch_id: BatchId, standing: Standing, there: &str) -> (S
 
 fn show(
     output: Output,
+    code: u8,
     lines: &[Line],
     others: &[&pb::Batch],
     list: &pb::ListBatchesResponse,
@@ -230,19 +229,17 @@ fn show(
 ) {
     if output == Output::Json {
         for line in lines {
-            say_json(&serde_json::json!({
-                "event": "file", "file": line.file, "batch_id": line.batch_id.map(|id| id.to_string()),
-                "here": line.here, "there": line.there, "closed": line.closed, "next": line.next,
-            }));
+            let value = serde_json::json!({
+                "file": line.file, "batch_id": line.batch_id.map(|id| id.to_string()), "here": line.here,
+                "there": line.there, "closed": line.closed, "next": line.next,
+            });
+            say_event("file", value);
         }
         let others: Vec<&str> = others.iter().map(|batch| batch.batch_id.as_str()).collect();
         let mut value = notices::json(list);
-        if let Some(object) = value.as_object_mut() {
-            object.insert("event".to_owned(), "result".into());
-            object.insert("other_open_batches".to_owned(), serde_json::json!(others));
-            object.insert("alarms".to_owned(), serde_json::json!(alarms));
-        }
-        say_json(&value);
+        value["other_open_batches"] = others.into();
+        value["alarms"] = alarms.into();
+        say_result(code, value);
         return;
     }
     say("HERE        THERE                  FILE: NEXT");

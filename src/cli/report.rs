@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     Error,
-    municipal::{Output, now_ms, say, say_json},
+    municipal::{Output, now_ms, say, say_event, say_result},
 };
 use crate::{
     client::receipts::load_key,
@@ -83,6 +83,13 @@ struct VerifyArgs {
     output: Output,
 }
 
+impl ReportArgs {
+    pub(super) fn output(&self) -> Output {
+        let ReportCommand::VerifyStore(args) = &self.command;
+        args.output
+    }
+}
+
 /// Runs the command and returns its exit code.
 ///
 /// # Errors
@@ -149,11 +156,7 @@ fn bar(output: Output) -> ProgressBar {
 
 fn show(finding: &Finding, output: Output) {
     if output == Output::Json {
-        let mut value = serde_json::to_value(finding).unwrap_or_default();
-        if let Some(object) = value.as_object_mut() {
-            object.insert("event".to_owned(), "finding".into());
-        }
-        return say_json(&value);
+        return say_event("finding", finding);
     }
     let Finding { table, municipality, batch_id, what, repair, .. } = finding;
     let chunk = finding.chunk.map(|number| format!(" chunk {number}")).unwrap_or_default();
@@ -169,13 +172,7 @@ fn show(finding: &Finding, output: Output) {
 fn ended(audited: &Audited, output: Output) -> u8 {
     let code = if audited.findings == audited.repaired { exit::DONE } else { exit::TOTALS };
     if output == Output::Json {
-        let mut value = serde_json::to_value(audited).unwrap_or_default();
-        if let Some(object) = value.as_object_mut() {
-            object.insert("event".to_owned(), "result".into());
-            object.insert("exit_code".to_owned(), code.into());
-        }
-        say_json(&value);
-        return code;
+        return say_result(code, audited);
     }
     let Audited { batches, chunks, records, findings, repaired } = audited;
     let found = match (findings, repaired) {

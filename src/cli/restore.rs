@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     Error,
-    municipal::{Output, now_ms, say, say_json},
+    municipal::{Output, now_ms, say, say_event, say_result},
 };
 use crate::{
     domain::municipality::MunicipalityCode,
@@ -100,6 +100,16 @@ impl Database {
     }
 }
 
+impl RestoreArgs {
+    pub(super) fn output(&self) -> Output {
+        match &self.command {
+            RestoreCommand::Mark(args) => args.of.output,
+            RestoreCommand::Status(args) => args.of.output,
+            RestoreCommand::Release(args) => args.of.output,
+        }
+    }
+}
+
 /// Runs the command and returns its exit code: `status` 0 only if nothing is waiting and nothing is lost.
 ///
 /// # Errors
@@ -114,8 +124,7 @@ pub async fn run(args: RestoreArgs) -> Result<u8, Error> {
                 "restore {id} is in force: nothing new is taken from a municipality until it has run \
                  `todoke reconcile --all FILES`"
             );
-            told(mark.of.output, &serde_json::json!({"event": "result", "restore": id}), &words);
-            Ok(exit::DONE)
+            Ok(told(mark.of.output, serde_json::json!({"restore": id}), &words))
         }
         RestoreCommand::Status(status) => show(&status.of).await,
         RestoreCommand::Release(release) => {
@@ -126,18 +135,18 @@ pub async fn run(args: RestoreArgs) -> Result<u8, Error> {
             if !done {
                 return Err(Error::Usage("no restore is in force: nothing has to be released".to_owned()));
             }
-            let json = serde_json::json!({"event": "result", "released": code.to_string()});
-            told(release.of.output, &json, &format!("{code} goes on; what it lost is given up"));
-            Ok(exit::DONE)
+            let json = serde_json::json!({"released": code.to_string()});
+            Ok(told(release.of.output, json, &format!("{code} goes on; what it lost is given up")))
         }
     }
 }
 
-fn told(output: Output, json: &serde_json::Value, words: &str) {
-    match output {
-        Output::Text => say(words),
-        Output::Json => say_json(json),
+fn told(output: Output, json: serde_json::Value, words: &str) -> u8 {
+    if output == Output::Json {
+        return say_result(exit::DONE, json);
     }
+    say(words);
+    exit::DONE
 }
 
 async fn show(of: &Database) -> Result<u8, Error> {
@@ -155,19 +164,22 @@ async fn show(of: &Database) -> Result<u8, Error> {
     };
     if of.output == Output::Json {
         for one in &compared {
-            say_json(
-                &serde_json::json!({"event": "municipality", "municipality": one.municipality.to_string(),
-                "standing": word(one.standing), "note": one.note}),
-            );
+            let value = serde_json::json!({
+                "municipality": one.municipality.to_string(), "standing": word(one.standing),
+                "note": one.note,
+            });
+            say_event("municipality", value);
         }
         for one in &lost {
-            say_json(&serde_json::json!({"event": "lost", "municipality": one.municipality.to_string(),
-                "batch_id": one.batch_id.to_string(), "sequence": one.sequence,
-                "records": one.record_count}));
+            let value = serde_json::json!({
+                "municipality": one.municipality.to_string(), "batch_id": one.batch_id.to_string(),
+                "sequence": one.sequence, "records": one.record_count,
+            });
+            say_event("lost", value);
         }
-        say_json(&serde_json::json!({"event": "result", "exit_code": code, "waiting": waiting,
-            "lost": lost.len(), "restore": restore.as_ref().map(|one| one.id)}));
-        return Ok(code);
+        let restore = restore.as_ref().map(|one| one.id);
+        let value = serde_json::json!({"waiting": waiting, "lost": lost.len(), "restore": restore});
+        return Ok(say_result(code, value));
     }
     let Some(restore) = restore else {
         say("this database was never restored, as far as it knows");

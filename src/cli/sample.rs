@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Error,
-    municipal::{Output, say_json, warn},
+    municipal::{Output, say_result, warn},
 };
 use crate::{
     client::reader::load_layout,
@@ -177,12 +177,15 @@ fn summary(plan: &Plan, path: &Path, faults: &[Fault], output: Output) {
             path.display(),
             faults.len()
         )),
-        Output::Json => say_json(&serde_json::json!({
-            "event": "result", "exit_code": exit::DONE, "file": path, "records": records,
-            "households": households,
-            "faults": faults.iter().map(|fault| serde_json::json!({
-                "line": fault.line, "order_id": fault.order_id, "what": fault.what,
-            })).collect::<Vec<_>>(),
-        })),
+        Output::Json => {
+            let fault = |fault: &Fault| {
+                serde_json::json!({"line": fault.line, "order_id": fault.order_id, "what": fault.what})
+            };
+            let faults: Vec<serde_json::Value> = faults.iter().map(fault).collect();
+            let value = serde_json::json!({
+                "file": path, "records": records, "households": households, "faults": faults,
+            });
+            say_result(exit::DONE, value);
+        }
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     ending::gap_lines,
-    municipal::{self, Connect, Output, fail, journal_path, say, say_json},
+    municipal::{self, Connect, Output, fail, journal_path, say, say_event, say_result},
     notices,
 };
 use crate::{
@@ -82,10 +82,9 @@ async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(),
     let gaps = Gaps::from(session.list_gaps(batch_id).await?);
     if output == Output::Json {
         let mut value = json(&batch);
-        if let Some(object) = value.as_object_mut() {
-            object.insert("gaps".to_owned(), serde_json::to_value(&gaps).unwrap_or_default());
-        }
-        say_json(&value);
+        value["gaps"] = serde_json::to_value(&gaps).unwrap_or_default();
+        say_event("batch", value);
+        say_result(exit::DONE, serde_json::json!({"batch_id": batch.batch_id}));
         return Ok(());
     }
     say(HEADER);
@@ -95,7 +94,8 @@ async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(),
         say(&format!("  {}", batch.discrepancy));
     }
     if state_name(&batch) == "DISCREPANT" {
-        say("  Next: `todoke rejects --batch ID` names the records; then abort or repair");
+        let id = &batch.batch_id;
+        say(&format!("  Next: `todoke rejects --batch {id}` names the records; then abort or repair"));
     }
     gap_lines(&gaps).iter().for_each(|line| say(line));
     Ok(())
@@ -104,15 +104,11 @@ async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(),
 async fn all(session: &Session, output: Output) -> Result<(), Error> {
     let list = session.list_batches("").await?;
     if output == Output::Json {
-        list.batches.iter().for_each(|batch| say_json(&json(batch)));
+        list.batches.iter().for_each(|batch| say_event("batch", json(batch)));
         let mut value = notices::json(&list);
-        if let Some(object) = value.as_object_mut() {
-            object.insert("event".to_owned(), "result".into());
-            object.insert("last_sequence".to_owned(), list.last_sequence.into());
-            let more = !list.next_page_token.is_empty();
-            object.insert("older_batches_left_out".to_owned(), more.into());
-        }
-        say_json(&value);
+        value["last_sequence"] = list.last_sequence.into();
+        value["older_batches_left_out"] = (!list.next_page_token.is_empty()).into();
+        say_result(exit::DONE, value);
         return Ok(());
     }
     if list.batches.is_empty() {
@@ -157,7 +153,6 @@ fn json(batch: &pb::Batch) -> serde_json::Value {
         .map(|flag| serde_json::json!({"name": flag.name, "detail": flag.detail}))
         .collect();
     serde_json::json!({
-        "event": "batch",
         "batch_id": batch.batch_id,
         "sequence": batch.sequence,
         "state": state_name(batch),

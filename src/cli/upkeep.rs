@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::municipal::{self, Connect, Output, fail, new_batch_id, say, say_json};
+use super::municipal::{self, Connect, Output, fail, new_batch_id, say, say_result};
 use crate::{
     client::{error::Error, finish::state_name},
     domain::batch_id::BatchId,
@@ -75,11 +75,9 @@ fn show(result: Result<pb::Batch, Error>, output: Output) -> u8 {
         Err(error) => return fail(&error, output),
     };
     let state = state_name(&batch);
-    match output {
-        Output::Text => say(&format!("batch {} is now {state}", batch.batch_id)),
-        Output::Json => say_json(&serde_json::json!({
-            "event": "result", "exit_code": exit::DONE, "batch_id": batch.batch_id, "state": state,
-        })),
+    if output == Output::Json {
+        return say_result(exit::DONE, serde_json::json!({"batch_id": batch.batch_id, "state": state}));
     }
+    say(&format!("batch {} is now {state}", batch.batch_id));
     exit::DONE
 }

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     Error,
-    municipal::{Output, say, say_json, warn},
+    municipal::{Output, say, say_event, say_result, warn},
 };
 use crate::{
     issuance::{self, Rotated},
@@ -70,6 +70,15 @@ struct StatusArgs {
     output: Output,
 }
 
+impl VaultArgs {
+    pub(super) fn output(&self) -> Output {
+        match &self.command {
+            VaultCommand::Rotate(args) => args.output,
+            VaultCommand::Status(args) => args.output,
+        }
+    }
+}
+
 /// Runs the command and returns its exit code.
 ///
 /// # Errors
@@ -115,11 +124,11 @@ fn show(rotated: &Rotated, keys: &Rotation, output: Output) -> u8 {
                 "municipality": key.municipality.to_string(), "batch_id": key.batch_id.to_string(),
             })
         });
-        say_json(&serde_json::json!({
-            "event": "result", "exit_code": code, "old": old.to_string(), "new": new.to_string(),
-            "wrapped": rotated.again, "already": rotated.already, "lost": lost.collect::<Vec<_>>(),
-        }));
-        return code;
+        let value = serde_json::json!({
+            "old": old.to_string(), "new": new.to_string(), "wrapped": rotated.again,
+            "already": rotated.already, "lost": lost.collect::<Vec<_>>(),
+        });
+        return say_result(code, value);
     }
     say(&format!("{} keys were wrapped by {new}, {} were already", rotated.again, rotated.already));
     for key in &rotated.lost {
@@ -145,14 +154,12 @@ async fn status(args: StatusArgs) -> Result<u8, Error> {
     for (id, batches) in &counts {
         match args.output {
             Output::Text => say(&format!("{batches} batches are under key-encryption key {}", name(id))),
-            Output::Json => {
-                say_json(&serde_json::json!({"event": "kek", "id": name(id), "batches": batches}));
-            }
+            Output::Json => say_event("kek", serde_json::json!({"id": name(id), "batches": batches})),
         }
     }
     if args.output == Output::Json {
         let to = unfinished.map(|id| id.to_string());
-        say_json(&serde_json::json!({"event": "result", "exit_code": exit::DONE, "unfinished_to": to}));
+        say_result(exit::DONE, serde_json::json!({"unfinished_to": to}));
     } else if let Some(to) = unfinished {
         warn(&format!("a rotation to {to} is not finished: run the same `todoke vault rotate` again"));
     }

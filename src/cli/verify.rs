@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::municipal::{Output, fail, say, say_json};
+use super::municipal::{Output, fail, say, say_result};
 use crate::{
     client::{
         error::Error,
@@ -69,9 +69,9 @@ pub async fn run(args: VerifyArgs) -> Result<u8, super::Error> {
         Ok(lines) => {
             match output {
                 Output::Text => lines.iter().for_each(|line| say(line)),
-                Output::Json => say_json(&serde_json::json!({
-                    "event": "result", "exit_code": exit::DONE, "checked": lines,
-                })),
+                Output::Json => {
+                    say_result(exit::DONE, serde_json::json!({"checked": lines}));
+                }
             }
             exit::DONE
         }

@@ -75,7 +75,7 @@ async fn a_folder_in_use_is_refused_with_who_uses_it() {
     let said = folder.todoke(&["dev", "--dir", &dir, "--relays", "1"], &[]).await;
     assert_eq!(said.code, Some(75), "{}", said.all());
     let words = format!("uses this folder, process {}", dev.pid());
-    assert!(said.stderr.contains(&words), "{}", said.all());
+    assert!(said.stdout.contains(&words), "{}", said.all());
     assert_eq!(dev.stop().await, Some(0));
 }
 

@@ -221,7 +221,7 @@ async fn a_chunk_that_only_its_sender_still_has_is_set_aside_and_sent_again() {
     assert!(status.stdout.contains("damaged"), "{}", status.all());
     let beside = verify(&folder, &["--repair"]).await;
     assert_eq!(beside.code, Some(1), "{}", beside.all());
-    assert!(beside.stderr.contains("stop it to repair"), "{}", beside.stderr);
+    assert!(beside.stdout.contains("stop it to repair"), "{}", beside.all());
     let gone = verify(&folder, &["--municipality", "131229"]).await;
     assert_eq!(gone.code, Some(4), "an issuer may run while it is looked at: {}", gone.all());
     let said = folder.todoke(&["resume", "cards.csv"], &folder.as_ward()).await;
@@ -256,7 +256,7 @@ async fn the_key_is_changed_in_the_middle_of_a_batch_and_every_record_is_accepte
     std::fs::write(folder.path("new.key"), "5a1b".repeat(16)).expect("it is written");
     let running = folder.todoke(&["vault", "rotate"], &rotate("old.key", "new.key")).await;
     assert_eq!(running.code, Some(1), "{}", running.all());
-    assert!(running.stderr.contains("stop it, rotate"), "{}", running.stderr);
+    assert!(running.stdout.contains("stop it, rotate"), "{}", running.all());
     assert_eq!(dev.stop().await, Some(0));
     let indexes = "SELECT COUNT(*) FROM card_order WHERE person_index IN (SELECT person_index FROM kept)";
     damage(&folder, "CREATE TABLE kept AS SELECT person_index FROM card_order; UPDATE batch SET attempt = 1")
@@ -267,7 +267,7 @@ async fn the_key_is_changed_in_the_middle_of_a_batch_and_every_record_is_accepte
     std::fs::write(folder.path("other.key"), "77aa".repeat(16)).expect("it is written");
     let wrong = folder.todoke(&["vault", "rotate"], &rotate("other.key", "new.key")).await;
     assert_eq!(wrong.code, Some(1), "{}", wrong.all());
-    assert!(wrong.stderr.contains("Nothing was changed"), "{}", wrong.stderr);
+    assert!(wrong.stdout.contains("Nothing was changed"), "{}", wrong.all());
     let said = folder.todoke(&["vault", "rotate"], &rotate("old.key", "new.key")).await;
     assert_eq!(said.code, Some(0), "{}", said.all());
     assert_eq!(events(&said, "result")[0]["wrapped"], 2);
@@ -276,7 +276,7 @@ async fn the_key_is_changed_in_the_middle_of_a_batch_and_every_record_is_accepte
 
     let stale = verify(&folder, &[]).await;
     assert_eq!(stale.code, Some(64), "the old key opens nothing any more: {}", stale.all());
-    assert!(stale.stderr.contains("another key-encryption key"), "{}", stale.stderr);
+    assert!(stale.stdout.contains("another key-encryption key"), "{}", stale.all());
     let (code, words) = started_with(&folder, "old.key").await;
     assert_eq!(code, Some(64), "{words}");
     assert!(words.contains("another key-encryption key"), "{words}");
@@ -330,7 +330,7 @@ async fn a_rotation_that_is_killed_at_any_moment_is_finished_by_the_next_and_no_
             assert!(words.contains("todoke vault rotate"), "{words}");
             let other = folder.todoke(&["vault", "rotate"], &rotate("new.key", "old.key")).await;
             assert_eq!(other.code, Some(1), "{}", other.all());
-            assert!(other.stderr.contains("was begun and not finished"), "{}", other.stderr);
+            assert!(other.stdout.contains("was begun and not finished"), "{}", other.all());
         }
     }
     assert!(between > 2, "most deaths came in the middle: {between}");

@@ -49,7 +49,7 @@ pub(crate) async fn settled(
     let all = load.records();
     tale.all_same("declared / accepted / on the receipt / elsewhere", &[all, all, all, 0], &found);
     let cards = stage.cards(Some(batch)).await?;
-    let found = load.match_up(cards.events.iter().map(|card| text(card, "order_id")));
+    let found = load.match_up(cards.iter().map(|card| text(card, "order_id")));
     let found = [found.once, found.again, found.foreign];
     tale.all_same("cards: once / twice / of no record", &[all, 0, 0], &found);
     let dispositions = stage.dispositions(batch).await?;

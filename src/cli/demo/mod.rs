@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use self::{narrator::Narrator, stage::Stage, trouble::Trouble};
-use super::municipal::{Output, say, say_json, warn};
+use super::municipal::{Output, fail_with, interrupted, say, say_result};
 use crate::runtime::{self, Tasks, exit};
 
 /// Plays the incident story with an issuer and four relays, and checks every figure of it.
@@ -51,15 +51,13 @@ pub async fn run(args: DemoArgs) -> Result<u8, super::Error> {
     let mut folder = match Folder::make(args.keep.as_deref()) {
         Ok(folder) => folder,
         Err(words) => {
-            warn(&format!("error: {words}"));
-            return Ok(exit::USAGE);
+            return Ok(fail_with(exit::USAGE, &words, args.output));
         }
     };
     let mut tale = Narrator::new(args.output);
     let played = Box::pin(play(&folder.path, &mut tale, &tasks)).await;
     let Some(played) = played else {
-        warn("interrupted: everything is stopped");
-        return Ok(exit::FAILED);
+        return Ok(interrupted(exit::FAILED, "interrupted: everything is stopped", args.output));
     };
     if let Err(trouble) = played {
         tale.broke_off(&trouble);
@@ -73,11 +71,9 @@ pub async fn run(args: DemoArgs) -> Result<u8, super::Error> {
     let seconds = begun.elapsed().as_secs_f64();
     let logs = folder.kept().map(|path| path.join("system/logs"));
     if args.output == Output::Json {
-        say_json(&json!({
-            "event": "result", "exit_code": code, "checks": checks, "failed": failed,
-            "seconds": (seconds * 10.0).round() / 10.0, "logs": logs,
-        }));
-        return Ok(code);
+        let seconds = (seconds * 10.0).round() / 10.0;
+        let value = json!({"checks": checks, "failed": failed, "seconds": seconds, "logs": logs});
+        return Ok(say_result(code, value));
     }
     say(&format!("\n{} of {checks} checks hold, after {seconds:.1} s.", checks - failed));
     if let Some(logs) = logs {

@@ -43,7 +43,7 @@ pub(crate) async fn again(stage: &Stage, tale: &mut Narrator, first: &Loaded) ->
 }
 
 async fn card_count(stage: &Stage) -> Result<u64, Trouble> {
-    Ok(stage.cards(None).await?.events.len() as u64)
+    Ok(stage.cards(None).await?.len() as u64)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Trouble> {

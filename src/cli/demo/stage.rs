@@ -227,14 +227,15 @@ impl Stage {
         Ok(ended.events.iter().filter(|value| value["event"] == "batch").count() as u64)
     }
 
-    /// What `todoke card list` shows of a batch, or of all.
+    /// The cards that `todoke card list` shows of a batch, or of all.
     ///
     /// # Errors
     /// [`Trouble`].
-    pub(crate) async fn cards(&self, batch: Option<&str>) -> Result<Ended, Trouble> {
+    pub(crate) async fn cards(&self, batch: Option<&str>) -> Result<Vec<Value>, Trouble> {
         let args = ["card", "list", "--limit", "10000000"];
         let of = batch.map_or(vec![], |batch| vec!["--batch", batch]);
-        self.as_ward(&[&args[..], &of].concat())?.end().await?.with_code(0)
+        let ended = self.as_ward(&[&args[..], &of].concat())?.end().await?.with_code(0)?;
+        Ok(ended.events.into_iter().filter(|value| value["event"] == "card").collect())
     }
 
     /// Every record's disposition: its index, and whether it is accepted.

@@ -14,7 +14,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
-use super::municipal::{Output, duration, say, say_json, warn};
+use super::municipal::{Output, duration, fail_with, say, say_json, warn};
 use crate::{
     client::error::remedy_of,
     runtime::{self, Tasks, exit},
@@ -93,8 +93,7 @@ pub async fn run(args: DevArgs) -> Result<u8, super::Error> {
     let database = match database_of(&args) {
         Ok(database) => database,
         Err(words) => {
-            warn(&format!("error: {words}"));
-            return Ok(exit::USAGE);
+            return Ok(fail_with(exit::USAGE, &words, args.output));
         }
     };
     let tasks = Tasks::new();
@@ -117,8 +116,9 @@ pub async fn run(args: DevArgs) -> Result<u8, super::Error> {
     let system = match started {
         Ok(system) => system,
         Err(error) => {
-            warn(&format!("error: {error}"));
-            return Ok(if matches!(error, DevError::InUse { .. }) { exit::TRY_AGAIN } else { exit::FAILED });
+            let in_use = matches!(error, DevError::InUse { .. });
+            let code = if in_use { exit::TRY_AGAIN } else { exit::FAILED };
+            return Ok(fail_with(code, &error, args.output));
         }
     };
     if args.output == Output::Text {

@@ -3,6 +3,7 @@
 mod config;
 mod database;
 mod help;
+mod results;
 mod roles;
 mod sample;
 

@@ -114,7 +114,7 @@ impl Scene {
     pub(super) async fn status(&self) -> Value {
         let said = self.about("status").await;
         assert_eq!(said.code, Some(0), "{}", said.all());
-        let batch: Value = serde_json::from_str(said.stdout.trim()).expect("JSON");
+        let batch: Value = serde_json::from_str(said.stdout.lines().next().expect("a line")).expect("JSON");
         let of = |name: &str| batch[name].as_u64().expect("a count");
         let decided = of("accepted") + of("rejected") + of("duplicate") + of("quarantined");
         assert_eq!(of("missing") + of("stored") + decided, RECORDS, "every record is somewhere: {batch}");
@@ -157,8 +157,9 @@ impl Scene {
         let said = self.folder.todoke(&["card", "list", "--limit", "10000"], &self.folder.as_ward()).await;
         assert_eq!(said.code, Some(0), "{}", said.all());
         let cards = said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let mut cards: Vec<String> =
-            cards.map(|card| card["order_id"].as_str().expect("a text").to_owned()).collect();
+        let mut cards: Vec<String> = cards
+            .filter(|line| line["event"] == "card")
+            .map(|card| card["order_id"].as_str().expect("a text").to_owned()).collect();
         cards.sort_unstable();
         assert_eq!(cards, expected, "each record is a card, once");
     }

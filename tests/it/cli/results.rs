@@ -1,0 +1,65 @@
+//! Promise: with `--output json` the last line says how it ended and with which exit code, also when it failed or
+//! was interrupted.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::run;
+use crate::system::{Folder, Running, signal};
+
+#[test]
+fn whatever_fails_ends_with_a_result_that_names_its_exit_code() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    std::fs::write(path("some"), "").expect("the folder is writable");
+    let (here, gone, database) = (path(""), path("gone/x"), format!("sqlite:{}", path("gone.db")));
+    let whose = ["--endpoints", &gone, "--as", "municipality/131229"];
+    let keys = ["--kek", &gone, "--receipt-key", &gone, "--ca", &gone, "--database", &database];
+    for (words, more, code) in [
+        (&["import", "--nothing-today", &gone][..], &whose[..], 75),
+        (&["import", &gone], &whose, 64),
+        (&["status"], &whose, 64),
+        (&["reconcile", "--all"], &whose, 64),
+        (&["card", "list"], &whose, 64),
+        (&["report", "verify-store"], &keys, 64),
+        (&["vault", "status"], &["--database", &database], 1),
+        (&["restore", "status"], &["--database", &database], 1),
+        (&["restore", "mark", "--reason", "x"], &["--database", "postgres:x"], 64),
+        (&["sample", "--municipality", "131229", "--out", &gone], &[], 1),
+        (&["dev", "--dir", &gone, "--issuers", "2"], &[], 2),
+        (&["demo", "--keep", &here], &[], 2),
+        (&["pki", "show", &gone], &[], 1),
+        (&["config", "print", "--role", "relay"], &[], 64),
+    ] {
+        let (ended, said, errors) = run(&[words, more, &["--output", "json"]].concat());
+        let last = said.lines().last().unwrap_or_default();
+        let result: Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{words:?}: {said}{errors}"));
+        assert_eq!((&result["event"], &result["exit_code"]), (&json!("result"), &json!(code)), "{result}");
+        assert_eq!((ended, errors.as_str()), (code, ""), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_interrupted_says_so_and_what_to_do_next() {
+    let folder = Folder::new();
+    for words in [&["pki", "init", "--dir", "pki"][..], &["pki", "issue", "municipality/131229", "--dir", "pki"]] {
+        let said = folder.todoke(words, &[]).await;
+        assert_eq!(said.code, Some(0), "{}", said.all());
+    }
+    folder.sample("cards.csv", "20").await;
+    let endpoints = json!({
+        "server_name": "todoke.internal", "ca": "pki/ca.pem", "receipt_key": "pki/receipt.pub",
+        "relays": [{"id": "relay-1", "address": "127.0.0.1:9"}],
+        "clients": {"municipality/131229": {"cert": "pki/131229.pem", "key": "pki/131229.key"}},
+    });
+    std::fs::write(folder.path("endpoints.json"), endpoints.to_string()).expect("the folder is writable");
+    let words = ["import", "cards.csv", "--as", "municipality/131229"];
+    let mut import = Running::start(&folder, &words, &[]);
+    import.until("waiting").await;
+    signal(Signal::TERM, import.pid());
+    let said = import.end().await;
+    let result: Value = serde_json::from_str(said.stdout.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((said.code, &result["exit_code"]), (Some(75), &json!(75)), "{}", said.all());
+    assert_eq!(result["outcome"], "interrupted");
+    assert!(result["error"].as_str().is_some_and(|words| words.contains("`todoke resume cards.csv`")), "{result}");
+}
