@@ -6,9 +6,7 @@ use clap::Args;
 
 use super::{
     ending,
-    municipal::{
-        self, Connect, Output, duration, fail, journal_path, new_batch_id, now_ms, policy, wait,
-    },
+    municipal::{self, Connect, Output, duration, fail, journal_path, new_batch_id, now_ms, policy, wait},
     nothing,
     progress::listener,
 };
@@ -192,8 +190,8 @@ pub(crate) async fn drive(
     let ended: Result<_, Error> = tokio::select! {
         ended = work => ended,
         () = interrupted() => {
-            let words =
-                format!("interrupted; nothing acknowledged is lost. Next: `todoke resume {}`", file.display());
+            let file = file.display();
+            let words = format!("interrupted; nothing acknowledged is lost. Next: `todoke resume {file}`");
             return municipal::interrupted(exit::TRY_AGAIN, &words, output);
         }
     };

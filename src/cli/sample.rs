@@ -178,10 +178,12 @@ fn summary(plan: &Plan, path: &Path, faults: &[Fault], output: Output) {
             faults.len()
         )),
         Output::Json => {
-            let fault = |fault: &Fault| {
-                serde_json::json!({"line": fault.line, "order_id": fault.order_id, "what": fault.what})
-            };
-            let faults: Vec<serde_json::Value> = faults.iter().map(fault).collect();
+            let faults: Vec<serde_json::Value> = faults
+                .iter()
+                .map(|Fault { line, order_id, what }| {
+                    serde_json::json!({"line": line, "order_id": order_id, "what": what})
+                })
+                .collect();
             let value = serde_json::json!({
                 "file": path, "records": records, "households": households, "faults": faults,
             });

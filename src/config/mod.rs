@@ -59,10 +59,7 @@ mod tests {
     fn a_sweeper_that_would_be_taken_for_dead_is_refused() {
         let problems = |sweep_every: &str| {
             let flag = |key, value: &str| Flag { name: "--test", key, value: value.to_owned() };
-            let flags = vec![
-                flag("issuance.sweep_every", sweep_every),
-                flag("issuance.heartbeat_max", "5m"),
-            ];
+            let flags = vec![flag("issuance.sweep_every", sweep_every), flag("issuance.heartbeat_max", "5m")];
             let all = survey::<IssuerConfig>(&Sources { flags, ..Sources::default() }).problems;
             all.into_iter().filter(|problem| problem.key == "issuance.sweep_every").count()
         };

@@ -42,23 +42,23 @@ async fn next(term: &mut Signal, int: &mut Signal) -> &'static str {
 mod tests {
     use std::time::Duration;
 
+    use rustix::process;
+
     use super::*;
 
-    async fn raise(name: &str) {
-        let pid = std::process::id().to_string();
-        let sent = tokio::process::Command::new("kill").args(["-s", name, &pid]).status().await;
-        assert!(sent.expect("kill can be run").success());
+    fn raise(which: process::Signal) {
+        process::kill_process(process::getpid(), which).expect("it is sent");
     }
 
     #[tokio::test]
     async fn the_first_signal_is_soft_and_the_second_is_hard() {
         let tasks = Tasks::new();
         signals(&tasks);
-        raise("TERM").await;
+        raise(process::Signal::TERM);
         let limit = Duration::from_secs(20);
         tokio::time::timeout(limit, tasks.soft().cancelled_owned()).await.expect("the first is soft");
         assert!(!tasks.hard().is_cancelled());
-        raise("INT").await;
+        raise(process::Signal::INT);
         tokio::time::timeout(limit, tasks.hard().cancelled_owned()).await.expect("the second is hard");
     }
 }

@@ -46,8 +46,7 @@ statements! {
 }
 
 /// The reads that pass over what they cannot read.
-const PASS_OVER: [&str; 4] =
-    ["open_batches", "municipalities_with_holes", "opened_since", "work_candidates"];
+const PASS_OVER: [&str; 4] = ["open_batches", "municipalities_with_holes", "opened_since", "work_candidates"];
 
 /// Counts none yet for each of those reads, so that the first one is a rise to whoever alarms on it.
 pub(super) fn none_unreadable() {

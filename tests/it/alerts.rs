@@ -83,7 +83,8 @@ async fn every_counter_whose_rise_is_alarmed_on_is_there_before_its_first() {
     let _store = Store::open(&StoreOptions { url, ..StoreOptions::default() }).await.expect("it opens");
     Tasks::new().spawn("a task", OnDeath::Ignore, async {});
     let text = metrics.render();
-    let rises: Vec<&str> = RULES.split("increase(").skip(1).filter_map(|rest| rest.split('[').next()).collect();
+    let rises: Vec<&str> =
+        RULES.split("increase(").skip(1).filter_map(|rest| rest.split('[').next()).collect();
     assert!(rises.len() >= 4, "the rules are being read");
     for name in rises {
         let is_sample = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));

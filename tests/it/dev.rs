@@ -1,6 +1,6 @@
 //! Promise: `todoke dev` gives a developer a system that works, stays alive, and leaves nothing behind.
 
-use super::system::{Dev, Folder, eventually, is_alive, killed, pids};
+use super::system::{Dev, Folder, Signal, eventually, is_alive, killed, pids};
 
 /// Records of a small file.
 const RECORDS: &str = "300";
@@ -24,7 +24,7 @@ async fn a_killed_relay_is_back_on_its_ports_as_another_process() {
     let folder = Folder::new();
     let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
     let before = folder.endpoints()["relays"][0].clone();
-    killed(&before["pid"]).await;
+    killed(&before["pid"]);
     let died = dev.until("died", "relay-1").await;
     assert_eq!((&died["how"], &died["again_in_s"]), (&"killed by signal 9".into(), &1.into()));
     dev.until("ready", "relay-1").await;
@@ -43,7 +43,7 @@ async fn a_process_that_cannot_start_again_is_spoken_of_and_tried_ever_later() {
     let key = folder.path("dev/pki/relay-1.key");
     let aside = folder.path("relay-1.key");
     std::fs::rename(&key, &aside).expect("it is moved");
-    killed(&folder.endpoints()["relays"][0]["pid"]).await;
+    killed(&folder.endpoints()["relays"][0]["pid"]);
     dev.until("died", "relay-1").await;
     let words = dev.until("not_back", "relay-1").await;
     assert!(words["why"].as_str().is_some_and(|why| why.contains("relay-1.key")), "its last words: {words}");
@@ -58,7 +58,7 @@ async fn with_no_restart_the_dead_are_left_dead() {
     let folder = Folder::new();
     let mut dev = Dev::start(&folder, &["--relays", "2", "--no-restart"]).await;
     let relay = folder.endpoints()["relays"][0].clone();
-    killed(&relay["pid"]).await;
+    killed(&relay["pid"]);
     let died = dev.until("died", "relay-1").await;
     assert!(died["again_in_s"].is_null(), "{died}");
     assert!(dev.hears_nothing_for(std::time::Duration::from_millis(2_500)).await, "it came back");
@@ -114,9 +114,9 @@ async fn a_second_signal_does_not_wait_for_the_end_of_calls() {
     let folder = Folder::new();
     let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
     let pids = pids(&folder.endpoints());
-    dev.signal("TERM").await;
+    dev.signal(Signal::TERM);
     dev.next_where("the relays to be stopped", |event| event["event"] == "stopping").await;
-    dev.signal("INT").await;
+    dev.signal(Signal::INT);
     assert_eq!(dev.end().await, Some(0));
     for pid in pids {
         eventually(&format!("process {pid} to end"), || !is_alive(pid)).await;

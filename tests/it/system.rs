@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -214,13 +216,13 @@ impl Dev {
         timeout(time, self.lines.next_line()).await.is_err()
     }
 
-    pub(crate) async fn signal(&self, name: &str) {
-        signal(name, self.pid()).await;
+    pub(crate) fn signal(&self, which: Signal) {
+        signal(which, self.pid());
     }
 
     /// Asks it to stop and returns its exit code.
     pub(crate) async fn stop(&mut self) -> Option<i32> {
-        self.signal("TERM").await;
+        self.signal(Signal::TERM);
         self.end().await
     }
 
@@ -262,14 +264,14 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 }
 
 /// Kills a process of an `endpoints.json`.
-pub(crate) async fn killed(pid: &Value) {
-    signal("KILL", number(pid)).await;
+pub(crate) fn killed(pid: &Value) {
+    signal(Signal::KILL, number(pid));
 }
 
 /// Sends a signal to one process.
-pub(crate) async fn signal(name: &str, pid: u32) {
-    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().await;
-    assert!(sent.expect("kill can be run").success(), "{name} to {pid}");
+pub(crate) fn signal(which: Signal, pid: u32) {
+    let process = Pid::from_raw(i32::try_from(pid).expect("small")).expect("not 0");
+    kill_process(process, which).unwrap_or_else(|error| panic!("{which:?} to {pid}: {error}"));
 }
 
 /// Asks an ops port for a page.

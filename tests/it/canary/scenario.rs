@@ -167,9 +167,9 @@ impl Stage {
         self.input("many.csv", rows("M", 1_200));
         let cut = ["import", "many.csv", "--chunk-records", "16", "--stop-after-records"];
         assert_eq!(self.run(&[&cut[..], &["320"]].concat()).await, Some(75));
-        killed(&self.scenario.folder.endpoints()["relays"][0]["pid"]).await;
+        killed(&self.scenario.folder.endpoints()["relays"][0]["pid"]);
         assert_eq!(self.run(&["resume", "many.csv", "--stop-after-records", "640"]).await, Some(75));
-        killed(&self.scenario.folder.endpoints()["issuers"][0]["pid"]).await;
+        killed(&self.scenario.folder.endpoints()["issuers"][0]["pid"]);
         assert_eq!(self.run(&["resume", "many.csv"]).await, Some(0));
         self.dev.until("ready", "issuer-1").await;
         let alive = |pid: &u32| crate::system::is_alive(*pid);

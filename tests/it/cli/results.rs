@@ -1,11 +1,10 @@
-//! Promise: with `--output json` the last line says how it ended and with which exit code, also when it failed or
-//! was interrupted.
+//! Promise: with `--output json` the last line says how it ended and with which exit code, also when it
+//! failed or was interrupted.
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::run;
-use crate::system::{Folder, Running, signal};
+use crate::system::{Folder, Running, Signal, signal};
 
 #[test]
 fn whatever_fails_ends_with_a_result_that_names_its_exit_code() {
@@ -17,7 +16,7 @@ fn whatever_fails_ends_with_a_result_that_names_its_exit_code() {
     let keys = ["--kek", &gone, "--receipt-key", &gone, "--ca", &gone, "--database", &database];
     for (words, more, code) in [
         (&["import", "--nothing-today", &gone][..], &whose[..], 75),
-        (&["import", &gone], &whose, 64),
+        (&["import", &path("gone.csv")], &whose, 64),
         (&["status"], &whose, 64),
         (&["reconcile", "--all"], &whose, 64),
         (&["card", "list"], &whose, 64),
@@ -33,7 +32,8 @@ fn whatever_fails_ends_with_a_result_that_names_its_exit_code() {
     ] {
         let (ended, said, errors) = run(&[words, more, &["--output", "json"]].concat());
         let last = said.lines().last().unwrap_or_default();
-        let result: Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{words:?}: {said}{errors}"));
+        let result: Value =
+            serde_json::from_str(last).unwrap_or_else(|_| panic!("{words:?}: {said}{errors}"));
         assert_eq!((&result["event"], &result["exit_code"]), (&json!("result"), &json!(code)), "{result}");
         assert_eq!((ended, errors.as_str()), (code, ""), "{words:?}");
     }
@@ -42,7 +42,9 @@ fn whatever_fails_ends_with_a_result_that_names_its_exit_code() {
 #[tokio::test]
 async fn a_run_that_is_interrupted_says_so_and_what_to_do_next() {
     let folder = Folder::new();
-    for words in [&["pki", "init", "--dir", "pki"][..], &["pki", "issue", "municipality/131229", "--dir", "pki"]] {
+    for words in
+        [&["pki", "init", "--dir", "pki"][..], &["pki", "issue", "municipality/131229", "--dir", "pki"]]
+    {
         let said = folder.todoke(words, &[]).await;
         assert_eq!(said.code, Some(0), "{}", said.all());
     }
@@ -61,5 +63,8 @@ async fn a_run_that_is_interrupted_says_so_and_what_to_do_next() {
     let result: Value = serde_json::from_str(said.stdout.lines().last().expect("a line")).expect("JSON");
     assert_eq!((said.code, &result["exit_code"]), (Some(75), &json!(75)), "{}", said.all());
     assert_eq!(result["outcome"], "interrupted");
-    assert!(result["error"].as_str().is_some_and(|words| words.contains("`todoke resume cards.csv`")), "{result}");
+    assert!(
+        result["error"].as_str().is_some_and(|words| words.contains("`todoke resume cards.csv`")),
+        "{result}"
+    );
 }

@@ -159,7 +159,8 @@ impl Scene {
         let cards = said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let mut cards: Vec<String> = cards
             .filter(|line| line["event"] == "card")
-            .map(|card| card["order_id"].as_str().expect("a text").to_owned()).collect();
+            .map(|card| card["order_id"].as_str().expect("a text").to_owned())
+            .collect();
         cards.sort_unstable();
         assert_eq!(cards, expected, "each record is a card, once");
     }

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::harness::{Scene, number, told};
+use super::{
+    super::system::{Signal, signal},
+    harness::{Scene, number, told},
+};
 
 /// What the issuer may say of the batch when it is back and its client is gone.
 #[derive(Clone, Copy)]
@@ -118,7 +121,7 @@ async fn nothing_is_acknowledged_while_its_transaction_is_open() {
     let client = scene.import("cards.csv", &["--ack-timeout", "1s"], &[]);
     let pid = scene.once().await;
     client.hears(&["relay_left", "sealing"]).await;
-    super::super::system::signal("KILL", pid).await;
+    signal(Signal::KILL, pid);
     let before = told(&client.heard());
     let after = client.killed().await;
     assert!(before > 0, "the chunks before were acknowledged");

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{
-    super::system::{Dev, Folder, signal},
+    super::system::{Dev, Folder, Signal, signal},
     disk::{Disk, Log, Rest},
     harness::{RECORDS, Scene, number, told},
 };
@@ -45,7 +45,7 @@ impl Traced {
         let (code, result, heard) = scene.import("cards.csv", &[], &[]).ends().await;
         // strace itself hears no signal: what it looks at does.
         let pid = String::from_utf8(scene.folder.read("dev/dev.lock")).expect("UTF-8");
-        signal("TERM", pid.trim().parse().expect("a process id")).await;
+        signal(Signal::TERM, pid.trim().parse().expect("a process id"));
         assert_eq!(scene.dev.end().await, Some(0));
         assert_eq!((code, &result["outcome"]), (Some(0), &"receipted".into()), "{result}");
         let text = String::from_utf8(scene.folder.read("trace")).expect("UTF-8");

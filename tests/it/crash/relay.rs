@@ -1,7 +1,7 @@
 //! Promise: a relay that dies or stands still in the middle of an upload costs time and no record.
 
 use super::{
-    super::system::{eventually, is_alive, signal},
+    super::system::{Signal, eventually, is_alive, signal},
     harness::Scene,
 };
 
@@ -39,7 +39,7 @@ async fn stopped_in_the_middle_of_an_upload_it_is_left_and_may_go_on_later() {
     assert!(heard.iter().any(|event| event["event"] == "relay_left" && event["relay"] == *id), "{heard:?}");
     scene.is_done("cards.csv", &result).await;
     assert!(is_alive(pid), "it stands still, and is not dead");
-    signal("CONT", pid).await;
+    signal(Signal::CONT, pid);
     let ops = scene.folder.endpoints()["relays"].as_array().expect("a list").clone();
     let ops = ops.iter().find(|relay| relay["pid"] == pid).expect("it is still there")["ops"].clone();
     let ops: std::net::SocketAddr = ops.as_str().expect("an address").parse().expect("an address");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    super::system::{eventually, signal},
+    super::system::{Signal, eventually, signal},
     harness::Scene,
 };
 
@@ -15,7 +15,7 @@ async fn stopped(at: &str) {
     let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     eventually("the issuer to stand still", || state().contains(") T ")).await;
     eventually("its lease to be over", || since.elapsed() > Duration::from_millis(1500)).await;
-    signal("CONT", pid).await;
+    signal(Signal::CONT, pid);
     let (code, result, heard) = client.ends().await;
     assert_eq!(code, Some(0), "{heard:?}");
     scene.is_done("cards.csv", &result).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use todoke::runtime::Tasks;
 
 use super::world::{Ended, RECORDS, World};
-use crate::system::{Dev, Folder, Running, pids, signal};
+use crate::system::{Dev, Folder, Running, Signal, pids, signal};
 
 async fn stopped(tasks: &Tasks) {
     tasks.hard().cancel();
@@ -52,7 +52,7 @@ async fn relays_that_stay_away_end_the_run_with_what_is_known_and_the_journal_go
 const MANY: &str = "2400";
 
 /// Stops one relay of two real ones by this signal while chunks flow over both.
-async fn mid_stream(name: &str) -> (Folder, String) {
+async fn mid_stream(how: Signal) -> (Folder, String) {
     let folder = Folder::new();
     let mut dev = Dev::start(&folder, &["--relays", "2", "--no-restart"]).await;
     folder.sample("many.csv", MANY).await;
@@ -61,7 +61,7 @@ async fn mid_stream(name: &str) -> (Folder, String) {
     let both = |line: &serde_json::Value| line["relays"].as_array().is_some_and(|relays| relays.len() == 2);
     let event = running.next_where("chunks over both relays", both).await;
     assert!(event["durable_records"].as_u64() < event["records"].as_u64(), "it is in the middle: {event}");
-    signal(name, pids(&folder.endpoints())[0]).await;
+    signal(how, pids(&folder.endpoints())[0]);
     let said = running.end().await;
     assert_eq!(said.code, Some(0), "{}", said.all());
     let key = folder.path("dev/pki/receipt.pub").display().to_string();
@@ -74,13 +74,13 @@ async fn mid_stream(name: &str) -> (Folder, String) {
 
 #[tokio::test]
 async fn a_relay_that_is_killed_in_the_middle_of_a_stream_is_left_and_nothing_is_lost() {
-    let (_folder, told) = mid_stream("KILL").await;
+    let (_folder, told) = mid_stream(Signal::KILL).await;
     assert!(told.contains("\"event\":\"relay_left\",\"relay\":\"relay-1\""), "{told}");
 }
 
 #[tokio::test]
 async fn a_relay_that_is_drained_in_the_middle_of_a_stream_loses_nothing() {
-    let (folder, _) = mid_stream("TERM").await;
+    let (folder, _) = mid_stream(Signal::TERM).await;
     let log = String::from_utf8(folder.read("dev/logs/relay-1.log")).expect("UTF-8");
     assert!(log.contains("every task is done"), "it ended in order: {log}");
 }

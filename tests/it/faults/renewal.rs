@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use todoke::net::pki::Authority;
 
 use super::strangers::{of_party, refusal, served};
-use crate::system::{Dev, Folder, eventually, http, pids, signal};
+use crate::system::{Dev, Folder, Signal, eventually, http, pids, signal};
 
 struct System {
     folder: Folder,
@@ -35,7 +35,7 @@ impl System {
     /// Has both processes look at their files, and waits until `seen` of each.
     async fn reload(&self) {
         for pid in pids(&self.folder.endpoints()) {
-            signal("HUP", pid).await;
+            signal(Signal::HUP, pid);
         }
     }
 

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::world::{CHUNKS, Ended, RECORDS, World};
-use crate::system::Running;
+use crate::system::{Running, Signal, signal};
 
 const ARGS: [&str; 6] = ["--chunk-records", "4", "--patience", "20s", "--streams", "1"];
 
@@ -61,9 +61,9 @@ async fn two_runs_on_one_file_are_one_run_and_one_that_is_told_to_wait() {
         &world.folder.as_ward(),
     );
     first.until("journalled").await;
-    crate::system::signal("STOP", first.pid()).await;
+    signal(Signal::STOP, first.pid());
     let second = world.import(&[]).await;
-    crate::system::signal("CONT", first.pid()).await;
+    signal(Signal::CONT, first.pid());
     assert_eq!(second.said.code, Some(75), "{}", second.said.all());
     assert!(second.said.all().contains("journal"), "{}", second.said.all());
     world.is_done(&Ended::of(first.end().await)).await;

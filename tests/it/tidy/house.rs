@@ -106,7 +106,8 @@ fn crowded(files: &[(String, String)]) -> Vec<Finding> {
         };
         let stands_in_it = path.starts_with("tests/it/") || text.contains(&format!("\nmod {module} {{"));
         if !stands_in_it || !told.contains(&format!("test(/^{module}::/)")) {
-            let what = "it starts whole systems: name its module in .config/nextest.toml, of loadtest `processes`";
+            let what =
+                "it starts whole systems: name its module in .config/nextest.toml, of loadtest `processes`";
             found.push(Finding::at(path, 1, what));
         }
     }

@@ -206,7 +206,8 @@ fn names_titles_notes_hosts_and_paths_are_found() {
 #[test]
 fn a_module_that_starts_a_system_and_is_not_told_to_the_runner_is_found() {
     let starts = ["fn f() { De", "v::start(); }"].concat();
-    let crowded = |filter: &str, path: &str, text: &str| pages(&[(".config/nextest.toml", filter), (path, text)]).len();
+    let crowded =
+        |filter: &str, path: &str, text: &str| pages(&[(".config/nextest.toml", filter), (path, text)]).len();
     let filter = "filter = 'test(/^dev::/) | test(/^processes::/)'";
     assert_eq!(crowded(filter, "tests/it/dev.rs", &starts), 0);
     assert_eq!(crowded(filter, "tests/it/dev/x.rs", &starts), 0);
