@@ -132,7 +132,7 @@ impl Node {
         }
     }
 
-    fn spawn(&self, ports: Ports) -> io::Result<Alive> {
+    pub(super) fn spawn(&self, ports: Ports) -> io::Result<Alive> {
         let log = open_log(&self.log)?;
         let mut command = Command::new(&self.program);
         command

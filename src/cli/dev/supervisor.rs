@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -35,6 +38,8 @@ pub(crate) struct Supervisor {
     pub(crate) kills: mpsc::Receiver<()>,
     /// Cancelled when it is to stop in order.
     pub(crate) stop: CancellationToken,
+    /// How long it may take for that; then it is killed.
+    pub(crate) patience: Duration,
 }
 
 /// What the board says of a process that is ready.
@@ -72,7 +77,13 @@ impl Supervisor {
                 Some(()) = self.kills.recv() => alive.start_kill(),
                 () = self.stop.cancelled() => {
                     alive.terminate();
-                    let how = alive.ended().await;
+                    let how = match timeout(self.patience, alive.ended()).await {
+                        Ok(how) => how,
+                        Err(_) => {
+                            alive.kill().await;
+                            format!("killed, as it had not ended after {} s", self.patience.as_secs())
+                        }
+                    };
                     self.board.gone(&self.node.id);
                     if how != IN_ORDER {
                         let (id, log) = (self.node.id.clone(), self.node.log.clone());
@@ -128,11 +139,52 @@ fn wait_after(deaths: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{os::unix::fs::PermissionsExt, path::Path, sync::Mutex};
+
+    use super::{super::node::Kind, *};
 
     #[test]
     fn one_death_waits_a_second_and_a_crash_loop_ever_longer_up_to_a_limit() {
         let waits = [1, 2, 3, 4, 5, 6, 99].map(|deaths| wait_after(deaths).as_secs());
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_stop_when_asked_is_killed_and_spoken_of() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let program = dir.path().join("deaf");
+        std::fs::write(&program, "#!/bin/sh\ntrap '' TERM\nexec sleep 60\n").expect("it is written");
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).expect("it is ours");
+        let node = Node {
+            id: "issuer-1".to_owned(),
+            kind: Kind::Issuer,
+            program,
+            flags: Vec::new(),
+            addresses: dir.path().join("issuer-1.json"),
+            log: dir.path().join("issuer-1.log"),
+        };
+        let any = ([127, 0, 0, 1], 0).into();
+        let alive = node.spawn(Ports { address: any, ops: any }).expect("it runs");
+        let (pid, comm) = (alive.pid, format!("/proc/{}/comm", alive.pid));
+        while std::fs::read_to_string(&comm).is_ok_and(|name| name != "sleep\n") {
+            tokio::task::yield_now().await;
+        }
+        let told: Arc<Mutex<Vec<Notice>>> = Arc::default();
+        let (hears, stop) = (Arc::clone(&told), CancellationToken::new());
+        stop.cancel();
+        let supervisor = Supervisor {
+            node,
+            board: Arc::new(Board::new(dir.path().join("endpoints.json"))),
+            tell: Arc::new(move |notice| hears.lock().expect("no panic").push(notice.clone())),
+            restart: true,
+            kills: mpsc::channel(1).1,
+            stop,
+            patience: Duration::from_millis(50),
+        };
+        supervisor.run(alive).await;
+        assert!(!Path::new(&format!("/proc/{pid}")).exists(), "it is gone");
+        let told = told.lock().expect("no panic");
+        let killed = |notice: &Notice| matches!(notice, Notice::StoppedBadly { how, .. } if how.contains("killed"));
+        assert!(told.len() == 1 && killed(&told[0]), "{told:?}");
     }
 }

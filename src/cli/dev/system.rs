@@ -19,8 +19,10 @@ use super::{
 use crate::runtime::{OnDeath, Tasks};
 
 /// What a process gets to end after its own drain is over, before it is killed: a relay lingers before its
-/// drain and has last words after it.
-const DRAIN_SLACK: Duration = Duration::from_secs(8);
+/// drain and has last words after it, and an issuer closes its database, for which it takes up to 14 s.
+const DRAIN_SLACK: Duration = Duration::from_secs(16);
+/// What its supervisor gets after that, to kill it and say so.
+const KILL_SLACK: Duration = Duration::from_secs(2);
 
 /// What a system is made of.
 #[derive(Debug, Clone)]
@@ -94,7 +96,8 @@ impl System {
         self.kills.insert(node.id.clone(), kill);
         let tasks = if node.kind == Kind::Relay { &self.relays } else { &self.issuers };
         let (board, tell) = (Arc::clone(&self.board), Arc::clone(&self.tell));
-        let supervisor = Supervisor { node, board, tell, restart, kills, stop: tasks.soft() };
+        let patience = self.drain + DRAIN_SLACK;
+        let supervisor = Supervisor { node, board, tell, restart, kills, stop: tasks.soft(), patience };
         tasks.spawn("supervisor", OnDeath::Ignore, supervisor.run(alive));
     }
 
@@ -139,7 +142,7 @@ impl System {
             let count = places.values().filter(|place| place.kind == kind && place.alive).count();
             (self.tell)(&Notice::Stopping { what, count });
             tasks.soft().cancel();
-            tasks.join(self.drain + DRAIN_SLACK).await;
+            tasks.join(self.drain + DRAIN_SLACK + KILL_SLACK).await;
         }
         (self.tell)(&Notice::Stopped);
     }
