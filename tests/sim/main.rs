@@ -5,7 +5,7 @@
 //! Client, relays and issuer are the real ones, over a simulated network and simulated time; only the
 //! database is on real threads. A seed decides what goes wrong, when, and how long every message takes. What
 //! happens in the very same moment may still come in another order, so that a seed is repeated several
-//! times: `TODOKE_SEED=7 tests/run --sim`.
+//! times: `TEST_TODOKE_SEED=7 tests/run --sim`.
 
 mod faults;
 mod party;
@@ -29,15 +29,15 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn every_seed_ends_with_receipts_and_nothing_lost() {
-    if let Some(seed) = number("TODOKE_SEED") {
+    if let Some(seed) = number("TEST_TODOKE_SEED") {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         tracing_subscriber::fmt().without_time().with_ansi(false).with_env_filter(filter).init();
-        for _ in 0..number("TODOKE_TIMES").unwrap_or(TIMES) {
+        for _ in 0..number("TEST_TODOKE_TIMES").unwrap_or(TIMES) {
             println!("seed {seed}: {}", system::run(seed, true));
         }
         return;
     }
-    let seeds = number("TODOKE_SEEDS").unwrap_or(SEEDS);
+    let seeds = number("TEST_TODOKE_SEEDS").unwrap_or(SEEDS);
     let next = AtomicU64::new(1);
     let failed = std::sync::Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -56,5 +56,5 @@ fn every_seed_ends_with_receipts_and_nothing_lost() {
         }
     });
     let failed = failed.into_inner().expect("no panic holds it");
-    assert!(failed.is_empty(), "repeat with TODOKE_SEED={} tests/run --sim", failed[0]);
+    assert!(failed.is_empty(), "repeat with TEST_TODOKE_SEED={} tests/run --sim", failed[0]);
 }

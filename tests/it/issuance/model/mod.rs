@@ -1,7 +1,7 @@
 //! Promise: whatever two municipalities do in whatever order, and however often the issuer crashes, every
 //! answer of the API is the one that a plain model gives, and what was acknowledged is there exactly once.
 //!
-//! `TODOKE_SEEDS=1000` tries so many seeds; `TODOKE_SEED=n` repeats one, and is printed when one fails.
+//! `TEST_TODOKE_SEEDS=1000` tries so many seeds; `TEST_TODOKE_SEED=n` repeats one, and is printed when one fails.
 
 mod compare;
 mod crash;
@@ -76,9 +76,9 @@ impl Run {
 #[expect(clippy::disallowed_methods, reason = "which seeds to try is for whoever runs the tests to say")]
 fn seeds() -> Vec<u64> {
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a whole number"));
-    match number("TODOKE_SEED") {
+    match number("TEST_TODOKE_SEED") {
         Some(seed) => vec![seed],
-        None => (1..=number("TODOKE_SEEDS").unwrap_or(SEEDS)).collect(),
+        None => (1..=number("TEST_TODOKE_SEEDS").unwrap_or(SEEDS)).collect(),
     }
 }
 
@@ -93,7 +93,7 @@ async fn the_api_is_what_a_plain_model_is_whatever_comes_in_whatever_order() {
         let Err(died) = outcome else { continue };
         let words = died.downcast_ref::<String>().cloned().unwrap_or_default();
         panic!(
-            "seed {seed}: {words}\n\nafter:\n{}\n\nagain with: TODOKE_SEED={seed} cargo nextest run -E \
+            "seed {seed}: {words}\n\nafter:\n{}\n\nagain with: TEST_TODOKE_SEED={seed} cargo nextest run -E \
              'test(the_api_is_what_a_plain_model_is)'",
             run.history.join("\n")
         );
