@@ -1,12 +1,7 @@
 //! Unary calls: what a relay costs before a backend that costs nothing, beside HAProxy in the same place; and
 //! what a real call to the issuer takes, direct and through one relay.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{ffi::OsStr, fs, path::Path, time::Duration};
 
 use bytes::Bytes;
 use clap::{Args, value_parser};
@@ -19,8 +14,9 @@ use crate::{
     failure::Failure,
     figures::{Report, Spread},
     generator::{self, Target},
+    import::{self, MIB},
     peers::{self, MUNICIPALITIES, Peer, Pki, SERVER_NAME},
-    process, progress,
+    process, progress, system,
 };
 
 /// Bytes of a request and of its answer, as in the measurements of the design.
@@ -141,10 +137,7 @@ async fn before_a_cheap_backend(
         let haproxy = peers::haproxy(folder, pki, &upstream, threads)?;
         sides.push(Side::new("echo through HAProxy", target(&haproxy.address)?, Some(haproxy)));
     }
-    measure(args, &mut sides, usize::from(args.callers), args.rate).await?;
-    for side in &sides {
-        side.report(report);
-    }
+    measure(args, &mut sides, usize::from(args.callers), args.rate, report).await?;
     let [direct, relay, rest @ ..] = sides.as_slice() else { return Ok(()) };
     report.add(
         "relay / direct: calls",
@@ -188,10 +181,7 @@ async fn before_the_issuer(
         Side::new("GetBatch direct", target(&upstream)?, None),
         Side::new("GetBatch through the relay", target(&relay.address)?, Some(relay)),
     ];
-    measure(args, &mut sides, issuer_callers(args), args.issuer_rate).await?;
-    for side in &sides {
-        side.report(report);
-    }
+    measure(args, &mut sides, issuer_callers(args), args.issuer_rate, report).await?;
     let [direct, relay] = &sides;
     let ratios = Spread::of_ratios(&relay.open_p50_ms, &direct.open_p50_ms);
     report.add("GetBatch, relay / direct: p50, open", "ratio", ratios);
@@ -201,7 +191,7 @@ async fn before_the_issuer(
 
 /// Imports one batch and returns its id.
 fn one_batch(todoke: &Path, folder: &Path, pki: &Pki, relay: &Peer) -> Result<String, Failure> {
-    let (file, endpoints) = (folder.join("cards.csv"), folder.join("endpoints.json"));
+    let (file, endpoints) = (import::sample(todoke, folder, BATCH_RECORDS)?, folder.join("endpoints.json"));
     let own = &pki.municipalities[0];
     fs::write(
         &endpoints,
@@ -213,25 +203,21 @@ fn one_batch(todoke: &Path, folder: &Path, pki: &Pki, relay: &Peer) -> Result<St
             "clients": {"municipality/131229": {"cert": own.cert, "key": own.key}},
         }))?,
     )?;
-    let todoke = |arguments: &[&str], last: [&Path; 2]| {
-        let output = Command::new(todoke).args(arguments).args(last).stdin(Stdio::null()).output()?;
-        let words = String::from_utf8_lossy(&output.stderr);
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(Failure::new(format!("`todoke {}`: {words}", arguments[0]))),
-        }
-    };
-    let records = BATCH_RECORDS.to_string();
-    todoke(&["sample", "--municipality", "131229", "--records", &records], [Path::new("--out"), &file])?;
-    let path = file.display().to_string();
-    todoke(&["import", &path, "--as", "municipality/131229"], [Path::new("--endpoints"), &endpoints])?;
+    let words = ["import", "--as", "municipality/131229", "--endpoints"].map(OsStr::new);
+    system::run(todoke, &[&words[..], &[endpoints.as_os_str(), file.as_os_str()]].concat())?;
     let receipt = fs::read_to_string(folder.join("cards.csv.receipt"))?;
     let id = receipt.lines().find_map(|line| line.strip_prefix("batch "));
     id.map(str::to_owned).ok_or_else(|| Failure::new("the receipt names no batch"))
 }
 
-/// Measures all sides in turn, each cycle beginning with another one.
-async fn measure(args: &CallsArgs, sides: &mut [Side], callers: usize, rate: u32) -> Result<(), Failure> {
+/// Measures all sides in turn, each cycle beginning with another one, and reports each.
+async fn measure(
+    args: &CallsArgs,
+    sides: &mut [Side],
+    callers: usize,
+    rate: u32,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let (count, slice) = (sides.len(), Duration::from_secs(args.slice));
     for cycle in 0..args.cycles as usize {
         for turn in 0..count {
@@ -243,6 +229,7 @@ async fn measure(args: &CallsArgs, sides: &mut [Side], callers: usize, rate: u32
         let last: Vec<String> = sides.iter().map(Side::last).collect();
         progress(&format!("cycle {} of {}: {}", cycle + 1, args.cycles, last.join(", ")));
     }
+    sides.iter().for_each(|side| side.report(report));
     Ok(())
 }
 
@@ -311,7 +298,7 @@ impl Side {
         report.add(format!("{name}: open loop p99.9"), "ms", Spread::of(&self.open_p999_ms));
         report.add(format!("{name}: CPU a call, open"), "µs", Spread::of(&self.open_cpu_us));
         if let Some(peer) = &self.between {
-            let peak = process::peak_rss_bytes(peer.pid()).map(|bytes| bytes as f64 / (1024.0 * 1024.0));
+            let peak = process::peak_rss_bytes(peer.pid()).map(|bytes| bytes as f64 / MIB);
             report.add(format!("{name}: peak memory"), "MiB", Spread::of(&Vec::from_iter(peak)));
         }
     }

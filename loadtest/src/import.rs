@@ -2,6 +2,7 @@
 //! records: both end with every record durable, and both begin with an empty database.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -9,7 +10,6 @@ use std::{
 };
 
 use clap::{Args, value_parser};
-use tempfile::TempDir;
 
 use crate::{
     bulk::{self, Row},
@@ -17,7 +17,7 @@ use crate::{
     figures::{Report, Spread},
     process::{self, Finished},
     progress,
-    system::{System, pid},
+    system::{self, System, pid},
 };
 
 const CALLER: &str = "municipality/131229";
@@ -59,7 +59,7 @@ struct Measured {
 
 pub(crate) async fn run(args: &ImportArgs, todoke: &Path) -> Result<Report, Failure> {
     let folder = tempfile::Builder::new().prefix("todoke-loadtest-").tempdir()?;
-    let file = sample(todoke, &folder, args.records)?;
+    let file = sample(todoke, folder.path(), args.records)?;
     let rows = bulk::read(&file)?;
     let records = f64::from(args.records);
     let mut measured = Measured::default();
@@ -84,25 +84,12 @@ pub(crate) async fn run(args: &ImportArgs, todoke: &Path) -> Result<Report, Fail
     Ok(report(args, &measured, fs::metadata(&file)?.len()))
 }
 
-pub(crate) fn sample(todoke: &Path, folder: &TempDir, records: u32) -> Result<PathBuf, Failure> {
-    let file = folder.path().join("cards.csv");
-    let output = Command::new(todoke)
-        .args([
-            "sample",
-            "--municipality",
-            "131229",
-            "--seed",
-            "7",
-            "--records",
-            &records.to_string(),
-            "--out",
-        ])
-        .arg(&file)
-        .stdin(Stdio::null())
-        .output()?;
-    if !output.status.success() {
-        return Err(Failure::new(format!("`todoke sample`: {}", String::from_utf8_lossy(&output.stderr))));
-    }
+pub(crate) fn sample(todoke: &Path, folder: &Path, records: u32) -> Result<PathBuf, Failure> {
+    let file = folder.join("cards.csv");
+    let records = records.to_string();
+    let words = ["sample", "--municipality", "131229", "--seed", "7", "--records", &records, "--out"];
+    let words: Vec<&OsStr> = words.iter().map(OsStr::new).chain([file.as_os_str()]).collect();
+    system::run(todoke, &words)?;
     Ok(file)
 }
 

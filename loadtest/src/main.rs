@@ -16,13 +16,15 @@ mod system;
 
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use failure::Failure;
+use figures::Report;
 
 /// Measures todoke against its peers, on loopback only.
 ///
@@ -87,17 +89,37 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         )));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = match &arguments.scenario {
-        Scenario::Import(args) => runtime.block_on(import::run(args, &todoke))?,
-        Scenario::Memory(args) => memory::run(args, &todoke)?,
-        Scenario::Calls(args) => runtime.block_on(calls::run(args, &todoke))?,
-    };
+    let report = runtime.block_on(async {
+        tokio::select! {
+            biased; // so that a signal is heard before anything is started
+            heard = interrupted() => Err(heard?),
+            report = measured(&arguments.scenario, &todoke) => report,
+        }
+    })?;
     let mut out = io::stdout().lock();
     match arguments.output {
         Output::Text => write!(out, "{report}")?,
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
     }
     Ok(())
+}
+
+async fn measured(scenario: &Scenario, todoke: &Path) -> Result<Report, Failure> {
+    match scenario {
+        Scenario::Import(args) => import::run(args, todoke).await,
+        Scenario::Memory(args) => memory::run(args, todoke).await,
+        Scenario::Calls(args) => calls::run(args, todoke).await,
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM; what was started ends with what holds it.
+async fn interrupted() -> io::Result<Failure> {
+    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = int.recv() => (),
+        _ = term.recv() => (),
+    }
+    Ok(Failure::new("interrupted"))
 }
 
 /// Says on standard error how far the run is: standard output is for the figures.

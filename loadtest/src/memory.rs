@@ -44,14 +44,15 @@ const PARTIES: [Party; 3] = [
     ("the issuer", |slice| slice.issuer_peak_rss / MIB, None),
 ];
 
-pub(crate) fn run(args: &MemoryArgs, todoke: &Path) -> Result<Report, Failure> {
+pub(crate) async fn run(args: &MemoryArgs, todoke: &Path) -> Result<Report, Failure> {
     let folder = tempfile::Builder::new().prefix("todoke-loadtest-").tempdir()?;
     let mut sizes = Vec::new();
     for records in [args.small, args.large] {
-        let file = sample(todoke, &folder, records)?;
+        let file = sample(todoke, folder.path(), records)?;
         let mut slices = Vec::new();
         for _ in 0..args.cycles {
             slices.push(import(args.relays, todoke, &file)?);
+            tokio::task::yield_now().await; // a signal is heard here
         }
         progress(&format!("{records} records: done"));
         sizes.push((records, slices));

@@ -117,13 +117,14 @@ fn todoke(program: &Path, folder: &Path, role: &str, flags: &[(&str, &Path)]) ->
     // One of an earlier process would be believed.
     let _ = fs::remove_file(&addresses);
     let mut command = Command::new(program);
-    command.args([role, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--addresses-file"]);
-    command.arg(&addresses);
+    command.args([role, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--exit-with-parent"]);
+    command.arg("--addresses-file").arg(&addresses);
     for (flag, value) in flags {
         command.arg(flag).arg(value);
     }
     let (out, err) = (File::create(&log)?, File::create(folder.join(format!("{role}.err")))?);
-    let mut process = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn()?;
+    // The child holds the other end of its standard input, and goes when that does.
+    let mut process = command.stdin(Stdio::piped()).stdout(out).stderr(err).spawn()?;
     let listening = eventually(START_MAX, || match process.try_wait()? {
         Some(status) => {
             let words = fs::read_to_string(folder.join(format!("{role}.err"))).unwrap_or_default();

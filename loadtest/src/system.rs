@@ -1,6 +1,7 @@
 //! A whole todoke system of real processes in a folder of its own, gone when it is dropped.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -74,6 +75,16 @@ impl Drop for System {
     fn drop(&mut self) {
         end(&mut self.dev);
     }
+}
+
+/// Runs a command of todoke to its end; what it says on standard error is the failure.
+pub(crate) fn run(todoke: &Path, arguments: &[&OsStr]) -> Result<(), Failure> {
+    let output = Command::new(todoke).args(arguments).stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let (command, words) = (arguments[0].display(), String::from_utf8_lossy(&output.stderr));
+    Err(Failure::new(format!("`todoke {command}`: {words}")))
 }
 
 /// The process of a node, which `todoke dev` always names.

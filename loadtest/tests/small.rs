@@ -2,7 +2,11 @@
 //! nothing here.
 
 mod processes {
-    use std::process::{Command, Stdio};
+    use std::{
+        io::{BufRead as _, BufReader},
+        path::Path,
+        process::{Command, Stdio},
+    };
 
     use serde_json::Value;
 
@@ -45,6 +49,44 @@ mod processes {
         let figures = figures(&["memory", "--small", "300", "--large", "3000"]);
         check(&figures, &["the client, 300 records", "the client, 3000 records"]);
         check(&figures, &["the larger relay: large / small", "the issuer, 3000 records"]);
+    }
+
+    #[test]
+    fn an_interrupted_run_leaves_neither_processes_nor_files() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut run = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+            .args(["calls", "--without-haproxy", "--callers", "16", "--rate", "200", "--slice", "1"])
+            .env("TMPDIR", folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it was built for this test");
+        let mut lines = BufReader::new(run.stderr.take().expect("it was asked for")).lines();
+        let first = lines.next().expect("a line").expect("UTF-8");
+        assert!(first.starts_with("cycle 1 of 11"), "{first}");
+        let relays = children(run.id());
+        assert_eq!(relays.len(), 1, "the relay before the backend");
+        let asked = Command::new("sh").args(["-c", "kill -TERM $0", &run.id().to_string()]).status();
+        assert!(asked.expect("a shell").success());
+        assert_eq!(run.wait().expect("it ends").code(), Some(1));
+        let rest: Vec<String> = lines.map(|line| line.expect("UTF-8")).collect();
+        assert_eq!(rest.last().map(String::as_str), Some("error: interrupted"), "{rest:?}");
+        assert!(!Path::new(&format!("/proc/{}", relays[0])).exists(), "the relay is gone");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 0);
+    }
+
+    /// The processes that one has started: the fourth field of each one's `stat` says who.
+    fn children(parent: u32) -> Vec<u32> {
+        let pids = std::fs::read_dir("/proc").expect("it is there").filter_map(|entry| {
+            entry.expect("an entry").file_name().to_str().and_then(|name| name.parse::<u32>().ok())
+        });
+        let is_ours = |pid: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let behind_the_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+            behind_the_name.split(' ').nth(1) == Some(parent.to_string().as_str())
+        };
+        pids.filter(is_ours).collect()
     }
 
     #[test]

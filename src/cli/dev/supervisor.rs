@@ -184,7 +184,8 @@ mod tests {
         supervisor.run(alive).await;
         assert!(!Path::new(&format!("/proc/{pid}")).exists(), "it is gone");
         let told = told.lock().expect("no panic");
-        let killed = |notice: &Notice| matches!(notice, Notice::StoppedBadly { how, .. } if how.contains("killed"));
+        let killed =
+            |notice: &Notice| matches!(notice, Notice::StoppedBadly { how, .. } if how.contains("killed"));
         assert!(told.len() == 1 && killed(&told[0]), "{told:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! Promise: whatever two municipalities do in whatever order, and however often the issuer crashes, every
 //! answer of the API is the one that a plain model gives, and what was acknowledged is there exactly once.
 //!
-//! `TEST_TODOKE_SEEDS=1000` tries so many seeds; `TEST_TODOKE_SEED=n` repeats one, and is printed when one fails.
+//! `TEST_TODOKE_SEEDS=1000` tries so many seeds; `TEST_TODOKE_SEED=n` repeats one, and is printed when one
+//! fails.
 
 mod compare;
 mod crash;
