@@ -50,6 +50,18 @@ pub enum Error {
         /// Which key is needed, and which was given.
         source: vault::Error,
     },
+    /// A public receipt key cannot be used.
+    #[error(
+        "{}: is no public receipt key: {source}. Pass receipt.pub as it was published: one line, \
+         NAME+KEYID+BASE64",
+        path.display()
+    )]
+    ReceiptPub {
+        /// The file that was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -113,7 +125,9 @@ impl Error {
             | Error::Role { .. }
             | Error::Vault(_)
             | Error::OtherKek { .. }
+            | Error::ReceiptPub { .. }
             | Error::Store(store::Error::Url(_))
+            | Error::Issuance(issuance::Error::Calendar(_))
             | Error::Relay(relay::Error::Options(_)) => exit::CONFIG,
             Error::Store(error) if error.is_transient() => exit::TRY_AGAIN,
             Error::Rotate(issuance::RotateError::Store(error)) if error.is_transient() => exit::TRY_AGAIN,

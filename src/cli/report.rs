@@ -136,11 +136,7 @@ pub async fn run(args: ReportArgs) -> Result<u8, Error> {
 }
 
 fn public(path: &Path) -> Result<VerifierKey, Error> {
-    let wrong = |error| {
-        let remedy = "Pass receipt.pub as it was published: one line, NAME+KEYID+BASE64";
-        Error::Usage(format!("{}: is no public receipt key: {error}. {remedy}", path.display()))
-    };
-    load_key(path).map_err(wrong)
+    load_key(path).map_err(|source| Error::ReceiptPub { path: path.to_owned(), source })
 }
 
 fn bar(output: Output) -> ProgressBar {

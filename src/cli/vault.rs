@@ -20,7 +20,7 @@ use crate::{
 /// Replaces the key-encryption key, or says which one is in use.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
-  openssl rand -hex 32 > new.key && chmod 600 new.key
+  (umask 077; openssl rand -hex 32 > new.key)
   todoke vault rotate --database sqlite:issuer.db --kek kek.key --new-kek new.key
   todoke vault status --database sqlite:issuer.db
 

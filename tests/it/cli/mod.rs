@@ -1,5 +1,6 @@
 //! Promise: the real binary does what its help says, and says what to do when it is used wrongly.
 
+mod codes;
 mod config;
 mod database;
 mod help;
