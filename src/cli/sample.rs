@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{
     Error,
@@ -46,7 +46,7 @@ pub struct SampleArgs {
     #[arg(long, value_name = "NAME=N", value_parser = district)]
     pub district: Vec<(String, u64)>,
     /// Leaves a district out of the file, as a faulty extract does; the control totals still have it
-    #[arg(long, value_name = "NAME", alias = "without-district")]
+    #[arg(long, value_name = "NAME")]
     pub omit_district: Vec<String>,
     /// So many records get a wrong check digit in their individual number
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -54,11 +54,9 @@ pub struct SampleArgs {
     /// So many records stand there twice: the file has so many lines more
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub duplicate: u64,
-    /// How the file is written
-    #[arg(long, value_enum, default_value_t = Format::Csv)]
-    pub format: Format,
-    /// Writes fixed-width lines as this layout says: field,start_bytes,length_bytes; see `import --help`
-    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    /// Writes fixed-width lines instead of CSV, as this layout says: field,start_bytes,length_bytes; see
+    /// `import --help`
+    #[arg(long, value_name = "FILE")]
     pub layout: Option<PathBuf>,
     /// The file's encoding: utf-8, utf-8-bom or cp932
     #[arg(long, value_name = "NAME", default_value_t = Encoding::Utf8)]
@@ -72,13 +70,6 @@ pub struct SampleArgs {
     /// How the summary is shown, with --out
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-}
-
-/// How a record file is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// RFC 4180 with a header row.
-    Csv,
 }
 
 fn district(text: &str) -> Result<(String, u64), String> {
