@@ -1,6 +1,8 @@
 //! `todoke card get|list`: shows card orders of accepted batches; personal data only when a purpose is
 //! stated.
 
+use std::io::{BufRead as _, Read as _};
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::municipal::{self, Connect, Output, fail, say, say_event, say_result, warn};
@@ -114,8 +116,9 @@ async fn get(args: &GetArgs) -> Result<(), Error> {
 }
 
 fn from_input() -> Result<String, Error> {
+    const LINE_BYTES_MAX: u64 = 64; // 12 digits, and whatever stands around them
     let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
+    let read = std::io::stdin().lock().take(LINE_BYTES_MAX).read_line(&mut line);
     read.map_err(|error| Error::Usage(format!("standard input cannot be read: {error}")))?;
     Ok(line.trim().to_owned())
 }

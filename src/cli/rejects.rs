@@ -62,7 +62,8 @@ pub struct RejectsArgs {
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn run(args: RejectsArgs) -> Result<u8, super::Error> {
     Ok(match work(&args).await {
-        Ok((records, proved)) => {
+        Ok(None) => exit::DONE,
+        Ok(Some((records, proved))) => {
             let to = args.out.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
             let all = if proved { "" } else { ". No receipt proves that these are all" };
             warn(&format!("{} not accepted{to}{all}", many(records, "record")));
@@ -72,8 +73,9 @@ pub async fn run(args: RejectsArgs) -> Result<u8, super::Error> {
     })
 }
 
-// How many records are listed, and whether a receipt proves that these are all.
-async fn work(args: &RejectsArgs) -> Result<(u64, bool), Error> {
+// How many records are listed, and whether a receipt proves that these are all; none if nobody wanted to read
+// them all.
+async fn work(args: &RejectsArgs) -> Result<Option<(u64, bool)>, Error> {
     let batch_id = match (&args.file, args.batch) {
         (Some(file), _) => batch_of(file, args.journal.as_ref())?,
         (None, batch) => batch.expect("clap asks for it"),
@@ -81,11 +83,20 @@ async fn work(args: &RejectsArgs) -> Result<(u64, bool), Error> {
     let session = args.connect.quiet_session()?;
     let receipt = receipt_of(&session, args.file.as_deref(), batch_id).await?;
     let pages = Pages::new(&session, batch_id, receipt.as_ref());
-    let records = match &args.out {
-        Some(path) => write_whole(pages, path).await?,
-        None => write(pages, io::stdout(), Path::new("standard output")).await?,
+    let written = match &args.out {
+        Some(path) => write_whole(pages, path).await,
+        None => write(pages, io::stdout(), Path::new("standard output")).await,
     };
-    Ok((records, receipt.is_some()))
+    match written {
+        Ok(records) => Ok(Some((records, receipt.is_some()))),
+        // Whoever read it has seen enough.
+        Err(Error::Write { source, .. })
+            if args.out.is_none() && source.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 // The receipt that lies beside the file, or the issuer's; `None` if there is none to believe.
@@ -129,16 +140,24 @@ async fn write(mut pages: Pages<'_>, to: impl Write, path: &Path) -> Result<u64,
     let failed = |source: io::Error| Error::Write { path: path.to_owned(), source };
     let mut csv = csv::Writer::from_writer(BufWriter::new(to));
     let header = ["index", "order_id", "disposition", "code", "field", "duplicate_of"];
-    csv.write_record(header).map_err(|error| failed(error.into()))?;
+    csv.write_record(header).map_err(|error| failed(source(error)))?;
     let mut records = 0;
     while let Some(page) = pages.next().await? {
         for disposition in &page {
-            csv.write_record(columns(disposition)).map_err(|error| failed(error.into()))?;
+            csv.write_record(columns(disposition)).map_err(|error| failed(source(error)))?;
         }
         records += page.len() as u64;
     }
     csv.flush().map_err(failed)?;
     Ok(records)
+}
+
+// What the system said, where it said something.
+fn source(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => source,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 fn columns(disposition: &pb::Disposition) -> [String; 6] {

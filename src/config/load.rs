@@ -58,6 +58,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Variables, of which those with our prefix count: `TODOKE_STORE__URL` is `store.url`.
     pub variables: Vec<(String, String)>,
+    /// Names of ours that cannot be read, or whose values cannot, as they are no UTF-8.
+    pub unreadable: Vec<String>,
     /// Flags.
     pub flags: Vec<Flag>,
 }
@@ -66,10 +68,17 @@ impl Sources {
     /// The file, this process's environment, and the flags.
     #[must_use]
     pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        Self { file, variables: std::env::vars_os().filter_map(text).collect(), flags }
+        let mut sources = Self { file, flags, ..Self::default() };
+        for (name, value) in std::env::vars_os() {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => sources.variables.push((name, value)),
+                (name, _) => {
+                    let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
+                    sources.unreadable.extend(name.starts_with(PREFIX).then_some(name));
+                }
+            }
+        }
+        sources
     }
 }
 
@@ -135,6 +144,12 @@ impl<T: Role> Loading<T> {
             loading.file(file);
         }
         loading.variables(&sources.variables);
+        loading.problems.extend(sources.unreadable.iter().map(|name| Problem {
+            key: name.clone(),
+            origin: "variable".to_owned(),
+            what: "is no UTF-8".to_owned(),
+            remedy: "Write it anew, or take it out".to_owned(),
+        }));
         for flag in &sources.flags {
             loading.text(flag.key, format!("flag {}", flag.name), &flag.value);
         }

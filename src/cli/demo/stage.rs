@@ -47,7 +47,7 @@ const LEASE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long anything is waited for.
 const WAIT_MAX: Duration = Duration::from_secs(20);
-/// How long a page of cards or dispositions is.
+/// How long a page of dispositions is.
 const PAGE: u32 = 5_000;
 
 /// The stage.

@@ -1,6 +1,6 @@
 //! Promise: a configuration is checked before anything starts, and all that is wrong is said at once.
 
-use std::{fs, path::PathBuf};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, path::PathBuf};
 
 use super::{ended, run, todoke};
 
@@ -43,6 +43,20 @@ fn a_right_configuration_is_said_to_be_right() {
     let (code, said, errors) = run(&["config", "check", "--role", "issuer", "--config", &file]);
     assert_eq!((code, errors.as_str()), (0, ""));
     assert!(said.starts_with("OK: "), "{said}");
+}
+
+#[test]
+fn a_variable_of_ours_that_cannot_be_read_is_a_problem_by_name() {
+    let place = Place::new();
+    let file = place.issuer("");
+    let mut command = todoke(&["config", "check", "--role", "issuer", "--config", &file]);
+    command.env("TODOKE_LISTEN", OsStr::from_bytes(b"127.0.0.\xff")).env("OTHER", OsStr::from_bytes(b"\xff"));
+    let (code, _, errors) = ended(command.output().expect("the binary runs"));
+    assert_eq!(code, 64, "{errors}");
+    assert!(
+        errors.contains("1 problem\n") && errors.contains("TODOKE_LISTEN (variable): is no UTF-8"),
+        "{errors}"
+    );
 }
 
 #[test]

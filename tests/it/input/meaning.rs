@@ -2,6 +2,8 @@
 //! under ALL_OR_NOTHING nothing of its batch is ordered; characters that few systems know are kept and
 //! flagged.
 
+use std::process::Stdio;
+
 use super::{HEADER, Town, assert_says, good, row};
 
 /// A file whose rows are changed one by one, from line 2 on.
@@ -85,6 +87,13 @@ async fn all_that_was_not_accepted_is_listed_as_csv_for_whoever_mends_it() {
     assert_eq!(said.stdout.lines().count(), 1, "the header only: {}", said.all());
     let said = town.run(&["rejects", "second.csv", "--out", "none/rejects.csv"]).await;
     assert_says("no folder", &said, 75, &["none/rejects.csv", "Make its folder"]);
+    let mut unread = town.folder.command(&["rejects", "second.csv"]);
+    unread.args(town.folder.as_ward()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut unread = unread.spawn().expect("it runs");
+    drop(unread.stdout.take());
+    let unread = unread.wait_with_output().await.expect("it ends");
+    let errors = String::from_utf8_lossy(&unread.stderr);
+    assert_eq!((unread.status.code(), errors.as_ref()), (Some(0), ""), "a reader that has gone is no error");
     town.stop().await;
 }
 
