@@ -6,19 +6,17 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    Error, addresses,
+    Error,
     municipal::duration,
-    process::{ProcessArgs, bind, bind_calls, check_role, flag, reload, serve_ops, time},
+    process::{ProcessArgs, announce, bind, bind_calls, check_role, flag, reload, time},
 };
 use crate::{
     config::{self, Flag, IssuerConfig},
     domain::identity::Role,
     issuance,
     net::tls::ServerTls,
-    ops,
     runtime::clock::Clock,
     store::Store,
-    telemetry,
     vault::Vault,
 };
 
@@ -111,14 +109,7 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
         issuance::Error::OtherKek(source) => Error::OtherKek { path: config.vault.kek, source },
         other => other.into(),
     })?;
-    let state = ops::State { metrics: telemetry::prometheus(), ready: running.not_ready };
-    // It answers to the last, so that a drain can be watched.
-    let ops = serve_ops(&tasks, ops_listener, state, config.ops, running.ended)?;
-    let address = running.address;
-    tracing::info!(%address, %ops, "{name} listens at {address}");
-    if let Some(file) = &config.addresses_file {
-        addresses::write(file, address, ops).map_err(|source| Error::Write { path: file.clone(), source })?;
-    }
+    announce(&tasks, &name, running, (ops_listener, config.ops), config.addresses_file.as_deref())?;
     tasks.soft().cancelled().await;
     let code = tasks.join(drain + MARGIN).await.exit_code();
     // The last connection writes the log back into the database, so that after an ordered stop one file is

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Error;
+use super::{Error, addresses};
 use crate::{
     config::{Flag, Sources, duration::show},
     domain::identity::Role,
@@ -23,7 +23,7 @@ use crate::{
         tls::{Expiry, ServerTls, TlsError},
     },
     ops,
-    runtime::{self, OnDeath, Tasks, clock::Clock},
+    runtime::{self, OnDeath, Running, Tasks, clock::Clock},
     telemetry,
 };
 
@@ -209,11 +209,27 @@ fn soon(expiry: Expiry, now: i64) -> Vec<(&'static str, i64)> {
     left.filter(|(_, left)| *left <= NOTICE).collect()
 }
 
-/// Serves the ops port until `stop`, and returns where.
+/// Serves the ops port of a role that runs, which answers to the last, so that a drain can be watched, and
+/// says where both listen.
 ///
 /// # Errors
-/// [`Error::Runtime`] if the system does not know the listener.
-pub(crate) fn serve_ops(
+/// [`Error::Runtime`] if the system does not know the listener, [`Error::Write`].
+pub(crate) fn announce(
+    tasks: &Tasks,
+    name: &str,
+    running: Running,
+    (listener, limits): (TcpListener, ops::Limits),
+    file: Option<&Path>,
+) -> Result<(), Error> {
+    let address = running.address;
+    let state = ops::State { metrics: telemetry::prometheus(), ready: running.not_ready };
+    let ops = serve_ops(tasks, listener, state, limits, running.ended)?;
+    tracing::info!(%address, %ops, "{name} listens at {address}");
+    let Some(file) = file else { return Ok(()) };
+    addresses::write(file, address, ops).map_err(|source| Error::Write { path: file.to_owned(), source })
+}
+
+fn serve_ops(
     tasks: &Tasks,
     listener: TcpListener,
     state: ops::State,

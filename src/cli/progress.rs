@@ -26,6 +26,15 @@ pub(crate) fn listener(output: Output) -> Tell {
     }
 }
 
+/// A bar for `total` things, on a terminal and for people; otherwise one that is not seen.
+pub(crate) fn bar(template: &str, total: u64, output: Output) -> ProgressBar {
+    if output == Output::Json || !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(template).expect("each template is fixed and was tried");
+    ProgressBar::new(total).with_style(style)
+}
+
 struct Bar {
     bar: ProgressBar,
     phase: &'static str,

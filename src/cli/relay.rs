@@ -5,15 +5,15 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    Error, addresses,
+    Error,
     municipal::duration,
-    process::{ProcessArgs, bind, bind_calls, check_role, flag, reload, serve_ops, time},
+    process::{ProcessArgs, announce, bind, bind_calls, check_role, flag, reload, time},
 };
 use crate::{
     config::{self, Flag, RelayConfig},
     domain::identity::Role,
     net::tls::{ClientTls, ServerTls},
-    ops, relay, telemetry,
+    relay,
 };
 
 /// Runs one relay; calls go on to the issuers unread, as the caller that the certificate names.
@@ -135,14 +135,7 @@ pub async fn run(args: RelayArgs) -> Result<u8, Error> {
     let listener = bind_calls("listen", config.listen).await?;
     let (name, end) = (config.relay.name.clone(), config.relay.linger + config.relay.drain + MARGIN);
     let running = relay::start(config.relay, listener, tls, upstream_tls, &tasks)?;
-    let state = ops::State { metrics: telemetry::prometheus(), ready: running.not_ready };
-    // It answers to the last, so that a drain can be watched.
-    let ops = serve_ops(&tasks, ops_listener, state, config.ops, running.ended)?;
-    let address = running.address;
-    tracing::info!(%address, %ops, "{name} listens at {address}");
-    if let Some(file) = &config.addresses_file {
-        addresses::write(file, address, ops).map_err(|source| Error::Write { path: file.clone(), source })?;
-    }
+    announce(&tasks, &name, running, (ops_listener, config.ops), config.addresses_file.as_deref())?;
     Ok(tasks.join(end).await.exit_code())
 }
 

@@ -1,17 +1,14 @@
 //! `todoke report verify-store`: reads all that is stored, holds it against what was signed, and names what
 //! is damaged; with `--repair` puts right what has a second copy.
 
-use std::{
-    io::IsTerminal as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     Error,
     municipal::{Output, now_ms, say, say_event, say_result},
+    progress::bar,
 };
 use crate::{
     client::receipts::load_key,
@@ -121,7 +118,7 @@ pub async fn run(args: ReportArgs) -> Result<u8, Error> {
         now_ms: now_ms(),
     };
     let output = args.output;
-    let bar = bar(output);
+    let bar = bar("reading [{wide_bar}] {human_pos}/{human_len} chunks, {eta} left", 0, output);
     let mut tell = |told: Told<'_>| match told {
         Told::Progress { chunks, of } => {
             bar.set_length(of);
@@ -137,17 +134,6 @@ pub async fn run(args: ReportArgs) -> Result<u8, Error> {
 
 fn public(path: &Path) -> Result<VerifierKey, Error> {
     load_key(path).map_err(|source| Error::ReceiptPub { path: path.to_owned(), source })
-}
-
-fn bar(output: Output) -> ProgressBar {
-    if output == Output::Json || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0);
-    let style =
-        ProgressStyle::with_template("reading [{wide_bar}] {human_pos}/{human_len} chunks, {eta} left");
-    bar.set_style(style.expect("the template is fixed and was tried"));
-    bar
 }
 
 fn show(finding: &Finding, output: Output) {

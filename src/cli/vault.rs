@@ -1,14 +1,14 @@
 //! `todoke vault rotate` and `vault status`: another key-encryption key takes the place of the one in use,
 //! and which key opens what; the data itself is not touched.
 
-use std::{io::IsTerminal as _, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     Error,
     municipal::{Output, say, say_event, say_result, warn},
+    progress::bar,
 };
 use crate::{
     issuance::{self, Rotated},
@@ -96,23 +96,13 @@ async fn rotate(args: RotateArgs) -> Result<u8, Error> {
     let store =
         store.map_err(|error| Error::held(error, "stop it, rotate, and start it with the new key"))?;
     let total = issuance::keks(&store).await?.values().sum();
-    let bar = bar(total, args.output);
+    let template = "wrapping [{wide_bar}] {human_pos}/{human_len} keys, {eta} left";
+    let bar = bar(template, total, args.output);
     let rotated = issuance::rotate(&store, &keys, &mut |seen| bar.set_position(seen)).await;
     bar.finish_and_clear();
     store.close().await;
     let rotated = rotated?;
     Ok(show(&rotated, &keys, args.output))
-}
-
-fn bar(total: u64, output: Output) -> ProgressBar {
-    if output == Output::Json || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(total);
-    let style =
-        ProgressStyle::with_template("wrapping [{wide_bar}] {human_pos}/{human_len} keys, {eta} left");
-    bar.set_style(style.expect("the template is fixed and was tried"));
-    bar
 }
 
 fn show(rotated: &Rotated, keys: &Rotation, output: Output) -> u8 {

@@ -30,13 +30,13 @@ mod view;
 mod watches;
 mod work;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     net::{self, tcp::TcpListener, tls::ServerTls},
-    runtime::{OnDeath, Tasks, clock::Clock},
+    runtime::{OnDeath, Running, Tasks, clock::Clock},
     store::{self, Store},
     vault::{self, Vault},
     wire::{
@@ -50,16 +50,6 @@ pub use options::Options;
 pub use rotate::{RotateError, Rotated, keks, rotate, unfinished};
 pub use routes::Services;
 pub use sweep::{HEARTBEAT, SILENT_MAX};
-
-/// An issuer that takes calls.
-pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Every reason why it should not get calls; empty if it should.
-    pub not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// Cancelled when the last call has ended, so that a drain can be watched until then.
-    pub ended: CancellationToken,
-}
 
 /// Why an issuer did not start.
 #[derive(Debug, thiserror::Error)]

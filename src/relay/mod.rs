@@ -22,4 +22,4 @@ mod stats;
 mod upstream;
 
 pub use options::Options;
-pub use start::{Error, Running, start};
+pub use start::{Error, start};

@@ -1,7 +1,6 @@
 //! Starts a relay in order and stops it in order: health first, then GOAWAY, then the listener, calls last.
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
@@ -19,7 +18,7 @@ use crate::{
         tcp::{Handed, TcpListener},
         tls::{ClientTls, ServerTls},
     },
-    runtime::{OnDeath, Tasks},
+    runtime::{OnDeath, Running, Tasks},
     telemetry::names,
 };
 
@@ -42,16 +41,6 @@ pub enum Error {
     /// The listener or a thread cannot be used.
     #[error("the relay cannot start: {0}")]
     Io(#[from] std::io::Error),
-}
-
-/// A relay that was started.
-pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Why it should get no calls now; empty if it should.
-    pub not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// Cancelled when, after the order to stop, the last client is gone and counted.
-    pub ended: CancellationToken,
 }
 
 /// Starts a relay that serves at `listener` until the soft token of `tasks` is cancelled.

@@ -6,11 +6,13 @@ pub mod clock;
 mod dumps;
 pub mod exit;
 mod parent;
+mod running;
 mod signals;
 mod tasks;
 
 pub use aside::{blocking, outside};
 pub use dumps::forbid_core_dumps;
 pub use parent::end_with_parent;
+pub use running::Running;
 pub use signals::signals;
 pub use tasks::{Ended, OnDeath, Tasks};

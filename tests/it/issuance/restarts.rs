@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use todoke::{
     issuance::{self, Options},
     net::{pki::Authority, tls::ServerTls},
-    runtime::Tasks,
+    runtime::{Running, Tasks},
     store::{Store, StoreOptions},
     vault::Vault,
 };
@@ -62,16 +62,12 @@ impl Issuer {
     }
 
     /// Tries to start one more issuer on the same database, with this key-encryption key.
-    pub(crate) async fn started_with(&self, kek: &Path) -> Result<issuance::Running, issuance::Error> {
+    pub(crate) async fn started_with(&self, kek: &Path) -> Result<Running, issuance::Error> {
         self.started_as(Options::default(), kek).await
     }
 
     /// The same, with these options.
-    pub(crate) async fn started_as(
-        &self,
-        options: Options,
-        kek: &Path,
-    ) -> Result<issuance::Running, issuance::Error> {
+    pub(crate) async fn started_as(&self, options: Options, kek: &Path) -> Result<Running, issuance::Error> {
         let pki = self.dir.path().join("pki");
         let vault = Vault::open(kek, &pki.join("receipt.key")).expect("a vault");
         let tls = ServerTls::load(&files(&pki, "issuer-1")).expect("a server certificate");

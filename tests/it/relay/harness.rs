@@ -14,8 +14,8 @@ use todoke::{
         pki::Authority,
         tls::{ClientTls, ServerTls, TlsFiles},
     },
-    relay::{self, Options, Running},
-    runtime::{Ended, Tasks},
+    relay::{self, Options},
+    runtime::{Ended, Running, Tasks},
 };
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::TlsConnector;
