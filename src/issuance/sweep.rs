@@ -1,5 +1,5 @@
-//! Nothing stalls in silence: every open batch is looked at again and again, and each round leaves a
-//! heartbeat.
+//! Nothing stalls in silence: every open batch, and every one that is damaged, is looked at again and again,
+//! and each round leaves a heartbeat.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -16,7 +16,7 @@ use crate::{
         date::utc,
         municipality::MunicipalityCode,
     },
-    store::{self, Standing},
+    store::{self, BatchRow, Standing},
     telemetry::names,
 };
 
@@ -104,22 +104,25 @@ fn seconds(now_ms: i64) -> f64 {
     now_ms as f64 / 1000.0
 }
 
-/// Looks at everything that is open, once.
+/// Looks at everything that is open, and at what is accepted and damaged, once.
 async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::Error> {
     let mut standing = HashSet::new();
     let mut after = None;
     loop {
         let page = core.store.open_batches(after, PAGE).await?;
-        let now_ms = core.clock.now_ms();
-        for row in &page.rows {
-            for flag in view::flags_of(row, &core.options, now_ms) {
-                let (municipality, batch) = (row.municipality, Some(row.batch_id));
-                let key = Raised { municipality, batch, kind: flag.kind, which: 0 };
-                stand(&mut standing, raised, key, &flag);
-            }
+        of_batches(core, &page.rows, &mut standing, raised);
+        after = page.next;
+        if after.is_none() {
+            break;
         }
-        let Some(next) = page.next else { break };
-        after = Some(next);
+    }
+    loop {
+        let page = core.store.damaged_batches(after, PAGE).await?;
+        of_batches(core, &page.rows, &mut standing, raised);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
     }
     let mut with_holes = HashSet::new();
     for holes in core.store.municipalities_with_holes(HOLES_MAX).await? {
@@ -144,6 +147,17 @@ async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::E
     gauges(&standing);
     *raised = standing;
     core.store.write_heartbeat(HEARTBEAT, core.clock.now_ms()).await
+}
+
+/// Notes the flags of these batches.
+fn of_batches(core: &Core, rows: &[BatchRow], standing: &mut HashSet<Raised>, raised: &HashSet<Raised>) {
+    let now_ms = core.clock.now_ms();
+    for row in rows {
+        for flag in view::flags_of(row, &core.options, now_ms) {
+            let (municipality, batch) = (row.municipality, Some(row.batch_id));
+            stand(standing, raised, Raised { municipality, batch, kind: flag.kind, which: 0 }, &flag);
+        }
+    }
 }
 
 /// Whose receipts are still to be compared, and what has to come again.

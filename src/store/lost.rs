@@ -9,6 +9,7 @@ use super::{
     Error, Store,
     columns::{self, int, uint},
     restore::GateSteps as _,
+    sweep::readable,
 };
 
 statements! {
@@ -104,15 +105,14 @@ impl Store {
         })
     }
 
-    /// Returns the same of all municipalities.
+    /// Returns the same of all municipalities. What cannot be read is told in the log.
     ///
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn lost_batches(&self, count: u32) -> Result<Vec<LostBatch>, Error> {
         on_read!(self, "lost_batches", |conn| {
-            let rows: Vec<RawLost> =
-                sqlx::query_as(LOST_OF_ALL).bind(i64::from(count)).fetch_all(conn).await?;
-            rows.into_iter().map(lost).collect()
+            let rows = sqlx::query(LOST_OF_ALL).bind(i64::from(count)).fetch_all(conn).await?;
+            Ok(readable("lost_batches", &rows, lost))
         })
     }
 
@@ -145,24 +145,23 @@ impl Store {
     }
 
     /// Returns how far each municipality is that is known here, `count` at most; none if there was no
-    /// restore.
+    /// restore. What cannot be read is told in the log.
     ///
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn comparisons(&self, count: u32) -> Result<Vec<Compared>, Error> {
         on_read!(self, "comparisons", |conn| {
             let Some(restore) = conn.in_force().await? else { return Ok(Vec::new()) };
-            let query = sqlx::query_as(STANDINGS).bind(int(restore.id, "restore_id")?);
-            let rows: Vec<(String, String, String)> = query.bind(i64::from(count)).fetch_all(conn).await?;
-            let read = |(code, how, note): (String, String, String)| {
+            let query = sqlx::query(STANDINGS).bind(int(restore.id, "restore_id")?);
+            let rows = query.bind(i64::from(count)).fetch_all(conn).await?;
+            Ok(readable("comparisons", &rows, |(code, how, note): (String, String, String)| {
                 let standing = match how.as_str() {
                     "COMPARED" => Standing::Compared,
                     "RELEASED" => Standing::Released,
                     _ => Standing::Waiting,
                 };
                 Ok(Compared { municipality: columns::municipality(&code)?, standing, note })
-            };
-            rows.into_iter().map(read).collect()
+            }))
         })
     }
 }

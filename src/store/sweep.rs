@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{FromRow as _, Row as _, types::Uuid};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type, types::Uuid};
 
 use crate::{domain::municipality::MunicipalityCode, telemetry::names};
 
@@ -18,6 +18,12 @@ statements! {
     LIST_OPEN = select_batch!(
         "WHERE b.state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')
             AND (b.municipality_code, b.batch_id) > ($1, $2)
+        ORDER BY b.municipality_code, b.batch_id LIMIT $3"
+    );
+    // So is this one.
+    LIST_DAMAGED = select_batch!(
+        "WHERE b.state IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS') AND b.damaged_ms IS NOT NULL
+            AND b.chunks_stored < b.chunk_count AND (b.municipality_code, b.batch_id) > ($1, $2)
         ORDER BY b.municipality_code, b.batch_id LIMIT $3"
     );
     COUNT_HOLES = "
@@ -46,7 +52,15 @@ statements! {
 }
 
 /// The reads that pass over what they cannot read.
-const PASS_OVER: [&str; 4] = ["open_batches", "municipalities_with_holes", "opened_since", "work_candidates"];
+const PASS_OVER: [&str; 7] = [
+    "open_batches",
+    "damaged_batches",
+    "municipalities_with_holes",
+    "opened_since",
+    "work_candidates",
+    "comparisons",
+    "lost_batches",
+];
 
 /// Counts none yet for each of those reads, so that the first one is a rise to whoever alarms on it.
 pub(super) fn none_unreadable() {
@@ -56,12 +70,62 @@ pub(super) fn none_unreadable() {
 }
 
 /// Tells of a row that cannot be read. The texts of a key name a municipality and a batch, never a person.
-pub(super) fn unreadable(statement: &'static str, municipality: &str, batch: Option<Uuid>, error: &Error) {
+fn unreadable(statement: &'static str, municipality: &str, batch: Option<Uuid>, error: &Error) {
     debug_assert!(PASS_OVER.contains(&statement), "{statement} does not begin at zero");
     let batch = batch.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
     metrics::counter!(names::STORE_UNREADABLE, names::STATEMENT => statement).increment(1);
     tracing::error!(municipality.code = municipality, batch.id = batch, %error,
         "a row of batch {batch} of {municipality:?} is unreadable and passed over: restore it from a backup");
+}
+
+/// Reads rows one by one: what cannot be read is told, and hides no other.
+pub(super) fn readable<R, Raw, T>(
+    statement: &'static str,
+    rows: &[R],
+    read: impl Fn(Raw) -> Result<T, Error>,
+) -> Vec<T>
+where
+    R: Row,
+    Raw: for<'r> FromRow<'r, R>,
+    for<'n> &'n str: ColumnIndex<R>,
+    for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
+    for<'r> Uuid: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let one = |row: &R| {
+        let value = Raw::from_row(row).map_err(Error::from).and_then(&read);
+        let told = value.inspect_err(|error| {
+            let code: Option<String> = row.try_get("municipality_code").ok();
+            let batch: Option<Uuid> = row.try_get("batch_id").ok();
+            unreadable(statement, code.as_deref().unwrap_or("unknown"), batch, error);
+        });
+        told.ok()
+    };
+    rows.iter().filter_map(one).collect()
+}
+
+on_both! {
+    trait SweepSteps {
+        /// Returns a page of `LIST_OPEN` or of `LIST_DAMAGED`.
+        async fn page_of(
+            &mut conn,
+            sql: &'static str,
+            after: Option<&OpenAfter>,
+            count: u32,
+        ) -> Result<OpenPage, Error> {
+            let (code, id) = after.map_or(("", Uuid::nil()), |after| (after.code.as_str(), after.id));
+            let query = sqlx::query(sql).bind(code).bind(id).bind(i64::from(count));
+            let found = query.fetch_all(conn).await?;
+            let name = if sql == LIST_OPEN { "open_batches" } else { "damaged_batches" };
+            let rows = readable(name, &found, |raw: RawBatch| BatchRow::try_from(raw));
+            // After the last row that has a key; those that have none are told once more.
+            let key = |row: &_| {
+                let (code, id) = <(String, Uuid)>::from_row(row).ok()?;
+                Some(OpenAfter { code, id })
+            };
+            let last = found.iter().rev().find_map(key);
+            Ok(OpenPage { rows, next: last.filter(|_| found.len() == count as usize) })
+        }
+    }
 }
 
 impl Store {
@@ -71,24 +135,15 @@ impl Store {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn open_batches(&self, after: Option<OpenAfter>, count: u32) -> Result<OpenPage, Error> {
-        let (code, id) = after.map_or((String::new(), Uuid::nil()), |after| (after.code, after.id));
-        on_read!(self, "open_batches", |conn| {
-            let query = sqlx::query(LIST_OPEN).bind(&code).bind(id).bind(i64::from(count));
-            let found = query.fetch_all(conn).await?;
-            let (mut rows, mut last) = (Vec::with_capacity(found.len()), None);
-            for row in &found {
-                let code: Option<String> = row.try_get("municipality_code").ok();
-                let id: Option<Uuid> = row.try_get("batch_id").ok();
-                match RawBatch::from_row(row).map_err(Error::from).and_then(BatchRow::try_from) {
-                    Ok(row) => rows.push(row),
-                    Err(error) => unreadable("open_batches", code.as_deref().unwrap_or_default(), id, &error),
-                }
-                if let (Some(code), Some(id)) = (code, id) {
-                    last = Some(OpenAfter { code, id });
-                }
-            }
-            Ok(OpenPage { rows, next: last.filter(|_| found.len() == count as usize) })
-        })
+        on_read!(self, "open_batches", |conn| conn.page_of(LIST_OPEN, after.as_ref(), count).await)
+    }
+
+    /// Returns the same of accepted batches of which chunks were set aside and have not come again.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn damaged_batches(&self, after: Option<OpenAfter>, count: u32) -> Result<OpenPage, Error> {
+        on_read!(self, "damaged_batches", |conn| conn.page_of(LIST_DAMAGED, after.as_ref(), count).await)
     }
 
     /// Returns the municipalities whose sequence has holes, `count` at most.
@@ -97,20 +152,11 @@ impl Store {
     /// Any [`Error`] of a read.
     pub async fn municipalities_with_holes(&self, count: u32) -> Result<Vec<Holes>, Error> {
         on_read!(self, "municipalities_with_holes", |conn| {
-            let query = sqlx::query_as(COUNT_HOLES).bind(i64::from(count));
-            let rows: Vec<(String, i64, i64)> = query.fetch_all(conn).await?;
-            let mut found = Vec::with_capacity(rows.len());
-            for (code, holes, highest) in rows {
-                match columns::municipality(&code) {
-                    Ok(municipality) => found.push(Holes {
-                        municipality,
-                        count: uint(holes, "holes")?,
-                        highest: uint(highest, "sequence")?,
-                    }),
-                    Err(error) => unreadable("municipalities_with_holes", &code, None, &error),
-                }
-            }
-            Ok(found)
+            let rows = sqlx::query(COUNT_HOLES).bind(i64::from(count)).fetch_all(conn).await?;
+            Ok(readable("municipalities_with_holes", &rows, |(code, holes, highest): (String, i64, i64)| {
+                let (count, highest) = (uint(holes, "holes")?, uint(highest, "sequence")?);
+                Ok(Holes { municipality: columns::municipality(&code)?, count, highest })
+            }))
         })
     }
 
@@ -135,14 +181,13 @@ impl Store {
     /// Any [`Error`] of a read.
     pub async fn opened_since(&self, after_ms: i64) -> Result<BTreeMap<MunicipalityCode, Vec<i64>>, Error> {
         on_read!(self, "opened_since", |conn| {
-            let rows: Vec<(String, i64)> =
-                sqlx::query_as(OPENED_SINCE).bind(after_ms).fetch_all(conn).await?;
+            let rows = sqlx::query(OPENED_SINCE).bind(after_ms).fetch_all(conn).await?;
+            let opened = readable("opened_since", &rows, |(code, opened_ms): (String, i64)| {
+                Ok((columns::municipality(&code)?, opened_ms))
+            });
             let mut found: BTreeMap<MunicipalityCode, Vec<i64>> = BTreeMap::new();
-            for (code, opened_ms) in rows {
-                match columns::municipality(&code) {
-                    Ok(municipality) => found.entry(municipality).or_default().push(opened_ms),
-                    Err(error) => unreadable("opened_since", &code, None, &error),
-                }
+            for (municipality, opened_ms) in opened {
+                found.entry(municipality).or_default().push(opened_ms);
             }
             Ok(found)
         })

@@ -13,7 +13,7 @@ use super::{
     columns::{self, batch_id, int, small},
     ends::EndSteps as _,
     restore::GateSteps as _,
-    sweep::unreadable,
+    sweep::readable,
 };
 
 statements! {
@@ -96,14 +96,10 @@ impl Store {
     /// Any [`Error`] of a read.
     pub async fn work_candidates(&self, now_ms: i64, count: u32) -> Result<Vec<WorkKey>, Error> {
         on_read!(self, "work_candidates", |conn| {
-            let query = sqlx::query_as(CANDIDATES).bind(now_ms).bind(i64::from(count));
-            let rows: Vec<(String, Uuid)> = query.fetch_all(conn).await?;
-            let read = |(code, id): (String, Uuid)| {
-                let key = columns::municipality(&code)
-                    .and_then(|municipality| Ok(WorkKey { municipality, batch_id: batch_id(id)? }));
-                key.inspect_err(|error| unreadable("work_candidates", &code, Some(id), error)).ok()
-            };
-            Ok(rows.into_iter().filter_map(read).collect())
+            let rows = sqlx::query(CANDIDATES).bind(now_ms).bind(i64::from(count)).fetch_all(conn).await?;
+            Ok(readable("work_candidates", &rows, |(code, id): (String, Uuid)| {
+                Ok(WorkKey { municipality: columns::municipality(&code)?, batch_id: batch_id(id)? })
+            }))
         })
     }
 

@@ -3,7 +3,7 @@
 
 use super::*;
 
-use crate::store::Pool;
+use crate::store::{Cause, Pool};
 
 /// Runs SQL on the one connection that writes, beside the store.
 async fn raw(case: &Case, sql: &'static str) {
@@ -93,4 +93,45 @@ contract!(work_that_cannot_be_claimed_can_be_put_off_but_not_taken_from_its_hold
     case.store.postpone_work(&key, NOW + 10, NOW + 99, "unreadable").await.expect("the store answers");
     let kept = case.store.renew_work(&claim.expect("it is free"), NOW + 11, 1000).await;
     assert!(kept.expect("the store answers"), "the lease stands");
+});
+
+contract!(a_key_that_is_none_hides_no_other_in_any_list, |case| {
+    for n in [2, 3, 4] {
+        case.sealed(n, 4).await;
+    }
+    case.store.mark_restored(Cause::Operator, "a test", NOW).await.expect("the store answers");
+    case.store.release(ward(), "a test", NOW).await.expect("the store answers");
+    raw(&case, "PRAGMA ignore_check_constraints = ON").await;
+    raw(&case, "PRAGMA foreign_keys = OFF").await;
+    raw(
+        &case,
+        "INSERT INTO lost_batch (municipality_code, batch_id, sequence, record_count, manifest_digest,
+            told_ms, digest, receipt)
+        SELECT code, b.batch_id, 9, 4, zeroblob(32), 1, zeroblob(32), x''
+        FROM batch AS b, (SELECT '131229' AS code UNION SELECT '13122x' UNION SELECT CAST(x'ff' AS TEXT))
+        WHERE b.sequence = 2",
+    )
+    .await;
+    let of = |n: u32| format!("WHERE batch_id = (SELECT batch_id FROM batch WHERE sequence = {n})");
+    let code = "municipality_code = CAST(x'ff' AS TEXT)";
+    for damage in [format!("batch_id = x'00' {}", of(3)), format!("{code} {}", of(4))] {
+        let Pool::Sqlite { write, .. } = &case.store.pool;
+        let sql = sqlx::AssertSqlSafe(format!("UPDATE work SET {damage}"));
+        assert_eq!(sqlx::query(sql).execute(write).await.expect("it runs").rows_affected(), 1);
+    }
+    let due = case.store.work_candidates(NOW, 10).await.expect("reads");
+    assert_eq!(due, [WorkKey { municipality: ward(), batch_id: id(2) }]);
+    raw(&case, "UPDATE batch SET municipality_code = CAST(x'ff' AS TEXT) WHERE sequence = 3").await;
+    raw(&case, "UPDATE batch SET municipality_code = '13122x' WHERE sequence = 4").await;
+    let holes = case.store.municipalities_with_holes(10).await.expect("reads");
+    assert_eq!(holes.iter().map(|holes| holes.municipality).collect::<Vec<_>>(), [ward()]);
+    let opened = case.store.opened_since(0).await.expect("reads");
+    assert_eq!(opened.into_keys().collect::<Vec<_>>(), [ward()]);
+    let compared = case.store.comparisons(10).await.expect("reads");
+    assert_eq!(compared.iter().map(|one| one.municipality).collect::<Vec<_>>(), [ward()]);
+    let lost = case.store.lost_batches(10).await.expect("reads");
+    assert_eq!(
+        lost.iter().map(|one| (one.municipality, one.batch_id)).collect::<Vec<_>>(),
+        [(ward(), id(2))]
+    );
 });

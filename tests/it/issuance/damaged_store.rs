@@ -166,3 +166,30 @@ async fn the_server_itself_tells_of_damage() {
     assert!(text.contains("chunk 2 is unreadable or altered in the database; set aside"), "{text}");
     assert!(!text.contains("カナリヤ"), "{text}");
 }
+
+#[tokio::test]
+async fn a_chunk_set_aside_in_an_accepted_batch_is_flagged_until_it_has_come_again() {
+    let metrics = todoke::telemetry::prometheus();
+    let (lines, _guard) = super::noticing::listen();
+    let issuer = Issuer::start(|_| {}).await;
+    let ward = issuer.party("municipality/131229").await;
+    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("A", 10));
+    assert_eq!(state(&ward.import(&sent).await), BatchState::Accepted);
+    // As `verify-store --repair` leaves it.
+    issuer
+        .damage(
+            "BEGIN IMMEDIATE;
+            DELETE FROM chunk WHERE chunk_number = 1;
+            UPDATE batch SET chunks_stored = chunks_stored - 1, damaged_ms = progress_ms;
+            COMMIT",
+        )
+        .await;
+    let stands = async |count: u32| {
+        let line = format!("todoke_flags{{flag=\"damaged\"}} {count}\n");
+        eventually(&line, || async { metrics.render().contains(&line).then_some(()) }).await;
+    };
+    stands(1).await;
+    assert!(lines.text().contains("damaged at 131229"), "{}", lines.text());
+    send_what_is_missing(&ward, &sent).await;
+    stands(0).await;
+}
