@@ -195,7 +195,8 @@ fn before_the_restore(now: &Receipt, note: Vec<u8>) -> Result<(Vec<u8>, Digest),
     if as_before != before {
         let counts = |of: &Receipt| format!("{:?}", of.counts);
         return Err(Stop::Discrepant(format!(
-            "it comes out otherwise than its receipt from before the restore says: {} then, {} now",
+            "it comes out otherwise than its receipt from before the restore says: {} then, {} now. The \
+             operator may give that receipt up with `todoke restore release`; then repair the batch",
             counts(&before),
             counts(now)
         )));

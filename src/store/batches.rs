@@ -59,10 +59,14 @@ statements! {
     LIST = select_batch!(
         "WHERE b.municipality_code = $1 AND b.sequence < $2 ORDER BY b.sequence DESC LIMIT $3"
     );
+    // What was lost and given up is no hole.
     HOLES = "
         SELECT previous + 1 AS first_hole, sequence - 1 AS last_hole
-        FROM (SELECT sequence, LAG(sequence, 1, 0) OVER (ORDER BY sequence) AS previous
-            FROM batch WHERE municipality_code = $1) AS numbered
+        FROM (SELECT t.sequence, LAG(t.sequence, 1, 0) OVER (ORDER BY t.sequence) AS previous
+            FROM (SELECT sequence FROM batch WHERE municipality_code = $1
+                UNION SELECT sequence FROM lost_batch WHERE municipality_code = $1
+                    AND given_up_ms IS NOT NULL) AS t
+            WHERE t.sequence <= (SELECT MAX(sequence) FROM batch WHERE municipality_code = $1)) AS numbered
         WHERE sequence > previous + 1 ORDER BY sequence LIMIT $2";
 }
 
@@ -311,7 +315,8 @@ impl Store {
         })
     }
 
-    /// Returns the sequence numbers below the highest that no batch has, lowest first, `count` at most.
+    /// Returns the sequence numbers below the highest that no batch has, lowest first, `count` at most. What
+    /// was lost and given up is no hole.
     ///
     /// # Errors
     /// Any [`Error`] of a read.

@@ -13,7 +13,9 @@ use super::{
 };
 
 statements! {
-    LOST_NOTE = "SELECT receipt FROM lost_batch WHERE municipality_code = $1 AND batch_id = $2";
+    LOST_NOTE = "
+        SELECT receipt FROM lost_batch
+        WHERE municipality_code = $1 AND batch_id = $2 AND given_up_ms IS NULL";
     LOST_OF = "
         SELECT l.municipality_code, l.batch_id, l.sequence, l.record_count, l.told_ms, l.digest
         FROM lost_batch AS l
@@ -116,7 +118,7 @@ impl Store {
         })
     }
 
-    /// Returns the receipt that a batch had before it was lost, byte for byte.
+    /// Returns the receipt that a batch had before it was lost, byte for byte; `None` if it was given up.
     ///
     /// # Errors
     /// Any [`Error`] of a read.

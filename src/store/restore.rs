@@ -20,9 +20,17 @@ statements! {
         SELECT COUNT(*) AS compared FROM comparison WHERE municipality_code = $1 AND restore_id = $2";
     COMPARE = "
         INSERT INTO comparison (municipality_code, restore_id, compared_ms, how, note)
-        VALUES ($1, $2, $3, $4, $5) ON CONFLICT (municipality_code, restore_id) DO NOTHING";
+        VALUES ($1, $2, $3, 'COMPARED', '') ON CONFLICT (municipality_code, restore_id) DO NOTHING";
+    // A decision stands above a comparison, and the last one's reason above those before.
+    RELEASE = "
+        INSERT INTO comparison (municipality_code, restore_id, compared_ms, how, note)
+        VALUES ($1, $2, $3, 'RELEASED', $4) ON CONFLICT (municipality_code, restore_id)
+        DO UPDATE SET compared_ms = excluded.compared_ms, how = excluded.how, note = excluded.note";
     KNOWN_RECEIPT = "SELECT digest FROM receipt WHERE municipality_code = $1 AND batch_id = $2";
     LOST_DIGEST = "SELECT digest FROM lost_batch WHERE municipality_code = $1 AND batch_id = $2";
+    PROMISED_DIGEST = "
+        SELECT digest FROM lost_batch
+        WHERE municipality_code = $1 AND batch_id = $2 AND given_up_ms IS NULL";
     ADD_LOST = "
         INSERT INTO lost_batch (municipality_code, batch_id, sequence, record_count, manifest_digest,
             previous, told_ms, digest, receipt)
@@ -193,6 +201,17 @@ on_both! {
             digest.map(|digest| columns::digest(&digest, "digest")).transpose()
         }
 
+        /// Returns the same if the batch must still come out as that receipt says: it was not given up.
+        async fn promised_digest(
+            &mut conn,
+            municipality: MunicipalityCode,
+            id: BatchId,
+        ) -> Result<Option<Digest>, Error> {
+            let query = sqlx::query_scalar(PROMISED_DIGEST).bind(municipality.to_string()).bind(id.uuid());
+            let digest: Option<Vec<u8>> = query.fetch_optional(conn).await?;
+            digest.map(|digest| columns::digest(&digest, "digest")).transpose()
+        }
+
         async fn hold(
             &mut conn,
             municipality: MunicipalityCode,
@@ -292,16 +311,16 @@ impl Store {
                 && let Some(restore) = tx.in_force().await?
             {
                 let query = sqlx::query(COMPARE).bind(&code).bind(int(restore.id, "restore_id")?);
-                query.bind(now_ms).bind("COMPARED").bind("").execute(&mut *tx).await?;
+                query.bind(now_ms).execute(&mut *tx).await?;
             }
             let done = !tx.waits(municipality).await?;
             Ok(Comparison { kept, missing, done, marked })
         })
     }
 
-    /// Lets a municipality go on without a comparison, and gives up what it lost, by decision of the
-    /// operator;
-    /// `false` if there was no restore.
+    /// Lets a municipality go on without a comparison, or in spite of what it came to, by decision of the
+    /// operator: what it lost is given up, and may come again otherwise than its receipts say. `false` if
+    /// there was no restore.
     ///
     /// # Errors
     /// Any [`Error`] of a transaction.
@@ -314,8 +333,8 @@ impl Store {
         in_tx!(self, "release", |tx| {
             let Some(restore) = tx.in_force().await? else { return Ok(false) };
             let code = municipality.to_string();
-            let query = sqlx::query(COMPARE).bind(&code).bind(int(restore.id, "restore_id")?);
-            query.bind(now_ms).bind("RELEASED").bind(note).execute(&mut *tx).await?;
+            let query = sqlx::query(RELEASE).bind(&code).bind(int(restore.id, "restore_id")?);
+            query.bind(now_ms).bind(note).execute(&mut *tx).await?;
             sqlx::query(GIVE_UP).bind(&code).bind(now_ms).execute(tx).await?;
             Ok(true)
         })

@@ -58,7 +58,7 @@ pub struct OpenAfter {
 pub struct Holes {
     /// Whose.
     pub municipality: MunicipalityCode,
-    /// How many numbers below the highest no batch has.
+    /// How many numbers below the highest no batch has; those that were lost and given up do not count.
     pub count: u64,
     /// The highest of them.
     pub highest: u64,

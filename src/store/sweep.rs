@@ -26,16 +26,32 @@ statements! {
             AND b.chunks_stored < b.chunk_count AND (b.municipality_code, b.batch_id) > ($1, $2)
         ORDER BY b.municipality_code, b.batch_id LIMIT $3"
     );
+    // What was lost and given up is no hole. The innermost SELECT is a walk along one index; the others are
+    // only about municipalities that lack a number.
     COUNT_HOLES = "
-        SELECT g.municipality_code, g.holes,
+        SELECT h.municipality_code, h.holes,
             (SELECT b.sequence - 1 FROM batch AS b
-            WHERE b.municipality_code = g.municipality_code AND b.sequence > 1 AND NOT EXISTS (
-                SELECT 1 FROM batch AS p
-                WHERE p.municipality_code = b.municipality_code AND p.sequence = b.sequence - 1)
-            ORDER BY b.sequence DESC LIMIT 1) AS highest
-        FROM (SELECT municipality_code, MAX(sequence) - COUNT(*) AS holes FROM batch
-            GROUP BY municipality_code HAVING MAX(sequence) > COUNT(*)) AS g
-        ORDER BY g.municipality_code LIMIT $1";
+            WHERE b.municipality_code = h.municipality_code AND b.sequence > 1
+                AND NOT EXISTS (SELECT 1 FROM batch AS p
+                    WHERE p.municipality_code = b.municipality_code AND p.sequence = b.sequence - 1)
+                AND NOT EXISTS (SELECT 1 FROM lost_batch AS q WHERE q.municipality_code = b.municipality_code
+                    AND q.sequence = b.sequence - 1 AND q.given_up_ms IS NOT NULL)
+            ORDER BY b.sequence DESC LIMIT 1) AS before_batch,
+            (SELECT l.sequence - 1 FROM lost_batch AS l
+            WHERE l.municipality_code = h.municipality_code AND l.sequence > 1 AND l.sequence < h.last
+                AND l.given_up_ms IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM batch AS p
+                    WHERE p.municipality_code = l.municipality_code AND p.sequence = l.sequence - 1)
+                AND NOT EXISTS (SELECT 1 FROM lost_batch AS q WHERE q.municipality_code = l.municipality_code
+                    AND q.sequence = l.sequence - 1 AND q.given_up_ms IS NOT NULL)
+            ORDER BY l.sequence DESC LIMIT 1) AS before_lost
+        FROM (SELECT g.municipality_code, g.last, g.lacking - (SELECT COUNT(*) FROM lost_batch AS l
+                WHERE l.municipality_code = g.municipality_code AND l.sequence < g.last
+                    AND l.given_up_ms IS NOT NULL AND NOT EXISTS (SELECT 1 FROM batch AS b
+                        WHERE b.municipality_code = l.municipality_code AND b.sequence = l.sequence)) AS holes
+            FROM (SELECT municipality_code, MAX(sequence) AS last, MAX(sequence) - COUNT(*) AS lacking
+                FROM batch GROUP BY municipality_code HAVING MAX(sequence) > COUNT(*)) AS g) AS h
+        WHERE h.holes > 0 ORDER BY h.municipality_code LIMIT $1";
     OPENED_SINCE = "
         SELECT municipality_code, opened_ms FROM batch WHERE opened_ms > $1 AND state <> 'ABORTED'";
     OPENED_OF = "
@@ -68,6 +84,9 @@ pub(super) fn none_unreadable() {
         metrics::counter!(names::STORE_UNREADABLE, names::STATEMENT => statement).increment(0);
     }
 }
+
+/// Whose, how many, and the highest one before a batch and before one that was given up.
+type RawHoles = (String, i64, Option<i64>, Option<i64>);
 
 /// Tells of a row that cannot be read. The texts of a key name a municipality and a batch, never a person.
 fn unreadable(statement: &'static str, municipality: &str, batch: Option<Uuid>, error: &Error) {
@@ -153,7 +172,8 @@ impl Store {
     pub async fn municipalities_with_holes(&self, count: u32) -> Result<Vec<Holes>, Error> {
         on_read!(self, "municipalities_with_holes", |conn| {
             let rows = sqlx::query(COUNT_HOLES).bind(i64::from(count)).fetch_all(conn).await?;
-            Ok(readable("municipalities_with_holes", &rows, |(code, holes, highest): (String, i64, i64)| {
+            Ok(readable("municipalities_with_holes", &rows, |(code, holes, before, lost): RawHoles| {
+                let highest = before.max(lost).ok_or(Error::Corrupt("sequence"))?;
                 let (count, highest) = (uint(holes, "holes")?, uint(highest, "sequence")?);
                 Ok(Holes { municipality: columns::municipality(&code)?, count, highest })
             }))

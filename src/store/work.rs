@@ -207,7 +207,7 @@ impl Store {
             if row.counts.missing + row.counts.stored > 0 || after != acceptance.state {
                 return Err(Error::Corrupt("acceptance"));
             }
-            let before = tx.lost_digest(row.municipality, row.batch_id).await?;
+            let before = tx.promised_digest(row.municipality, row.batch_id).await?;
             if before.is_some_and(|before| before != acceptance.receipt_digest) {
                 return Ok(false);
             }

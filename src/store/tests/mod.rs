@@ -12,6 +12,7 @@ mod model;
 mod opening;
 mod orders;
 mod recovery;
+mod restore;
 mod schema;
 mod work;
 

@@ -2,7 +2,7 @@
 //! again once, and nothing new comes before.
 
 use todoke::{
-    domain::{batch::BatchState, digest::Digest, manifest::Policy, note, receipt::Receipt},
+    domain::{batch::BatchState, digest::Digest, manifest::Policy, note, receipt::Receipt, record::Field},
     store::Cause,
     wire::{
         fault::{Fault, Reason},
@@ -274,6 +274,22 @@ async fn a_lost_batch_that_comes_out_otherwise_than_its_receipt_says_is_never_ac
     assert!(finished.discrepancy.contains("otherwise than its receipt"), "{}", finished.discrepancy);
     let all = cards(&ward).await;
     assert_eq!(all.iter().filter(|one| one.starts_with("B2-")).count(), 5, "each card once all the same");
+
+    // By decision of the operator it is accepted as it comes out now.
+    issuer.store.release(ward.code(), "its cards stand in batch 9", 2).await.expect("released");
+    let request = pb::RepairBatchRequest {
+        batch_id: id(2).to_string(),
+        request_id: "r-1".to_owned(),
+        reason: "the operator decided".to_owned(),
+    };
+    ward.batches().repair_batch(ward.request(request)).await.expect("it begins");
+    let finished = ward.finished(id(2)).await;
+    assert_eq!(state(&finished), BatchState::Accepted, "{}", finished.discrepancy);
+    assert_eq!(finished.counts.expect("counts").duplicate, 5);
+    assert_ne!(ward.receipt(id(2)).await.expect("a receipt"), receipts[1], "it says what is so now");
+    assert_eq!(cards(&ward).await, all, "and no card was ordered twice");
+    let answer = compare(&ward, &receipts[..2], true).await.expect("compared");
+    assert_eq!(answer.receipts[1].standing(), pb::ReceiptStanding::Different, "its owner is told");
 }
 
 #[tokio::test]
