@@ -3,10 +3,8 @@
 
 use std::{fs, io, path::PathBuf};
 
-use crate::{client::error::Error, domain::date::utc};
+use crate::{client::error::Error, domain::date::Date};
 
-/// Japan keeps UTC+9 all year.
-const JST_MS: i64 = 9 * 3600 * 1000;
 /// What such a file holds: the header that every record file may have.
 const HEADER: &str = "order_id,kind,household_id,district,name,birth_date,sex,address\n";
 
@@ -15,7 +13,7 @@ const HEADER: &str = "order_id,kind,household_id,district,name,birth_date,sex,ad
 /// # Errors
 /// [`Error::Usage`] if another file has that name, [`Error::Write`].
 pub(crate) fn write(told: Option<PathBuf>, now_ms: i64) -> Result<PathBuf, Error> {
-    let day = utc(now_ms.saturating_add(JST_MS)).chars().take(10).collect::<String>();
+    let day = Date::in_japan(now_ms);
     let path = told.unwrap_or_else(|| PathBuf::from(format!("nothing-{day}.csv")));
     match fs::read_to_string(&path) {
         Ok(text) if text == HEADER => Ok(path),

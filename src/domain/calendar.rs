@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    date::{Date, utc},
+    date::{Date, JST_MS, utc},
     municipality::MunicipalityCode,
 };
 
@@ -19,8 +19,6 @@ pub const BYTES_MAX: u64 = 16 << 20;
 /// From when on a municipality's first due moment may be met.
 const FIRST_BEFORE_MS: i64 = 86_400_000;
 const MINUTE_MS: i64 = 60_000;
-/// Japan keeps UTC+9 all year.
-const JST_MS: i64 = 9 * 60 * MINUTE_MS;
 
 /// A moment by which a batch is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]

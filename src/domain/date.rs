@@ -4,6 +4,8 @@
 use std::fmt;
 
 const DAY_MS: i64 = 86_400_000;
+/// Japan keeps UTC+9 all year.
+pub const JST_MS: i64 = 9 * 3_600_000;
 /// 9999-12-31T23:59:59.999Z in ms since the Unix epoch, the last moment that has a text.
 pub const LAST_MS: i64 = 253_402_300_799_999;
 
@@ -38,6 +40,13 @@ impl Date {
             u8::try_from(month).ok()?,
             u8::try_from(digits(&bytes[8..])?).ok()?,
         )
+    }
+
+    /// Returns the day that it is in Japan at this moment, ms since the Unix epoch. What lies before the
+    /// epoch or after the year 9999 counts as that end.
+    #[must_use]
+    pub fn in_japan(ms: i64) -> Self {
+        Self::of_days(ms.saturating_add(JST_MS).clamp(0, LAST_MS) / DAY_MS)
     }
 
     /// The year.
@@ -188,6 +197,19 @@ mod tests {
             "+980-01-01",
         ] {
             assert_eq!(Date::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_day_is_japans() {
+        for (ms, day) in [
+            (1_445_007_600_000, "2015-10-17"), // 2015-10-16T15:00:00Z
+            (1_445_007_599_999, "2015-10-16"),
+            (0, "1970-01-01"),
+            (i64::MIN, "1970-01-01"),
+            (i64::MAX, "9999-12-31"),
+        ] {
+            assert_eq!(Date::in_japan(ms).to_string(), day, "{ms}");
         }
     }
 

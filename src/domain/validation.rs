@@ -38,13 +38,13 @@ pub struct Reject {
     pub field: Field,
 }
 
-/// Checks what the texts of a structurally sound record mean, as of the day `today` (year, month, day).
+/// Checks what the texts of a structurally sound record mean, as of the day `today`.
 ///
 /// "No number given" is a legal value, and so is the absence of every field that a file need not have.
 ///
 /// # Errors
 /// The first [`Reject`] in the order of [`CODES`].
-pub fn check(record: &Record, today: (i32, u8, u8)) -> Result<(), Reject> {
+pub fn check(record: &Record, today: Date) -> Result<(), Reject> {
     let fault = |code, field| Err(Reject { code, field });
     if !KINDS.contains(&record.text(Field::Kind)) {
         return fault("KIND_UNKNOWN", Field::Kind);
@@ -57,7 +57,7 @@ pub fn check(record: &Record, today: (i32, u8, u8)) -> Result<(), Reject> {
     let Some(birth) = Date::parse(record.text(Field::BirthDate)) else {
         return fault("BIRTH_DATE_INVALID", Field::BirthDate);
     };
-    if (birth.year(), birth.month(), birth.day()) > today {
+    if birth > today {
         return fault("BIRTH_DATE_IN_FUTURE", Field::BirthDate);
     }
     if !matches!(record.text(Field::Sex), "0" | "1" | "2" | "9") {
@@ -129,7 +129,9 @@ mod tests {
 
     use super::*;
 
-    const TODAY: (i32, u8, u8) = (2026, 11, 25);
+    fn today() -> Date {
+        Date::new(2026, 11, 25).expect("a day")
+    }
 
     fn valid() -> Record {
         let mut record = Record::default();
@@ -151,12 +153,12 @@ mod tests {
     fn with(field: Field, text: &str) -> Result<(), Reject> {
         let mut record = valid();
         record.set(field, text);
-        check(&record, TODAY)
+        check(&record, today())
     }
 
     #[test]
     fn what_means_something_is_taken() {
-        assert_eq!(check(&valid(), TODAY), Ok(()), "also without a number");
+        assert_eq!(check(&valid(), today()), Ok(()), "also without a number");
         for (field, text) in [
             (Field::Kind, "INDIVIDUAL_NUMBER_CARD"),
             (Field::BirthDate, "2026-11-25"),
@@ -207,7 +209,7 @@ mod tests {
             let mut record = valid();
             for (field, text) in Field::ALL.into_iter().zip(&texts) {
                 record.set(field, text);
-                let _ = check(&record, TODAY);
+                let _ = check(&record, today());
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     domain::{
         batch_id::BatchId,
         chunk,
+        date::Date,
         digest::Digest,
         disposition::{Disposition, DispositionKind},
         manifest::Manifest,
@@ -120,7 +121,7 @@ pub(crate) struct Exploded {
 pub(crate) struct Origin {
     pub(crate) municipality: MunicipalityCode,
     pub(crate) batch: BatchId,
-    pub(crate) today: (i32, u8, u8),
+    pub(crate) today: Date,
 }
 
 /// Makes orders of an opened payload whose first record has the index `first`; a record with a fault of

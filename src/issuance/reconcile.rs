@@ -188,9 +188,9 @@ async fn accept(job: &mut Job, books: Books) -> Result<(), Stop> {
 /// Returns the receipt that a lost batch was given before, byte for byte, if the batch comes out as it says:
 /// a promise that was signed is neither broken nor made a second time in other words.
 fn before_the_restore(now: &Receipt, note: Vec<u8>) -> Result<(Vec<u8>, Digest), Stop> {
-    let unreadable = || Stop::Discrepant("the receipt from before the restore is unreadable".to_owned());
-    let text = note::text_of(&note).map_err(|_| unreadable())?;
-    let before = Receipt::parse(text).map_err(|_| unreadable())?;
+    let Some((before, digest)) = read_before(&note) else {
+        return Err(Stop::Discrepant("the receipt from before the restore is unreadable".to_owned()));
+    };
     let as_before = Receipt { attempt: before.attempt, committed_ms: before.committed_ms, ..now.clone() };
     if as_before != before {
         let counts = |of: &Receipt| format!("{:?}", of.counts);
@@ -201,8 +201,13 @@ fn before_the_restore(now: &Receipt, note: Vec<u8>) -> Result<(Vec<u8>, Digest),
             counts(now)
         )));
     }
-    let digest = Digest::of(text.as_bytes());
     Ok((note, digest))
+}
+
+/// Reads a receipt that this issuer has kept, with the digest of its text.
+pub(crate) fn read_before(note: &[u8]) -> Option<(Receipt, Digest)> {
+    let text = note::text_of(note).ok()?;
+    Some((Receipt::parse(text).ok()?, Digest::of(text.as_bytes())))
 }
 
 fn receipt(job: &Job, outcome: BatchState, books: Books, committed_ms: i64) -> Receipt {

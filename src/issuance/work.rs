@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     crash::{self, Point},
     domain::{
+        date::Date,
         digest::Digest,
         manifest::{Manifest, Policy},
     },
@@ -26,8 +27,6 @@ use super::{
 
 /// Candidates that an idle worker looks at together.
 const CANDIDATES_MAX: u32 = 16;
-/// Japan keeps UTC+9 all year; ages are judged by its calendar.
-const JST_OFFSET_MS: i64 = 9 * 3600 * 1000;
 
 /// Why a piece of work ended without its end being stored.
 #[derive(Debug)]
@@ -60,6 +59,8 @@ pub(crate) struct Job {
     pub(crate) manifest: Manifest,
     roots: Vec<Digest>,
     pub(crate) key: Arc<DataKey>,
+    /// The day that ages are judged at: the same for each attempt, and for a lost batch that comes again.
+    today: Date,
     renewed_ms: i64,
     stop: CancellationToken,
 }
@@ -181,10 +182,14 @@ impl Job {
             .map_err(|what| Stop::Discrepant(format!("the stored manifest {what}: {MANIFEST_REMEDY}")))?;
         let key = core.vault.unwrap(municipality, id, &row.wrapped_key).map_err(Stop::Locked)?;
         let key = Arc::new(key);
+        let before = core.store.lost_receipt(municipality, id).await?;
+        let before = before.and_then(|note| reconcile::read_before(&note));
+        let before_ms = before.map_or(row.opened_ms, |(receipt, _)| receipt.committed_ms);
+        let today = Date::in_japan(row.opened_ms.min(before_ms));
         let renewed_ms = core.clock.now_ms();
         let (core, claim, stop) = (Arc::clone(core), claim.clone(), stop.clone());
         let roots = stored.chunk_roots;
-        Ok(Job { core, claim, row, manifest, roots, key, renewed_ms, stop })
+        Ok(Job { core, claim, row, manifest, roots, key, today, renewed_ms, stop })
     }
 
     async fn run(&mut self) -> Result<(), Stop> {
@@ -233,7 +238,7 @@ impl Job {
             return Err(Stop::Damaged(number));
         };
         let len = self.row.records_in(&[number]);
-        let origin = Origin { municipality, batch, today: today(self.row.opened_ms) };
+        let origin = Origin { municipality, batch, today: self.today };
         let first = u64::from(number) * u64::from(self.row.chunk_records);
         let (key, core) = (Arc::clone(&self.key), Arc::clone(&self.core));
         let exploded = self.core.on_core(move || {
@@ -308,22 +313,9 @@ impl Job {
     }
 }
 
-/// The day in Japan at which the batch was opened: the same for each attempt.
-fn today(opened_ms: i64) -> (i32, u8, u8) {
-    let seconds = (opened_ms + JST_OFFSET_MS).div_euclid(1000);
-    let date = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-    (date.year(), u8::from(date.month()), date.day())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_day_is_japans() {
-        assert_eq!(today(1_445_007_600_000), (2015, 10, 17)); // 2015-10-16T15:00:00Z
-        assert_eq!(today(1_445_007_599_999), (2015, 10, 16));
-    }
 
     #[test]
     fn the_wait_doubles_up_to_its_limit() {

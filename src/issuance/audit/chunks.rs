@@ -7,6 +7,7 @@ use crate::{
     domain::{
         batch::Counts,
         chunk,
+        date::Date,
         disposition::{Disposition, DispositionKind},
         merkle,
         record::{Field, Record},
@@ -232,7 +233,8 @@ impl Books {
 }
 
 fn whole_order(on: &Subject, index: u64, record: &Record, canonical: &[u8]) -> NewOrder {
-    let origin = Origin { municipality: on.row.municipality, batch: on.row.batch_id, today: (0, 0, 0) };
+    let origin =
+        Origin { municipality: on.row.municipality, batch: on.row.batch_id, today: Date::in_japan(0) };
     chunks::order(origin, index, record, canonical, &on.vault, &on.key)
 }
 

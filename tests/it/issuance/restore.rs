@@ -316,3 +316,28 @@ async fn an_operator_says_that_it_is_a_backup_and_lets_one_go_on_with_a_reason()
     let text = note::text_of(&receipt).expect("a note");
     assert_eq!(Receipt::parse(text).expect("a receipt").sequence, 1);
 }
+
+#[tokio::test]
+async fn a_lost_batch_is_judged_by_the_day_of_its_receipt_not_by_the_day_that_it_comes_again() {
+    const DAY_MS: i64 = 86_400_000;
+    let issuer = Issuer::start(|_| {}).await;
+    let ward = issuer.party("municipality/131229").await;
+    issuer.backup("backup.db").await;
+    let in_japan = issuer.clock.now_ms() + DAY_MS / 24 * 9;
+    let tomorrow = time::OffsetDateTime::from_unix_timestamp(in_japan / 1000 + 86_400).expect("a moment");
+    let mut all = records("T", 5);
+    all[3].set(Field::BirthDate, &tomorrow.date().to_string());
+    let sent = batch(ward.code(), 1, Policy::AcceptValid { max_rejects: 1 }, &all);
+    assert_eq!(state(&ward.import(&sent).await), BatchState::AcceptedWithRejects);
+    let receipt = ward.receipt(id(1)).await.expect("a receipt");
+    let put_back = |dir: &std::path::Path| {
+        std::fs::copy(dir.join("backup.db"), dir.join("issuer.db")).expect("it is put in place");
+    };
+    let issuer = issuer.restarted(put_back, |_| {}).await;
+    let ward = issuer.party_again("municipality/131229");
+    issuer.clock.advance(DAY_MS - in_japan % DAY_MS);
+    compare(&ward, std::slice::from_ref(&receipt), true).await.expect("compared");
+    let finished = ward.import(&sent).await;
+    assert_eq!(state(&finished), BatchState::AcceptedWithRejects, "{}", finished.discrepancy);
+    assert_eq!(ward.receipt(id(1)).await.expect("a receipt"), receipt, "the same bytes");
+}
