@@ -123,7 +123,7 @@ async fn work_off(
     stop: &CancellationToken,
 ) -> Result<(), store::Error> {
     let id = work.batch_id;
-    let attempt = claim.tries;
+    let tries = claim.tries;
     let ended = match Job::prepare(core, &claim, stop).await {
         Ok(mut job) => match job.run().await {
             Err(Stop::Damaged(number)) => job.set_aside(number).await,
@@ -141,23 +141,16 @@ async fn work_off(
             core.store.release_work(&claim, now_ms, "the issuer stopped").await?;
         }
         // Nobody could say which chunk is whole; the words are the owner's.
-        Err(Stop::Damaged(number)) => {
-            let words = in_words(&[number]);
-            core.store.reject_batch(&claim, &words, now_ms).await?;
-        }
-        Err(Stop::Discrepant(words)) => {
-            tracing::error!(municipality.code = %work.municipality, batch.id = %id,
-                "batch {id} is discrepant: {words}");
-            core.store.reject_batch(&claim, &words, now_ms).await?;
-        }
+        Err(Stop::Damaged(number)) => reject(core, &claim, &in_words(&[number])).await?,
+        Err(Stop::Discrepant(words)) => reject(core, &claim, &words).await?,
         Err(Stop::Store(error)) => {
-            let wait = backoff(core.options.retry, attempt);
+            let wait = backoff(core.options.retry, tries);
             tracing::warn!(batch.id = %id, %error,
                 "work on batch {id} failed; again in {} ms", wait.as_millis());
             core.store.release_work(&claim, now_ms + ms(wait), "the store failed").await?;
         }
         Err(Stop::Locked(error)) => {
-            let wait = backoff(core.options.retry, attempt);
+            let wait = backoff(core.options.retry, tries);
             tracing::error!(municipality.code = %work.municipality, batch.id = %id, %error,
                 "the data key of batch {id} does not open; again in {} ms", wait.as_millis());
             core.store.release_work(&claim, now_ms + ms(wait), "its data key does not open").await?;
@@ -165,6 +158,14 @@ async fn work_off(
     }
     core.changed(work.municipality, id);
     Ok(())
+}
+
+/// Ends work on a batch that cannot come out right.
+async fn reject(core: &Core, claim: &Claim, words: &str) -> Result<(), store::Error> {
+    let id = claim.key.batch_id;
+    tracing::error!(municipality.code = %claim.key.municipality, batch.id = %id,
+        "batch {id} is discrepant: {words}");
+    core.store.reject_batch(claim, words, core.clock.now_ms()).await.map(drop)
 }
 
 fn backoff((base, max): (Duration, Duration), tries: u32) -> Duration {

@@ -158,8 +158,8 @@ impl Store {
         }
     }
 
-    /// Stores a group of chunks in one transaction; if that fails, each in its own, so that each learns its
-    /// own fate.
+    /// Stores a group of chunks in one transaction; if that fails on one of them, each in its own, so that
+    /// each learns its own fate.
     async fn put_group(&self, group: Vec<Pending>) {
         if group.is_empty() {
             return; // everybody who waited was answered or is gone
@@ -177,6 +177,9 @@ impl Store {
             Ok(outcomes) => {
                 group.into_iter().zip(outcomes).for_each(|(one, outcome)| one.answer(Ok(outcome)));
             }
+            // What they waited for together, nobody waits for again.
+            Err(Error::NoConnection) => all(group, || Error::NoConnection),
+            Err(Error::Busy) => all(group, || Error::Busy),
             Err(error) => match <[Pending; 1]>::try_from(group) {
                 Ok([alone]) => alone.answer(Err(error)),
                 Err(group) => {
@@ -253,4 +256,9 @@ impl Store {
             Ok(true)
         })
     }
+}
+
+/// Answers everybody of a group with the same.
+fn all(group: Vec<Pending>, error: impl Fn() -> Error) {
+    group.into_iter().for_each(|one| one.answer(Err(error())));
 }

@@ -103,3 +103,18 @@ contract!(a_conflict_is_remembered_with_the_first_time, |case| {
     assert_eq!(case.row(1).await.conflict_ms, Some(NOW + 5));
     assert!(!case.store.record_conflict(ward(), id(2), 0, NOW).await.expect("the store answers"));
 });
+
+contract!(nobody_waits_for_a_connection_once_for_each_chunk_of_a_group, |case| {
+    let acquire_max = std::time::Duration::from_millis(500);
+    let case = case.reopened(|options| options.acquire_max = acquire_max).await;
+    let row = case.open(1, 80).await;
+    let crate::store::Pool::Sqlite { write, .. } = &case.store.pool;
+    let held = write.acquire().await.expect("it is free");
+    let begun = std::time::Instant::now();
+    let puts = futures_util::future::join_all((0..10).map(|n| put(&case.store, &row, n))).await;
+    assert!(puts.iter().all(|put| matches!(put, Err(Error::NoConnection))), "{puts:?}");
+    let waited = begun.elapsed();
+    assert!(waited < acquire_max * 5, "the first one's wait and the group's: {waited:?}");
+    drop(held);
+    assert_eq!(case.put(&row, 0).await, PutChunk::Stored);
+});
