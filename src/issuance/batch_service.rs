@@ -3,8 +3,6 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -22,7 +20,9 @@ use super::{
     compare,
     core::{Core, batch_id, store_fault},
     deadline::Deadline,
-    frames, open, pages, seal, upload, view, watches,
+    frames, open,
+    outlet::Outlet,
+    pages, seal, upload, view, watches,
 };
 
 /// Batches, as the API has them.
@@ -89,7 +89,7 @@ impl BatchService for Batches {
         })?;
         let start = frames::start_of(first)?;
         let upload = upload::Upload::begin(&self.core, &caller, start, deadline).await?;
-        let (acks, events) = mpsc::channel(upload::ACKS_WAITING_MAX);
+        let (acks, events) = Outlet::new(upload::ACKS_WAITING_MAX);
         #[expect(
             clippy::disallowed_methods,
             reason = "owned by its call: it ends with the stream, idle or deadline"
@@ -98,7 +98,7 @@ impl BatchService for Batches {
             let _place = place;
             upload.run(inbound, acks).await;
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(events))))
+        Ok(Response::new(Box::pin(events)))
     }
 
     #[tracing::instrument(name = "seal_batch", skip_all)]
@@ -154,14 +154,14 @@ impl BatchService for Batches {
         let row = self.row(&request, &request.get_ref().batch_id).await?;
         let place = self.core.watchers.take(row.municipality)?;
         let deadline = Deadline::of_stream(request.metadata());
-        let (events, stream) = mpsc::channel(1);
+        let (events, stream) = Outlet::new(1);
         let core = Arc::clone(&self.core);
         #[expect(
             clippy::disallowed_methods,
             reason = "owned by its call: it ends when nobody reads or by deadline"
         )]
         tokio::spawn(async move { watches::send(core, row, deadline, place, events).await });
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        Ok(Response::new(Box::pin(stream)))
     }
 
     #[tracing::instrument(name = "list_gaps", skip_all)]

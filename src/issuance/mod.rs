@@ -17,6 +17,7 @@ mod expected;
 mod frames;
 mod open;
 mod options;
+mod outlet;
 mod pages;
 mod places;
 mod reconcile;

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::OwnedSemaphorePermit,
     task::{JoinError, JoinSet},
     time::Instant,
 };
-use tonic::{Status, Streaming};
+use tonic::Streaming;
 
 use crate::{
     crash::{self, Point},
@@ -28,7 +28,9 @@ use super::{
     chunks,
     core::{Core, not_found, store_fault},
     deadline::Deadline,
-    frames, routes, view,
+    frames,
+    outlet::Outlet,
+    view,
 };
 
 /// Acknowledgements that wait for a slow reader at the most.
@@ -100,12 +102,12 @@ impl Upload {
     pub(crate) async fn run(
         self,
         mut inbound: Streaming<pb::UploadChunksRequest>,
-        acks: mpsc::Sender<Result<pb::UploadChunksResponse, Status>>,
+        acks: Outlet<pb::UploadChunksResponse>,
     ) {
         let upload = Arc::new(self);
         let mut ledger = match upload.ledger().await {
             Ok(ledger) => ledger,
-            Err(fault) => return drop(acks.send(Err(routes::ended_by(fault))).await),
+            Err(fault) => return acks.end(fault),
         };
         let mut work = Work::new();
         let mut end = upload.pump(&mut inbound, &acks, &mut ledger, &mut work).await;
@@ -113,10 +115,8 @@ impl Upload {
             // What was begun is finished, so that the last acknowledgement says all there is.
             end = end.and(finished(done).and_then(|done| ledger.note(done)));
         }
-        if upload.acknowledge(&mut ledger, &acks).await.is_ok()
-            && let Err(fault) = end
-        {
-            let _ = acks.send(Err(routes::ended_by(fault))).await;
+        if let Err(fault) = end.and(upload.acknowledge(&mut ledger, &acks).await) {
+            acks.end(fault);
         }
     }
 
@@ -136,7 +136,7 @@ impl Upload {
     async fn pump(
         self: &Arc<Self>,
         inbound: &mut Streaming<pb::UploadChunksRequest>,
-        acks: &mpsc::Sender<Result<pb::UploadChunksResponse, Status>>,
+        acks: &Outlet<pb::UploadChunksResponse>,
         ledger: &mut Ledger,
         work: &mut Work,
     ) -> Result<(), Fault> {
@@ -298,7 +298,7 @@ impl Upload {
     async fn acknowledge(
         &self,
         ledger: &mut Ledger,
-        acks: &mpsc::Sender<Result<pb::UploadChunksResponse, Status>>,
+        acks: &Outlet<pb::UploadChunksResponse>,
     ) -> Result<(), Fault> {
         if ledger.refreshed.elapsed() >= REFRESH_EVERY {
             *ledger = Ledger {
@@ -317,9 +317,7 @@ impl Upload {
             duplicates: ledger.duplicates,
             faults: std::mem::take(&mut ledger.faults),
         };
-        let gone = || Fault::new(Reason::DeadlineExceeded, "nobody reads the acknowledgements");
-        let sent = tokio::time::timeout(self.core.options.upload_idle, acks.send(Ok(ack))).await;
-        sent.map_err(|_| gone())?.map_err(|_| gone())
+        acks.send(ack, Instant::now() + self.core.options.upload_idle).await
     }
 }
 

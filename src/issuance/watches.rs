@@ -5,8 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::{Notify, mpsc};
-use tonic::Status;
+use tokio::sync::Notify;
 
 use crate::{
     domain::{batch_id::BatchId, municipality::MunicipalityCode},
@@ -17,7 +16,7 @@ use crate::{
     },
 };
 
-use super::{core::Core, deadline::Deadline, places::Place, routes, view};
+use super::{core::Core, deadline::Deadline, outlet::Outlet, places::Place, view};
 
 type Key = (MunicipalityCode, BatchId);
 
@@ -79,13 +78,14 @@ impl Drop for Watch {
     }
 }
 
-/// Sends the batch at once and after each change until it is final.
+/// Sends the batch at once and after each change until it is final; a reader that is slow is waited for until
+/// the deadline.
 pub(crate) async fn send(
     core: Arc<Core>,
     row: BatchRow,
     deadline: Deadline,
     _place: Place,
-    events: mpsc::Sender<Result<pb::WatchBatchResponse, Status>>,
+    events: Outlet<pb::WatchBatchResponse>,
 ) {
     let watch = core.watches.watch(row.municipality, row.batch_id);
     let mut last = None;
@@ -95,13 +95,14 @@ pub(crate) async fn send(
         woken.as_mut().enable();
         let row = match core.batch(row.municipality, row.batch_id).await {
             Ok(row) => row,
-            Err(fault) => return drop(events.send(Err(routes::ended_by(fault))).await),
+            Err(fault) => return events.end(fault),
         };
         let batch = view::batch(&row, &core.options, core.clock.now_ms());
         if last.as_ref() != Some(&batch) {
             last = Some(batch.clone());
-            if events.send(Ok(pb::WatchBatchResponse { batch: Some(batch) })).await.is_err() {
-                return;
+            let event = pb::WatchBatchResponse { batch: Some(batch) };
+            if let Err(fault) = events.send(event, deadline.at()).await {
+                return events.end(fault);
             }
         }
         if row.state.is_final() {
@@ -112,8 +113,8 @@ pub(crate) async fn send(
         tokio::select! {
             () = events.closed() => return,
             () = tokio::time::sleep_until(deadline.at()) => {
-                let passed = Fault::new(Reason::DeadlineExceeded, "the watch's deadline passed: watch again");
-                return drop(events.send(Err(routes::ended_by(passed))).await);
+                let words = "the watch's deadline passed: watch again";
+                return events.end(Fault::new(Reason::DeadlineExceeded, words));
             }
             () = async { pause.await; tokio::select! { () = woken => {}, () = poll => {} } } => {}
         }
