@@ -80,7 +80,7 @@ on_both! {
                 .bind(&code).bind(id).bind(number).fetch_optional(&mut *conn).await?;
             if let Some(root) = there {
                 let same = root == chunk.root.as_bytes();
-                return Ok(if same { PutChunk::Duplicate } else { PutChunk::Conflict });
+                return Ok(if same { PutChunk::Duplicate } else { PutChunk::Damaged });
             }
             let gate: Option<(String, i64, i64)> =
                 sqlx::query_as(GET_GATE).bind(&code).bind(id).fetch_optional(&mut *conn).await?;

@@ -198,8 +198,9 @@ pub enum PutChunk {
     Stored,
     /// It was durable already, with the same root.
     Duplicate,
-    /// It is durable with another root.
-    Conflict,
+    /// Its row is there with another root, which only damage can have put there: nothing but what was
+    /// announced is ever stored.
+    Damaged,
     /// Another uploader opened the batch later.
     Fenced,
     /// The batch takes no more chunks.

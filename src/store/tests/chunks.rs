@@ -15,7 +15,7 @@ contract!(the_checks_come_in_the_order_duplicate_sealed_fenced, |case| {
     case.store.mark_sealed(ward(), id(1), NOW).await.expect("the store answers");
     assert_eq!(case.put(&old, 1).await, PutChunk::Duplicate, "even after the seal");
     let other = put_root(&case.store, &new, 1, root(77)).await.expect("the store answers");
-    assert_eq!(other, PutChunk::Conflict);
+    assert_eq!(other, PutChunk::Damaged);
     let outside = BatchRow { batch_id: id(9), ..new.clone() };
     assert_eq!(case.put(&outside, 0).await, PutChunk::NotFound);
     let foreign = BatchRow { municipality: other_ward(), ..new };

@@ -193,3 +193,22 @@ async fn a_chunk_set_aside_in_an_accepted_batch_is_flagged_until_it_has_come_aga
     send_what_is_missing(&ward, &sent).await;
     stands(0).await;
 }
+
+#[tokio::test]
+async fn damage_in_the_ledger_is_no_conflict_of_its_sender() {
+    let (lines, _guard) = super::noticing::listen();
+    let issuer = Issuer::start(|_| {}).await;
+    let ward = issuer.party("municipality/131229").await;
+    let sent = sent(&ward).await;
+    issuer.damage("UPDATE chunk SET root = zeroblob(32) WHERE chunk_number = 1").await;
+    let epoch = ward.open(&sent).await.expect("it opens again").uploader_epoch;
+    let again = ward.upload(&sent, epoch, sent.chunks()).await;
+    again.end.expect("what it sends is what it announced");
+    assert_eq!(again.acks.last().expect("an acknowledgement").duplicates, 3);
+    assert_eq!(flags(&ward.get(id(1)).await.expect("the batch")), Vec::<&str>::new());
+    assert!(lines.text().contains("chunk 1 is altered in the database"), "{}", lines.text());
+    ward.seal(&sent).await.expect_err("it is found");
+    send_what_is_missing(&ward, &sent).await;
+    ward.seal(&sent).await.expect("nothing is missing");
+    assert_eq!(state(&ward.finished(id(1)).await), BatchState::Accepted);
+}
