@@ -73,6 +73,7 @@ impl Role for IssuerConfig {
         "vault.kek",
         "vault.receipt_key",
         "issuance.calendar_file",
+        "issuance.former_receipt_keys",
     ];
     const MAY_BE_ZERO: &'static [&'static str] = &["issuance.drain", "ops.drain"];
     const SECRETS: &'static [&'static str] = &["store.url"];

@@ -301,8 +301,11 @@ impl<T: Role> Loading<T> {
             }
         }
         for key in T::FILES {
-            let path = tree::find(&self.tree, key).and_then(Value::as_str).filter(|path| !path.is_empty());
-            if let Some(what) = path.and_then(|path| unreadable(Path::new(path))) {
+            let value = tree::find(&self.tree, key);
+            let listed = value.and_then(Value::as_array).unwrap_or_default();
+            let paths = value.into_iter().chain(listed).filter_map(Value::as_str);
+            let mut named = paths.filter(|path| !path.is_empty());
+            if let Some(what) = named.find_map(|path| unreadable(Path::new(path))) {
                 let origin = self.origins.get(*key).cloned().unwrap_or_default();
                 let remedy = "Check the name, the folder and who may read it".to_owned();
                 self.problems.push(Problem { key: (*key).to_owned(), origin, what, remedy });

@@ -161,6 +161,15 @@ fn what_is_required_is_named_with_an_example_and_its_variable() {
 }
 
 #[test]
+fn each_file_of_a_list_must_be_readable() {
+    let place = Place::with("issuance.former_receipt_keys = [\"Cargo.toml\", \"gone.pub\"]\n");
+    let problems = load::<crate::config::IssuerConfig>(&place.sources).expect_err("one is gone").to_string();
+    for needle in ["issuance.former_receipt_keys", "gone.pub cannot be read"] {
+        assert!(problems.contains(needle), "{problems} lacks {needle}");
+    }
+}
+
+#[test]
 fn a_file_that_is_gone_or_no_toml_is_a_problem_and_never_an_empty_one() {
     let mut place = Place::with("[limits\n");
     assert!(place.problems()[0].starts_with("--config (todoke.toml): is no TOML"), "{:?}", place.problems());

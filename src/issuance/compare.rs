@@ -1,6 +1,8 @@
 //! A receipt that we signed and do not have proves that this database forgot its batch; nobody else's word
 //! does.
 
+use std::{fs, path::PathBuf};
+
 use crate::{
     domain::{digest::Digest, municipality::MunicipalityCode, note, receipt::Receipt},
     store::{Held, Kept, LostBatch, Standing},
@@ -12,6 +14,30 @@ use crate::{
 };
 
 use super::core::{Core, store_fault};
+
+/// Why a former public receipt key cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{}: {what}. Give a receipt.pub as it was published: one line, NAME+KEYID+BASE64 (key \
+     issuance.former_receipt_keys)",
+    path.display()
+)]
+pub struct FormerKeyError {
+    /// The file.
+    path: PathBuf,
+    /// What is wrong with it.
+    what: String,
+}
+
+/// Reads the public receipt keys of before.
+pub(crate) fn former_keys(paths: &[PathBuf]) -> Result<Vec<note::VerifierKey>, FormerKeyError> {
+    let read = |path: &PathBuf| {
+        let wrong = |what: String| FormerKeyError { path: path.clone(), what };
+        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        text.trim().parse().map_err(|error: note::NoteError| wrong(error.to_string()))
+    };
+    paths.iter().map(read).collect()
+}
 
 /// Most receipts of one call.
 const RECEIPTS_MAX: usize = 1000;
@@ -28,9 +54,8 @@ pub(crate) async fn compare(
         let words = format!("at most {RECEIPTS_MAX} receipts a call: send the others in further calls");
         return Err(Fault::new(Reason::LimitExceeded, words).violation("receipts", "too many"));
     }
-    let key = core.vault.verifier_key();
     let opened: Result<Vec<(Receipt, Digest)>, Fault> =
-        request.receipts.iter().enumerate().map(|(at, bytes)| read(caller, at, bytes, &key)).collect();
+        request.receipts.iter().enumerate().map(|(at, bytes)| read(core, caller, at, bytes)).collect();
     let opened = opened?;
     let held: Vec<Held<'_>> = opened
         .iter()
@@ -76,17 +101,14 @@ pub(crate) async fn compare(
 }
 
 /// Opens one receipt: signed by us, in canonical form, without contradiction, and of the caller.
-fn read(
-    caller: MunicipalityCode,
-    at: usize,
-    bytes: &[u8],
-    key: &note::VerifierKey,
-) -> Result<(Receipt, Digest), Fault> {
+fn read(core: &Core, caller: MunicipalityCode, at: usize, bytes: &[u8]) -> Result<(Receipt, Digest), Fault> {
     let invalid = |words: String| {
         Fault::new(Reason::ReceiptInvalid, format!("receipt {at} of the call: {words}"))
             .violation(format!("receipts[{at}]"), words)
     };
-    let text = note::open(bytes, key).map_err(|error| invalid(error.to_string()))?;
+    let own = note::open(bytes, &core.vault.verifier_key());
+    let former = || core.former_keys.iter().find_map(|key| note::open(bytes, key).ok());
+    let text = own.or_else(|error| former().ok_or(error)).map_err(|error| invalid(error.to_string()))?;
     let receipt = Receipt::parse(text).map_err(|fault| invalid(format!("it is no receipt: {fault}")))?;
     if receipt.municipality != caller {
         let words = format!("receipt {at} of the call is not of {caller}: send your own only");

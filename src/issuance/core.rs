@@ -8,7 +8,10 @@ use std::sync::{
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    domain::{batch_id::BatchId, digest::Digest, manifest::Manifest, merkle, municipality::MunicipalityCode},
+    domain::{
+        batch_id::BatchId, digest::Digest, manifest::Manifest, merkle, municipality::MunicipalityCode,
+        note::VerifierKey,
+    },
     net::tls::ServerTls,
     runtime::{self, clock::Clock},
     store::{self, BatchRow, Store},
@@ -28,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) watches: Arc<Watches>,
     /// What the calendar expects.
     pub(crate) expected: Expected,
+    /// Public receipt keys of before.
+    pub(crate) former_keys: Vec<VerifierKey>,
     /// Wakes idle workers.
     pub(crate) work: Notify,
     pub(crate) streams: Places,
@@ -47,6 +52,7 @@ impl Core {
         tls: ServerTls,
         clock: Clock,
         expected: Expected,
+        former_keys: Vec<VerifierKey>,
     ) -> Arc<Self> {
         let permits = |n: usize| Arc::new(Semaphore::new(n.max(1)));
         Arc::new(Self {
@@ -57,6 +63,7 @@ impl Core {
             cores: permits(options.cpu_jobs_max),
             watches: Arc::default(),
             expected,
+            former_keys,
             work: Notify::new(),
             heartbeat_ms: AtomicI64::new(clock.now_ms()),
             options,

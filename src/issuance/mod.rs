@@ -46,6 +46,7 @@ use crate::{
     },
 };
 
+pub use compare::FormerKeyError;
 pub use expected::CalendarError;
 pub use options::Options;
 pub use rotate::{RotateError, Rotated, keks, rotate, unfinished};
@@ -64,6 +65,9 @@ pub enum Error {
     /// The calendar of expected batches cannot be used.
     #[error(transparent)]
     Calendar(#[from] CalendarError),
+    /// A public receipt key of before cannot be used.
+    #[error(transparent)]
+    FormerKey(#[from] FormerKeyError),
     /// The key of the blind indexes does not open.
     #[error("the index key in the database, without which nobody is found: {0}")]
     Index(#[source] vault::Error),
@@ -106,7 +110,8 @@ pub async fn start(
     let message_max = options.message_bytes_max;
     let (workers, drain) = (options.workers, options.drain);
     let expected = expected::Expected::load(options.calendar_file.clone())?;
-    let core = core::Core::new(options, store, vault, tls.clone(), clock, expected);
+    let former_keys = compare::former_keys(&options.former_receipt_keys)?;
+    let core = core::Core::new(options, store, vault, tls.clone(), clock, expected, former_keys);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     let reflection = tonic_reflection::server::Builder::configure()

@@ -71,6 +71,9 @@ pub struct Options {
     /// Which municipality is expected to hand in a batch by when: CSV, `municipality,due,note`. It is read
     /// again when it was written. Default none.
     pub calendar_file: Option<PathBuf>,
+    /// Public receipt keys of before, as they were published: receipts of theirs are compared as well.
+    /// Default none.
+    pub former_receipt_keys: Vec<PathBuf>,
     /// Longest time that calls in flight get at the end. Default 10 s.
     pub drain: Duration,
 }
@@ -109,6 +112,7 @@ impl Default for Options {
             stall_after: seconds(60),
             stuck_after: seconds(300),
             calendar_file: None,
+            former_receipt_keys: Vec::new(),
             drain: seconds(10),
         }
     }

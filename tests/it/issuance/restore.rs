@@ -341,3 +341,39 @@ async fn a_lost_batch_is_judged_by_the_day_of_its_receipt_not_by_the_day_that_it
     assert_eq!(state(&finished), BatchState::AcceptedWithRejects, "{}", finished.discrepancy);
     assert_eq!(ward.receipt(id(1)).await.expect("a receipt"), receipt, "the same bytes");
 }
+
+#[tokio::test]
+async fn receipts_of_a_former_key_are_compared_if_its_public_key_is_kept() {
+    let issuer = Issuer::start(|_| {}).await;
+    let ward = issuer.party("municipality/131229").await;
+    let receipt = receipted(&ward, &following(&ward, 1, None)).await;
+    let pki = issuer.dir.path().join("pki");
+    let new_key = |dir: &std::path::Path| {
+        let pki = dir.join("pki");
+        std::fs::rename(pki.join("receipt.pub"), pki.join("former.pub")).expect("it is kept");
+        let other = tempfile::tempdir().expect("a temporary folder");
+        let now = time::OffsetDateTime::now_utc();
+        todoke::net::pki::Authority::create(&other.path().join("pki"), now).expect("another key");
+        std::fs::copy(other.path().join("pki/receipt.key"), pki.join("receipt.key")).expect("it is copied");
+    };
+    let issuer = issuer.restarted(new_key, |_| {}).await;
+    let ward = issuer.party_again("municipality/131229");
+    let now_ms = issuer.clock.now_ms();
+    issuer.store.mark_restored(Cause::Operator, "disk lost", now_ms).await.expect("marked");
+    let held = [receipt];
+    let refused = compare(&ward, &held, true).await.expect_err("nobody knows this key");
+    assert_eq!(refused.reason, Reason::ReceiptInvalid);
+    let former = pki.join("former.pub");
+    let issuer = issuer.restarted(|_| {}, move |options| options.former_receipt_keys = vec![former]).await;
+    let ward = issuer.party_again("municipality/131229");
+    let next = receipted_after_comparing(&ward, &held).await;
+    note::open(&next, &issuer.verifier).expect("new receipts are of the new key");
+    let answer = compare(&ward, &[held[0].clone(), next], true).await.expect("of both keys");
+    assert_eq!(standings(&answer), [(1, pb::ReceiptStanding::Known), (2, pb::ReceiptStanding::Known)]);
+}
+
+/// Compares these receipts, and imports the batch that follows.
+async fn receipted_after_comparing(ward: &Party, held: &[Vec<u8>]) -> Vec<u8> {
+    assert!(!compare(ward, held, true).await.expect("compared").reconcile_first);
+    receipted(ward, &following(ward, 2, Some(&held[0]))).await
+}
