@@ -142,7 +142,7 @@ impl Store {
             (Some((after, index)), None) => (after.uuid(), bound(index)),
             (None, None) => (Uuid::nil(), -1),
         };
-        on_read!(self, "list_cards", |conn| {
+        on_snapshot!(self, "list_cards", |conn| {
             let mut cards = Vec::new();
             loop {
                 let left = i64::from(count) - bound(cards.len() as u64);

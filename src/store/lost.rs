@@ -152,7 +152,7 @@ impl Store {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn comparisons(&self, count: u32) -> Result<Vec<Compared>, Error> {
-        on_read!(self, "comparisons", |conn| {
+        on_snapshot!(self, "comparisons", |conn| {
             let Some(restore) = conn.in_force().await? else { return Ok(Vec::new()) };
             let query = sqlx::query(STANDINGS).bind(int(restore.id, "restore_id")?);
             let rows = query.bind(i64::from(count)).fetch_all(conn).await?;

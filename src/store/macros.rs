@@ -29,7 +29,7 @@ macro_rules! in_tx {
     };
 }
 
-/// Runs `body` on a connection that reads, outside any transaction, and measures it.
+/// Runs `body` of one statement on a connection that reads, outside any transaction, and measures it.
 macro_rules! on_read {
     ($store:expr, $name:literal, |$conn:ident| $body:expr) => {
         match &$store.pool {
@@ -43,6 +43,29 @@ macro_rules! on_read {
             let mut guard = $pool.acquire().await?;
             let $conn: &mut $ty = &mut guard;
             $body
+        }))
+        .await
+    };
+}
+
+/// The same for a body of several statements, which all see the database as it was at the first.
+macro_rules! on_snapshot {
+    ($store:expr, $name:literal, |$conn:ident| $body:expr) => {
+        match &$store.pool {
+            $crate::store::Pool::Sqlite { read, .. } => {
+                on_snapshot!(@run read, "BEGIN", ::sqlx::SqliteConnection, $name, $conn, $body)
+            }
+        }
+    };
+    (@run $pool:ident, $begin:literal, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
+        $crate::store::transact::run_read($name, ::std::boxed::Box::pin(async {
+            let mut guard = $pool.begin_with($begin).await?;
+            let result = {
+                let $conn: &mut $ty = &mut guard;
+                async { $body }.await
+            };
+            guard.rollback().await?; // nothing was written
+            result
         }))
         .await
     };

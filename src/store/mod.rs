@@ -2,9 +2,10 @@
 //! it says that it may have.
 //!
 //! [`Store`] is the only door to the database. Its methods are what the issuer wants to do, in the domain's
-//! own types; each is one transaction, and doing it again under the same key changes nothing more. Behind it:
-//! `macros` is the seam between one text and several databases, `transact` the loop around a transaction,
-//! `sqlite` how a file is opened; then a file a concern. SQL stands beside the method that runs it.
+//! own types; each writes in one transaction or reads one state of the database, and doing it again under the
+//! same key changes nothing more. Behind it: `macros` is the seam between one text and several databases,
+//! `transact` the loop around a transaction, `sqlite` how a file is opened; then a file a concern. SQL stands
+//! beside the method that runs it.
 
 #[macro_use]
 mod macros;
@@ -44,7 +45,6 @@ pub use keys::KeyOf;
 pub use lost::{Compared, LostBatch, Standing};
 pub use mend::WholeChunk;
 pub use options::StoreOptions;
-pub use orders::{ORDER_ID_HELD, ORDER_ID_REUSED};
 pub use quarantine::Damage;
 pub use restore::{Cause, Comparison, Held, Kept, Restore};
 pub use rows::{

@@ -97,7 +97,7 @@ impl Store {
         count: u32,
         only_not_accepted: bool,
     ) -> Result<Vec<Disposition>, Error> {
-        on_read!(self, "dispositions_page", |conn| {
+        on_snapshot!(self, "dispositions_page", |conn| {
             let code = municipality.to_string();
             let query = sqlx::query_as(OTHERS).bind(&code).bind(id.uuid());
             let query = query.bind(i64::from(attempt)).bind(bound(from)).bind(i64::from(count));

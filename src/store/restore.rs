@@ -275,7 +275,7 @@ impl Store {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn waits_for_comparison(&self, municipality: MunicipalityCode) -> Result<bool, Error> {
-        on_read!(self, "waits_for_comparison", |conn| conn.waits(municipality).await)
+        on_snapshot!(self, "waits_for_comparison", |conn| conn.waits(municipality).await)
     }
 
     /// Holds receipts of ours, which a municipality has, against what is here, and keeps what is lost. With

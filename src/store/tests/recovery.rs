@@ -135,3 +135,16 @@ contract!(a_key_that_is_none_hides_no_other_in_any_list, |case| {
         [(ward(), id(2))]
     );
 });
+
+contract!(a_read_of_several_statements_sees_nothing_that_comes_between_them, |case| {
+    let count = "SELECT COUNT(*) FROM batch";
+    let seen: Result<(i64, i64), Error> = on_snapshot!(case.store, "a_test", |conn| {
+        let before = sqlx::query_scalar(count).fetch_one(&mut *conn).await?;
+        case.open(1, 4).await;
+        Ok((before, sqlx::query_scalar(count).fetch_one(conn).await?))
+    });
+    assert_eq!(seen.expect("it reads"), (0, 0));
+    let after: Result<i64, Error> =
+        on_snapshot!(case.store, "a_test", |conn| Ok(sqlx::query_scalar(count).fetch_one(conn).await?));
+    assert_eq!(after.expect("it reads"), 1, "the next one does");
+});
