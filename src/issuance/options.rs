@@ -18,7 +18,9 @@ pub struct Options {
     pub caller_streams_max: usize,
     /// Frames of one stream in work at once. Default 16.
     pub frames_in_work_max: usize,
-    /// Frames of all streams in work at once, which bounds memory to 8 MiB times this. Default 64.
+    /// Frames of all streams in work at once. Memory is bounded to 16 MiB times this, since a chunk and its
+    /// sealed form are there together, and a frame more for each stream, which waits for its place. Default
+    /// 64.
     pub frames_in_work_total_max: usize,
     /// Jobs that need a core at once. Default: the number of cores.
     pub cpu_jobs_max: usize,

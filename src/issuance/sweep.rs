@@ -33,7 +33,8 @@ const PAGE: u32 = 500;
 const HOLES_MAX: u32 = 2000; // there are 1,741
 /// Lost batches that are named in one round.
 const LOST_MAX: u32 = 20_000;
-/// Raised flags that are remembered, so that each is told once; beyond, they are counted but told again.
+/// Raised flags that are remembered, so that each is told once; beyond, they are told again in each round,
+/// and the gauge does not count them.
 const RAISED_MAX: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

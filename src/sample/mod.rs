@@ -28,7 +28,7 @@ use crate::domain::record::Field;
 /// A fault that was ordered, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The line of the file, from 1, which is the header.
+    /// The line of the file, from 1; without a layout that is the header.
     pub line: u64,
     /// The record's own key.
     pub order_id: String,
@@ -36,7 +36,7 @@ pub struct Fault {
     pub what: &'static str,
 }
 
-/// The lines of a file, one after the other; the first is the header.
+/// The lines of a file, one after the other; without a layout the first is the header.
 pub struct Lines {
     plan: Plan,
     layout: Layout,

@@ -72,8 +72,10 @@ pub enum Error {
         /// The schema of this program.
         known: i64,
     },
-    /// The schema could not be brought up to date; it is as it was.
-    #[error("the schema cannot be brought up to date, and is as it was: {0}")]
+    /// The schema could not be brought up to date; it is as the last migration that went through has left it.
+    #[error(
+        "the schema cannot be brought up to date, and is as the last step that went through left it: {0}"
+    )]
     Migrate(#[source] Source),
     /// The file failed its check.
     #[error("{} is damaged ({finding}): restore a backup, and let the senders resume", path.display())]
