@@ -28,6 +28,12 @@ pub const CODES: [&str; 10] = [
     "ACCOMMODATION_UNKNOWN",
 ];
 
+/// The code of an order id that stands for another record.
+pub const ORDER_ID_REUSED: &str = "ORDER_ID_REUSED";
+/// The code of an order id that is held by a batch that is not accepted and may still be given up: counting
+/// the record as a duplicate could lose it.
+pub const ORDER_ID_HELD: &str = "ORDER_ID_HELD";
+
 /// Why a record is rejected; the texts of the record are never repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{} in {}", .code, .field.as_str())]
@@ -110,11 +116,11 @@ pub fn explain(code: &str) -> (&'static str, &'static str) {
             "no such accommodation",
             "Write BRAILLE, LARGE_PRINT, READ_ALOUD or PROXY_WRITING, with ; between them",
         ),
-        "ORDER_ID_REUSED" => (
+        ORDER_ID_REUSED => (
             "the order_id stands for another order already",
             "Give this order a key of its own, or take it out",
         ),
-        "ORDER_ID_HELD" => (
+        ORDER_ID_HELD => (
             "the order_id is held by another batch that is not finished",
             "Bring that batch to its end first: `todoke status`",
         ),

@@ -1,7 +1,7 @@
 //! What stands behind the longer calls of the batch service: gaps, places of records, repair and abort.
 
 use crate::{
-    domain::{batch_id::BatchId, digest::Digest, municipality::MunicipalityCode},
+    domain::{abort::REASON_CHARS_MAX, batch_id::BatchId, digest::Digest, municipality::MunicipalityCode},
     store::{Abort, BatchRow, Repair},
     wire::{
         convert::timestamp,
@@ -105,8 +105,9 @@ impl Batches {
             )
             .violation("request_id", "1 to 64 bytes"));
         }
-        if request.reason.trim().is_empty() || request.reason.chars().count() > 500 {
-            return Err(Fault::new(Reason::ReasonRequired, "say why, in 1 to 500 characters"));
+        if request.reason.trim().is_empty() || request.reason.chars().count() > REASON_CHARS_MAX {
+            let words = format!("say why, in 1 to {REASON_CHARS_MAX} characters");
+            return Err(Fault::new(Reason::ReasonRequired, words));
         }
         let fingerprint = Digest::of(format!("repair\n{id}\n{}", request.reason).as_bytes());
         let now_ms = self.core.clock.now_ms();

@@ -60,9 +60,8 @@ impl CardService for Cards {
                 }
                 let field = Field::IndividualNumber.as_str();
                 let blind = self.core.vault.blind_index(municipality, field, &number);
-                let cards =
-                    deadline.wait(store.cards_by_person(municipality, &blind)).await?.map_err(store_fault)?;
-                cards.into_iter().max_by_key(|card| (card.ordered_ms, card.index))
+                let newest = store.cards_by_person(municipality, &blind, 1);
+                deadline.wait(newest).await?.map_err(store_fault)?.pop()
             }
             None => {
                 return Err(Fault::new(Reason::FieldInvalid, "name the card: order_id or individual_number")

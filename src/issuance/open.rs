@@ -234,12 +234,6 @@ pub(crate) fn statement(
         Fault::new(reason, format!("the statement is invalid: {fault}"))
             .violation(format!("statement.{}", fault.field), fault.problem.clone())
     })?;
-    if statement.reason.chars().count() > 500 {
-        return Err(Fault::new(
-            Reason::ReasonRequired,
-            "the reason is longer than 500 characters: shorten it",
-        ));
-    }
     own(caller, statement.municipality)?;
     signed(core, caller, &request.certificate_chain, &request.statement, &request.signature)?;
     Ok(statement)

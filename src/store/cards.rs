@@ -12,9 +12,6 @@ use super::{
     columns::{self, batch_id, bound, uint},
 };
 
-/// Most orders of one person that a look-up returns.
-const PERSON_CARDS_MAX: i64 = 100;
-
 /// Every column of a [`RawCard`], of orders whose batch is accepted in their attempt.
 macro_rules! select_card {
     ($from:literal, $rest:literal) => {
@@ -105,7 +102,7 @@ impl Store {
         })
     }
 
-    /// Returns the card orders of one person, newest first, 100 at most.
+    /// Returns the card orders of one person, newest first, `count` at most.
     ///
     /// # Errors
     /// Any [`Error`] of a read.
@@ -113,11 +110,12 @@ impl Store {
         &self,
         municipality: MunicipalityCode,
         person_index: &BlindIndex,
+        count: u32,
     ) -> Result<Vec<CardRow>, Error> {
         on_read!(self, "cards_by_person", |conn| {
             let query =
                 sqlx::query_as(BY_PERSON).bind(municipality.to_string()).bind(person_index.as_slice());
-            let cards: Vec<RawCard> = query.bind(PERSON_CARDS_MAX).fetch_all(conn).await?;
+            let cards: Vec<RawCard> = query.bind(i64::from(count)).fetch_all(conn).await?;
             cards.into_iter().map(CardRow::try_from).collect()
         })
     }

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         batch::BatchState,
         disposition::{Disposition, DispositionKind},
+        validation::{ORDER_ID_HELD, ORDER_ID_REUSED},
     },
 };
 
@@ -18,11 +19,6 @@ use super::{
     work::WorkSteps as _,
 };
 
-/// The order id stands for another record.
-pub const ORDER_ID_REUSED: &str = "ORDER_ID_REUSED";
-/// The order id is held by a batch that is not accepted and may still be given up: counting the record as a
-/// duplicate could lose it.
-pub const ORDER_ID_HELD: &str = "ORDER_ID_HELD";
 const ORDER_ID_FIELD: &str = "order_id";
 
 statements! {

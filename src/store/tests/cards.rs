@@ -19,7 +19,7 @@ contract!(an_order_is_hidden_until_its_batch_is_accepted, |case| {
     case.work_off(&claim, &orders("K", 4)).await;
     let person = Digest::of(b"K-2").0;
     assert_eq!(case.store.card_by_order_id(ward(), "K-2").await.expect("reads"), None);
-    assert_eq!(case.store.cards_by_person(ward(), &person).await.expect("reads"), []);
+    assert_eq!(case.store.cards_by_person(ward(), &person, 9).await.expect("reads"), []);
     assert_eq!(list(&case, None, None, 9).await, []);
     case.accept(&claim).await;
     let card = case.store.card_by_order_id(ward(), "K-1").await.expect("reads").expect("it is seen");
@@ -38,11 +38,11 @@ contract!(an_order_is_hidden_until_its_batch_is_accepted, |case| {
             sealed: b"sealed K-1".to_vec(),
         }
     );
-    let found = case.store.cards_by_person(ward(), &person).await.expect("reads");
+    let found = case.store.cards_by_person(ward(), &person, 9).await.expect("reads");
     assert_eq!(found.iter().map(|card| card.index).collect::<Vec<_>>(), [2]);
     assert_eq!(list(&case, None, None, 9).await.len(), 4);
     assert_eq!(case.store.card_by_order_id(other_ward(), "K-1").await.expect("reads"), None);
-    assert_eq!(case.store.cards_by_person(other_ward(), &person).await.expect("reads"), []);
+    assert_eq!(case.store.cards_by_person(other_ward(), &person, 9).await.expect("reads"), []);
     assert_eq!(case.store.list_cards(other_ward(), None, None, 9).await.expect("reads"), []);
 });
 
@@ -57,11 +57,13 @@ contract!(a_person_is_found_by_the_whole_index_and_not_by_its_beginning, |case| 
     all[3].person_index = Some(person);
     case.accepted(1, &all).await;
     let found = async |index| {
-        let cards = case.store.cards_by_person(ward(), &index).await.expect("reads");
+        let cards = case.store.cards_by_person(ward(), &index, 9).await.expect("reads");
         cards.iter().map(|card| card.index).collect::<Vec<_>>()
     };
     assert_eq!(found(person).await, [3, 0]);
     assert_eq!(found(alike).await, [1]);
+    let newest = case.store.cards_by_person(ward(), &person, 1).await.expect("reads");
+    assert_eq!(newest.iter().map(|card| card.index).collect::<Vec<_>>(), [3]);
     assert_eq!(found([0; 32]).await, Vec::<u64>::new());
 });
 
@@ -89,7 +91,7 @@ contract!(every_person_is_found_however_many_chunks_are_entered_together, |case|
     case.accept(&claim).await;
     for order in &all {
         let person = Digest::of(order.order_id.as_bytes()).0;
-        let found = case.store.cards_by_person(ward(), &person).await.expect("reads");
+        let found = case.store.cards_by_person(ward(), &person, 9).await.expect("reads");
         let found: Vec<_> = found.iter().map(|card| card.index).collect();
         let expected = if order.index == 9 { vec![] } else { vec![order.index] };
         assert_eq!(found, expected, "record {}", order.index);
@@ -108,7 +110,7 @@ contract!(an_earlier_attempts_orders_are_never_seen, |case| {
     case.accept(&claim).await;
     assert_eq!(case.store.card_by_order_id(ward(), "OLD-1").await.expect("reads"), None);
     let person = Digest::of(b"OLD-2").0;
-    assert_eq!(case.store.cards_by_person(ward(), &person).await.expect("reads"), []);
+    assert_eq!(case.store.cards_by_person(ward(), &person, 9).await.expect("reads"), []);
     assert_eq!(list(&case, None, None, 9).await.len(), 4);
     assert!(case.store.card_by_order_id(ward(), "NEW-1").await.expect("reads").is_some());
 });

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::store::{Abort, ORDER_ID_HELD, ORDER_ID_REUSED, Repair};
+use crate::{
+    domain::validation::{ORDER_ID_HELD, ORDER_ID_REUSED},
+    store::{Abort, Repair},
+};
 
 const BATCHES: u32 = 5;
 const STEPS: u32 = 120;

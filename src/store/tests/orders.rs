@@ -4,7 +4,7 @@
 use DispositionKind::{Accepted, Duplicate, Rejected};
 
 use super::*;
-use crate::store::{ORDER_ID_HELD, ORDER_ID_REUSED};
+use crate::domain::validation::{ORDER_ID_HELD, ORDER_ID_REUSED};
 
 contract!(orders_are_stored_once_and_answered_the_same, |case| {
     case.sealed(1, 6).await;
