@@ -23,8 +23,9 @@ statements! {
         SELECT manifest, signature, certificate_chain, chunk_roots FROM manifest
         WHERE municipality_code = $1 AND batch_id = $2";
     ORDERS = "
-        SELECT o.record_index, o.order_id, o.leaf, o.kind, o.district, o.person_index,
-            o.protected, o.accommodations, o.sealed,
+        SELECT o.record_index, CAST(o.order_id AS BLOB) AS order_id, o.leaf, CAST(o.kind AS BLOB) AS kind,
+            CAST(o.district AS BLOB) AS district, o.person_index, o.protected,
+            CAST(o.accommodations AS BLOB) AS accommodations, o.sealed,
             EXISTS (SELECT 1 FROM order_key AS k WHERE k.municipality_code = o.municipality_code
                 AND k.order_id = o.order_id AND k.batch_id = o.batch_id AND k.attempt = o.attempt
                 AND k.record_index = o.record_index) AS has_key,
@@ -74,25 +75,26 @@ pub struct RawKey {
     pub id: Vec<u8>,
 }
 
-/// An order as it stands, with whether it can be found by its id and by its person.
+/// An order as it stands, with whether it can be found by its id and by its person; damage may have made its
+/// texts none.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct RawOrder {
     /// Its record's place.
     pub record_index: i64,
     /// The municipality's own key.
-    pub order_id: String,
+    pub order_id: Vec<u8>,
     /// The leaf hash of its record.
     pub leaf: Vec<u8>,
     /// The kind of card.
-    pub kind: String,
+    pub kind: Vec<u8>,
     /// The district.
-    pub district: String,
+    pub district: Vec<u8>,
     /// The blind index of its person.
     pub person_index: Option<Vec<u8>>,
     /// Whether the address is hidden.
     pub protected: bool,
     /// What the recipient needs.
-    pub accommodations: String,
+    pub accommodations: Vec<u8>,
     /// The record, sealed.
     pub sealed: Vec<u8>,
     /// Whether its order id leads here.

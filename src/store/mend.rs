@@ -1,11 +1,16 @@
 //! What an operator has put right in an accepted batch: the damaged bytes are kept, the whole ones stand in
 //! their place, and a line says so; all of it or nothing.
 
+use std::collections::{BTreeSet, HashSet};
+
 use crate::domain::batch::BatchState;
 
 use super::{
-    BatchRow, Claim, Damage, Error, NewOrder, Store, WorkKey, batches::BatchSteps as _, bulk::BulkSteps as _,
-    columns::int, quarantine::QuarantineSteps as _,
+    BatchRow, Claim, Damage, Error, NewOrder, Store, WorkKey,
+    batches::BatchSteps as _,
+    bulk::{BulkSteps as _, GROUP_ROWS},
+    columns::int,
+    quarantine::QuarantineSteps as _,
 };
 
 statements! {
@@ -58,9 +63,32 @@ pub struct WholeChunk<'a> {
     pub sealed: &'a [u8],
 }
 
+on_both! {
+    pub(super) trait MendSteps {
+        /// Returns those of the order ids that another batch holds.
+        async fn held_by_others(
+            &mut conn,
+            claim: &Claim,
+            orders: &[&NewOrder],
+        ) -> Result<HashSet<String>, Error> {
+            let mut held = HashSet::new();
+            for group in orders.chunks(GROUP_ROWS) {
+                for key in conn.find_keys(claim, group).await? {
+                    let gone = key.attempt != key.live_attempt || key.state == BatchState::Aborted.as_str();
+                    if key.batch_id != claim.key.batch_id.uuid() && !gone {
+                        held.insert(key.order_id);
+                    }
+                }
+            }
+            Ok(held)
+        }
+    }
+}
+
 impl Store {
     /// Puts orders in the place of damaged ones of an accepted batch, and enters them under their ids and
-    /// persons; `false` if the batch is not accepted in this attempt.
+    /// persons; returns the places where that was done. None is put where another batch holds the order id,
+    /// nor if the batch is not accepted in this attempt.
     ///
     /// # Errors
     /// Any [`Error`] of a transaction.
@@ -69,15 +97,18 @@ impl Store {
         row: &BatchRow,
         orders: &[(NewOrder, String)],
         now_ms: i64,
-    ) -> Result<bool, Error> {
+    ) -> Result<BTreeSet<u64>, Error> {
         in_tx!(self, "mend_orders", |tx| {
             if !accepted(tx.batch(row.municipality, row.batch_id).await?.as_ref(), row) {
-                return Ok(false);
+                return Ok(BTreeSet::new());
             }
             let (code, id, attempt) = (row.municipality.to_string(), row.batch_id.uuid(), row.attempt);
             let key = WorkKey { municipality: row.municipality, batch_id: row.batch_id };
             let claim = Claim { key, attempt, epoch: 0, next_chunk: 0, tries: 0 };
-            for (order, action) in orders {
+            let all: Vec<&NewOrder> = orders.iter().map(|(order, _)| order).collect();
+            let held = tx.held_by_others(&claim, &all).await?;
+            let free = || orders.iter().filter(|(order, _)| !held.contains(&order.order_id));
+            for (order, action) in free() {
                 let index = int(order.index, "record_index")?;
                 let query = sqlx::query(KEEP_ORDER).bind(&code).bind(id).bind(i64::from(attempt));
                 let query = query.bind(index).bind(now_ms).bind(action).bind([].as_slice());
@@ -90,11 +121,11 @@ impl Store {
                     query.bind(index).execute(&mut *tx).await?;
                 }
             }
-            let orders: Vec<&NewOrder> = orders.iter().map(|(order, _)| order).collect();
+            let orders: Vec<&NewOrder> = free().map(|(order, _)| order).collect();
             tx.take_over_keys(&claim, &orders).await?;
             // When it was ordered stands in no record; the acceptance is the nearest moment that is known.
             tx.insert_orders(&claim, &orders, row.finished_ms.unwrap_or(now_ms)).await?;
-            Ok(true)
+            Ok(orders.iter().map(|order| order.index).collect())
         })
     }
 

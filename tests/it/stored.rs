@@ -1,6 +1,8 @@
 //! Promise: an operator finds every flipped bit of what is stored, puts it right from what is whole, and
 //! changes the key in the middle of a batch without losing any of it.
 
+mod repair;
+
 use std::{process::Stdio, time::Duration};
 
 use serde_json::Value;
@@ -131,7 +133,7 @@ async fn of_records(folder: &Folder) -> Vec<Case> {
         (format!("UPDATE card_order SET attempt = 9 WHERE {at}"), "card_order", Some(1), Some(order)),
         (format!("DELETE FROM order_key WHERE {at}"), "card_order", Some(1), Some(order)),
         ("UPDATE disposition SET order_id = 'X'".to_owned(), "disposition", Some(reject / 64), Some(reject)),
-        ("DELETE FROM disposition".to_owned(), "card_order", Some(reject / 64), Some(reject)),
+        ("DELETE FROM disposition".to_owned(), "disposition", Some(reject / 64), Some(reject)),
         // It is missing in its batch, and a stranger under the other municipality.
         (format!("UPDATE card_order SET municipality_code = '011002' WHERE {at}"), "card_order", None, None),
     ]

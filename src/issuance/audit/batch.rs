@@ -22,6 +22,8 @@ pub(super) struct Subject {
     pub(super) vault: Vault,
     pub(super) key: Arc<crate::vault::DataKey>,
     pub(super) accepted: bool,
+    /// Whether the receipt proves which records are no orders: only then is every other record one.
+    pub(super) proved: bool,
 }
 
 /// The finding about a batch's row.
@@ -53,7 +55,8 @@ impl Look<'_> {
             }
         };
         let accepted = matches!(row.state, BatchState::Accepted | BatchState::AcceptedWithRejects);
-        let subject = Subject { row, roots, vault, key, accepted };
+        let mut subject = Subject { row, roots, vault, key, accepted, proved: false };
+        subject.proved = accepted && self.proves(&subject, &manifest).await?;
         let mut books = Books::default();
         for number in 0..subject.row.chunk_count {
             books = self.chunk(&subject, number, books).await?;
@@ -147,26 +150,13 @@ impl Look<'_> {
     async fn close(&mut self, on: &Subject, manifest: &Manifest, books: Books) -> Result<(), store::Error> {
         let row = &on.row;
         self.lacking(on, &books);
-        let (counts, met) = (books.counts, books.entries);
-        let said = (row.counts.accepted, row.counts.rejected, row.counts.duplicate);
-        if said != (counts.accepted, counts.rejected, counts.duplicate) {
-            let what = format!(
-                "it counts {} accepted, {} rejected, {} duplicate; the rows are {}, {}, {}",
-                said.0, said.1, said.2, counts.accepted, counts.rejected, counts.duplicate
-            );
-            self.told(&finding(row, "batch", what, on.repair_of_rows()));
+        if books.unread.is_empty() {
+            self.counted(on, &books).await;
         }
-        match self.at.count_entries(row).await {
-            Ok(entries) if entries == met => {}
-            Ok(entries) => {
-                let what = format!("it has {entries} entries, and {met} at the places of its records");
-                self.told(&finding(row, "card_order", what, FILE_REPAIR));
-            }
-            Err(error) => self.told(&finding(row, "card_order", error.to_string(), FILE_REPAIR)),
-        }
-        let whole = books.damaged.is_empty() && books.gone.is_empty();
-        let (receipt_books, totals) = books.finish();
-        if receipt_books.damaged.is_empty() {
+        let (books, totals) = books.finish();
+        let seen = books.damaged.is_empty() && books.hidden.is_empty();
+        let whole = seen && books.gone.is_empty();
+        if seen {
             self.districts(row, &by_district(&totals)).await?;
         }
         if whole {
@@ -176,15 +166,38 @@ impl Look<'_> {
                 self.told(&finding(row, "chunk", what, FILE_REPAIR));
             }
         }
-        let mut chunks = receipt_books.damaged.clone();
-        chunks.extend(&receipt_books.gone);
-        let known = receipt_books.damaged.is_empty() && chunks.len() == on.lacking();
-        if self.auditor.repair && on.accepted && !known {
+        let mut chunks = books.damaged.clone();
+        chunks.extend(&books.gone);
+        let known = books.damaged.is_empty() && chunks.len() == on.lacking();
+        if self.auditor.repair && on.accepted && !known && books.hidden.is_empty() {
             let damage =
                 Damage { chunks: &chunks, districts: &by_district(&totals), now_ms: self.auditor.now_ms };
             self.auditor.store.quarantine_accepted(row, &damage).await?;
         }
-        self.receipt(on, manifest, &receipt_books, whole.then_some(totals)).await
+        self.receipt(on, manifest, &books, whole.then_some(totals)).await
+    }
+
+    /// Compares what the entries came to with what the batch counts.
+    async fn counted(&mut self, on: &Subject, books: &Books) {
+        let row = &on.row;
+        let (counts, met) = (books.counts, books.entries);
+        let said = (row.counts.accepted, row.counts.rejected, row.counts.duplicate);
+        if said != (counts.accepted, counts.rejected, counts.duplicate) {
+            let what = format!(
+                "it counts {} accepted, {} rejected, {} duplicate; the rows are {}, {}, {}",
+                said.0, said.1, said.2, counts.accepted, counts.rejected, counts.duplicate
+            );
+            let repair = if on.accepted && !on.proved { FILE_REPAIR } else { on.repair_of_rows() };
+            self.told(&finding(row, "batch", what, repair));
+        }
+        match self.at.count_entries(row).await {
+            Ok(entries) if entries == met => {}
+            Ok(entries) => {
+                let what = format!("it has {entries} entries, and {met} at the places of its records");
+                self.told(&finding(row, "card_order", what, FILE_REPAIR));
+            }
+            Err(error) => self.told(&finding(row, "card_order", error.to_string(), FILE_REPAIR)),
+        }
     }
 
     /// Tells of chunks that are gone although the batch counts them; those of an accepted one were told.
@@ -231,6 +244,12 @@ impl Look<'_> {
 }
 
 impl Subject {
+    /// The places of a chunk's records.
+    pub(super) fn places(&self, number: u32) -> std::ops::Range<u64> {
+        let first = u64::from(number) * u64::from(self.row.chunk_records);
+        first..first + self.row.records_in(&[number])
+    }
+
     /// How many chunks the batch knows to be missing.
     pub(super) fn lacking(&self) -> usize {
         self.row.chunk_count.saturating_sub(self.row.chunks_stored) as usize

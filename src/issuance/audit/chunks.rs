@@ -1,6 +1,8 @@
 //! Each chunk holds what was announced, and each of its records is exactly one order or one other entry,
 //! equal to it in every column.
 
+use std::collections::BTreeSet;
+
 use zeroize::Zeroizing;
 
 use crate::{
@@ -21,9 +23,12 @@ use crate::{
 };
 
 use super::{
-    Finding, Look, Told,
+    FILE_REPAIR, Finding, Look, Told,
     batch::{Subject, finding},
 };
+
+const BY_CHOICE: &str = "another batch holds its order id, and none is taken from it: decide which of the \
+                         two cards stands, and restore the rows from a backup";
 
 /// What the chunks and their entries came to so far.
 #[derive(Default)]
@@ -35,10 +40,14 @@ pub(super) struct Books {
     /// Records by code, and the lines of those that were not accepted.
     pub(super) codes: std::collections::BTreeMap<String, u64>,
     pub(super) rejects: merkle::Accumulator,
-    /// Chunks that could not be put right.
+    /// Chunks that are not what was announced, and could not be put right.
     pub(super) damaged: Vec<u32>,
     /// Chunks that are not there.
     pub(super) gone: Vec<u32>,
+    /// Chunks that the database does not give.
+    pub(super) hidden: Vec<u32>,
+    /// Chunks of whose records the entries cannot be read.
+    pub(super) unread: Vec<u32>,
 }
 
 impl Books {
@@ -54,6 +63,17 @@ struct Entries {
     others: Vec<Disposition>,
 }
 
+/// A place at which not the right entry stands.
+struct Wrong {
+    index: u64,
+    table: &'static str,
+    what: String,
+    /// Whether no entry stands there.
+    gone: bool,
+    /// The order that is to stand there, if that is proved.
+    order: Option<NewOrder>,
+}
+
 impl Look<'_> {
     pub(super) async fn chunk(
         &mut self,
@@ -66,58 +86,78 @@ impl Look<'_> {
         if self.audited.chunks.is_multiple_of(16) {
             (self.tell)(Told::Progress { chunks: self.audited.chunks, of: self.chunks_total });
         }
-        let first = u64::from(number) * u64::from(row.chunk_records);
-        let places = first..first + row.records_in(&[number]);
-        let Some(entries) = self.entries(on, number, &places).await? else {
-            books.damaged.push(number);
-            return Ok(books);
-        };
-        books.entries += (entries.orders.len() + entries.others.len()) as u64;
-        let (aad, root) = (chunk_aad(row.municipality, row.batch_id, number), on.roots[number as usize]);
-        let found = match self.at.chunk(row, number).await {
-            Ok(None) => {
-                books.gone.push(number);
-                None
+        let entries = self.entries(on, number).await?;
+        if entries.is_none() {
+            books.unread.push(number);
+        }
+        let payload = self.payload(on, number, entries.as_ref(), &mut books).await?;
+        if let Some(entries) = &entries {
+            books.entries += (entries.orders.len() + entries.others.len()) as u64;
+            // A chunk that was set aside before is no news; its records are counted there, not here.
+            if on.accepted || books.gone.last() != Some(&number) {
+                books.count(entries);
             }
-            Ok(Some(stored)) => recount::opened(&on.key, &aad, &stored, root, places.end - places.start),
-            Err(error) if error.is_transient() => return Err(error),
-            Err(_) => None,
-        };
-        let gone = books.gone.last() == Some(&number);
-        // A chunk that was set aside before is no news; its records are counted there, not here.
-        let aside = gone && !on.accepted;
-        let payload = match found {
-            Some(payload) => Some(payload),
-            None if aside => None,
-            None => self.damaged_chunk(on, number, &entries, gone, &mut books).await?,
-        };
-        if !aside {
-            books.count(&entries);
         }
         if let Some(payload) = payload {
-            self.audited.records += places.end - places.start;
+            self.audited.records += row.records_in(&[number]);
             chunks::add_to(&mut books.totals, &payload);
-            books.counts.accepted += self.compare(on, number, &payload, &entries).await?;
+            if let Some(entries) = &entries {
+                books.counts.accepted += self.compare(on, number, &payload, entries).await?;
+            }
         }
         Ok(books)
     }
 
-    async fn entries(
+    /// Returns what a chunk holds: the chunk itself, or else its orders.
+    async fn payload(
         &mut self,
         on: &Subject,
         number: u32,
-        places: &std::ops::Range<u64>,
-    ) -> Result<Option<Entries>, store::Error> {
+        entries: Option<&Entries>,
+        books: &mut Books,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, store::Error> {
+        let row = &on.row;
+        match self.at.chunk(row, number).await {
+            Ok(None) => {
+                books.gone.push(number);
+                if !on.accepted {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(stored)) => {
+                let aad = chunk_aad(row.municipality, row.batch_id, number);
+                let (root, len) = (on.roots[number as usize], row.records_in(&[number]));
+                let whole = recount::opened(&on.key, &aad, &stored, root, len);
+                if whole.is_some() {
+                    return Ok(whole);
+                }
+            }
+            Err(store::Error::Corrupt(_)) => {}
+            Err(error) if error.is_transient() => return Err(error),
+            // Whether it is whole nobody knows, so that it stays where it is.
+            Err(error) => {
+                books.hidden.push(number);
+                let found = finding(row, "chunk", error.to_string(), FILE_REPAIR);
+                self.told(&Finding { chunk: Some(number), ..found });
+                return Ok(None);
+            }
+        }
+        self.damaged_chunk(on, number, entries, books).await
+    }
+
+    async fn entries(&mut self, on: &Subject, number: u32) -> Result<Option<Entries>, store::Error> {
+        let places = on.places(number);
         let read = async {
-            let orders = self.at.orders(&on.row, places).await.map_err(|error| ("card_order", error))?;
-            let others = self.at.others(&on.row, places).await.map_err(|error| ("disposition", error))?;
+            let orders = self.at.orders(&on.row, &places).await.map_err(|error| ("card_order", error))?;
+            let others = self.at.others(&on.row, &places).await.map_err(|error| ("disposition", error))?;
             Ok(Entries { orders, others })
         };
         match read.await {
             Ok(entries) => Ok(Some(entries)),
             Err((_, error)) if store::Error::is_transient(&error) => Err(error),
             Err((table, error)) => {
-                let found = finding(&on.row, table, error.to_string(), on.repair_of_rows());
+                let repair = if on.accepted { FILE_REPAIR } else { on.repair_of_rows() };
+                let found = finding(&on.row, table, error.to_string(), repair);
                 self.told(&Finding { chunk: Some(number), ..found });
                 Ok(None)
             }
@@ -129,13 +169,13 @@ impl Look<'_> {
         &mut self,
         on: &Subject,
         number: u32,
-        entries: &Entries,
-        gone: bool,
+        entries: Option<&Entries>,
         books: &mut Books,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, store::Error> {
         let row = &on.row;
+        let gone = books.gone.last() == Some(&number);
         let what = if gone { "it is gone" } else { "it is unreadable, or not what was announced" };
-        let payload = from_orders(on, number, &entries.orders);
+        let payload = entries.and_then(|entries| from_orders(on, number, &entries.orders));
         let mut repaired = false;
         if let Some(payload) = payload.as_ref().filter(|_| self.auditor.repair && on.accepted) {
             let aad = chunk_aad(row.municipality, row.batch_id, number);
@@ -170,54 +210,91 @@ impl Look<'_> {
         payload: &[u8],
         entries: &Entries,
     ) -> Result<u64, store::Error> {
-        let row = &on.row;
-        let first = u64::from(number) * u64::from(row.chunk_records);
+        let first = on.places(number).start;
         let (mut orders, mut others) = (entries.orders.iter().peekable(), entries.others.iter().peekable());
-        let worked = number < row.chunks_worked;
-        let (mut mended, mut back) = (Vec::new(), 0);
+        let mut wrong = Vec::new();
         for (index, canonical) in (first..).zip(chunk::Reader::new(payload)) {
+            let order = orders.next_if(|order| u64::try_from(order.record_index) == Ok(index));
+            let other = others.next_if(|other| other.index == index);
             let Some((record, canonical)) = canonical.ok().and_then(|c| Some((Record::decode(c).ok()?, c)))
             else {
                 continue; // its root is the one announced: it came like this
             };
-            let order =
-                orders.next_if(|order| order.record_index == i64::try_from(index).unwrap_or(i64::MAX));
-            let other = others.next_if(|other| other.index == index);
-            let (table, what) = match (order, other) {
+            wrong.extend(match (order, other) {
                 (Some(order), None) => {
                     let whole = whole_order(on, index, &record, canonical);
-                    let indexed = number < row.chunks_indexed;
-                    let Some(what) = differs(on, &whole, order, indexed) else { continue };
-                    mended.push((whole, what.clone()));
-                    ("card_order", what)
+                    let what = differs(on, &whole, order, number < on.row.chunks_indexed);
+                    what.map(|what| Wrong::order(index, what, false, Some(whole)))
                 }
-                (None, Some(other)) if other.order_id == record.text(Field::OrderId) => continue,
-                (None, Some(_)) => ("disposition", "order_id is not the record's".to_owned()),
-                (None, None) if !worked => continue,
+                (None, Some(other)) if other.order_id == record.text(Field::OrderId) => None,
+                (None, Some(_)) => Some(Wrong::other(index, "order_id is not the record's", false)),
+                (None, None) if number >= on.row.chunks_worked => None,
+                (None, None) if on.accepted && !on.proved => {
+                    let what = "nothing says what became of the record, and no receipt proves that it was an \
+                                order";
+                    Some(Wrong::other(index, what, true))
+                }
                 (None, None) => {
-                    back += 1;
-                    mended.push((whole_order(on, index, &record, canonical), "it is gone".to_owned()));
-                    ("card_order", "it is gone: nothing says what became of the record".to_owned())
+                    let what = "it is gone: nothing says what became of the record".to_owned();
+                    Some(Wrong::order(index, what, true, Some(whole_order(on, index, &record, canonical))))
                 }
-                (Some(_), Some(_)) => ("card_order", "it is an order and is none at once".to_owned()),
+                (Some(_), Some(_)) => {
+                    Some(Wrong::order(index, "it is an order and is none at once".to_owned(), false, None))
+                }
+            });
+        }
+        self.mend(on, number, wrong).await
+    }
+
+    /// Makes orders again that are proved to have been there, then tells of each what came of it; returns how
+    /// many that were gone are there again.
+    async fn mend(&mut self, on: &Subject, number: u32, wrong: Vec<Wrong>) -> Result<u64, store::Error> {
+        let repair = self.auditor.repair && on.proved;
+        let (mut orders, mut told) = (Vec::new(), Vec::with_capacity(wrong.len()));
+        for one in wrong {
+            let (proved, what) = (on.proved && one.order.is_some(), one.what.clone());
+            orders.extend(one.order.filter(|_| repair).map(|order| (order, what)));
+            told.push((proved, Wrong { order: None, ..one }));
+        }
+        let mended = match orders.is_empty() {
+            true => Ok(BTreeSet::new()),
+            false => self.auditor.store.mend_orders(&on.row, &orders, self.auditor.now_ms).await,
+        };
+        let mut back = 0;
+        for (proved, one) in told {
+            let repaired = mended.as_ref().is_ok_and(|mended| mended.contains(&one.index));
+            back += u64::from(repaired && one.gone);
+            let repair = match (on.accepted, proved) {
+                (true, false) => FILE_REPAIR,
+                (true, true) if repair && !repaired && mended.is_ok() => BY_CHOICE,
+                _ => on.repair_of_rows(),
             };
-            let repairs =
-                self.auditor.repair && on.accepted && mended.last().is_some_and(|m| m.0.index == index);
-            let found = finding(row, table, what, on.repair_of_rows());
-            self.told(&Finding { chunk: Some(number), record: Some(index), repaired: repairs, ..found });
+            let found = finding(&on.row, one.table, one.what, repair);
+            self.told(&Finding { chunk: Some(number), record: Some(one.index), repaired, ..found });
         }
-        if self.auditor.repair && on.accepted && !mended.is_empty() {
-            self.auditor.store.mend_orders(row, &mended, self.auditor.now_ms).await?;
-            return Ok(back);
-        }
-        Ok(0)
+        mended.map(|_| back)
+    }
+}
+
+impl Wrong {
+    fn order(index: u64, what: String, gone: bool, order: Option<NewOrder>) -> Self {
+        Self { index, table: "card_order", what, gone, order }
+    }
+
+    fn other(index: u64, what: &str, gone: bool) -> Self {
+        Self { index, table: "disposition", what: what.to_owned(), gone, order: None }
     }
 }
 
 impl Books {
     fn count(&mut self, entries: &Entries) {
         self.counts.accepted += entries.orders.len() as u64;
-        for other in &entries.others {
+        self.list(&entries.others);
+    }
+
+    /// Adds what became of records that are no orders.
+    pub(super) fn list(&mut self, others: &[Disposition]) {
+        for other in others {
             match other.kind {
                 DispositionKind::Accepted => self.counts.accepted += 1,
                 DispositionKind::Rejected => self.counts.rejected += 1,
@@ -249,16 +326,16 @@ fn differs(on: &Subject, whole: &NewOrder, order: &RawOrder, indexed: bool) -> O
         Some("sealed is another record")
     };
     let columns = [
-        ("order_id is not the record's", order.order_id == whole.order_id),
+        ("order_id is not the record's", order.order_id == whole.order_id.as_bytes()),
         ("leaf is not the record's", order.leaf == whole.leaf.as_bytes()),
-        ("kind is not the record's", order.kind == whole.kind),
-        ("district is not the record's", order.district == whole.district),
+        ("kind is not the record's", order.kind == whole.kind.as_bytes()),
+        ("district is not the record's", order.district == whole.district.as_bytes()),
         (
             "person_index is not the record's",
             order.person_index.as_deref() == whole.person_index.as_ref().map(<[u8; 32]>::as_slice),
         ),
         ("protected is not the record's", order.protected == whole.protected),
-        ("accommodations are not the record's", order.accommodations == whole.accommodations),
+        ("accommodations are not the record's", order.accommodations == whole.accommodations.as_bytes()),
         ("its order id does not lead to it (order_key)", order.has_key || !on.accepted),
         ("its person does not lead to it (card_person)", order.has_person || !indexed),
     ];
