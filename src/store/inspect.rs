@@ -15,8 +15,8 @@ use super::{
 
 statements! {
     BATCHES = "
-        SELECT municipality_code, batch_id FROM batch
-        WHERE (municipality_code, batch_id) > ($1, $2)
+        SELECT CAST(municipality_code AS BLOB) AS code, batch_id FROM batch
+        WHERE (municipality_code, batch_id) > (CAST($1 AS TEXT), $2)
         ORDER BY municipality_code, batch_id LIMIT $3";
     COUNT = "SELECT COUNT(*) AS batches, COALESCE(SUM(chunk_count), 0) AS chunks FROM batch";
     MANIFEST = "
@@ -52,25 +52,28 @@ statements! {
         SELECT sequence, attempt, digest, receipt FROM receipt
         WHERE municipality_code = $1 AND batch_id = $2";
     LOST_MANIFESTS = "
-        SELECT municipality_code, batch_id FROM manifest AS t WHERE NOT EXISTS (SELECT 1 FROM batch AS b
+        SELECT CAST(municipality_code AS BLOB) AS code, batch_id FROM manifest AS t
+        WHERE NOT EXISTS (SELECT 1 FROM batch AS b
             WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
     LOST_CHUNKS = "
-        SELECT DISTINCT municipality_code, batch_id FROM chunk AS t WHERE NOT EXISTS (SELECT 1 FROM batch AS b
+        SELECT DISTINCT CAST(municipality_code AS BLOB) AS code, batch_id FROM chunk AS t
+        WHERE NOT EXISTS (SELECT 1 FROM batch AS b
             WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
     LOST_ORDERS = "
-        SELECT DISTINCT municipality_code, batch_id FROM card_order AS t
+        SELECT DISTINCT CAST(municipality_code AS BLOB) AS code, batch_id FROM card_order AS t
         WHERE NOT EXISTS (SELECT 1 FROM batch AS b
             WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
     LOST_RECEIPTS = "
-        SELECT municipality_code, batch_id FROM receipt AS t WHERE NOT EXISTS (SELECT 1 FROM batch AS b
+        SELECT CAST(municipality_code AS BLOB) AS code, batch_id FROM receipt AS t
+        WHERE NOT EXISTS (SELECT 1 FROM batch AS b
             WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
 }
 
 /// The key of a batch, as it stands in the database; damage may have made it none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawKey {
-    /// The municipality.
-    pub code: String,
+    /// The municipality's code.
+    pub code: Vec<u8>,
     /// The batch's id.
     pub id: Vec<u8>,
 }
@@ -149,9 +152,9 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn batches(&mut self, after: Option<&RawKey>, count: u32) -> Result<Vec<RawKey>, Error> {
-        let (code, id) = after.map_or(("", [].as_slice()), |after| (&after.code, &after.id));
+        let (code, id) = after.map_or(([].as_slice(), [].as_slice()), |after| (&after.code, &after.id));
         let query = sqlx::query_as(BATCHES).bind(code).bind(id).bind(i64::from(count));
-        let rows: Vec<(String, Vec<u8>)> = query.fetch_all(&mut *self.0).await?;
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = query.fetch_all(&mut *self.0).await?;
         Ok(rows.into_iter().map(|(code, id)| RawKey { code, id }).collect())
     }
 
@@ -168,7 +171,7 @@ impl Snapshot {
         ];
         let mut lost = Vec::new();
         for (table, sql) in tables {
-            let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *self.0).await?;
+            let rows: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *self.0).await?;
             lost.extend(rows.into_iter().map(|(code, id)| (table, RawKey { code, id })));
         }
         Ok(lost)

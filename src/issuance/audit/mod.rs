@@ -115,6 +115,7 @@ impl Auditor {
             let Some(last) = page.last().cloned() else { break };
             for key in page {
                 // Of this moment, so that what an issuer does meanwhile is seen whole or not at all.
+                drop(look.at); // it holds a connection
                 look.at = self.store.snapshot().await?;
                 look.key(&key).await?;
             }
@@ -135,14 +136,15 @@ impl Look<'_> {
                 }
             }
             Err(error) => {
-                let key = RawKey { code: "-".to_owned(), id: Vec::new() };
+                let key = RawKey { code: b"-".to_vec(), id: Vec::new() };
                 self.found_at("batch", &key, &format!("cannot be read: {error}"), FILE_REPAIR);
             }
         }
     }
 
     async fn key(&mut self, key: &RawKey) -> Result<(), store::Error> {
-        let code: Option<MunicipalityCode> = key.code.parse().ok();
+        let code = str::from_utf8(&key.code).ok();
+        let code: Option<MunicipalityCode> = code.and_then(|code| code.parse().ok());
         let id = uuid::Uuid::from_slice(&key.id).ok().and_then(|id| BatchId::new(id).ok());
         let (Some(municipality), Some(batch)) = (code, id) else {
             if self.auditor.municipality.is_none() && self.auditor.batch.is_none() {
@@ -170,7 +172,13 @@ impl Look<'_> {
     fn found_at(&mut self, table: &'static str, key: &RawKey, what: &str, repair: &str) {
         self.told(&Finding {
             table,
-            municipality: key.code.chars().filter(char::is_ascii_alphanumeric).take(6).collect(),
+            municipality: key
+                .code
+                .iter()
+                .filter(|byte| byte.is_ascii_alphanumeric())
+                .take(6)
+                .map(|byte| char::from(*byte))
+                .collect(),
             batch_id: uuid::Uuid::from_slice(&key.id)
                 .map_or_else(|_| hex::encode(&key.id), |id| id.to_string()),
             chunk: None,

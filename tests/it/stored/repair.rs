@@ -152,3 +152,21 @@ async fn nothing_is_said_to_be_put_right_that_could_not_be_written() {
     let found = about(&said, "card_order");
     assert!(found.len() == 3 && found.iter().all(|one| one["repaired"] == false), "{found:#?}");
 }
+
+#[tokio::test]
+async fn a_key_that_is_no_text_ends_no_look_at_the_others() {
+    let folder = Folder::new();
+    imported_twice(&folder).await;
+    damage(&folder, "UPDATE batch SET municipality_code = CAST(x'ff31' AS TEXT) WHERE sequence = 2").await;
+    damage(&folder, "UPDATE card_order SET district = 'X' WHERE record_index = 70").await;
+    for more in [&[][..], &["--repair"]] {
+        let said = verify(&folder, more).await;
+        assert_eq!(said.code, Some(4), "{}", said.all());
+        let found = about(&said, "batch");
+        assert!(found.iter().any(|one| one["municipality"] == "1"), "{found:#?}");
+        let lost = about(&said, "receipt");
+        assert_eq!(lost.len(), 1, "what it had belongs to no batch: {lost:#?}");
+        assert_eq!(events(&said, "result")[0]["batches"], 1, "{}", said.all());
+        assert!(about(&said, "card_order").iter().any(|one| one["record"] == 70), "{}", said.all());
+    }
+}
