@@ -51,6 +51,9 @@ statements! {
     RECEIPT = "
         SELECT sequence, attempt, digest, receipt FROM receipt
         WHERE municipality_code = $1 AND batch_id = $2";
+    RECEIPT_BEFORE = "
+        SELECT receipt, given_up_ms IS NOT NULL AS given_up FROM lost_batch
+        WHERE municipality_code = $1 AND batch_id = $2";
     LOST_MANIFESTS = "
         SELECT CAST(municipality_code AS BLOB) AS code, batch_id FROM manifest AS t
         WHERE NOT EXISTS (SELECT 1 FROM batch AS b
@@ -117,6 +120,15 @@ pub struct RawReceipt {
     pub digest: Vec<u8>,
     /// The signed note.
     pub receipt: Vec<u8>,
+}
+
+/// The receipt that a batch had before a restore.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct ReceiptBefore {
+    /// The signed note.
+    pub receipt: Vec<u8>,
+    /// Whether the batch was given up: then it may have got another one since.
+    pub given_up: bool,
 }
 
 /// The database at one moment.
@@ -257,6 +269,16 @@ impl Snapshot {
     /// Any [`Error`] of a read.
     pub async fn receipt(&mut self, row: &BatchRow) -> Result<Option<RawReceipt>, Error> {
         let query = sqlx::query_as(RECEIPT).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
+        Ok(query.fetch_optional(&mut *self.0).await?)
+    }
+
+    /// Returns the receipt that the batch had before it was lost and came again.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn receipt_before(&mut self, row: &BatchRow) -> Result<Option<ReceiptBefore>, Error> {
+        let query =
+            sqlx::query_as(RECEIPT_BEFORE).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
         Ok(query.fetch_optional(&mut *self.0).await?)
     }
 }

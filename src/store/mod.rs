@@ -40,7 +40,7 @@ use std::{fs::File, path::Path, sync::Arc};
 use sqlx::SqlitePool;
 
 pub use error::{Error, Source};
-pub use inspect::{RawKey, RawOrder, RawReceipt, Snapshot};
+pub use inspect::{RawKey, RawOrder, RawReceipt, ReceiptBefore, Snapshot};
 pub use keys::KeyOf;
 pub use lost::{Compared, LostBatch, Standing};
 pub use mend::WholeChunk;

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{batch::Counts, digest::Digest, manifest::Manifest, note, receipt::Receipt, totals::Totals},
-    store::{self, BatchRow, RawReceipt},
+    store::{self, BatchRow, RawReceipt, ReceiptBefore},
 };
 
 use super::{
@@ -10,6 +10,13 @@ use super::{
     batch::{Subject, finding},
     chunks::Books,
 };
+
+/// What is there of the receipt that a batch's sender was given.
+struct Given {
+    stored: Option<RawReceipt>,
+    /// Its copy, if the batch was lost and came again.
+    before: Option<ReceiptBefore>,
+}
 
 impl Look<'_> {
     /// Holds a receipt against its batch; `totals` are those of the chunks, if all are whole.
@@ -21,15 +28,15 @@ impl Look<'_> {
         totals: Option<Totals>,
     ) -> Result<(), store::Error> {
         let row = &on.row;
-        let stored = match self.at.receipt(row).await {
-            Ok(stored) => stored,
+        let given = match self.given(row).await {
+            Ok(given) => given,
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => {
                 self.told(&finding(row, "receipt", error.to_string(), super::FILE_REPAIR));
                 return Ok(());
             }
         };
-        let what = match (&stored, on.accepted) {
+        let what = match (&given.stored, on.accepted) {
             (None, false) => return Ok(()),
             (Some(_), false) => {
                 let what = format!("there is one, and the batch is {}", row.state);
@@ -37,12 +44,14 @@ impl Look<'_> {
                 return Ok(());
             }
             (None, true) => "it is gone".to_owned(),
-            (Some(stored), true) => match self.wrong(on, manifest, books, stored) {
+            (Some(stored), true) => match self.wrong(on, manifest, books, stored, given.before.as_ref()) {
                 None => return Ok(()),
                 Some(what) => what,
             },
         };
-        let again = totals.and_then(|totals| self.again(on, manifest, books, totals, stored.as_ref()));
+        let stored = given.stored.as_ref();
+        let again = totals.and_then(|totals| self.again(on, manifest, books, totals, stored));
+        let again = again.or_else(|| self.copy(on, manifest, books, &given));
         let repair = match again {
             Some(_) => on.repair_of_rows(),
             None => "restore the row from a backup; its sender has the same bytes beside its file",
@@ -66,17 +75,23 @@ impl Look<'_> {
                 Err(_) => return Ok(false),
             }
         }
-        let stored = match self.at.receipt(&on.row).await {
-            Ok(stored) => stored,
+        let given = match self.given(&on.row).await {
+            Ok(given) => given,
             Err(error) if error.is_transient() => return Err(error),
             Err(_) => return Ok(false),
         };
-        let given = stored.as_ref().and_then(|stored| self.opened(on, &stored.receipt));
-        let given = given.and_then(|text| Receipt::parse(text).ok());
-        let same = given.is_some_and(|given| list.is_of(&given, &on.row));
+        let stored = given.stored.as_ref();
+        let text = stored.and_then(|stored| self.opened(on, &stored.receipt));
+        let receipt = text.and_then(|text| Receipt::parse(text).ok());
+        let same = receipt.is_some_and(|receipt| list.is_of(&receipt, &on.row));
         // One that was damaged itself proves as much, if it comes out as it was.
-        let totals = manifest.totals.clone();
-        Ok(same || self.again(on, manifest, &list, totals, stored.as_ref()).is_some())
+        let again = || self.again(on, manifest, &list, manifest.totals.clone(), stored);
+        Ok(same || again().is_some() || self.copy(on, manifest, &list, &given).is_some())
+    }
+
+    async fn given(&mut self, row: &BatchRow) -> Result<Given, store::Error> {
+        let stored = self.at.receipt(row).await?;
+        Ok(Given { stored, before: self.at.receipt_before(row).await? })
     }
 
     /// Returns the text of a receipt that is signed by one of the keys.
@@ -87,7 +102,14 @@ impl Look<'_> {
     }
 
     /// What is wrong with a stored receipt.
-    fn wrong(&self, on: &Subject, manifest: &Manifest, books: &Books, stored: &RawReceipt) -> Option<String> {
+    fn wrong(
+        &self,
+        on: &Subject,
+        manifest: &Manifest,
+        books: &Books,
+        stored: &RawReceipt,
+        before: Option<&ReceiptBefore>,
+    ) -> Option<String> {
         let row = &on.row;
         let Some(text) = self.opened(on, &stored.receipt) else {
             return Some("it is not signed by the key, or was changed since".to_owned());
@@ -101,9 +123,12 @@ impl Look<'_> {
         }
         let columns = i64::try_from(row.sequence).is_ok_and(|sequence| sequence == stored.sequence)
             && i64::from(row.attempt) == stored.attempt;
+        // What came again after a restore keeps its receipt, and was worked off as often as it was.
+        let before = before.is_some_and(|before| before.receipt == stored.receipt);
         let checks = [
             ("batch", receipt.municipality == row.municipality && receipt.batch_id == row.batch_id),
-            ("sequence or attempt", receipt.sequence == row.sequence && receipt.attempt == row.attempt),
+            ("sequence", receipt.sequence == row.sequence),
+            ("attempt", receipt.attempt == row.attempt || before),
             ("sequence or attempt column", columns),
             ("outcome", receipt.outcome == row.state),
             ("manifest", receipt.manifest == row.manifest_digest),
@@ -147,6 +172,33 @@ impl Look<'_> {
         let stored = stored?;
         let same = stored.digest == digest.as_bytes() || stored.receipt == bytes;
         (receipt.faults().is_empty() && same).then_some((bytes, digest))
+    }
+}
+
+impl Look<'_> {
+    /// Returns the copy from before a restore, if it is the receipt that the batch must have.
+    fn copy(
+        &self,
+        on: &Subject,
+        manifest: &Manifest,
+        books: &Books,
+        given: &Given,
+    ) -> Option<(Vec<u8>, Digest)> {
+        let before = given.before.as_ref()?;
+        let text = self.opened(on, &before.receipt)?;
+        let digest = Digest::of(text.as_bytes());
+        let stored = given.stored.as_ref();
+        // A lost batch that was not given up is accepted with this receipt or not at all.
+        let same = !before.given_up || stored.is_some_and(|stored| stored.digest == digest.as_bytes());
+        let put = RawReceipt {
+            sequence: i64::try_from(on.row.sequence).ok()?,
+            attempt: i64::from(on.row.attempt),
+            digest: digest.as_bytes().to_vec(),
+            receipt: before.receipt.clone(),
+        };
+        let right = self.wrong(on, manifest, books, &put, Some(before)).is_none();
+        let listed = books.is_of(&Receipt::parse(text).ok()?, &on.row);
+        (same && right && listed).then_some((put.receipt, digest))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Promise: the issuer keeps what it says over real gRPC, mutual TLS and SQL.
 
+mod audited;
 mod beside;
 mod calendar;
 mod clock;
