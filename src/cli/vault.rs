@@ -124,7 +124,8 @@ fn show(rotated: &Rotated, keys: &Rotation, output: Output) -> u8 {
     for key in &rotated.lost {
         say(&format!(
             "DAMAGE batch {} {}: its data key opens neither under {old} nor under {new}. Repair: restore \
-             the row from a backup",
+             the row from a backup, or, if `todoke vault status` names a third key that you have, rotate \
+             again with that one as --kek",
             key.municipality, key.batch_id
         ));
     }

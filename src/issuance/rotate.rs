@@ -14,13 +14,15 @@ const PAGE: u32 = 500;
 /// Why a rotation cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
-    /// Nothing in the database is under either key.
+    /// More of the database is under another key than under the one that is to be given up.
     #[error(
-        "the database is under key-encryption key {in_use}, neither under {old} (--kek) nor under {new} \
+        "{batches} batches are under key-encryption key {in_use}, which is neither {old} (--kek) nor {new} \
          (--new-kek): give the key that is in use with --kek. Nothing was changed"
     )]
     NeitherKey {
-        /// What most of it is under.
+        /// How many.
+        batches: u64,
+        /// What they are under.
         in_use: KekId,
         /// What was given up.
         old: KekId,
@@ -112,10 +114,12 @@ async fn begin(store: &Store, keys: &Rotation) -> Result<(), RotateError> {
         return Err(RotateError::Unfinished { to });
     }
     let counts = keks(store).await?;
-    let known = counts.contains_key(&Some(old)) || counts.contains_key(&Some(new));
-    let most = counts.iter().filter_map(|(id, count)| id.map(|id| (count, id))).max();
-    if let Some((_, in_use)) = most.filter(|_| !known) {
-        return Err(RotateError::NeitherKey { in_use, old, new });
+    // A few names that are neither may be damage, and are no reason to keep all others from a new key.
+    let left = counts.get(&Some(old)).copied().unwrap_or_default();
+    let others = counts.iter().filter_map(|(id, batches)| Some((*batches, (*id)?)));
+    let most = others.filter(|(_, id)| *id != old && *id != new).max();
+    if let Some((batches, in_use)) = most.filter(|(batches, _)| *batches > left) {
+        return Err(RotateError::NeitherKey { batches, in_use, old, new });
     }
     let stored = store.index_key().await?;
     let index = keys.index_key(stored.as_deref()).map_err(RotateError::Index)?;

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Folder, IMPORT, RECORDS, Said, count, damage, events, imported, verify};
+use super::{Folder, IMPORT, RECORDS, Said, count, damage, events, imported, rotate, verify};
 use crate::system::Dev;
 
 /// Orders of all batches, and those of them that a key leads to.
@@ -169,4 +169,45 @@ async fn a_key_that_is_no_text_ends_no_look_at_the_others() {
         assert_eq!(events(&said, "result")[0]["batches"], 1, "{}", said.all());
         assert!(about(&said, "card_order").iter().any(|one| one["record"] == 70), "{}", said.all());
     }
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_gone_on_with_under_the_wrong_key_changes_nothing_and_is_not_finished() {
+    let folder = Folder::new();
+    imported_twice(&folder).await;
+    for (name, key) in [("new.key", "5a1b"), ("other.key", "77aa")] {
+        std::fs::write(folder.path(name), key.repeat(16)).expect("it is written");
+    }
+    std::fs::copy(folder.path("dev/pki/kek.key"), folder.path("old.key")).expect("it is copied");
+    damage(
+        &folder,
+        "CREATE TABLE before AS SELECT batch_id AS id, wrapped_key AS wrapped FROM batch;
+        UPDATE batch SET attempt = attempt",
+    )
+    .await;
+    let said = folder.todoke(&["vault", "rotate"], &rotate("old.key", "new.key")).await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    // As it was left by a rotation that broke off after the first batch.
+    damage(
+        &folder,
+        "UPDATE batch SET wrapped_key = (SELECT wrapped FROM before WHERE id = batch_id)
+            WHERE sequence = 2;
+        INSERT INTO wrapped_secret (name, wrapped)
+            SELECT 'rotation', substr(wrapped_key, 2, 8) FROM batch WHERE sequence = 1",
+    )
+    .await;
+    let wrong = folder.todoke(&["vault", "rotate"], &rotate("other.key", "new.key")).await;
+    assert_eq!(wrong.code, Some(1), "{}", wrong.all());
+    assert!(wrong.stderr.contains("Nothing was changed"), "{}", wrong.stderr);
+    assert_eq!(count(&folder, "SELECT COUNT(*) FROM wrapped_secret WHERE name = 'rotation'").await, 1);
+    let right = folder.todoke(&["vault", "rotate"], &rotate("old.key", "new.key")).await;
+    assert_eq!(right.code, Some(0), "{}", right.all());
+    assert_eq!(events(&right, "result")[0]["wrapped"], 1, "{}", right.all());
+    // One batch that names a key nobody has keeps nobody from rotating all others.
+    let lost = "unhex(substr(hex(wrapped_key), 1, 2) || '0000000000000000' || substr(hex(wrapped_key), 19))";
+    damage(&folder, &format!("UPDATE batch SET wrapped_key = {lost} WHERE sequence = 2")).await;
+    let on = folder.todoke(&["vault", "rotate"], &rotate("new.key", "other.key")).await;
+    assert_eq!(on.code, Some(4), "{}", on.all());
+    let result = &events(&on, "result")[0];
+    assert_eq!((&result["wrapped"], result["lost"].as_array().map(Vec::len)), (&1.into(), Some(1)));
 }
