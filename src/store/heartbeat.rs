@@ -47,7 +47,8 @@ impl Witness {
 
     /// Not made durable: after a power cut it may tell of fewer, never of more than the database has.
     fn write(&self, beats: u64) -> io::Result<()> {
-        let unfinished = self.0.with_extension("unfinished");
+        let mut unfinished = self.0.as_os_str().to_owned();
+        unfinished.push(".unfinished");
         fs::write(&unfinished, format!("{beats}\n"))?;
         fs::rename(&unfinished, &self.0)
     }
@@ -97,5 +98,23 @@ impl Store {
             let beats: i64 = sqlx::query_scalar(COUNT_BEATS).fetch_one(conn).await?;
             uint(beats, "beats")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_database_has_a_witness_of_its_own_and_no_other_file_is_touched() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let others = ["a.unfinished", "a.db", "a.sqlite"].map(|name| dir.path().join(name));
+        others.iter().for_each(|path| fs::write(path, "mine").expect("it is written"));
+        let [one, two] = [1, 2].map(|at: usize| Witness::of(&others[at]));
+        one.write(7).expect("it is written");
+        two.write(9).expect("it is written");
+        assert_eq!((one.seen(), two.seen()), (7, 9));
+        assert!(others.iter().all(|path| fs::read(path).expect("it is there") == b"mine"));
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 5, "nothing is left over");
     }
 }
