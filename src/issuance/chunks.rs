@@ -16,7 +16,7 @@ use crate::{
         totals::TotalsBuilder,
         validation,
     },
-    store::NewOrder,
+    store::{NewOrder, WorkKey},
     vault::{Aad, DataKey, Purpose, Vault},
     wire::fault::{Fault, Reason},
 };
@@ -133,12 +133,13 @@ pub(crate) fn explode(
     vault: &Vault,
     key: &DataKey,
 ) -> Option<Exploded> {
+    let of = WorkKey { municipality: origin.municipality, batch_id: origin.batch };
     let mut exploded = Exploded { orders: Vec::new(), rejects: Vec::new() };
     for (index, canonical) in (first..).zip(chunk::Reader::new(payload)) {
         let canonical = canonical.ok()?;
         let record = Record::decode(canonical).ok()?;
         match validation::check(&record, origin.today) {
-            Ok(()) => exploded.orders.push(order(origin, index, &record, canonical, vault, key)),
+            Ok(()) => exploded.orders.push(order(of, index, &record, canonical, vault, key)),
             Err(reject) => exploded.rejects.push(Disposition {
                 index,
                 order_id: record.text(Field::OrderId).to_owned(),
@@ -152,15 +153,16 @@ pub(crate) fn explode(
     Some(exploded)
 }
 
+/// Returns the order that a record of this batch becomes.
 pub(crate) fn order(
-    origin: Origin,
+    of: WorkKey,
     index: u64,
     record: &Record,
     canonical: &[u8],
     vault: &Vault,
     key: &DataKey,
 ) -> NewOrder {
-    let blind = |text: &str| vault.blind_index(origin.municipality, Field::IndividualNumber.as_str(), text);
+    let blind = |text: &str| vault.blind_index(of.municipality, Field::IndividualNumber.as_str(), text);
     NewOrder {
         index,
         order_id: record.text(Field::OrderId).to_owned(),
@@ -170,6 +172,6 @@ pub(crate) fn order(
         person_index: record.get(Field::IndividualNumber).map(blind),
         protected: record.text(Field::Protected) == "1",
         accommodations: record.text(Field::Accommodations).to_owned(),
-        sealed: key.seal(&record_aad(origin.municipality, origin.batch, index), canonical),
+        sealed: key.seal(&record_aad(of.municipality, of.batch_id, index), canonical),
     }
 }

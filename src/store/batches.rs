@@ -173,6 +173,16 @@ impl TryFrom<RawManifest> for ManifestRow {
 
 on_both! {
     pub(super) trait BatchSteps {
+        /// Returns what the sender signed, as it stands.
+        async fn raw_manifest(
+            &mut conn,
+            municipality: MunicipalityCode,
+            id: BatchId,
+        ) -> Result<Option<RawManifest>, Error> {
+            let query = sqlx::query_as(GET_MANIFEST).bind(municipality.to_string()).bind(id.uuid());
+            Ok(query.fetch_optional(conn).await?)
+        }
+
         async fn batch(
             &mut conn,
             municipality: MunicipalityCode,
@@ -287,11 +297,7 @@ impl Store {
         id: BatchId,
     ) -> Result<Option<ManifestRow>, Error> {
         on_read!(self, "manifest", |conn| {
-            let raw: Option<RawManifest> = sqlx::query_as(GET_MANIFEST)
-                .bind(municipality.to_string())
-                .bind(id.uuid())
-                .fetch_optional(conn)
-                .await?;
+            let raw = conn.raw_manifest(municipality, id).await?;
             raw.map(ManifestRow::try_from).transpose()
         })
     }

@@ -8,10 +8,23 @@ use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, query::Query, sqlite::Sqlite
 
 use crate::{domain::disposition::Disposition, vault::BlindIndex};
 
-use super::{Claim, Error, NewOrder, columns::int};
+use super::{Claim, Error, NewOrder, WorkKey, columns::int};
 
 /// Rows in a statement. More are not faster, and SQLite takes 32,766 values at the most.
 pub(super) const GROUP_ROWS: usize = 512;
+
+/// One attempt at a batch: whose rows they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) key: WorkKey,
+    pub(super) number: u32,
+}
+
+impl From<&Claim> for Attempt {
+    fn from(claim: &Claim) -> Self {
+        Self { key: claim.key, number: claim.attempt }
+    }
+}
 
 /// Who holds an order id, and whether that still counts.
 #[derive(Debug, sqlx::FromRow)]
@@ -41,28 +54,28 @@ pub(super) trait BulkSteps {
     /// same batch, and returns how many it took.
     fn take_keys(
         &mut self,
-        claim: &Claim,
+        attempt: Attempt,
         orders: &[&NewOrder],
     ) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Returns who holds the order ids of at most [`GROUP_ROWS`] orders.
     fn find_keys(
         &mut self,
-        claim: &Claim,
+        attempt: Attempt,
         orders: &[&NewOrder],
     ) -> impl Future<Output = Result<Vec<KeyRow>, Error>> + Send;
 
     /// Takes order ids over from holders that count no more.
     fn take_over_keys(
         &mut self,
-        claim: &Claim,
+        attempt: Attempt,
         orders: &[&NewOrder],
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Inserts orders.
     fn insert_orders(
         &mut self,
-        claim: &Claim,
+        attempt: Attempt,
         orders: &[&NewOrder],
         now_ms: i64,
     ) -> impl Future<Output = Result<(), Error>> + Send;
@@ -70,7 +83,7 @@ pub(super) trait BulkSteps {
     /// Inserts what became of the records that are no orders.
     fn insert_dispositions(
         &mut self,
-        claim: &Claim,
+        attempt: Attempt,
         others: &[Disposition],
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
@@ -123,13 +136,13 @@ fn with_rows(text: &'static str, rows: usize, columns: usize) -> Query<'static, 
     sqlx::query(AssertSqlSafe(text.replacen('@', &list, 1))).persistent(rows == GROUP_ROWS)
 }
 
-/// Binds what all rows of a claim share.
-fn of_claim<'q>(
+/// Binds what all rows of an attempt share.
+fn of_attempt<'q>(
     query: Query<'q, Sqlite, SqliteArguments>,
-    claim: &Claim,
+    attempt: Attempt,
 ) -> Query<'q, Sqlite, SqliteArguments> {
-    let query = query.bind(claim.key.municipality.to_string());
-    query.bind(claim.key.batch_id.uuid()).bind(i64::from(claim.attempt))
+    let query = query.bind(attempt.key.municipality.to_string());
+    query.bind(attempt.key.batch_id.uuid()).bind(i64::from(attempt.number))
 }
 
 impl BulkSteps for SqliteConnection {
@@ -149,27 +162,27 @@ impl BulkSteps for SqliteConnection {
         Ok(())
     }
 
-    async fn take_keys(&mut self, claim: &Claim, orders: &[&NewOrder]) -> Result<u64, Error> {
-        let mut query = of_claim(with_rows(TAKE_KEYS, orders.len(), 2), claim);
+    async fn take_keys(&mut self, attempt: Attempt, orders: &[&NewOrder]) -> Result<u64, Error> {
+        let mut query = of_attempt(with_rows(TAKE_KEYS, orders.len(), 2), attempt);
         for order in orders {
             query = query.bind(order.order_id.as_str()).bind(int(order.index, "record_index")?);
         }
         Ok(query.execute(self).await?.rows_affected())
     }
 
-    async fn find_keys(&mut self, claim: &Claim, orders: &[&NewOrder]) -> Result<Vec<KeyRow>, Error> {
+    async fn find_keys(&mut self, attempt: Attempt, orders: &[&NewOrder]) -> Result<Vec<KeyRow>, Error> {
         let list = vec!["(?)"; orders.len()].join(",");
         let text = AssertSqlSafe(FIND_KEYS.replacen('@', &list, 1));
-        let mut query = sqlx::query_as(text).persistent(false).bind(claim.key.municipality.to_string());
+        let mut query = sqlx::query_as(text).persistent(false).bind(attempt.key.municipality.to_string());
         for order in orders {
             query = query.bind(order.order_id.as_str());
         }
         Ok(query.fetch_all(self).await?)
     }
 
-    async fn take_over_keys(&mut self, claim: &Claim, orders: &[&NewOrder]) -> Result<(), Error> {
+    async fn take_over_keys(&mut self, attempt: Attempt, orders: &[&NewOrder]) -> Result<(), Error> {
         for group in orders.chunks(GROUP_ROWS) {
-            let mut query = of_claim(with_rows(TAKE_OVER_KEYS, group.len(), 2), claim);
+            let mut query = of_attempt(with_rows(TAKE_OVER_KEYS, group.len(), 2), attempt);
             for order in group {
                 query = query.bind(order.order_id.as_str()).bind(int(order.index, "record_index")?);
             }
@@ -178,9 +191,14 @@ impl BulkSteps for SqliteConnection {
         Ok(())
     }
 
-    async fn insert_orders(&mut self, claim: &Claim, orders: &[&NewOrder], now_ms: i64) -> Result<(), Error> {
+    async fn insert_orders(
+        &mut self,
+        attempt: Attempt,
+        orders: &[&NewOrder],
+        now_ms: i64,
+    ) -> Result<(), Error> {
         for group in orders.chunks(GROUP_ROWS) {
-            let mut query = of_claim(with_rows(INSERT_ORDERS, group.len(), 9), claim).bind(now_ms);
+            let mut query = of_attempt(with_rows(INSERT_ORDERS, group.len(), 9), attempt).bind(now_ms);
             for order in group {
                 query = query
                     .bind(int(order.index, "record_index")?)
@@ -198,9 +216,9 @@ impl BulkSteps for SqliteConnection {
         Ok(())
     }
 
-    async fn insert_dispositions(&mut self, claim: &Claim, others: &[Disposition]) -> Result<(), Error> {
+    async fn insert_dispositions(&mut self, attempt: Attempt, others: &[Disposition]) -> Result<(), Error> {
         for group in others.chunks(GROUP_ROWS) {
-            let mut query = of_claim(with_rows(INSERT_DISPOSITIONS, group.len(), 7), claim);
+            let mut query = of_attempt(with_rows(INSERT_DISPOSITIONS, group.len(), 7), attempt);
             for one in group {
                 let other = one.duplicate_of;
                 let other_index = other.map(|(_, index)| int(index, "other_index")).transpose()?;

@@ -58,6 +58,17 @@ statements! {
 
 on_both! {
     pub(super) trait ChunkSteps {
+        /// Returns how many records of each district are durable.
+        async fn districts(
+            &mut conn,
+            municipality: MunicipalityCode,
+            id: BatchId,
+        ) -> Result<BTreeMap<String, u64>, Error> {
+            let query = sqlx::query_as(DISTRICTS).bind(municipality.to_string()).bind(id.uuid());
+            let rows: Vec<(String, i64)> = query.fetch_all(conn).await?;
+            rows.into_iter().map(|(name, records)| Ok((name, uint(records, "stored_records")?))).collect()
+        }
+
         async fn chunk(
             &mut conn,
             municipality: MunicipalityCode,
@@ -213,11 +224,7 @@ impl Store {
         municipality: MunicipalityCode,
         id: BatchId,
     ) -> Result<BTreeMap<String, u64>, Error> {
-        on_read!(self, "stored_per_district", |conn| {
-            let query = sqlx::query_as(DISTRICTS).bind(municipality.to_string()).bind(id.uuid());
-            let rows: Vec<(String, i64)> = query.fetch_all(conn).await?;
-            rows.into_iter().map(|(name, records)| Ok((name, uint(records, "stored_records")?))).collect()
-        })
+        on_read!(self, "stored_per_district", |conn| conn.districts(municipality, id).await)
     }
 
     /// Returns a durable chunk.

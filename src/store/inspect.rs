@@ -1,13 +1,13 @@
 //! What a database holds at one moment, as it stands, also where it is damaged: each look is at the same
 //! moment, and changes nothing.
 
-use sqlx::{FromRow as _, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 use crate::domain::{batch_id::BatchId, disposition::Disposition, municipality::MunicipalityCode};
 
 use super::{
     BatchRow, Error, ManifestRow, Pool, Store, StoredChunk,
-    batches::{BatchSteps as _, RawManifest},
+    batches::BatchSteps as _,
     chunks::ChunkSteps as _,
     columns::{bound, uint},
     pages::RawDisposition,
@@ -19,9 +19,6 @@ statements! {
         WHERE (municipality_code, batch_id) > (CAST($1 AS TEXT), $2)
         ORDER BY municipality_code, batch_id LIMIT $3";
     COUNT = "SELECT COUNT(*) AS batches, COALESCE(SUM(chunk_count), 0) AS chunks FROM batch";
-    MANIFEST = "
-        SELECT manifest, signature, certificate_chain, chunk_roots FROM manifest
-        WHERE municipality_code = $1 AND batch_id = $2";
     ORDERS = "
         SELECT o.record_index, CAST(o.order_id AS BLOB) AS order_id, o.leaf, CAST(o.kind AS BLOB) AS kind,
             CAST(o.district AS BLOB) AS district, o.person_index, o.protected,
@@ -46,8 +43,6 @@ statements! {
                 WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3)
             + (SELECT COUNT(*) FROM disposition
                 WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3) AS entries";
-    DISTRICTS = "
-        SELECT district, stored_records FROM batch_district WHERE municipality_code = $1 AND batch_id = $2";
     RECEIPT = "
         SELECT sequence, attempt, digest, receipt FROM receipt
         WHERE municipality_code = $1 AND batch_id = $2";
@@ -206,9 +201,8 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn manifest(&mut self, row: &BatchRow) -> Result<Option<ManifestRow>, Error> {
-        let query = sqlx::query(MANIFEST).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
-        let raw = query.fetch_optional(&mut *self.0).await?;
-        raw.map(|raw| ManifestRow::try_from(RawManifest::from_row(&raw)?)).transpose()
+        let raw = self.0.raw_manifest(row.municipality, row.batch_id).await?;
+        raw.map(ManifestRow::try_from).transpose()
     }
 
     /// Returns a stored chunk.
@@ -258,9 +252,7 @@ impl Snapshot {
         &mut self,
         row: &BatchRow,
     ) -> Result<std::collections::BTreeMap<String, u64>, Error> {
-        let query = sqlx::query_as(DISTRICTS).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
-        let rows: Vec<(String, i64)> = query.fetch_all(&mut *self.0).await?;
-        rows.into_iter().map(|(name, records)| Ok((name, uint(records, "stored_records")?))).collect()
+        self.0.districts(row.municipality, row.batch_id).await
     }
 
     /// Returns the receipt.

@@ -6,11 +6,10 @@ use std::collections::{BTreeSet, HashSet};
 use crate::domain::batch::BatchState;
 
 use super::{
-    BatchRow, Claim, Damage, Error, NewOrder, Store, WorkKey,
+    BatchRow, Error, NewOrder, Store, WorkKey,
     batches::BatchSteps as _,
-    bulk::{BulkSteps as _, GROUP_ROWS},
+    bulk::{Attempt, BulkSteps as _, GROUP_ROWS},
     columns::int,
-    quarantine::QuarantineSteps as _,
 };
 
 statements! {
@@ -68,14 +67,14 @@ on_both! {
         /// Returns those of the order ids that another batch holds.
         async fn held_by_others(
             &mut conn,
-            claim: &Claim,
+            attempt: Attempt,
             orders: &[&NewOrder],
         ) -> Result<HashSet<String>, Error> {
             let mut held = HashSet::new();
             for group in orders.chunks(GROUP_ROWS) {
-                for key in conn.find_keys(claim, group).await? {
+                for key in conn.find_keys(attempt, group).await? {
                     let gone = key.attempt != key.live_attempt || key.state == BatchState::Aborted.as_str();
-                    if key.batch_id != claim.key.batch_id.uuid() && !gone {
+                    if key.batch_id != attempt.key.batch_id.uuid() && !gone {
                         held.insert(key.order_id);
                     }
                 }
@@ -102,29 +101,29 @@ impl Store {
             if !accepted(tx.batch(row.municipality, row.batch_id).await?.as_ref(), row) {
                 return Ok(BTreeSet::new());
             }
-            let (code, id, attempt) = (row.municipality.to_string(), row.batch_id.uuid(), row.attempt);
+            let (code, id, number) = (row.municipality.to_string(), row.batch_id.uuid(), row.attempt);
             let key = WorkKey { municipality: row.municipality, batch_id: row.batch_id };
-            let claim = Claim { key, attempt, epoch: 0, next_chunk: 0, tries: 0 };
+            let attempt = Attempt { key, number };
             let all: Vec<&NewOrder> = orders.iter().map(|(order, _)| order).collect();
-            let held = tx.held_by_others(&claim, &all).await?;
+            let held = tx.held_by_others(attempt, &all).await?;
             let free = || orders.iter().filter(|(order, _)| !held.contains(&order.order_id));
             for (order, action) in free() {
                 let index = int(order.index, "record_index")?;
-                let query = sqlx::query(KEEP_ORDER).bind(&code).bind(id).bind(i64::from(attempt));
+                let query = sqlx::query(KEEP_ORDER).bind(&code).bind(id).bind(i64::from(number));
                 let query = query.bind(index).bind(now_ms).bind(action).bind([].as_slice());
                 query.execute(&mut *tx).await?;
-                let query = sqlx::query(DROP_ORDER).bind(&code).bind(id).bind(i64::from(attempt));
+                let query = sqlx::query(DROP_ORDER).bind(&code).bind(id).bind(i64::from(number));
                 query.bind(index).execute(&mut *tx).await?;
                 if let Some(person) = &order.person_index {
                     let query = sqlx::query(ADD_PERSON).bind(&code).bind(&person[..8]);
-                    let query = query.bind(int(row.sequence, "sequence")?).bind(i64::from(attempt));
+                    let query = query.bind(int(row.sequence, "sequence")?).bind(i64::from(number));
                     query.bind(index).execute(&mut *tx).await?;
                 }
             }
             let orders: Vec<&NewOrder> = free().map(|(order, _)| order).collect();
-            tx.take_over_keys(&claim, &orders).await?;
+            tx.take_over_keys(attempt, &orders).await?;
             // When it was ordered stands in no record; the acceptance is the nearest moment that is known.
-            tx.insert_orders(&claim, &orders, row.finished_ms.unwrap_or(now_ms)).await?;
+            tx.insert_orders(attempt, &orders, row.finished_ms.unwrap_or(now_ms)).await?;
             Ok(orders.iter().map(|order| order.index).collect())
         })
     }
@@ -157,23 +156,6 @@ impl Store {
         })
     }
 
-    /// Sets damaged chunks of an accepted batch aside, for its sender to send again; what became of their
-    /// records stands. `false` if the batch is not accepted.
-    ///
-    /// # Errors
-    /// Any [`Error`] of a transaction.
-    pub async fn quarantine_accepted(&self, row: &BatchRow, damage: &Damage<'_>) -> Result<bool, Error> {
-        in_tx!(self, "quarantine_accepted", |tx| {
-            let now = tx.batch(row.municipality, row.batch_id).await?;
-            let Some(mut now) = now.filter(|now| accepted(Some(now), row)) else { return Ok(false) };
-            tx.set_aside(&now, damage, "set aside in an accepted batch; to be sent again").await?;
-            let lacking = u32::try_from(damage.chunks.len()).unwrap_or(u32::MAX);
-            now.chunks_stored = now.chunk_count.saturating_sub(lacking);
-            tx.recount(&now, damage.now_ms).await?;
-            Ok(true)
-        })
-    }
-
     /// Puts a receipt that was made again in the place of a damaged one; `false` if the batch is not
     /// accepted.
     ///
@@ -201,7 +183,8 @@ impl Store {
     }
 }
 
-fn accepted(now: Option<&BatchRow>, then: &BatchRow) -> bool {
+/// Whether a batch is still accepted in the attempt that was looked at.
+pub(super) fn accepted(now: Option<&BatchRow>, then: &BatchRow) -> bool {
     now.is_some_and(|now| {
         now.attempt == then.attempt
             && matches!(now.state, BatchState::Accepted | BatchState::AcceptedWithRejects)

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     BatchRow, Claim, Error, NewOrder, Store, Stored,
-    bulk::{BulkSteps as _, GROUP_ROWS, KeyRow},
+    bulk::{Attempt, BulkSteps as _, GROUP_ROWS, KeyRow},
     columns::{batch_id, int, state, uint},
     work::WorkSteps as _,
 };
@@ -72,9 +72,10 @@ on_both! {
             now_ms: i64,
         ) -> Result<Stored, Error> {
             let accepted: Vec<&NewOrder> = sorted.accepted.iter().map(|at| &orders[*at]).collect();
-            conn.insert_orders(claim, &accepted, now_ms).await?;
+            let attempt = Attempt::from(claim);
+            conn.insert_orders(attempt, &accepted, now_ms).await?;
             crash::point(Point::ChunkHalfExploded);
-            conn.insert_dispositions(claim, &sorted.others).await?;
+            conn.insert_dispositions(attempt, &sorted.others).await?;
             let accepted = int(accepted.len() as u64, "record_count")?;
             let rejected = sorted.count(DispositionKind::Rejected)?;
             let duplicate = sorted.count(DispositionKind::Duplicate)?;
@@ -144,16 +145,17 @@ on_both! {
             orders: &[NewOrder],
             sorted: &mut Sorted,
         ) -> Result<(), Error> {
+            let attempt = Attempt::from(claim);
             let mut by_id: Vec<usize> = (0..orders.len()).collect();
             by_id.sort_unstable_by(|a, b| (&orders[*a].order_id, a).cmp(&(&orders[*b].order_id, b)));
             for places in by_id.chunks(GROUP_ROWS) {
                 let group: Vec<&NewOrder> = places.iter().map(|at| &orders[*at]).collect();
-                if conn.take_keys(claim, &group).await? == group.len() as u64 {
+                if conn.take_keys(attempt, &group).await? == group.len() as u64 {
                     sorted.accepted.extend(places);
                     continue;
                 }
                 let mut holders: HashMap<String, Holder> = HashMap::with_capacity(group.len());
-                for row in conn.find_keys(claim, &group).await? {
+                for row in conn.find_keys(attempt, &group).await? {
                     let (order_id, holder) = Holder::of(row, claim, orders)?;
                     holders.insert(order_id, holder);
                 }
@@ -171,7 +173,7 @@ on_both! {
                         Verdict::Taken(disposition) => sorted.others.push(disposition),
                     }
                 }
-                conn.take_over_keys(claim, &freed).await?;
+                conn.take_over_keys(attempt, &freed).await?;
             }
             sorted.accepted.sort_unstable();
             sorted.others.sort_unstable_by_key(|one| one.index);

@@ -16,6 +16,7 @@ use super::{
     bulk::BulkSteps as _,
     columns::{int, join_strings},
     ends::EndSteps as _,
+    mend::accepted,
     orders::OrderSteps as _,
     work::WorkSteps as _,
 };
@@ -31,9 +32,6 @@ statements! {
         INSERT INTO quarantine (municipality_code, batch_id, kind, attempt, place, found_ms, action, content)
         VALUES ($1, $2, 'MANIFEST', $3, 0, $4, 'its sender opened the batch again and sent its own', $5)
         ON CONFLICT DO NOTHING";
-    RAW_MANIFEST = "
-        SELECT manifest, signature, certificate_chain, chunk_roots FROM manifest
-        WHERE municipality_code = $1 AND batch_id = $2";
     DROP_MANIFEST = "DELETE FROM manifest WHERE municipality_code = $1 AND batch_id = $2";
     FORGET_DISTRICTS = "DELETE FROM batch_district WHERE municipality_code = $1 AND batch_id = $2";
     RECOUNT = "
@@ -165,6 +163,22 @@ impl Store {
             Ok(true)
         })
     }
+
+    /// Sets damaged chunks of an accepted batch aside, for its sender to send again; what became of their
+    /// records stands. `false` if the batch is not accepted.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a transaction.
+    pub async fn quarantine_accepted(&self, row: &BatchRow, damage: &Damage<'_>) -> Result<bool, Error> {
+        in_tx!(self, "quarantine_accepted", |tx| {
+            let now = tx.batch(row.municipality, row.batch_id).await?;
+            let Some(mut now) = now.filter(|now| accepted(Some(now), row)) else { return Ok(false) };
+            tx.set_aside(&now, damage, "set aside in an accepted batch; to be sent again").await?;
+            now.chunks_stored = now.chunk_count.saturating_sub(count(damage.chunks));
+            tx.recount(&now, damage.now_ms).await?;
+            Ok(true)
+        })
+    }
 }
 
 impl Store {
@@ -182,8 +196,7 @@ impl Store {
                 return Ok(false);
             }
             let code = municipality.to_string();
-            let query = sqlx::query_as(RAW_MANIFEST).bind(&code).bind(id.uuid());
-            let kept: Option<RawManifest> = query.fetch_optional(&mut *tx).await?;
+            let kept = tx.raw_manifest(municipality, id).await?;
             let kept = kept.map(RawManifest::into_columns).unwrap_or_default();
             let kept = join_strings(&kept);
             let query = sqlx::query(KEEP_MANIFEST).bind(&code).bind(id.uuid());

@@ -9,17 +9,16 @@ use crate::{
     domain::{
         batch::Counts,
         chunk,
-        date::Date,
         disposition::{Disposition, DispositionKind},
         merkle,
         record::{Field, Record},
         totals::{Totals, TotalsBuilder},
     },
     issuance::{
-        chunks::{self, Origin, chunk_aad, record_aad},
+        chunks::{self, chunk_aad, record_aad},
         recount,
     },
-    store::{self, NewOrder, RawOrder, WholeChunk},
+    store::{self, NewOrder, RawOrder, WholeChunk, WorkKey},
 };
 
 use super::{
@@ -310,9 +309,8 @@ impl Books {
 }
 
 fn whole_order(on: &Subject, index: u64, record: &Record, canonical: &[u8]) -> NewOrder {
-    let origin =
-        Origin { municipality: on.row.municipality, batch: on.row.batch_id, today: Date::in_japan(0) };
-    chunks::order(origin, index, record, canonical, &on.vault, &on.key)
+    let of = WorkKey { municipality: on.row.municipality, batch_id: on.row.batch_id };
+    chunks::order(of, index, record, canonical, &on.vault, &on.key)
 }
 
 /// Names the columns in which an order is not what its record makes of it.
