@@ -206,8 +206,7 @@ impl<'a> Run<'a> {
         } else {
             batch
         };
-        let batch = match watch(self.session, self.manifest.batch_id, batch, self.options.no_progress).await?
-        {
+        let batch = match watch(self.session, &self.manifest, batch, self.options.no_progress).await? {
             Watched::Final(batch) => *batch,
             Watched::NotYet(why) => return Ok(self.try_again(why).await),
         };

@@ -1,17 +1,17 @@
 //! Waits until a sealed batch has ended: over any relay, through breaks, and not longer than the issuer gets
-//! on with it.
+//! on with it. A relay that only repeats itself is no reason to wait.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{calls::CallError, events::Event, finish::state_name, flow::state_of, session::Session};
 use crate::{
-    domain::batch_id::BatchId,
+    domain::{batch_id::BatchId, manifest::Manifest},
     wire::pb::{self, batch_service_client::BatchServiceClient},
 };
 
-/// A watch that says nothing for so long is left, and the batch is asked for over another relay.
+/// A watch that tells of no progress for so long is left, and the batch is asked for over another relay.
 const SILENCE: Duration = Duration::from_secs(5);
 /// The pause after a watch that broke, so that a dead system is not asked in a loop.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -27,6 +27,11 @@ pub(crate) enum Watched {
 struct Progress {
     batch: pb::Batch,
     at: Instant,
+    /// Which states were seen, and the most chunks that were worked off: both have an end, so that nobody can
+    /// make us wait for ever.
+    states: BTreeSet<pb::BatchState>,
+    worked: u32,
+    chunks: u32,
 }
 
 /// Waits for the end of a batch.
@@ -35,11 +40,12 @@ struct Progress {
 /// [`CallError`] if the issuer refuses to show it.
 pub(crate) async fn watch(
     session: &Session,
-    batch_id: BatchId,
+    manifest: &Manifest,
     batch: pb::Batch,
     no_progress: Duration,
 ) -> Result<Watched, CallError> {
-    let mut progress = Progress { batch, at: Instant::now() };
+    let (states, chunks) = (BTreeSet::from([state_of(&batch)]), manifest.chunk_count());
+    let mut progress = Progress { batch, at: Instant::now(), states, worked: 0, chunks };
     let mut avoid = Vec::new();
     loop {
         if is_over(&progress.batch) {
@@ -49,11 +55,11 @@ pub(crate) async fn watch(
             let state = state_name(&progress.batch);
             return Ok(Watched::NotYet(format!("the batch has stood at {state} for {no_progress:?}")));
         }
-        listen(session, batch_id, &mut progress, &mut avoid).await;
+        listen(session, manifest.batch_id, &mut progress, no_progress, &mut avoid).await;
         if is_over(&progress.batch) {
             continue;
         }
-        match session.get_batch(batch_id).await {
+        match session.get_batch(manifest.batch_id).await {
             Ok(batch) => progress.hear(session, batch),
             Err(error) if error.transient => {
                 (session.tell)(&Event::Waiting { why: error.to_string() });
@@ -64,23 +70,33 @@ pub(crate) async fn watch(
     }
 }
 
-// Listens to one watch until it ends, breaks or falls silent.
-async fn listen(session: &Session, batch_id: BatchId, progress: &mut Progress, avoid: &mut Vec<usize>) {
-    let picked = session.caller.picker().pick(avoid, Instant::now());
+// Listens to one watch until it ends, breaks or tells of no progress; the next is another relay's.
+async fn listen(
+    session: &Session,
+    batch_id: BatchId,
+    progress: &mut Progress,
+    no_progress: Duration,
+    avoid: &mut Vec<usize>,
+) {
+    let begun = Instant::now();
+    let picked = session.caller.picker().pick(avoid, begun);
+    *avoid = vec![picked.index()];
     let mut client = BatchServiceClient::new(session.caller.channel(&picked));
     let request = pb::WatchBatchRequest { batch_id: batch_id.to_string() };
     let Ok(Ok(answers)) = timeout(SILENCE, client.watch_batch(request)).await else {
         picked.failed(Instant::now());
-        *avoid = vec![picked.index()];
         return;
     };
     let mut answers = answers.into_inner();
     // Silence here is not a fault of the relay: a batch may have nothing to say for a while.
-    while let Ok(Ok(Some(answer))) = timeout(SILENCE, answers.message()).await {
-        progress.hear(session, answer.batch.unwrap_or_default());
-        if is_over(&progress.batch) {
+    while !is_over(&progress.batch) {
+        let silence = SILENCE.saturating_sub(progress.at.max(begun).elapsed());
+        let left = silence.min(no_progress.saturating_sub(progress.at.elapsed()));
+        if left.is_zero() {
             return;
         }
+        let Ok(Ok(Some(answer))) = timeout(left, answers.message()).await else { return };
+        progress.hear(session, answer.batch.unwrap_or_default());
     }
 }
 
@@ -89,12 +105,11 @@ impl Progress {
         if batch.batch_id.is_empty() {
             return;
         }
-        let changed = batch.state != self.batch.state
-            || batch.chunks_worked != self.batch.chunks_worked
-            || batch.counts != self.batch.counts;
-        if changed {
+        let worked = batch.chunks_worked.min(self.chunks);
+        if self.states.insert(state_of(&batch)) || worked > self.worked {
             self.at = Instant::now();
         }
+        self.worked = self.worked.max(worked);
         let counts = batch.counts.unwrap_or_default();
         (session.tell)(&Event::Working {
             state: state_name(&batch),

@@ -7,6 +7,7 @@ mod liar;
 mod lies;
 mod lost;
 mod renewal;
+mod sick;
 mod strangers;
 mod twice;
 mod world;

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use todoke::{
@@ -23,7 +24,10 @@ use todoke::{
     },
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
-use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tokio_stream::{
+    Stream, StreamExt as _,
+    wrappers::{IntervalStream, ReceiverStream},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
@@ -61,6 +65,10 @@ pub(super) trait Malice: Send + Sync + 'static {
     }
     /// Changes a batch that the issuer shows.
     fn batch(&self, _: &mut pb::Batch) {}
+    /// Whether a watch goes on for ever, with the last that it showed.
+    fn repeats(&self) -> bool {
+        false
+    }
     /// Changes a receipt.
     fn receipt(&self, _: &mut Vec<u8>) {}
     /// Changes a page of what was not accepted.
@@ -283,13 +291,23 @@ impl server::BatchService for Liar {
     async fn watch_batch(&self, request: Request<pb::WatchBatchRequest>) -> Answer<Self::WatchBatchStream> {
         self.allow("WatchBatch")?;
         let answers = self.issuer().watch_batch(passed(&request, request.get_ref().clone())).await?;
-        let liar = self.clone();
-        Ok(Response::new(Box::pin(answers.into_inner().map(move |mut answer| {
+        let (liar, again) = (self.clone(), self.clone());
+        let answers = answers.into_inner().map(move |mut answer| {
             if let Ok(answer) = &mut answer {
                 liar.seen(answer.batch.as_mut());
             }
             answer
-        }))))
+        });
+        if !self.malice.repeats() {
+            return Ok(Response::new(Box::pin(answers)));
+        }
+        let times = IntervalStream::new(tokio::time::interval(Duration::from_millis(50)));
+        let repeated = times.map(move |_| {
+            let mut batch = locked(&again.record).batch.clone();
+            again.malice.batch(&mut batch);
+            Ok(pb::WatchBatchResponse { batch: Some(batch) })
+        });
+        Ok(Response::new(Box::pin(answers.chain(repeated))))
     }
 
     async fn list_batches(
