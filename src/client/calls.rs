@@ -300,10 +300,7 @@ impl Caller {
             picked.failed(Instant::now());
             avoid = [heard, &unbelieved, &[picked.index()]].concat();
             let asked = error.fault.as_ref().and_then(|fault| fault.retry_after);
-            let wait = self.wait(attempts, asked);
-            if Instant::now() + wait >= deadline {
-                return Err(error);
-            }
+            let Some(wait) = self.wait(attempts, asked, deadline - Instant::now()) else { return Err(error) };
             let (relay, code) = (picked.name(), error.status.code());
             tracing::debug!(method, relay, ?code, attempts, "sending {method} again after {relay}");
             if told.elapsed() >= self.options.tell_every {
@@ -359,15 +356,16 @@ impl Caller {
         }
     }
 
-    /// How long to wait before the next attempt, with the budget counted in.
-    pub(crate) fn wait(&self, attempts: u32, asked: Option<Duration>) -> Duration {
+    /// How long to wait before the next attempt, with the budget counted in; `None` if that is not before
+    /// `left` is over.
+    pub(crate) fn wait(&self, attempts: u32, asked: Option<Duration>, left: Duration) -> Option<Duration> {
         let shared = &mut *locked(&self.shared);
         let wait =
             wait_before(attempts, self.options.delay_base, self.options.delay_max, asked, &mut shared.dice);
-        match shared.budget.take(Instant::now()) {
-            Ok(()) => wait,
-            Err(until_token) => wait.max(until_token),
+        if wait >= left {
+            return None;
         }
+        Some(wait.max(shared.budget.take(Instant::now(), left)?))
     }
 
     fn base_time_out(&self, method: &'static str, weight: Weight) -> Duration {

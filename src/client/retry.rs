@@ -34,10 +34,14 @@ impl Dice {
     }
 }
 
+/// The longest wait that a relay can ask for. Ours ask for a second at the most; one that asked for an hour
+/// would otherwise keep a sender from the others.
+const ASKED_MAX: Duration = Duration::from_secs(5);
+
 /// Returns how long to wait before attempt number `attempt` (the first retry is 1).
 ///
 /// Full jitter: uniform in `[0, min(delay_max, delay_base · 2^(attempt−1))]`, so that clients which failed
-/// together do not come back together. A server's RetryInfo, if longer, wins.
+/// together do not come back together. A server's RetryInfo, if longer, wins, up to [`ASKED_MAX`].
 ///
 /// Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 pub(crate) fn wait_before(
@@ -48,11 +52,12 @@ pub(crate) fn wait_before(
     dice: &mut Dice,
 ) -> Duration {
     let ceiling = delay_base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(delay_max);
-    ceiling.mul_f64(dice.fraction()).max(asked.unwrap_or_default())
+    ceiling.mul_f64(dice.fraction()).max(asked.unwrap_or_default().min(ASKED_MAX))
 }
 
 /// Tokens for retries: each call earns a tenth of one, each retry costs one, and one grows back each second,
-/// so that a system that is down is asked about once a second and not hammered.
+/// so that a system that is down is asked about once a second and not hammered. A retry that finds none takes
+/// the next one to grow and waits for it, so that calls at the same time share the one a second.
 #[derive(Debug)]
 pub(crate) struct Budget {
     tokens: f64,
@@ -72,16 +77,19 @@ impl Budget {
         self.tokens = (self.tokens + EARNED_PER_CALL).min(TOKENS_MAX);
     }
 
-    /// Takes a token, or says how long until there is one.
-    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+    /// Takes a token and says how long until it is there; `None`, and none is taken, if that is not before
+    /// `limit` is over.
+    pub(crate) fn take(&mut self, now: Instant, limit: Duration) -> Option<Duration> {
         let grown = now.saturating_duration_since(self.at).as_secs_f64() * GROWN_PER_SECOND;
         self.tokens = (self.tokens + grown).min(TOKENS_MAX);
         self.at = now;
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
-            return Ok(());
+        let left = self.tokens - 1.0;
+        let wait = Duration::from_secs_f64((-left).max(0.0) / GROWN_PER_SECOND);
+        if wait >= limit {
+            return None;
         }
-        Err(Duration::from_secs_f64((1.0 - self.tokens) / GROWN_PER_SECOND))
+        self.tokens = left;
+        Some(wait)
     }
 }
 
@@ -126,20 +134,46 @@ mod tests {
             let ceiling = base.saturating_mul(1 << (attempt - 1).min(16)).min(max);
             assert!(wait_before(attempt, base, max, None, &mut dice) <= ceiling);
         }
-        let asked = Some(Duration::from_secs(9));
-        assert_eq!(wait_before(1, base, max, asked, &mut dice), Duration::from_secs(9));
+        let asked = |asked| wait_before(1, base, max, Some(asked), &mut Dice::new(7));
+        assert_eq!(asked(Duration::from_secs(1)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn no_relay_can_ask_for_a_wait_above_the_limit() {
+        let (base, max) = (Duration::from_millis(50), Duration::from_secs(3));
+        let asked = |asked| wait_before(1, base, max, Some(asked), &mut Dice::new(7));
+        assert_eq!(asked(ASKED_MAX), ASKED_MAX);
+        for above in [ASKED_MAX + Duration::from_nanos(1), Duration::from_secs(3600), Duration::MAX] {
+            assert_eq!(asked(above), ASKED_MAX);
+        }
     }
 
     #[test]
     fn the_budget_is_ten_then_one_a_second() {
         let begin = Instant::now();
         let mut budget = Budget::new(begin);
-        let taken = |budget: &mut Budget, now| (0..100).filter(|_| budget.take(now).is_ok()).count();
+        let taken = |budget: &mut Budget, now| {
+            (0..100).filter(|_| budget.take(now, Duration::from_nanos(1)).is_some()).count()
+        };
         assert_eq!(taken(&mut budget, begin), 10);
         let later = begin + Duration::from_secs(3);
         assert_eq!(taken(&mut budget, later), 3);
         (0..25).for_each(|_| budget.earn());
         assert_eq!(taken(&mut budget, later), 2, "a tenth of a token for each call");
+    }
+
+    #[test]
+    fn calls_that_wait_at_the_same_time_come_back_one_a_second() {
+        let begin = Instant::now();
+        let mut budget = Budget::new(begin);
+        let limit = Duration::from_secs(60);
+        let waits: Vec<u64> =
+            (0..70).filter_map(|_| budget.take(begin, limit)).map(|wait| wait.as_secs()).collect();
+        let expected: Vec<u64> = std::iter::repeat_n(0, 10).chain(1..60).collect();
+        assert_eq!(waits, expected, "and nobody takes what comes too late");
+        let later = begin + limit;
+        assert_eq!(budget.take(later, limit), Some(Duration::ZERO), "what was not taken is there");
+        assert_eq!(budget.take(later, limit), Some(Duration::from_secs(1)));
     }
 
     #[test]

@@ -353,11 +353,11 @@ impl<'a> State<'a> {
     fn leave(&mut self, id: u64, status: Status) {
         let Some(at) = self.streams.iter().position(|stream| stream.id == id) else { return };
         let stream = self.streams.swap_remove(at);
-        let now = Instant::now();
+        let (now, most) = (Instant::now(), self.upload.options.no_progress);
         stream.picked.failed(now);
         self.failures += 1;
         let asked = Fault::from_status(&status).and_then(|fault| fault.retry_after);
-        self.reopen_at = now + self.upload.caller.wait(self.failures, asked);
+        self.reopen_at = now + self.upload.caller.wait(self.failures, asked, most).unwrap_or(most);
         self.last_left = vec![stream.picked.index()];
         let why = format!("{:?}: {}", status.code(), status.message());
         (self.upload.tell)(&Event::RelayLeft { relay: stream.picked.name().to_owned(), why });
