@@ -13,8 +13,9 @@ use tonic::{Request, Response, Status, transport::Channel};
 
 use super::{
     events::{Event, Tell},
+    heard::Heard,
     picker::{Picked, Picker, locked},
-    refusals::{advice, is_transient, refused_certificate, server_not_believed, wants_second_opinion},
+    refusals::{advice, is_transient, refused_certificate, server_not_believed},
     retry::{Budget, Dice, Latencies, wait_before},
 };
 use crate::wire::{
@@ -71,7 +72,7 @@ pub enum Weight {
 }
 
 /// A call that did not succeed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CallError {
     /// Which call.
     pub method: &'static str,
@@ -267,40 +268,29 @@ impl Caller {
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let deadline = Instant::now() + self.options.deadline;
-        let (mut avoid, mut unbelieved) = (heard.to_vec(), Vec::<usize>::new());
-        let (mut attempts, mut refused, mut told) = (0u32, false, Instant::now());
+        let (mut heard, mut attempts, mut told) = (Heard::beside(heard), 0u32, Instant::now());
         locked(&self.shared).budget.earn();
         loop {
-            let picked = self.picker.pick(&avoid, Instant::now());
+            let relays = self.picker.relay_count();
+            let picked = self.picker.pick(&heard.avoid(relays), Instant::now());
             let time_out = self.time_out(method, weight, attempts).min(deadline - Instant::now());
             attempts += 1;
             let error = match self.once(method, &picked, time_out, attempts, &send).await {
                 Ok(answer) => return Ok((answer, picked.index())),
                 Err(error) => error,
             };
-            // One relay may be wrong about a certificate; when all refuse it, waiting helps nobody.
-            if refused_certificate(&error.status).is_some() && attempts as usize >= self.channels.len() {
-                return Err(CallError { transient: false, ..error });
+            if heard.note(picked.index(), &error, relays) {
+                return Err(CallError { transient: false, ..heard.end(error) });
             }
-            if server_not_believed(&error.status).is_some() {
-                unbelieved.retain(|index| *index != picked.index());
-                unbelieved.push(picked.index());
-                if unbelieved.len() == self.channels.len() {
-                    return Err(CallError { transient: false, ..error });
-                }
-            }
-            if !error.transient {
-                if refused || self.channels.len() == 1 || !wants_second_opinion(error.fault.as_deref()) {
-                    return Err(error);
-                }
-                refused = true;
-                avoid.push(picked.index());
-                continue;
-            }
-            picked.failed(Instant::now());
-            avoid = [heard, &unbelieved, &[picked.index()]].concat();
-            let asked = error.fault.as_ref().and_then(|fault| fault.retry_after);
-            let Some(wait) = self.wait(attempts, asked, deadline - Instant::now()) else { return Err(error) };
+            let left = deadline - Instant::now();
+            let wait = if error.transient {
+                picked.failed(Instant::now());
+                self.wait(attempts, error.fault.as_ref().and_then(|fault| fault.retry_after), left)
+            } else {
+                // Only to be heard over another relay, which costs nothing of the budget.
+                Some(Duration::ZERO).filter(|_| !left.is_zero())
+            };
+            let Some(wait) = wait else { return Err(heard.end(error)) };
             let (relay, code) = (picked.name(), error.status.code());
             tracing::debug!(method, relay, ?code, attempts, "sending {method} again after {relay}");
             if told.elapsed() >= self.options.tell_every {
@@ -390,3 +380,7 @@ impl Caller {
         locked(&self.shared).latencies.entry(method).or_default().add(took);
     }
 }
+
+#[cfg(test)]
+#[path = "calls_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@ pub mod events;
 pub mod finish;
 mod fixed;
 pub mod flow;
+mod heard;
 pub mod held;
 pub mod input_fault;
 #[cfg(test)]
