@@ -53,11 +53,7 @@ impl Connect {
     /// [`Error`].
     pub fn session(&self, patience: Duration, tell: Tell) -> Result<Session, Error> {
         let options = CallOptions::default();
-        let options = CallOptions {
-            deadline: options.deadline.min(patience),
-            attempt_heavy: options.attempt_heavy.min(patience),
-            ..options
-        };
+        let options = CallOptions { deadline: options.deadline.min(patience), ..options };
         let endpoints = Endpoints::load(&self.endpoints)?;
         Session::connect(&endpoints, &self.caller, options, seed(), tell)
     }

@@ -37,7 +37,8 @@ pub struct CallOptions {
     pub attempt_cap: Duration,
     /// The attempt time-out before anything was learnt; default 2 s.
     pub attempt_unknown: Duration,
-    /// The attempt time-out of calls that re-read a whole batch (open, seal); default 60 s.
+    /// The first attempt time-out of calls that re-read a whole batch (open, seal), and not more than half of
+    /// the deadline, so that a second relay is asked; default 25 s, as a seal may wait 20 s for its turn.
     pub attempt_heavy: Duration,
     /// Ceiling of the first wait; default 50 ms.
     pub delay_base: Duration,
@@ -54,7 +55,7 @@ impl Default for CallOptions {
             attempt_floor: Duration::from_millis(250),
             attempt_cap: Duration::from_secs(10),
             attempt_unknown: Duration::from_secs(2),
-            attempt_heavy: Duration::from_secs(60),
+            attempt_heavy: Duration::from_secs(25),
             delay_base: Duration::from_millis(50),
             delay_max: Duration::from_secs(3),
             tell_every: Duration::from_secs(5),
@@ -360,7 +361,7 @@ impl Caller {
 
     fn base_time_out(&self, method: &'static str, weight: Weight) -> Duration {
         if weight == Weight::Heavy {
-            return self.options.attempt_heavy;
+            return self.options.attempt_heavy.min(self.options.deadline / 2);
         }
         let shared = locked(&self.shared);
         let CallOptions { attempt_floor, attempt_cap, attempt_unknown, .. } = self.options;
@@ -373,7 +374,11 @@ impl Caller {
     // ever.
     fn time_out(&self, method: &'static str, weight: Weight, earlier: u32) -> Duration {
         let base = self.base_time_out(method, weight);
-        base.saturating_mul(1 << earlier.min(8)).min(self.options.attempt_cap.max(base))
+        let cap = match weight {
+            Weight::Light => self.options.attempt_cap.max(base),
+            Weight::Heavy => self.options.deadline,
+        };
+        base.saturating_mul(1 << earlier.min(8)).min(cap)
     }
 
     fn learn(&self, method: &'static str, took: Duration) {

@@ -112,3 +112,17 @@ async fn a_refusal_that_nobody_else_confirms_in_time_is_what_the_call_ends_with(
         assert!(heard > 0);
     }
 }
+
+#[tokio::test]
+async fn a_heavy_call_goes_over_a_second_relay_when_the_first_hangs() {
+    let mut tasks = JoinSet::new();
+    let channels = relays(&[Manner::Hangs, Manner::PassesOn], &mut tasks).await;
+    let mut asked = JoinSet::new();
+    for seed in 0..8 {
+        let caller = Caller::new(channels.clone(), options(2_000), seed);
+        asked.spawn(async move { (seed, ask(&caller, Weight::Heavy).await) });
+    }
+    for (seed, relay) in asked.join_all().await {
+        assert_eq!(relay.ok(), Some(1), "seed {seed}");
+    }
+}
