@@ -1,12 +1,12 @@
 //! One upload stream over one relay, and the file's chunks as they are read: both end when the upload is
 //! dropped.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, transport::Channel};
@@ -41,7 +41,7 @@ pub struct StreamStart {
 /// What a stream has to say.
 pub(crate) enum StreamEvent {
     Answer(u64, pb::UploadChunksResponse),
-    /// The stream is over; `Ok` as a code is not a failure of the relay.
+    /// The stream is over, and this is why.
     Ended(u64, Status),
 }
 
@@ -89,17 +89,28 @@ impl Stream {
         let Some(frames) = &self.frames else { return false };
         frames.try_send(pb::UploadChunksRequest { frame: Some(frame) }).is_ok()
     }
-
-    /// Says that no more frames come.
-    pub(crate) fn close(&mut self) {
-        self.frames = None;
-    }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Closes our half of each stream and lets the other end first, for a moment.
+pub(crate) async fn close(streams: &mut [Stream], heard: &mut mpsc::Receiver<StreamEvent>) {
+    let mut open = streams.len();
+    streams.iter_mut().for_each(|stream| stream.frames = None);
+    let all_ended = async {
+        while open > 0 {
+            match heard.recv().await {
+                Some(StreamEvent::Ended(..)) => open -= 1,
+                Some(StreamEvent::Answer(..)) => (),
+                None => return,
+            }
+        }
+    };
+    let _ = timeout(Duration::from_secs(1), all_ended).await;
 }
 
 async fn run(
@@ -122,7 +133,7 @@ async fn run(
     let _ = events.send(StreamEvent::Ended(id, status)).await;
 }
 
-/// Reads the wanted chunks beside the run, a few ahead; no thread waits while none is wanted.
+/// Reads the wanted chunks beside the run, [`READ_AHEAD`] ahead; no thread waits while none is wanted.
 pub(crate) fn read_chunks(
     tasks: &mut JoinSet<()>,
     path: &Path,

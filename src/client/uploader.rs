@@ -1,9 +1,10 @@
-//! Sends chunks over several relays at once: when it returns `Complete`, the issuer has acknowledged every
-//! chunk as committed. A chunk counts as sent only by that acknowledgement; what a broken or silent stream
-//! left open goes over another relay.
+//! Sends chunks over several relays at once: when it returns `Complete`, the relays have said that the issuer
+//! acknowledged every chunk as committed, or that the batch is sealed; which of them said what is kept, and
+//! the seal shows whether it was true. What a stream left open that broke, fell silent or did damage goes
+//! over another relay.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::Path,
     time::Duration,
 };
@@ -18,7 +19,7 @@ use super::{
     reader::ReadOptions,
     refusals::{is_transient, wants_second_opinion},
     scan::{FileChunk, Scan},
-    streams::{Stream, StreamEvent, StreamStart, read_chunks},
+    streams::{Stream, StreamEvent, StreamStart, close, read_chunks},
 };
 use crate::{
     crash::{self, Point},
@@ -146,7 +147,7 @@ pub async fn upload(upload: &Upload<'_>, durable: Ranges) -> Result<Uploaded, Up
         state.keep_streams();
         state.dispatch();
         if let Some(end) = state.end()? {
-            state.close_streams(&mut heard).await;
+            close(&mut state.streams, &mut heard).await;
             return Ok(end);
         }
         let room = !state.source_ended && state.wants_more();
@@ -202,22 +203,18 @@ impl<'a> State<'a> {
             && self.in_flight.len() < self.upload.options.window
     }
 
+    fn is_silent(&self, stream: &Stream, now: Instant) -> bool {
+        let sent = self.in_flight.values().filter(|flight| flight.stream == stream.id);
+        let oldest = sent.map(|flight| flight.sent_at.max(stream.heard_at)).min();
+        oldest.is_some_and(|since| now.duration_since(since) > self.upload.options.ack_time_out)
+    }
+
     // Leaves silent streams and opens as many as there should be.
     fn keep_streams(&mut self) {
         let now = Instant::now();
         let limit = self.upload.options.ack_time_out;
-        let silent: Vec<u64> = self
-            .streams
-            .iter()
-            .filter(|stream| {
-                let oldest =
-                    self.in_flight.values().filter(|f| f.stream == stream.id).map(|f| f.sent_at).min();
-                oldest.is_some_and(|sent_at| now.duration_since(sent_at.max(stream.heard_at)) > limit)
-            })
-            .map(|stream| stream.id)
-            .collect();
-        for id in silent {
-            self.leave(id, Status::deadline_exceeded(format!("no acknowledgement for {limit:?}")));
+        while let Some(at) = self.streams.iter().position(|stream| self.is_silent(stream, now)) {
+            self.leave(at, Status::deadline_exceeded(format!("no acknowledgement for {limit:?}")));
         }
         let refusing = usize::from(!self.refused_by.is_empty());
         let relays = self.upload.caller.picker().relay_count().saturating_sub(refusing);
@@ -271,59 +268,62 @@ impl<'a> State<'a> {
         if self.progress_at.elapsed() > self.upload.options.no_progress {
             return Err(UploadError::GaveUp(self.last_status.clone()));
         }
-        // Everything was sent and acknowledged, and still something is missing: the seal will name it.
-        let idle = self.source_ended && self.in_flight.is_empty() && self.again.is_empty();
-        Ok(idle.then(|| Uploaded::Complete(self.said.clone())))
+        // Whoever reads the file has died: what it read is in flight, waits, or is durable.
+        if self.source_ended && self.in_flight.is_empty() && self.again.is_empty() {
+            return Err(UploadError::GaveUp(Status::internal("the file was not read to its end")));
+        }
+        Ok(None)
     }
 
     fn hear(&mut self, event: StreamEvent) -> Result<(), UploadError> {
+        let (StreamEvent::Answer(id, _) | StreamEvent::Ended(id, _)) = &event;
+        // What a stream said that was left meanwhile counts for nothing.
+        let Some(at) = self.streams.iter().position(|stream| stream.id == *id) else { return Ok(()) };
         match event {
-            StreamEvent::Answer(id, answer) => self.answer(id, &answer),
-            StreamEvent::Ended(id, status) => match Fault::from_status(&status) {
-                Some(fault) if fault.reason == Reason::BatchSealed => {
-                    let chunks = self.upload.scan.chunk_roots.len() as u64;
-                    self.durable.insert_range(0, chunks.saturating_sub(1));
-                    Ok(())
-                }
-                fault if !is_transient(&status, fault.as_ref()) => self.refused(id, status, fault),
-                _ => {
-                    self.leave(id, status);
-                    Ok(())
-                }
-            },
+            StreamEvent::Answer(_, answer) => self.answer(at, &answer),
+            StreamEvent::Ended(_, status) => self.ended(at, status),
         }
+    }
+
+    fn ended(&mut self, at: usize, status: Status) -> Result<(), UploadError> {
+        match Fault::from_status(&status) {
+            Some(fault) if fault.reason == Reason::BatchSealed => {
+                let stream = self.streams.swap_remove(at);
+                let last = (self.upload.scan.chunk_roots.len() as u64).saturating_sub(1);
+                self.durable.insert_range(0, last);
+                self.said.entry(stream.picked.index()).or_default().insert_range(0, last);
+            }
+            fault if !is_transient(&status, fault.as_ref()) => return self.refused(at, status, fault),
+            _ => self.leave(at, status),
+        }
+        Ok(())
     }
 
     // One relay alone is not believed that the issuer refuses, while there is another to ask; unless it is
     // the only one that can be reached.
-    fn refused(&mut self, id: u64, status: Status, fault: Option<Fault>) -> Result<(), UploadError> {
-        let relay = self.streams.iter().find(|stream| stream.id == id).map(|stream| stream.picked.index());
-        let another = self.refused_by.iter().any(|other| Some(*other) != relay);
-        if another
+    fn refused(&mut self, at: usize, status: Status, fault: Option<Fault>) -> Result<(), UploadError> {
+        let relay = self.streams[at].picked.index();
+        if self.refused_by.iter().any(|other| *other != relay)
             || self.refused_by.len() >= REFUSALS_MAX
             || !wants_second_opinion(fault.as_ref())
             || self.upload.caller.picker().relay_count() == 1
         {
             return Err(fault.map_or(UploadError::GaveUp(status), UploadError::Refused));
         }
-        self.refused_by.extend(relay);
-        self.leave(id, status);
+        self.refused_by.push(relay);
+        self.leave(at, status);
         Ok(())
     }
 
-    fn answer(&mut self, id: u64, answer: &pb::UploadChunksResponse) -> Result<(), UploadError> {
+    fn answer(&mut self, at: usize, answer: &pb::UploadChunksResponse) -> Result<(), UploadError> {
         let before = self.durable.len();
-        let stream = self.streams.iter_mut().find(|stream| stream.id == id);
-        let mut said = stream.map(|stream| {
-            stream.heard_at = Instant::now();
-            self.said.entry(stream.picked.index()).or_default()
-        });
+        let stream = &mut self.streams[at];
+        stream.heard_at = Instant::now();
+        let said = self.said.entry(stream.picked.index()).or_default();
         for range in &answer.durable_chunks {
             let (first, last) = (u64::from(range.first), u64::from(range.last));
             self.durable.insert_range(first, last);
-            if let Some(said) = &mut said {
-                said.insert_range(first, last);
-            }
+            said.insert_range(first, last);
         }
         let durable = &self.durable;
         self.in_flight.retain(|number, _| !durable.contains(u64::from(*number)));
@@ -333,25 +333,38 @@ impl<'a> State<'a> {
             self.tell_progress();
             crash::point(Point::ChunkAcknowledged);
         }
-        answer.faults.iter().try_for_each(|fault| self.chunk_fault(fault))
+        self.faulty(at, &answer.faults)
     }
 
-    fn chunk_fault(&mut self, fault: &pb::ChunkFault) -> Result<(), UploadError> {
-        let reason = Reason::parse(&fault.reason).unwrap_or(Reason::Internal);
-        let times = self.resends.entry(fault.chunk_number).or_default();
-        *times += 1;
-        if !reason.safe_to_retry() || *times > self.upload.options.resends_max {
-            return Err(UploadError::Refused(Fault::new(reason, fault.message.clone())));
+    // Leaves a stream over which chunks came damaged: another relay may have a better line.
+    fn faulty(&mut self, at: usize, faults: &[pb::ChunkFault]) -> Result<(), UploadError> {
+        let id = self.streams[at].id;
+        let mut damaged = BTreeSet::new();
+        for fault in faults {
+            let reason = Reason::parse(&fault.reason).unwrap_or(Reason::Internal);
+            let said = Fault::new(reason, fault.message.clone());
+            if !reason.safe_to_retry() {
+                return self.refused(at, Status::from(said.clone()), Some(said));
+            }
+            let number = fault.chunk_number;
+            let sent = self.in_flight.get(&number).is_some_and(|flight| flight.stream == id);
+            if sent && damaged.insert(number) {
+                let times = self.resends.entry(number).or_default();
+                *times += 1;
+                if *times > self.upload.options.resends_max {
+                    return Err(UploadError::Refused(said));
+                }
+            }
         }
-        if let Some(flight) = self.in_flight.remove(&fault.chunk_number) {
-            self.again.push_back(flight.chunk);
+        if let Some(fault) = faults.first() {
+            let words = format!("chunk {}: {}", fault.chunk_number, fault.message);
+            self.leave(at, Status::data_loss(words));
         }
         Ok(())
     }
 
     // Gives a stream up; what it left open is sent again over another relay.
-    fn leave(&mut self, id: u64, status: Status) {
-        let Some(at) = self.streams.iter().position(|stream| stream.id == id) else { return };
+    fn leave(&mut self, at: usize, status: Status) {
         let stream = self.streams.swap_remove(at);
         let (now, most) = (Instant::now(), self.upload.options.no_progress);
         stream.picked.failed(now);
@@ -363,7 +376,7 @@ impl<'a> State<'a> {
         (self.upload.tell)(&Event::RelayLeft { relay: stream.picked.name().to_owned(), why });
         self.last_status = status;
         let open: Vec<u32> =
-            self.in_flight.values().filter(|f| f.stream == id).map(|f| f.chunk.number).collect();
+            self.in_flight.values().filter(|f| f.stream == stream.id).map(|f| f.chunk.number).collect();
         for number in open {
             if let Some(flight) = self.in_flight.remove(&number) {
                 self.again.push_back(flight.chunk);
@@ -377,21 +390,5 @@ impl<'a> State<'a> {
         relays.sort_unstable();
         let durable_records = self.upload.scan.records_in(&self.durable);
         (self.upload.tell)(&Event::Uploading { durable_records, records, relays });
-    }
-
-    // Closes our half of each stream and lets the other end first, for a moment.
-    async fn close_streams(&mut self, heard: &mut mpsc::Receiver<StreamEvent>) {
-        let mut open = self.streams.len();
-        self.streams.iter_mut().for_each(Stream::close);
-        let all_ended = async {
-            while open > 0 {
-                match heard.recv().await {
-                    Some(StreamEvent::Ended(..)) => open -= 1,
-                    Some(StreamEvent::Answer(..)) => (),
-                    None => return,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(Duration::from_secs(1), all_ended).await;
     }
 }
