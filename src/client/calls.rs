@@ -40,6 +40,9 @@ pub struct CallOptions {
     /// The first attempt time-out of calls that re-read a whole batch (open, seal), and not more than half of
     /// the deadline, so that a second relay is asked; default 25 s, as a seal may wait 20 s for its turn.
     pub attempt_heavy: Duration,
+    /// How long another relay is waited for, to hear a refusal over it too; default 5 s, in which a relay has
+    /// started again. Then the refusal is believed.
+    pub opinion_max: Duration,
     /// Ceiling of the first wait; default 50 ms.
     pub delay_base: Duration,
     /// Ceiling of any wait; default 3 s.
@@ -56,6 +59,7 @@ impl Default for CallOptions {
             attempt_cap: Duration::from_secs(10),
             attempt_unknown: Duration::from_secs(2),
             attempt_heavy: Duration::from_secs(25),
+            opinion_max: Duration::from_secs(5),
             delay_base: Duration::from_millis(50),
             delay_max: Duration::from_secs(3),
             tell_every: Duration::from_secs(5),
@@ -270,6 +274,7 @@ impl Caller {
     {
         let deadline = Instant::now() + self.options.deadline;
         let (mut heard, mut attempts, mut told) = (Heard::beside(heard), 0u32, Instant::now());
+        let mut until = deadline;
         locked(&self.shared).budget.earn();
         loop {
             let relays = self.picker.relay_count();
@@ -283,13 +288,14 @@ impl Caller {
             if heard.note(picked.index(), &error, relays) {
                 return Err(CallError { transient: false, ..heard.end(error) });
             }
-            let left = deadline - Instant::now();
+            let now = Instant::now();
             let wait = if error.transient {
-                picked.failed(Instant::now());
-                self.wait(attempts, error.fault.as_ref().and_then(|fault| fault.retry_after), left)
+                picked.failed(now);
+                self.wait(attempts, error.fault.as_ref().and_then(|fault| fault.retry_after), until - now)
             } else {
                 // Only to be heard over another relay, which costs nothing of the budget.
-                Some(Duration::ZERO).filter(|_| !left.is_zero())
+                until = until.min(now + self.options.opinion_max);
+                Some(Duration::ZERO).filter(|_| now < until)
             };
             let Some(wait) = wait else { return Err(heard.end(error)) };
             let (relay, code) = (picked.name(), error.status.code());

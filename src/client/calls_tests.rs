@@ -114,6 +114,17 @@ async fn a_refusal_that_nobody_else_confirms_in_time_is_what_the_call_ends_with(
 }
 
 #[tokio::test]
+async fn nobody_waits_long_for_a_second_relay_to_hear_a_refusal() {
+    let mut tasks = JoinSet::new();
+    let channels = relays(&[Manner::Refuses, Manner::Fails], &mut tasks).await;
+    let options = CallOptions { opinion_max: Duration::from_millis(100), ..options(60_000) };
+    let begun = Instant::now();
+    let error = ask(&Caller::new(channels, options, 7), Weight::Light).await.expect_err("one refuses");
+    assert!(error.is(Reason::WrongRole) && error.attempts > 1, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn a_heavy_call_goes_over_a_second_relay_when_the_first_hangs() {
     let mut tasks = JoinSet::new();
     let channels = relays(&[Manner::Hangs, Manner::PassesOn], &mut tasks).await;
