@@ -6,7 +6,7 @@ use super::harness::{BUSY_MAX, Issuer};
 
 impl Issuer {
     /// Runs SQL beside the issuer, as a fault of the disk would change the file.
-    pub(crate) async fn damage(&self, sql: &'static str) {
+    pub(crate) async fn damage(&self, sql: &str) {
         self.beside(sql).await.close().await.expect("it closes");
     }
 
@@ -15,13 +15,13 @@ impl Issuer {
         self.beside("BEGIN IMMEDIATE").await
     }
 
-    async fn beside(&self, sql: &'static str) -> SqliteConnection {
+    async fn beside(&self, sql: &str) -> SqliteConnection {
         let path = self.dir.path().join("issuer.db");
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_MAX);
         // A disk knows no constraints.
         let options = options.foreign_keys(false).pragma("ignore_check_constraints", "ON");
         let mut connection = SqliteConnection::connect_with(&options).await.expect("it opens");
-        sqlx::raw_sql(sql).execute(&mut connection).await.expect("it runs");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("it runs");
         connection
     }
 

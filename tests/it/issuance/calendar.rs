@@ -76,14 +76,7 @@ async fn a_batch_that_was_given_up_is_none() {
     ward.open(&batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 5))).await.expect("opens");
     issuer.clock.advance(120_000);
     assert_eq!(expected(&ward).await.0, Vec::<i64>::new(), "it was opened in time");
-    let statement = todoke::domain::abort::Statement {
-        municipality: ward.code(),
-        batch_id: id(1),
-        reason: "wrong extract".to_owned(),
-    };
-    let statement = statement.to_text().into_bytes();
-    let signature = ward.sign(&statement);
-    let request = pb::AbortBatchRequest { statement, signature, certificate_chain: ward.chain.clone() };
+    let request = ward.abort_request(ward.code(), id(1), "wrong extract");
     ward.batches().abort_batch(request).await.expect("aborted");
     assert_eq!(expected(&ward).await.0.len(), 1, "now none came");
 }

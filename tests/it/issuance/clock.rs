@@ -9,15 +9,22 @@ use todoke::{
 };
 
 use super::{
+    begun,
     harness::{Issuer, Party, batch, eventually, id, records, state},
-    noticing::listen,
+    noticing::{Lines, listen},
 };
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 async fn flags(ward: &Party) -> Vec<String> {
-    ward.get(id(1)).await.expect("the batch").flags.into_iter().map(|flag| flag.name).collect()
+    let batch = ward.get(id(1)).await.expect("the batch");
+    begun::flags(&batch).into_iter().map(str::to_owned).collect()
+}
+
+/// Waits until the sweeper itself says this: an answer to GetBatch derives its flags while it is written.
+async fn says(lines: &Lines, words: &str) {
+    eventually(words, || async { lines.text().contains(words).then_some(()) }).await;
 }
 
 /// Waits until the sweeper has made some rounds.
@@ -34,15 +41,14 @@ async fn a_batch_that_stands_still_is_flagged_in_time_although_the_clock_went_ba
     let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
-    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
-    let epoch = ward.open(&sent).await.expect("opens").uploader_epoch;
-    ward.upload(&sent, epoch, vec![sent.chunk(0)]).await.end.expect("taken");
+    let (sent, epoch) = ward.begun(1, "K", &[0]).await;
     issuer.clock.advance(-HOUR);
     rounds(&issuer).await;
     assert_eq!(flags(&ward).await, [""; 0], "nothing is said too early");
     assert!(lines.text().contains("the clock was set back by 3600000 ms"));
     issuer.clock.advance(110_000);
     assert_eq!(flags(&ward).await, ["stalled"], "within two minutes of standing still");
+    says(&lines, "stalled at 131229").await;
     ward.upload(&sent, epoch, vec![sent.chunk(2), sent.chunk(1)]).await.end.expect("taken");
     ward.seal(&sent).await.expect("nothing is missing");
     let finished = ward.finished(id(1)).await;
@@ -52,13 +58,14 @@ async fn a_batch_that_stands_still_is_flagged_in_time_although_the_clock_went_ba
 
 #[tokio::test]
 async fn a_day_forward_in_the_middle_of_a_batch_raises_flags_that_go_down_again_and_accepts_nothing() {
+    let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
-    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
-    let epoch = ward.open(&sent).await.expect("opens").uploader_epoch;
-    ward.upload(&sent, epoch, vec![sent.chunk(0)]).await.end.expect("taken");
+    let (sent, epoch) = ward.begun(1, "K", &[0]).await;
     issuer.clock.advance(DAY + HOUR);
     assert_eq!(flags(&ward).await, ["stalled", "overdue"]);
+    says(&lines, "stalled at 131229").await;
+    says(&lines, "overdue at 131229").await;
     let gaps = ward.seal(&sent).await.expect_err("no time makes it whole");
     assert_eq!(gaps.get("missing_count"), Some("6"));
     assert_eq!(state(&ward.get(id(1)).await.expect("the batch")), BatchState::Receiving);
@@ -69,15 +76,15 @@ async fn a_day_forward_in_the_middle_of_a_batch_raises_flags_that_go_down_again_
     let finished = ward.finished(id(1)).await;
     assert_eq!(state(&finished), BatchState::Accepted, "{}", finished.discrepancy);
     assert_eq!(flags(&ward).await, [""; 0]);
+    says(&lines, "stalled of 131229 is over").await;
+    says(&lines, "overdue of 131229 is over").await;
 }
 
 #[tokio::test]
 async fn the_lease_of_a_dead_worker_ends_in_time_although_the_clock_went_back_an_hour() {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
-    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
-    let epoch = ward.open(&sent).await.expect("opens").uploader_epoch;
-    ward.upload(&sent, epoch, sent.chunks()).await.end.expect("taken");
+    ward.sent(1, "K").await;
     // A worker that took it by the clock of before, and died.
     issuer
         .damage(
@@ -109,12 +116,14 @@ async fn a_worker_that_lives_keeps_its_lease_when_the_clock_goes_back_and_loses_
     let mut request = ward.request(pb::WatchBatchRequest { batch_id: id(1).to_string() });
     request.set_timeout(Duration::from_secs(30));
     let mut events = ward.batches().watch_batch(request).await.expect("it watches").into_inner();
-    let mut last = None;
+    let (mut last, mut jumped) = (None, 0);
     let mut jumps = [HOUR / 2, -HOUR, 3 * HOUR, -2 * HOUR].into_iter().cycle();
     while let Some(event) = events.message().await.expect("it reaches its end in time") {
         last = event.batch;
         issuer.clock.advance(jumps.next().expect("for ever"));
+        jumped += 1;
     }
+    assert!(jumped >= 4, "each kind of jump came: {jumped}");
     let finished = last.expect("the batch");
     assert_eq!(state(&finished), BatchState::Accepted, "{}", finished.discrepancy);
     assert_eq!(finished.counts.expect("counts").accepted, 400, "each once");

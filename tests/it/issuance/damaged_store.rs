@@ -2,27 +2,18 @@
 //! aside, and its sender can put it right.
 
 use todoke::{
-    domain::{batch::BatchState, manifest::Policy},
+    domain::batch::BatchState,
     wire::{fault::Reason, pb},
 };
 
-use super::harness::{Batch, Issuer, Party, batch, eventually, id, records, state};
-
-/// Sends all of a batch of ten records in three chunks and leaves it unsealed.
-async fn sent(ward: &Party) -> Batch {
-    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("A", 10));
-    let epoch = ward.open(&sent).await.expect("it opens").uploader_epoch;
-    ward.upload(&sent, epoch, sent.chunks()).await.end.expect("all is taken");
-    sent
-}
+use super::{
+    begun::flags,
+    harness::{Batch, Issuer, Party, eventually, id, state},
+};
 
 async fn gaps(ward: &Party) -> pb::ListGapsResponse {
     let request = ward.request(pb::ListGapsRequest { batch_id: id(1).to_string(), ..Default::default() });
     ward.batches().list_gaps(request).await.expect("it lists").into_inner()
-}
-
-fn flags(batch: &pb::Batch) -> Vec<&str> {
-    batch.flags.iter().map(|flag| flag.name.as_str()).collect()
 }
 
 async fn repair(ward: &Party) -> pb::Batch {
@@ -62,7 +53,7 @@ async fn a_flipped_bit_in_a_chunk_is_found_by_the_seal_and_the_chunk_is_sent_aga
     ] {
         let issuer = Issuer::start(|_| {}).await;
         let ward = issuer.party("municipality/131229").await;
-        let sent = sent(&ward).await;
+        let sent = ward.sent(1, "A").await;
         issuer.damage(flip).await;
         let fault = ward.seal(&sent).await.expect_err("a chunk is damaged");
         assert_eq!((fault.reason, fault.get("ranges")), (Reason::BatchHasGaps, Some("[[4,7]]")), "{flip}");
@@ -88,7 +79,7 @@ async fn a_flipped_bit_in_a_chunk_is_found_by_the_seal_and_the_chunk_is_sent_aga
 async fn a_chunk_that_is_damaged_after_the_seal_quarantines_its_records_until_it_was_sent_again() {
     let issuer = Issuer::start(|options| options.workers = 0).await;
     let ward = issuer.party("municipality/131229").await;
-    let sent = sent(&ward).await;
+    let sent = ward.sent(1, "A").await;
     ward.seal(&sent).await.expect("nothing is missing");
     // Two of three, so that the one that is found first is not all that is told.
     issuer.damage("UPDATE chunk SET sealed = zeroblob(length(sealed)) WHERE chunk_number > 0").await;
@@ -134,7 +125,7 @@ async fn a_changed_manifest_is_never_sealed_over_and_its_sender_puts_it_right() 
     ] {
         let issuer = Issuer::start(|_| {}).await;
         let ward = issuer.party("municipality/131229").await;
-        let sent = sent(&ward).await;
+        let sent = ward.sent(1, "A").await;
         issuer.damage(damage).await;
         if !damage.contains("signature") {
             let fault = ward.seal(&sent).await.expect_err("the manifest is damaged");
@@ -155,7 +146,7 @@ async fn the_server_itself_tells_of_damage() {
     let (lines, _guard) = super::noticing::listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
-    let sent = sent(&ward).await;
+    let sent = ward.sent(1, "A").await;
     issuer.damage("UPDATE chunk SET sealed = zeroblob(length(sealed)) WHERE chunk_number = 2").await;
     ward.seal(&sent).await.expect_err("a chunk is damaged");
     eventually("the sweeper raises the flag", || async {

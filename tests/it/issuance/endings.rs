@@ -1,7 +1,7 @@
 //! Promise: a batch that cannot be accepted says why, and its owner can repair it or give it up.
 
 use todoke::{
-    domain::{abort::Statement, batch::BatchState, manifest::Policy, note, receipt::Receipt, record::Field},
+    domain::{batch::BatchState, manifest::Policy, note, receipt::Receipt, record::Field},
     wire::{
         fault::{Fault, Reason},
         pb,
@@ -93,10 +93,7 @@ async fn what_came_before_is_a_duplicate_and_a_reused_id_is_rejected() {
 }
 
 async fn abort(ward: &Party, n: u32, reason: &str) -> Result<pb::Batch, Fault> {
-    let statement = Statement { municipality: ward.code(), batch_id: id(n), reason: reason.to_owned() };
-    let statement = statement.to_text().into_bytes();
-    let signature = ward.sign(&statement);
-    let request = pb::AbortBatchRequest { statement, signature, certificate_chain: ward.chain.clone() };
+    let request = ward.abort_request(ward.code(), id(n), reason);
     let answer = ward.batches().abort_batch(request).await.map_err(fault)?;
     Ok(answer.into_inner().batch.expect("a batch"))
 }
@@ -123,10 +120,7 @@ async fn a_relay_cannot_abort_for_a_municipality() {
     ward.open(&batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 3))).await.expect("opens");
     let mut relay = issuer.party("relay/relay-1").await;
     relay.caller = Some("municipality/131229".to_owned());
-    let statement = Statement { municipality: ward.code(), batch_id: id(1), reason: "evil".to_owned() };
-    let statement = statement.to_text().into_bytes();
-    let signature = relay.sign(&statement);
-    let request = pb::AbortBatchRequest { statement, signature, certificate_chain: relay.chain.clone() };
+    let request = relay.abort_request(ward.code(), id(1), "evil");
     let refused = relay.batches().abort_batch(relay.request(request)).await.map_err(fault);
     assert_eq!(refused.expect_err("not its own").reason, Reason::SignatureInvalid);
 }

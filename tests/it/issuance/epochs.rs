@@ -13,7 +13,10 @@ use todoke::{
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::harness::{Issuer, Party, batch, fault, id, records, state};
+use super::{
+    begun::flags,
+    harness::{Issuer, Party, batch, fault, id, records, state},
+};
 
 const TEN_MINUTES_MS: i64 = 600_000;
 
@@ -39,8 +42,7 @@ async fn an_uploader_that_stood_still_for_ten_minutes_is_fenced_and_nothing_is_d
     assert_eq!(acks.message().await.expect("an answer").expect("an acknowledgement").missing_count, 8);
 
     issuer.clock.advance(TEN_MINUTES_MS);
-    let flags = ward.get(id(1)).await.expect("the batch").flags;
-    assert_eq!(flags.iter().map(|flag| flag.name.as_str()).collect::<Vec<_>>(), ["stalled"]);
+    assert_eq!(flags(&ward.get(id(1)).await.expect("the batch")), ["stalled"]);
     let opened = ward.open(&sent).await.expect("opens");
     assert_eq!((opened.uploader_epoch, opened.durable_chunks.len()), (old + 1, 1));
     ward.upload(&sent, opened.uploader_epoch, vec![sent.chunk(1)]).await.end.expect("taken");
@@ -96,9 +98,8 @@ async fn a_worker_that_stood_still_for_ten_minutes_has_lost_its_batch_to_another
     let stopped = claimed.expect("the store answers").expect("nobody else works here");
 
     issuer.clock.advance(TEN_MINUTES_MS);
-    let flags = ward.get(id(1)).await.expect("the batch").flags;
-    let flags: Vec<&str> = flags.iter().map(|flag| flag.name.as_str()).collect();
-    assert!(flags.contains(&"stuck"), "it is missed meanwhile: {flags:?}");
+    let missed = ward.get(id(1)).await.expect("the batch");
+    assert!(flags(&missed).contains(&"stuck"), "it is missed meanwhile: {:?}", missed.flags);
     let kek = issuer.dir.path().join("pki/kek.key");
     issuer.started_with(&kek).await.expect("another issuer starts");
     let accepted = tokio::time::timeout(Duration::from_secs(30), ward.finished(id(1))).await;

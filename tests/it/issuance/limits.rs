@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use todoke::{
-    domain::{abort::Statement, manifest::Policy},
+    domain::manifest::Policy,
     wire::{
         fault::{Fault, Reason},
         pb,
@@ -89,10 +90,7 @@ async fn a_certificate_has_sixteen_kibibytes_and_not_one_byte_more() {
 }
 
 async fn abort(ward: &Party, reason: &str) -> Result<(), Fault> {
-    let statement = Statement { municipality: ward.code(), batch_id: id(1), reason: reason.to_owned() };
-    let statement = statement.to_text().into_bytes();
-    let (signature, certificate_chain) = (ward.sign(&statement), ward.chain.clone());
-    let request = pb::AbortBatchRequest { statement, signature, certificate_chain };
+    let request = ward.abort_request(ward.code(), id(1), reason);
     ward.batches().abort_batch(request).await.map(drop).map_err(fault)
 }
 

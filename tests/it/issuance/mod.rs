@@ -1,6 +1,7 @@
 //! Promise: the issuer keeps what it says over real gRPC, mutual TLS and SQL.
 
 mod audited;
+pub(crate) mod begun;
 mod beside;
 mod calendar;
 mod clock;

@@ -10,7 +10,10 @@ use todoke::{
     wire::{convert::millis, pb},
 };
 
-use super::harness::{Issuer, batch, eventually, id, records, state};
+use super::{
+    begun::flags,
+    harness::{Issuer, batch, eventually, id, records, state},
+};
 
 /// Keeps what would be logged.
 #[derive(Clone, Default)]
@@ -48,13 +51,10 @@ async fn a_stalled_batch_is_told_once_by_itself_and_once_when_it_is_over() {
     let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
-    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
-    let epoch = ward.open(&sent).await.expect("opens").uploader_epoch;
-    ward.upload(&sent, epoch, vec![sent.chunk(0)]).await.end.expect("taken");
+    let (sent, _) = ward.begun(1, "K", &[0]).await;
     assert!(ward.get(id(1)).await.expect("the batch").flags.is_empty());
     issuer.clock.advance(61_000);
-    let flags = ward.get(id(1)).await.expect("the batch").flags;
-    assert_eq!(flags.iter().map(|flag| flag.name.as_str()).collect::<Vec<_>>(), ["stalled"]);
+    assert_eq!(flags(&ward.get(id(1)).await.expect("the batch")), ["stalled"]);
     eventually("the sweeper tells", || async { lines.text().contains("stalled at 131229").then_some(()) })
         .await;
     ward.import(&sent).await;

@@ -1,7 +1,7 @@
 //! One random step: a call of the API, its answer beside the model's.
 
 use todoke::{
-    domain::{abort::Statement, batch::BatchState, manifest::Policy},
+    domain::{batch::BatchState, manifest::Policy},
     wire::{
         fault::{Fault, Reason},
         pb,
@@ -206,14 +206,7 @@ impl Run {
         }
         let now_ms = self.now_ms();
         let party = &self.parties[w];
-        let statement = Statement {
-            municipality: party.code(),
-            batch_id: id(n),
-            reason: "a test gives it up".to_owned(),
-        };
-        let statement = statement.to_text().into_bytes();
-        let signature = party.sign(&statement);
-        let request = pb::AbortBatchRequest { statement, signature, certificate_chain: party.chain.clone() };
+        let request = party.abort_request(party.code(), id(n), "a test gives it up");
         let answer = party.batches().abort_batch(request).await.map_err(fault);
         let known = self.known(w, n);
         if known.in_work {
