@@ -15,27 +15,12 @@ async fn import(folder: &Folder, file: &str) -> Said {
     folder.todoke(&["import", file], &folder.as_ward()).await
 }
 
-async fn orders(folder: &Folder) -> Vec<String> {
-    let said = folder.todoke(&["card", "list", "--limit", "10000"], &folder.as_ward()).await;
-    assert_eq!(said.code, Some(0), "{}", said.all());
-    let order_id = |line: &str| {
-        let card: Value = serde_json::from_str(line).expect("JSON");
-        card["order_id"].as_str().map(str::to_owned)
-    };
-    let mut ids: Vec<String> = said.stdout.lines().filter_map(order_id).collect();
-    assert_eq!(result(&said)["cards"], ids.len(), "{}", said.all());
-    ids.sort();
-    ids
-}
-
 /// A system whose backup of after `a.csv` took the place of its database after `b.csv`, with the receipt of
 /// `b.csv` and the order ids of before.
 async fn restored(folder: &Folder) -> (Dev, Vec<u8>, Vec<String>) {
     let mut dev = Dev::start(folder, &["--relays", "2"]).await;
     for (file, records, seed) in [("a.csv", "200", "1"), ("b.csv", "300", "2"), ("c.csv", "100", "3")] {
-        let args =
-            ["sample", "--municipality", "131229", "--records", records, "--seed", seed, "--out", file];
-        assert_eq!(folder.todoke(&args, &[]).await.code, Some(0));
+        folder.sample_with(file, records, &["--seed", seed]).await;
     }
     assert_eq!(import(folder, "a.csv").await.code, Some(0));
     assert_eq!(dev.stop().await, Some(0));
@@ -43,7 +28,7 @@ async fn restored(folder: &Folder) -> (Dev, Vec<u8>, Vec<String>) {
     let mut dev = Dev::start(folder, &["--relays", "2"]).await;
     let said = import(folder, "b.csv").await;
     assert_eq!(said.code, Some(0), "{}", said.all());
-    let (before, receipt) = (orders(folder).await, folder.read("b.csv.receipt"));
+    let (before, receipt) = (folder.ordered().await, folder.read("b.csv.receipt"));
     assert_eq!(dev.stop().await, Some(0));
 
     std::fs::copy(folder.path("backup.db"), folder.path("dev/issuer.db")).expect("it is put in place");
@@ -78,10 +63,8 @@ async fn a_restored_backup_is_noticed_and_what_it_forgot_comes_again_once() {
     let said = folder.todoke(&["resume", "b.csv"], &folder.as_ward()).await;
     assert_eq!(said.code, Some(0), "{}", said.all());
     assert_eq!(folder.read("b.csv.receipt"), receipt, "the receipt that it had, byte for byte");
-    assert_eq!(orders(&folder).await, before, "each card once");
-    let key = folder.path("dev/pki/receipt.pub").display().to_string();
-    let verify = ["verify", "b.csv.receipt", "--file", "b.csv", "--key", &key];
-    assert_eq!(folder.todoke(&verify, &[]).await.code, Some(0));
+    assert_eq!(folder.ordered().await, before, "each card once");
+    folder.is_proved("b.csv", &folder.path("dev/pki/receipt.pub")).await;
     let said = folder.todoke(&reconcile, &folder.as_ward()).await;
     assert_eq!(said.code, Some(0), "both sides agree: {}", said.all());
     let said = folder.todoke(&at_the_issuer, &[]).await;
@@ -105,8 +88,12 @@ async fn nothing_today_said_twice_is_one_batch_and_tomorrow_another() {
         (&first["batch_id"], &true.into()),
         "said twice is once"
     );
+    // Each day has a file of its own, which by itself bears its date.
     let tomorrow = ["import", "--nothing-today", "tomorrow.csv"];
     let said = folder.todoke(&tomorrow, &folder.as_ward()).await;
-    assert_ne!(result(&said)["batch_id"], first["batch_id"], "another day is another batch: {}", said.all());
+    let next = result(&said);
+    let its = (said.code, &next["sequence"], &next["records"], &next["again"]);
+    assert_eq!(its, (Some(0), &2.into(), &0.into(), &false.into()), "{}", said.all());
+    assert_ne!(next["batch_id"], first["batch_id"], "another day is another batch: {}", said.all());
     assert_eq!(dev.stop().await, Some(0));
 }

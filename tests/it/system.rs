@@ -76,10 +76,48 @@ impl Folder {
         Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
+    /// Writes a file of records of people who do not exist.
     pub(crate) async fn sample(&self, file: &str, records: &str) {
+        self.sample_with(file, records, &[]).await;
+    }
+
+    /// The same with more flags, such as another seed.
+    pub(crate) async fn sample_with(&self, file: &str, records: &str, more: &[&str]) {
         let args = ["sample", "--municipality", "131229", "--records", records, "--out", file];
-        let said = self.todoke(&args, &[]).await;
+        let said = self.todoke(&[&args[..], more].concat(), &[]).await;
         assert_eq!(said.code, Some(0), "{}", said.all());
+    }
+
+    /// Fails unless a file and its receipt belong together by this key.
+    pub(crate) async fn is_proved(&self, file: &str, key: &Path) {
+        let (receipt, key) = (format!("{file}.receipt"), key.display().to_string());
+        let said = self.todoke(&["verify", &receipt, "--file", file, "--key", &key], &[]).await;
+        assert_eq!(said.code, Some(0), "{}", said.all());
+    }
+
+    /// The order ids of a CSV file without quotes, sorted.
+    pub(crate) fn order_ids(&self, file: &str) -> Vec<String> {
+        let text = String::from_utf8(self.read(file)).expect("UTF-8");
+        let mut rows = text.lines().map(|line| line.split(','));
+        let at = rows.next().and_then(|mut header| header.position(|name| name == "order_id"));
+        let at = at.expect("the column");
+        let mut ids: Vec<String> = rows.map(|mut row| row.nth(at).expect("its column").to_owned()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// The order ids of the ward's cards, as the issuer has them, sorted.
+    pub(crate) async fn ordered(&self) -> Vec<String> {
+        let said = self.todoke(&["card", "list", "--limit", "10000"], &self.as_ward()).await;
+        assert_eq!(said.code, Some(0), "{}", said.all());
+        let order_id = |line: &str| {
+            let card: Value = serde_json::from_str(line).expect("JSON");
+            card["order_id"].as_str().map(str::to_owned)
+        };
+        let mut ids: Vec<String> = said.stdout.lines().filter_map(order_id).collect();
+        assert_eq!(result(&said)["cards"], ids.len(), "{}", said.all());
+        ids.sort();
+        ids
     }
 }
 
