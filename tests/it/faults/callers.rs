@@ -18,7 +18,7 @@ use tonic::{Request, Status, transport::Channel};
 
 use super::{
     strangers::{Ca, Says, Shown, channel, of_party, refusal},
-    world::World,
+    world::{World, counted},
 };
 use crate::issuance::harness::{self, Batch, batch, id, issue, records};
 
@@ -53,29 +53,22 @@ impl Doors {
         [("relay", self.relay), ("issuer", self.world.issuer.address)]
     }
 
-    /// How many rows each table has, but for that of the heartbeats.
-    async fn rows(&self) -> Vec<(String, u64)> {
+    /// Every row of each table, but for that of the heartbeats.
+    async fn rows(&self) -> Vec<String> {
         let mut rows = Vec::new();
         for table in self.world.issuer.tables().await {
             if table != "heartbeat" {
-                let count = self.world.rows(&table).await;
-                rows.push((table, count));
+                rows.extend(self.world.issuer.content(&table).await);
             }
         }
-        assert!(rows.contains(&("batch".to_owned(), 1)), "{rows:?}");
+        let of = |table: &str| rows.iter().filter(|row| row.starts_with(table)).count();
+        assert!(of("batch: ") > 0 && of("chunk: ") > 0 && of("receipt: ") > 0, "{rows:?}");
         rows
     }
 }
 
-fn counted(line: &str) -> u64 {
-    let text = todoke::telemetry::prometheus().render();
-    let number = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
-    number.map_or(0, |number| number.parse().expect("a whole number"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_bad_certificate_gets_a_call_through_either_door() {
-    let _metrics = todoke::telemetry::prometheus();
     let doors = Doors::new().await;
     let (ours, unknown) = (Ca::stolen(&doors.pki), Ca::unknown());
     doors.world.issuer.revoke("municipality/011002");
@@ -327,12 +320,14 @@ async fn what_is_asked_about_anothers_batch_is_answered_as_if_there_were_none() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_opens_nothing_unless_its_own_sender_signed_it() {
     let doors = Doors::new().await;
-    let before = doors.rows().await;
     let (ours, unknown) = (Ca::stolen(&doors.pki), Ca::unknown());
     let uri = format!("spiffe://todoke/municipality/{B}");
     let (uris, good): (&[&str], _) = (&[&uri], (-1, 1));
     doors.world.issuer.revoke("municipality/011002");
-    let next = batch(doors.world.ward.code(), 2, Policy::AllOrNothing, &records("M", 5));
+    let [open, next] = [2, 3]
+        .map(|n| batch(doors.world.ward.code(), n, Policy::AllOrNothing, &records(&format!("M{n}"), 5)));
+    let epoch = doors.world.ward.open(&open).await.expect("its own signature opens it").uploader_epoch;
+    let before = doors.rows().await;
     // Whose key signed it, with the chain that goes with it
     let table = [
         ("another municipality of our CA", of_party(&doors.pki, A)),
@@ -350,21 +345,27 @@ async fn a_manifest_opens_nothing_unless_its_own_sender_signed_it() {
     let b = of_party(&doors.pki, B);
     for (door, address) in doors.both() {
         let caller = Caller::new(&doors, B, address);
-        let open = async |signer: &Shown, chain: Vec<Vec<u8>>, what: &str| {
-            let chunk_roots = next.roots.iter().map(|root| root.0.to_vec()).collect();
-            let (manifest, signature) = (next.bytes.clone(), sign(signer, &next.bytes));
-            let request = pb::OpenBatchRequest { manifest, signature, certificate_chain: chain, chunk_roots };
-            let refused = caller.batches().open_batch(request).await.expect_err(what);
-            assert_eq!(reason(&refused), Reason::SignatureInvalid, "{what} at the {door}: {refused:?}");
+        // Neither a new batch nor one that is open already, whose uploader it would fence.
+        let refused = async |signer: &Shown, certificate_chain: Vec<Vec<u8>>, what: &str| {
+            for sent in [&next, &open] {
+                let chunk_roots = sent.roots.iter().map(|root| root.0.to_vec()).collect();
+                let (manifest, signature) = (sent.bytes.clone(), sign(signer, &sent.bytes));
+                let certificate_chain = certificate_chain.clone();
+                let request = pb::OpenBatchRequest { manifest, signature, certificate_chain, chunk_roots };
+                let refused = caller.batches().open_batch(request).await.expect_err(what);
+                assert_eq!(reason(&refused), Reason::SignatureInvalid, "{what} at the {door}: {refused:?}");
+            }
         };
         for (what, shown) in &table {
-            open(shown, chain_of(shown), what).await;
-            open(shown, chain_of(&b), "its key under B's certificate").await;
+            refused(shown, chain_of(shown), what).await;
+            refused(shown, chain_of(&b), "its key under B's certificate").await;
         }
         let stale = &table[4].1;
-        open(stale, [chain_of(stale), chain_of(&b)].concat(), "an expired one above a good one").await;
-        open(&b, Vec::new(), "no chain").await;
+        refused(stale, [chain_of(stale), chain_of(&b)].concat(), "an expired one above a good one").await;
+        refused(&b, Vec::new(), "no chain").await;
     }
     assert_eq!(doors.rows().await, before, "nothing was changed");
+    let chunks = doors.world.ward.upload(&open, epoch, open.chunks()).await;
+    chunks.end.expect("B's own uploader was not fenced");
     doors.world.ward.open(&next).await.expect("its own signature opens it");
 }

@@ -10,7 +10,6 @@ use std::{
 };
 
 use todoke::{
-    domain::ranges::Ranges,
     net::{
         PeerIdentity, ServerLimits,
         channel::{ChannelOptions, connect},
@@ -23,7 +22,11 @@ use todoke::{
         upload_chunks_request::Frame,
     },
 };
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_stream::{
     Stream, StreamExt as _,
     wrappers::{IntervalStream, ReceiverStream},
@@ -55,6 +58,10 @@ pub(super) trait Malice: Send + Sync + 'static {
     fn reads(&self, _frames: usize) -> bool {
         true
     }
+    /// What a chunk waits for before it goes anywhere.
+    fn gate(&self) -> Option<watch::Receiver<bool>> {
+        None
+    }
     /// Lets an acknowledgement through, changed or not.
     fn ack(&self, ack: pb::UploadChunksResponse) -> Option<pb::UploadChunksResponse> {
         Some(ack)
@@ -85,8 +92,6 @@ pub(super) struct Record {
     pub(super) opens: Vec<pb::OpenBatchRequest>,
     pub(super) start: Option<pb::UploadStart>,
     pub(super) chunks: Vec<pb::Chunk>,
-    /// Chunks that the issuer acknowledged here.
-    pub(super) acknowledged: Ranges,
     batch: pb::Batch,
 }
 
@@ -201,6 +206,9 @@ impl Liar {
                 }
                 Frame::Chunk(chunk) => {
                     locked(&self.record).chunks.push(chunk.clone());
+                    if let Some(mut gate) = self.malice.gate() {
+                        let _ = gate.wait_for(|open| *open).await;
+                    }
                     self.malice.chunk(chunk, &mut through);
                 }
             }
@@ -231,10 +239,6 @@ impl Liar {
                 Ok(None) => return,
                 Err(status) => return drop(back.send(Err(status)).await),
             };
-            for range in &ack.durable_chunks {
-                let (first, last) = (u64::from(range.first), u64::from(range.last));
-                locked(&self.record).acknowledged.insert_range(first, last);
-            }
             if let Some(ack) = self.malice.ack(ack) {
                 let _ = back.send(Ok(ack)).await;
             }

@@ -1,10 +1,16 @@
 //! Promise: two senders at once, with the same content or with other, end with every record once and each
 //! sender knowing which it was.
 
-use serde_json::Value;
+use std::sync::{Arc, Mutex};
 
-use super::world::{CHUNKS, Ended, RECORDS, World};
-use crate::system::{Running, Signal, signal};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::{
+    liar::Malice,
+    world::{CHUNKS, Ended, RECORDS, World, locked},
+};
+use crate::system::{Running, Signal, eventually, signal};
 
 const ARGS: [&str; 6] = ["--chunk-records", "4", "--patience", "20s", "--streams", "1"];
 
@@ -29,7 +35,7 @@ async fn two_machines(world: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_machines_with_the_same_batch_store_it_once_and_one_of_them_may_be_fenced() {
+async fn two_machines_with_the_same_batch_at_once_store_it_once_whoever_of_them_is_fenced() {
     let mut world = World::new().await;
     world.relay().await;
     world.relay().await;
@@ -49,6 +55,43 @@ async fn two_machines_with_the_same_batch_store_it_once_and_one_of_them_may_be_f
     assert_eq!(world.folder.read("cards.csv.receipt"), world.folder.read("other.csv.receipt"));
     assert_eq!(world.rows("batch").await, 1);
     assert_eq!((world.rows("chunk").await, world.rows("card_order").await), (CHUNKS, RECORDS));
+}
+
+/// Holds the first chunk that comes once it was told to, until it is told to go on.
+#[derive(Clone, Default)]
+struct Holds(Arc<Mutex<Option<watch::Receiver<bool>>>>);
+
+impl Malice for Holds {
+    fn gate(&self) -> Option<watch::Receiver<bool>> {
+        locked(&self.0).take()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_batch_another_one_has_taken_over_is_told_so_and_stores_nothing_more() {
+    let mut world = World::new().await;
+    let holds = Holds::default();
+    world.liar(holds.clone()).await;
+    two_machines(&world).await;
+    let (go_on, gate) = watch::channel(false);
+    *locked(&holds.0) = Some(gate);
+    let args = [&["resume", "cards.csv", "--ack-timeout", "60s"][..], &ARGS].concat();
+    let first = Running::start(&world.folder, &args, &world.folder.as_ward());
+    eventually("its first chunk to be held", || locked(&holds.0).is_none()).await;
+    let second = world.run("resume", "other.csv", &["--stop-after-records", "16"]).await;
+    second.is(75, "try_again");
+    let chunks = world.rows("chunk").await;
+    assert!((5..CHUNKS).contains(&chunks), "the second has sent some of them: {chunks}");
+    go_on.send_replace(true);
+    let first = Ended::of(first.end().await);
+    first.is(1, "refused");
+    assert_eq!(first.result["reason"], "UPLOADER_FENCED", "{}", first.said.all());
+    assert_eq!(world.rows("chunk").await, chunks, "nothing of the first came after that");
+    for file in ["other.csv", "cards.csv"] {
+        world.run("resume", file, &[]).await.is(0, "receipted");
+    }
+    world.is_done(&world.import(&[]).await).await;
+    assert_eq!(world.folder.read("cards.csv.receipt"), world.folder.read("other.csv.receipt"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,9 +138,13 @@ async fn the_same_content_sent_as_two_batches_at_once_makes_every_record_once() 
         let ended = world.run("import", file, &[]).await;
         assert_eq!(ended.said.code, Some(0), "{}", ended.said.all());
     }
-    assert_eq!(world.rows("order_key").await, RECORDS, "each order once");
+    let orders = "SELECT count(*), count(DISTINCT order_id) FROM card_order AS made
+        JOIN batch USING (municipality_code, batch_id)
+        WHERE made.attempt = batch.attempt AND state LIKE 'ACCEPTED%'";
+    let orders: Vec<(i64, i64)> = world.issuer.read(orders).await;
+    assert_eq!(orders, [(64, 64)], "each order once, whatever the number of batches");
     let accepted = world.issuer.number("SELECT sum(accepted) FROM batch".to_owned()).await;
-    assert_eq!(accepted, RECORDS, "accepted once, whatever the number of batches");
+    assert_eq!(accepted, RECORDS, "and each record accepted once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,6 +59,19 @@ impl Issuer {
         names.expect("every database has it")
     }
 
+    /// Shows every row of a table, as `TABLE: COLUMN …`.
+    pub(crate) async fn content(&self, table: &str) -> Vec<String> {
+        let mut connection = self.reader().await;
+        let columns =
+            "SELECT group_concat('quote(' || name || ')', ' || '' '' || ') FROM pragma_table_info($1)";
+        let columns: String =
+            sqlx::query_scalar(columns).bind(table).fetch_one(&mut connection).await.expect("it has columns");
+        let rows = format!("SELECT '{table}: ' || {columns} AS row FROM {table} ORDER BY row");
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(rows)).fetch_all(&mut connection).await;
+        connection.close().await.expect("it closes");
+        rows.expect("it reads")
+    }
+
     async fn reader(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.dir.path().join("issuer.db")).read_only(true);
         SqliteConnection::connect_with(&options).await.expect("it opens")
