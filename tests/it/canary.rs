@@ -51,9 +51,13 @@ async fn personal_data_is_nowhere_in_clear_whatever_goes_wrong() {
     }
     found.extend(scenario.while_running);
     assert!(found.is_empty(), "personal data in clear:\n{}", found.join("\n"));
-    let logs = std::fs::read(scenario.folder.path("dev/logs/issuer-1.log")).expect("a log");
-    let logs = String::from_utf8_lossy(&logs);
-    assert!(logs.contains("\"level\":\"TRACE\"") && logs.contains("announced"), "everything was logged");
+    for (id, words) in
+        [("issuer-1", "announced"), ("relay-1", "h2::proto::streams"), ("relay-2", "h2::proto::streams")]
+    {
+        let log = scenario.folder.read(&format!("dev/logs/{id}.log"));
+        let log = String::from_utf8_lossy(&log);
+        assert!(log.contains("\"level\":\"TRACE\"") && log.contains(words), "{id} logged everything");
+    }
 }
 
 #[test]

@@ -9,8 +9,10 @@ use base64::{
 };
 
 /// Personal data of the scenario: texts that stand nowhere else in the world.
-pub(super) const TEXTS: [&str; 9] = [
+pub(super) const TEXTS: [&str; 11] = [
     "鸞鳳院 麒麟丸",
+    "鸞鳳院",
+    "麒麟丸",
     "らんほういん",
     "ランホウイン　キリンマル",
     "鸞鳳坂九丁目八番地七号",
@@ -42,6 +44,7 @@ pub(super) fn all() -> Vec<(String, Vec<u8>)> {
             add("HEX", hex::encode_upper(&bytes).into_bytes());
             let numbers: Vec<String> = bytes.iter().map(ToString::to_string).collect();
             add("list of bytes", numbers.join(", ").into_bytes());
+            add("list of bytes without spaces", numbers.join(",").into_bytes());
             add("escaped bytes", bytes.escape_ascii().to_string().into_bytes());
             for before in 0..3 {
                 for engine in [&STANDARD, &URL_SAFE] {

@@ -1,6 +1,6 @@
 //! A whole system of real processes at the finest log level, and everything that can go wrong with one file.
 
-use std::{net::TcpStream, path::PathBuf, process::Stdio};
+use std::{path::PathBuf, process::Stdio};
 
 use todoke::domain::{
     manifest::Policy,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     issuance::harness::{Party, batch},
-    system::{Dev, Folder, eventually, killed, pids},
+    system::{Dev, Folder, eventually, http, killed, pids},
 };
 
 const HEADER: &str = "order_id,kind,household_id,district,name,substitute_name,reading,reading_source,\
@@ -228,7 +228,9 @@ impl Stage {
             for node in endpoints[kind].as_array().expect("nodes") {
                 let ops = node["ops"].as_str().expect("an ops port");
                 for page in ["/metrics", "/readyz"] {
-                    self.keep(&format!("{page} of {}", node["id"]), fetched(ops, page));
+                    let text = http(ops.parse().expect("an address"), page).await;
+                    assert!(text.starts_with("HTTP/1.1 200"), "{page} of {ops}: {text}");
+                    self.keep(&format!("{page} of {}", node["id"]), text);
                 }
             }
         }
@@ -243,14 +245,4 @@ impl Stage {
         let folder = self.scenario.folder.path("");
         self.scenario.while_running = leaks(&Net::default(), &folder, &self.scenario.inputs);
     }
-}
-
-fn fetched(address: &str, page: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let mut socket = TcpStream::connect(address).expect("the ops port");
-    write!(socket, "GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it is sent");
-    let mut text = String::new();
-    socket.read_to_string(&mut text).expect("it answers");
-    assert!(text.starts_with("HTTP/1.1 200"), "{page} of {address}: {text}");
-    text
 }
