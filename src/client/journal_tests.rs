@@ -47,11 +47,16 @@ fn damage_before_the_last_line_is_an_error_that_names_the_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("a.todoke-journal");
     written(&path);
-    let mut bytes = fs::read(&path).expect("just written");
-    bytes[40] ^= 1;
-    fs::write(&path, &bytes).expect("the folder is writable");
-    let text = Journal::open(&path).expect_err("line 1 is damaged").to_string();
-    assert!(text.contains("line 1") && text.contains("todoke resume FILE"), "{text}");
+    let good = fs::read(&path).expect("just written");
+    let ends: Vec<usize> = (0..good.len()).filter(|at| good[*at] == b'\n').collect();
+    for at in 0..ends[1] {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).expect("the folder is writable");
+        let text = Journal::open(&path).expect_err("it is damaged").to_string();
+        let line = if at <= ends[0] { "line 1" } else { "line 2" };
+        assert!(text.contains(line) && text.contains("todoke resume FILE"), "byte {at}: {text}");
+    }
 }
 
 #[test]

@@ -97,6 +97,11 @@ fn of_rows() -> Vec<Case> {
             second("白鳥一丁目", "白鳥,一丁目"),
             &["line 3: the row has 10 cells, the header 9", "quotes"],
         ),
+        case(
+            "a fault behind cells in quotes",
+            second("白鳥,葛飾 花子", "\"白,\"\"鳥\"\",\",\"葛,飾 花子\0\""),
+            &["line 3, column 5 (name)", "NUL"],
+        ),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Promise: a fixed-width file with a layout comes to the same receipt as the CSV file of the same
 //! records, and one that does not fit its layout is refused with line, places, field and remedy.
 
-use super::{Town, assert_says};
+use super::{HEADER, Town, assert_says, row};
 
 /// Wide enough for everything that `todoke sample` makes.
 const LAYOUT: &str = "field,start_bytes,length_bytes,align\norder_id,1,16,\nkind,17,24,\n\
@@ -50,6 +50,37 @@ async fn a_fixed_width_file_comes_to_the_receipt_of_its_records() {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_todoke"));
     command.args(["prove", "cards.txt", "--order-id", &order_id]).args(FIXED);
     assert_says("prove", &town.said(command).await, 0, &["record 0 of 60"]);
+    town.stop().await;
+}
+
+/// What of its own stands in each column, and on which side the spaces are.
+const PADDED: &str = "field,start_bytes,length_bytes,align\norder_id,1,9,\nkind,10,24,\n\
+                      household_id,34,9,\ndistrict,43,11,\nname,54,21,\nbirth_date,75,12,\nsex,87,4,\n\
+                      address,91,21,\nindividual_number,112,17,right\n";
+
+#[tokio::test]
+async fn spaces_of_both_widths_around_a_text_are_no_part_of_it() {
+    let town = Town::start().await;
+    town.write("layout.csv", PADDED);
+    let row = row("P-1").replace("白鳥一丁目,", "白鳥一丁目,123456789018");
+    let lengths = [9, 24, 9, 11, 21, 12, 4, 21, 17];
+    let mut line = Vec::new();
+    for (text, length) in row.trim_end().split(',').zip(lengths) {
+        let (text, _, _) = encoding_rs::SHIFT_JIS.encode(text);
+        let room = length - text.len();
+        let (narrow, wide) = (room % 2, room / 2);
+        let spaces = format!("{}{}", "　".repeat(wide), " ".repeat(narrow));
+        let (spaces, _, _) = encoding_rs::SHIFT_JIS.encode(&spaces);
+        line.extend(if length == 17 { [spaces, text] } else { [text, spaces] }.concat());
+    }
+    line.push(b'\n');
+    assert_eq!(line.len(), 129);
+    town.write("cards.txt", line);
+    town.receipted(&[&["import", "cards.txt"][..], &FIXED].concat()).await;
+    town.write("cards.csv", format!("{HEADER}{row}"));
+    let said = town.receipted(&["import", "cards.csv"]).await;
+    assert!(said.stdout.contains("DONE before"), "{}", said.all());
+    assert_eq!(town.folder.read("cards.txt.receipt"), town.folder.read("cards.csv.receipt"));
     town.stop().await;
 }
 

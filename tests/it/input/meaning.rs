@@ -51,6 +51,9 @@ async fn each_record_that_is_wrong_is_named_with_line_column_field_and_remedy() 
     town.write("strict.csv", good("A"));
     town.receipted(&["import", "strict.csv"]).await;
 
+    town.write("six.csv", faulty.replace("A-", "S-"));
+    let said = town.run(&["import", "six.csv", "--policy", "accept-valid:6"]).await;
+    assert_says("one more than the policy allows", &said, 1, &["DISCREPANT", "7 rejected, 6 allowed"]);
     town.write("lenient.csv", faulty.replace("A-", "L-"));
     let said = town.receipted(&["import", "lenient.csv", "--policy", "accept-valid:7"]).await;
     assert_says(
