@@ -139,3 +139,19 @@ async fn an_old_connection_is_left_for_a_new_one_and_no_call_that_began_is_lost(
     server.desk.answers.0.add_permits(1);
     slow.end().await.expect("what was in flight is answered");
 }
+
+#[tokio::test]
+async fn a_call_that_outlives_its_connection_has_its_grace_and_is_then_cut() {
+    let _metrics = todoke::telemetry::prometheus();
+    let ca = Ca::new("ours");
+    let (age_max, age_grace) = (Duration::from_millis(50), Duration::from_millis(300));
+    let limits = ServerLimits { age_max, age_grace, ..ServerLimits::default() };
+    let server = Server::start(&ca.server(), clock(), limits).await;
+    let channel = server.channel(&client(&ca.leaf("good", Leaf::default()), 0));
+    let before = counted("todoke_connections_closed_total", "cut");
+    let begun = tokio::time::Instant::now();
+    let cut = timeout(SOON, call(channel, "slow")).await.expect("long before the default of its grace");
+    cut.expect_err("nobody answers it");
+    assert!(begun.elapsed() >= age_grace, "not before its grace was over");
+    eventually("it is counted", || counted("todoke_connections_closed_total", "cut") > before).await;
+}
