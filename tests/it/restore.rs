@@ -1,15 +1,7 @@
 //! Promise: with nothing but the commands and the files of a municipality, what a restored backup has
 //! forgotten is found, sent again, and has the receipt that it had.
 
-use serde_json::Value;
-
 use super::system::{Dev, Folder, Said};
-
-/// The last line that a command said: its result.
-fn result(said: &Said) -> Value {
-    let last = said.stdout.lines().last().unwrap_or_else(|| panic!("it says nothing: {}", said.all()));
-    serde_json::from_str(last).unwrap_or_else(|_| panic!("no JSON: {}", said.all()))
-}
 
 async fn import(folder: &Folder, file: &str) -> Said {
     folder.todoke(&["import", file], &folder.as_ward()).await
@@ -44,20 +36,20 @@ async fn a_restored_backup_is_noticed_and_what_it_forgot_comes_again_once() {
     let (mut dev, receipt, before) = restored(&folder).await;
     // The receipt of b.csv lies beside c.csv, and is named as the one before.
     let said = import(&folder, "c.csv").await;
-    assert_eq!((said.code, &result(&said)["reason"]), (Some(1), &"RECONCILE_FIRST".into()), "{}", said.all());
+    assert_eq!((said.code, &said.result()["reason"]), (Some(1), &"RECONCILE_FIRST".into()), "{}", said.all());
     // The receipt of one file proves it; that it is the only one nobody has said.
     let said = folder.todoke(&["reconcile", "b.csv"], &folder.as_ward()).await;
-    assert_eq!((said.code, &result(&said)["reconcile_first"]), (Some(1), &true.into()), "{}", said.all());
+    assert_eq!((said.code, &said.result()["reconcile_first"]), (Some(1), &true.into()), "{}", said.all());
     let said = folder.todoke(&["status"], &folder.as_ward()).await;
-    assert_eq!(result(&said)["reconcile_first"], true, "{}", said.all());
+    assert_eq!(said.result()["reconcile_first"], true, "{}", said.all());
     let database = format!("sqlite:{}", folder.path("dev/issuer.db").display());
     let at_the_issuer = ["restore", "status", "--database", &database];
     let said = folder.todoke(&at_the_issuer, &[]).await;
-    assert_eq!((said.code, &result(&said)["waiting"]), (Some(1), &1.into()), "beside it: {}", said.all());
+    assert_eq!((said.code, &said.result()["waiting"]), (Some(1), &1.into()), "beside it: {}", said.all());
     let reconcile = ["reconcile", "--all", "a.csv", "b.csv"];
     let said = folder.todoke(&reconcile, &folder.as_ward()).await;
-    assert_eq!((said.code, &result(&said)["reconcile_first"]), (Some(1), &false.into()), "{}", said.all());
-    assert_eq!(result(&said)["lost_batches"][0]["sequence"], 2, "{}", said.all());
+    assert_eq!((said.code, &said.result()["reconcile_first"]), (Some(1), &false.into()), "{}", said.all());
+    assert_eq!(said.result()["lost_batches"][0]["sequence"], 2, "{}", said.all());
     assert!(said.stdout.contains("`todoke resume b.csv` sends it again"), "{}", said.all());
 
     let said = folder.todoke(&["resume", "b.csv"], &folder.as_ward()).await;
@@ -68,10 +60,10 @@ async fn a_restored_backup_is_noticed_and_what_it_forgot_comes_again_once() {
     let said = folder.todoke(&reconcile, &folder.as_ward()).await;
     assert_eq!(said.code, Some(0), "both sides agree: {}", said.all());
     let said = folder.todoke(&at_the_issuer, &[]).await;
-    assert_eq!((said.code, &result(&said)["lost"]), (Some(0), &0.into()), "{}", said.all());
+    assert_eq!((said.code, &said.result()["lost"]), (Some(0), &0.into()), "{}", said.all());
 
     let said = import(&folder, "c.csv").await;
-    assert_eq!((said.code, &result(&said)["sequence"]), (Some(0), &3.into()), "{}", said.all());
+    assert_eq!((said.code, &said.result()["sequence"]), (Some(0), &3.into()), "{}", said.all());
     assert_eq!(dev.stop().await, Some(0));
 }
 
@@ -81,8 +73,8 @@ async fn nothing_today_said_twice_is_one_batch_and_tomorrow_another() {
     let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
     let nothing = ["import", "--nothing-today"];
     let said = folder.todoke(&nothing, &folder.as_ward()).await;
-    assert_eq!((said.code, &result(&said)["records"]), (Some(0), &0.into()), "{}", said.all());
-    let (first, again) = (result(&said), result(&folder.todoke(&nothing, &folder.as_ward()).await));
+    assert_eq!((said.code, &said.result()["records"]), (Some(0), &0.into()), "{}", said.all());
+    let (first, again) = (said.result(), folder.todoke(&nothing, &folder.as_ward()).await.result());
     assert_eq!(
         (&again["batch_id"], &again["again"]),
         (&first["batch_id"], &true.into()),
@@ -91,7 +83,7 @@ async fn nothing_today_said_twice_is_one_batch_and_tomorrow_another() {
     // Each day has a file of its own, which by itself bears its date.
     let tomorrow = ["import", "--nothing-today", "tomorrow.csv"];
     let said = folder.todoke(&tomorrow, &folder.as_ward()).await;
-    let next = result(&said);
+    let next = said.result();
     let its = (said.code, &next["sequence"], &next["records"], &next["again"]);
     assert_eq!(its, (Some(0), &2.into(), &0.into(), &false.into()), "{}", said.all());
     assert_ne!(next["batch_id"], first["batch_id"], "another day is another batch: {}", said.all());

@@ -36,6 +36,12 @@ impl Said {
     pub(crate) fn all(&self) -> String {
         format!("code {:?}\n{}\n{}", self.code, self.stdout, self.stderr)
     }
+
+    /// The last line of JSON that it said.
+    pub(crate) fn result(&self) -> Value {
+        let last = self.stdout.lines().last().unwrap_or_else(|| panic!("it says nothing: {}", self.all()));
+        serde_json::from_str(last).unwrap_or_else(|_| panic!("no JSON: {}", self.all()))
+    }
 }
 
 impl Folder {
@@ -115,7 +121,7 @@ impl Folder {
             card["order_id"].as_str().map(str::to_owned)
         };
         let mut ids: Vec<String> = said.stdout.lines().filter_map(order_id).collect();
-        assert_eq!(result(&said)["cards"], ids.len(), "{}", said.all());
+        assert_eq!(said.result()["cards"], ids.len(), "{}", said.all());
         ids.sort();
         ids
     }

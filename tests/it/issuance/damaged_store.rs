@@ -2,13 +2,13 @@
 //! aside, and its sender can put it right.
 
 use todoke::{
-    domain::batch::BatchState,
+    domain::{batch::BatchState, manifest::Policy},
     wire::{fault::Reason, pb},
 };
 
 use super::{
     begun::flags,
-    harness::{Batch, Issuer, Party, eventually, id, state},
+    harness::{Batch, Issuer, Party, batch, eventually, id, records, state},
 };
 
 async fn gaps(ward: &Party) -> pb::ListGapsResponse {
@@ -190,7 +190,7 @@ async fn damage_in_the_ledger_is_no_conflict_of_its_sender() {
     let (lines, _guard) = super::noticing::listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
-    let sent = sent(&ward).await;
+    let sent = ward.sent(1, "A").await;
     issuer.damage("UPDATE chunk SET root = zeroblob(32) WHERE chunk_number = 1").await;
     let epoch = ward.open(&sent).await.expect("it opens again").uploader_epoch;
     let again = ward.upload(&sent, epoch, sent.chunks()).await;

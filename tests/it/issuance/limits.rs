@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use todoke::{
     domain::manifest::Policy,
     wire::{
