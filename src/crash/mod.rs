@@ -30,6 +30,8 @@ points! {
     RelayMidStream = "relay-mid-stream",
     /// Issuer: in the transaction of a chunk, between its rows.
     ChunkHalfStored = "chunk-half-stored",
+    /// Issuer: all rows of some chunks are written, and their COMMIT was not sent.
+    ChunkUncommitted = "chunk-uncommitted",
     /// Issuer: a chunk is committed and not acknowledged.
     ChunkStored = "chunk-stored",
     /// Client: chunks were acknowledged.

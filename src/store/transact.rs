@@ -7,7 +7,11 @@ use std::{
 
 use sqlx::{Database, Transaction};
 
-use crate::{runtime::outside, telemetry::names};
+use crate::{
+    crash::{self, Point},
+    runtime::outside,
+    telemetry::names,
+};
 
 use super::Error;
 
@@ -62,7 +66,7 @@ async fn once<'a, DB: Database, T: Send>(
     let tx = pool.begin_with(begin).await?;
     let (tx, result) = IN_TX.scope(name, body(tx)).await;
     match result {
-        Ok(value) => match tx.commit().await {
+        Ok(value) => match commit(name, tx).await {
             Ok(()) => Ok(value),
             Err(error) => Err(Error::of_commit(name, error)),
         },
@@ -71,6 +75,13 @@ async fn once<'a, DB: Database, T: Send>(
             Err(error)
         }
     }
+}
+
+async fn commit<DB: Database>(name: &str, tx: Transaction<'static, DB>) -> Result<(), sqlx::Error> {
+    if name.starts_with("put_chunk") {
+        crash::point(Point::ChunkUncommitted);
+    }
+    tx.commit().await
 }
 
 /// What is behind `on_read!`.

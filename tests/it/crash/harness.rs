@@ -20,7 +20,8 @@ use super::super::system::{Dev, Folder, Said, eventually};
 
 /// Records of each file; ten chunks.
 pub(super) const RECORDS: u64 = 640;
-const CHUNK: &str = "64";
+pub(super) const CHUNK_RECORDS: u64 = 64;
+pub(super) const CHUNK: &str = "64";
 /// How long anything is waited for.
 const LONG: Duration = Duration::from_secs(60);
 

@@ -25,7 +25,7 @@ fn texts(folder: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_point_stands_in_the_code_once_and_has_a_test() {
-    let (code, tests) = (texts("src"), texts("tests/it/crash"));
+    let (code, tests) = (texts("src"), texts("tests/it"));
     for (point, name) in Point::ALL {
         let call = format!("crash::point(Point::{point:?})");
         let calls: usize = code.iter().map(|(_, text)| text.matches(&call).count()).sum();
