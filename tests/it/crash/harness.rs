@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::super::system::{Dev, Folder, Said, eventually};
+use super::super::system::{Dev, Folder, Said, eventually, http};
 
 /// Records of each file; ten chunks.
 pub(super) const RECORDS: u64 = 640;
@@ -128,11 +128,25 @@ impl Scene {
         batch
     }
 
-    /// Goes on with `cards.csv` to its receipt, and checks all that can be checked from outside.
-    pub(super) async fn resumes(&self) {
+    /// Goes on with `cards.csv` to its receipt, and checks all that can be checked from outside; returns how
+    /// many records were durable when the batch was opened again.
+    pub(super) async fn resumes(&self) -> u64 {
         let said = self.about("resume").await;
         assert_eq!(said.code, Some(0), "{}", said.all());
         self.is_done("cards.csv", &last(&said)).await;
+        let mut events = said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let opened = events.find(|event| event["event"] == "opened");
+        number(&opened.expect("it opens the batch again")["durable_records"])
+    }
+
+    /// How many chunks came to this outcome at the issuer that runs.
+    pub(super) async fn chunks(&self, outcome: &str) -> u64 {
+        let ops = self.folder.endpoints()["issuers"][0]["ops"].clone();
+        let page = http(ops.as_str().and_then(|ops| ops.parse().ok()).expect("an address"), "/metrics").await;
+        assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+        let head = format!("todoke_chunks_total{{outcome=\"{outcome}\"}} ");
+        let count = page.lines().find_map(|line| line.strip_prefix(head.as_str()));
+        count.map_or(0, |count| count.parse().expect("a count"))
     }
 
     /// Checks a file whose import ended with a receipt, and that another import changes nothing.

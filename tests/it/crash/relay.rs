@@ -5,6 +5,11 @@ use super::{
     harness::Scene,
 };
 
+/// What the relay left open went over another, and was not for the seal to find.
+fn sealed_at_once(heard: &[serde_json::Value]) {
+    assert_eq!(heard.iter().filter(|event| event["event"] == "sealing").count(), 1, "{heard:?}");
+}
+
 /// Which relay has this process id.
 fn named(scene: &Scene, pid: u32) -> String {
     let endpoints = scene.folder.endpoints();
@@ -22,6 +27,7 @@ async fn killed_in_the_middle_of_an_upload_it_is_replaced_by_another() {
     let (code, result, heard) = client.ends().await;
     assert_eq!(code, Some(0), "{heard:?}");
     assert!(heard.iter().any(|event| event["event"] == "relay_left" && event["relay"] == *id), "{heard:?}");
+    sealed_at_once(&heard);
     scene.is_back(&id).await;
     scene.is_done("cards.csv", &result).await;
     scene.has_the_cards_of(&["cards.csv"]).await;
@@ -37,6 +43,7 @@ async fn stopped_in_the_middle_of_an_upload_it_is_left_and_may_go_on_later() {
     let (code, result, heard) = client.ends().await;
     assert_eq!(code, Some(0), "{heard:?}");
     assert!(heard.iter().any(|event| event["event"] == "relay_left" && event["relay"] == *id), "{heard:?}");
+    sealed_at_once(&heard);
     scene.is_done("cards.csv", &result).await;
     assert!(is_alive(pid), "it stands still, and is not dead");
     signal(Signal::CONT, pid);
