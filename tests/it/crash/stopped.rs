@@ -1,40 +1,89 @@
-//! Promise: a process that stood still for longer than its lease changes nothing that is no longer its own.
+//! Promise: a process that stood still for longer than its lease changes nothing that is no longer its own;
+//! what nobody took meanwhile it brings to its end.
+//!
+//! Inside a transaction it holds the database's one lock for writing, so that nobody can take anything;
+//! between two of them somebody does.
 
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
 use super::{
     super::system::{Signal, eventually, signal},
-    harness::Scene,
+    harness::{CHUNK_RECORDS, Client, Scene},
 };
 
-/// Stops the issuer at a point until its leases are over and its client has lost patience with the relays.
-async fn stopped(at: &str) {
-    let scene = Scene::start_at(Some(at), &[]).await;
-    let client = scene.import("cards.csv", &["--ack-timeout", "1s"], &[]);
-    let (pid, since) = (scene.once().await, Instant::now());
-    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    eventually("the issuer to stand still", || state().contains(") T ")).await;
-    eventually("its lease to be over", || since.elapsed() > Duration::from_millis(1500)).await;
-    signal(Signal::CONT, pid);
-    let (code, result, heard) = client.ends().await;
-    assert_eq!(code, Some(0), "{heard:?}");
-    scene.is_done("cards.csv", &result).await;
-    scene.has_the_cards_of(&["cards.csv"]).await;
-    assert_eq!(scene.folder.endpoints()["issuers"][0]["pid"], pid, "it never died");
-    scene.over().await;
+/// An issuer that stands still at a point, and a client that has lost patience with the relays.
+struct Stopped {
+    scene: Scene,
+    client: Client,
+    pid: u32,
+}
+
+impl Stopped {
+    /// Stops the issuer at a point until its leases are over.
+    async fn at(at: &str) -> Self {
+        let scene = Scene::start_at(Some(at), &[]).await;
+        let client = scene.import("cards.csv", &["--ack-timeout", "1s"], &[]);
+        let (pid, since) = (scene.once().await, Instant::now());
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        eventually("the issuer to stand still", || state().contains(") T ")).await;
+        eventually("its lease to be over", || since.elapsed() > Duration::from_millis(1500)).await;
+        Self { scene, client, pid }
+    }
+
+    fn goes_on(&self) {
+        signal(Signal::CONT, self.pid);
+    }
+
+    async fn comes_to_its_end(self) {
+        let Self { scene, client, pid } = self;
+        let (code, result, heard) = client.ends().await;
+        assert_eq!(code, Some(0), "{heard:?}");
+        scene.is_done("cards.csv", &result).await;
+        scene.has_the_cards_of(&["cards.csv"]).await;
+        assert_eq!(scene.folder.endpoints()["issuers"][0]["pid"], pid, "it never died");
+        scene.over().await;
+    }
 }
 
 #[tokio::test]
 async fn an_issuer_stopped_inside_the_transaction_of_a_chunk() {
-    stopped("chunk-half-stored:4=stop").await;
+    let stopped = Stopped::at("chunk-half-stored:4=stop").await;
+    stopped.goes_on();
+    stopped.comes_to_its_end().await;
 }
 
 #[tokio::test]
-async fn an_issuer_stopped_between_the_orders_of_two_chunks() {
-    stopped("chunk-exploded:4=stop").await;
+async fn an_issuer_stopped_between_the_orders_of_two_chunks_leaves_the_rest_to_who_took_it() {
+    let stopped = Stopped::at("chunk-exploded:4=stop").await;
+    let options = SqliteConnectOptions::new().filename(stopped.scene.folder.path("dev/issuer.db"));
+    let options = options.busy_timeout(Duration::from_secs(10));
+    let mut beside = SqliteConnection::connect_with(&options).await.expect("it opens");
+    // Another issuer takes the batch, for longer than anybody waits here, and never works on it.
+    let taken = "UPDATE work SET epoch = epoch + 1, holder = 'issuer-2', due_ms = due_ms + 3600000
+        RETURNING epoch, holder, due_ms";
+    let taken: (i64, String, i64) =
+        sqlx::query_as(taken).fetch_one(&mut beside).await.expect("it is in somebody's hands");
+    stopped.goes_on();
+    let lost = || stopped.scene.log("issuer-1").contains("went to another worker");
+    eventually("it to see that the batch is no longer its own", lost).await;
+    let orders = "SELECT COUNT(*) FROM card_order";
+    let orders: i64 = sqlx::query_scalar(orders).fetch_one(&mut beside).await.expect("a count");
+    assert_eq!(u64::try_from(orders).ok(), Some(4 * CHUNK_RECORDS), "nothing after the fourth chunk");
+    let lease: (i64, String, i64) = sqlx::query_as("SELECT epoch, holder, due_ms FROM work")
+        .fetch_one(&mut beside)
+        .await
+        .expect("it is in the other's hands");
+    assert_eq!(lease, taken, "and nothing of the lease");
+    sqlx::query("UPDATE work SET holder = NULL, due_ms = 0").execute(&mut beside).await.expect("it runs");
+    beside.close().await.expect("it closes");
+    stopped.comes_to_its_end().await;
 }
 
 #[tokio::test]
 async fn an_issuer_stopped_between_the_acceptance_and_its_news() {
-    stopped("half-accepted=stop").await;
+    let stopped = Stopped::at("half-accepted=stop").await;
+    stopped.goes_on();
+    stopped.comes_to_its_end().await;
 }
