@@ -320,6 +320,9 @@ impl Upload {
             duplicates: ledger.duplicates,
             faults: std::mem::take(&mut ledger.faults),
         };
+        // Its moment is what the test that cuts the power goes by.
+        let id = self.row.batch_id;
+        tracing::trace!(batch.id = %id, missing = missing_count, "batch {id}: chunks are acknowledged");
         acks.send(ack, Instant::now() + self.core.options.upload_idle).await
     }
 }

@@ -1,5 +1,5 @@
 //! What a disk is sure to hold: only what was written before a sync began that has ended. Names count as
-//! sure; they are made once, before anything is acknowledged.
+//! sure: those of a database are made once, before anything is acknowledged.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -31,6 +31,8 @@ enum What {
         begun_us: u64,
     },
     Gone,
+    /// It has this file's name from now on.
+    Renamed(usize),
 }
 
 /// One call that ended.
@@ -45,6 +47,10 @@ struct Step {
 pub(super) struct Log {
     names: Vec<String>,
     steps: Vec<Step>,
+    /// How long each file is: what is written without a place is appended.
+    lengths: Vec<usize>,
+    /// What was written to standard output, and when that began.
+    pub(super) said: Vec<(u64, Vec<u8>)>,
 }
 
 impl Log {
@@ -52,7 +58,8 @@ impl Log {
     pub(super) fn read(text: &str, paths: &[String]) -> Self {
         let name =
             |path: &String| Path::new(path).file_name().expect("a file").to_string_lossy().into_owned();
-        let mut log = Self { names: paths.iter().map(name).collect(), steps: Vec::new() };
+        let names = paths.iter().map(name).collect();
+        let mut log = Self { names, steps: Vec::new(), lengths: vec![0; paths.len()], said: Vec::new() };
         let (mut begun, mut open) = (HashMap::new(), HashMap::new());
         for line in text.lines() {
             let (thread, rest) = line.split_once(' ').expect("a thread");
@@ -97,24 +104,50 @@ impl Log {
         let count = |at: usize| arguments[at].parse::<usize>().expect("a count");
         let (file, what) = match (name, opened) {
             ("openat", _) => {
-                named(1).map(|file| open.insert(result, file));
-                return;
+                let Some(file) = named(1) else { return };
+                open.insert(result, file);
+                if !arguments[2].contains("O_TRUNC") {
+                    return;
+                }
+                (file, What::Change(Change::Length(0)))
             }
             ("close", _) => {
                 arguments[0].parse().ok().map(|fd: i64| open.remove(&fd));
                 return;
             }
             ("unlink", _) => (named(0).expect("one of the files"), What::Gone),
-            ("pwrite64", Some(file)) => {
+            ("rename", _) => {
+                (named(0).expect("one of the files"), What::Renamed(named(1).expect("another of them")))
+            }
+            ("write", None) if arguments[0] == "1" => {
+                self.said.push((begun_us, unquoted(arguments[1])));
+                return;
+            }
+            ("write" | "pwrite64", Some(file)) => {
                 let bytes = unquoted(arguments[1]);
                 assert_eq!(bytes.len(), usize::try_from(result).expect("a count"), "written whole: {name}");
-                (file, What::Change(Change::Write { offset: count(3), bytes }))
+                let offset = if name == "write" { self.lengths[file] } else { count(3) };
+                (file, What::Change(Change::Write { offset, bytes }))
             }
             ("ftruncate", Some(file)) => (file, What::Change(Change::Length(count(1)))),
             ("fsync" | "fdatasync", Some(file)) => (file, What::Sync { begun_us }),
             _ => panic!("a call that the log cannot follow: {name}({})", arguments[0]),
         };
-        self.steps.push(Step { done_us, file, what });
+        self.step(Step { done_us, file, what });
+    }
+
+    fn step(&mut self, step: Step) {
+        let file = step.file;
+        match &step.what {
+            What::Change(Change::Length(length)) => self.lengths[file] = *length,
+            What::Change(Change::Write { offset, bytes }) => {
+                self.lengths[file] = self.lengths[file].max(offset + bytes.len());
+            }
+            What::Gone => self.lengths[file] = 0,
+            What::Renamed(to) => self.lengths[*to] = std::mem::take(&mut self.lengths[file]),
+            What::Sync { .. } => (),
+        }
+        self.steps.push(step);
     }
 
     /// Returns the disk as it was at a time.
@@ -126,6 +159,11 @@ impl Log {
                 What::Change(change) => file.waiting.push((step.done_us, change.clone())),
                 What::Sync { begun_us } => file.sync(*begun_us),
                 What::Gone => drop(disk.files.remove(&self.names[step.file])),
+                What::Renamed(to) => {
+                    let moved = std::mem::take(file);
+                    disk.files.remove(&self.names[step.file]);
+                    disk.files.insert(self.names[*to].clone(), moved);
+                }
             }
         }
         disk
@@ -157,6 +195,11 @@ impl File {
 }
 
 impl Disk {
+    /// What a file is sure to hold.
+    pub(super) fn sure(&self, name: &str) -> &[u8] {
+        self.files.get(name).map_or(&[], |file| file.sure.as_slice())
+    }
+
     /// Writes the files into a folder, as they are after a power cut, and returns the path of the first.
     pub(super) fn write(&self, folder: &Path, rest: Rest) -> PathBuf {
         let mut dice = match rest {
