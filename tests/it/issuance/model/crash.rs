@@ -1,6 +1,6 @@
 //! The issuer ends as a killed one does, and another begins on its database.
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use todoke::{
     domain::batch::BatchState,
@@ -9,6 +9,9 @@ use todoke::{
 
 use super::{Run, WARDS, steps::numbers};
 use crate::issuance::harness::{Party, id, state};
+
+/// Seen when a crash came after chunks of that very upload were acknowledged.
+pub(super) const ACKNOWLEDGED: &str = "acknowledged, then crashed";
 
 impl Run {
     pub(super) async fn crash(&mut self) {
@@ -27,10 +30,17 @@ impl Run {
     pub(super) async fn crash_while_sending(&mut self, w: usize, n: u32) {
         let known = &self.wards[w].batches[&n];
         let (before, open, all) = (known.durable.clone(), known.open(), known.chunks());
-        let after = self.random.below(400);
-        self.history.push(format!("crash in an upload after {after} turns (municipality {w}, batch {n})"));
+        let acks = self.random.below(3);
+        let after = self.random.below(if acks == 0 { 400 } else { 20 });
+        self.history.push(format!(
+            "crash in an upload {after} turns after {acks} acknowledgements (municipality {w}, batch {n})"
+        ));
         let hard = self.issuer().tasks.hard();
+        let (heard, over) = (Cell::new(0), Cell::new(false));
         let cut = async {
+            while heard.get() < acks && !over.get() {
+                tokio::task::yield_now().await;
+            }
             for _ in 0..after {
                 tokio::task::yield_now().await;
             }
@@ -39,8 +49,16 @@ impl Run {
         let frames = known.sent.chunks().into_iter().map(Frame::Chunk);
         let frames: Vec<Frame> =
             std::iter::once(Frame::Start(known.sent.start(known.epoch))).chain(frames).collect();
-        let (acknowledged, ()) = tokio::join!(acknowledged(&self.parties[w], frames), cut);
+        let sending = async {
+            let acknowledged = acknowledged(&self.parties[w], frames, &heard).await;
+            over.set(true);
+            acknowledged
+        };
+        let (acknowledged, ()) = tokio::join!(sending, cut);
         let acknowledged = acknowledged.unwrap_or_else(|| before.clone());
+        if acknowledged.len() > before.len() {
+            self.seen.insert(ACKNOWLEDGED);
+        }
         self.crash().await;
         let now_ms = self.now_ms();
         let opened = self.parties[w].open(&self.wards[w].batches[&n].sent).await.expect("the same");
@@ -79,13 +97,14 @@ impl Run {
 }
 
 /// Sends frames until the issuer answers no more; returns what the last acknowledgement said.
-async fn acknowledged(party: &Party, frames: Vec<Frame>) -> Option<BTreeSet<u32>> {
+async fn acknowledged(party: &Party, frames: Vec<Frame>, heard: &Cell<u64>) -> Option<BTreeSet<u32>> {
     let frames = frames.into_iter().map(|frame| pb::UploadChunksRequest { frame: Some(frame) });
     let frames = tokio_stream::iter(frames.collect::<Vec<_>>());
     let mut acks = party.batches().upload_chunks(frames).await.ok()?.into_inner();
     let mut last = None;
     while let Ok(Some(ack)) = acks.message().await {
         last = Some(numbers(&ack.durable_chunks).into_iter().collect());
+        heard.set(heard.get() + 1);
     }
     last
 }

@@ -14,7 +14,10 @@ use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 use futures_util::FutureExt as _;
 use todoke::{domain::municipality::MunicipalityCode, issuance::Options};
 
-use self::known::{Random, Ward};
+use self::{
+    crash::ACKNOWLEDGED,
+    known::{Random, Ward},
+};
 use super::harness::{Issuer, Party};
 
 const SEEDS: u64 = 8;
@@ -32,12 +35,14 @@ struct Run {
     parties: [Party; 2],
     wards: [Ward; 2],
     history: Vec<String>,
-    /// Ends that batches came to, so that it shows when the steps no longer reach one.
+    /// What was reached: ends of batches, and a crash behind an acknowledgement. It shows when the steps no
+    /// longer do.
     seen: BTreeSet<&'static str>,
 }
 
 fn options(options: &mut Options) {
     options.caller_open_batches_max = OPEN_MAX;
+    options.ack_chunks_max = 1; // so that a crash may come between two acknowledgements
 }
 
 impl Run {
@@ -99,6 +104,6 @@ async fn the_api_is_what_a_plain_model_is_whatever_comes_in_whatever_order() {
             run.history.join("\n")
         );
     }
-    let ends = ["ABORTED", "ACCEPTED", "ACCEPTED_WITH_REJECTS", "DISCREPANT", "repaired"];
+    let ends = ["ABORTED", "ACCEPTED", "ACCEPTED_WITH_REJECTS", "DISCREPANT", "repaired", ACKNOWLEDGED];
     assert!(seeds.len() < 5 || ends.iter().all(|end| seen.contains(end)), "the steps reach only {seen:?}");
 }
