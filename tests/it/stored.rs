@@ -8,7 +8,10 @@ use std::{process::Stdio, time::Duration};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use super::system::{Dev, Folder, Said};
+use super::{
+    issuance::beside::flipped,
+    system::{Dev, Folder, Said},
+};
 
 /// Records of a small file, in chunks of 64.
 const RECORDS: &str = "300";
@@ -32,16 +35,6 @@ async fn count(folder: &Folder, sql: &str) -> i64 {
     let count = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await;
     connection.close().await.expect("it closes");
     count.expect("it counts")
-}
-
-/// Flips one bit in the middle of a blob.
-fn flipped(column: &str) -> String {
-    let at = format!("(length({column}) / 2 * 2 + 1)");
-    format!(
-        "unhex(substr(hex({column}), 1, {at} - 1)
-            || substr('1032547698BADCFE', instr('0123456789ABCDEF', substr(hex({column}), {at}, 1)), 1)
-            || substr(hex({column}), {at} + 1))"
-    )
 }
 
 async fn verify(folder: &Folder, more: &[&str]) -> Said {

@@ -4,25 +4,40 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::harness::{BUSY_MAX, Issuer};
 
+/// SQL for a blob with one bit in its middle flipped.
+pub(crate) fn flipped(column: &str) -> String {
+    let at = format!("(length({column}) / 2 * 2 + 1)");
+    format!(
+        "unhex(substr(hex({column}), 1, {at} - 1)
+            || substr('1032547698BADCFE', instr('0123456789ABCDEF', substr(hex({column}), {at}, 1)), 1)
+            || substr(hex({column}), {at} + 1))"
+    )
+}
+
 impl Issuer {
-    /// Runs SQL beside the issuer, as a fault of the disk would change the file.
+    /// Runs SQL beside the issuer, as a fault of the disk would change the file; a statement that changes
+    /// rows must change some.
     pub(crate) async fn damage(&self, sql: &str) {
-        self.beside(sql).await.close().await.expect("it closes");
+        let (connection, changed) = self.beside(sql).await;
+        connection.close().await.expect("it closes");
+        let changes = ["UPDATE", "DELETE"].iter().any(|word| sql.trim_start().starts_with(word));
+        assert!(changed > 0 || !changes, "nothing was damaged by {sql}");
     }
 
     /// Keeps the issuer from writing until the connection is closed.
     pub(crate) async fn hold_writes(&self) -> SqliteConnection {
-        self.beside("BEGIN IMMEDIATE").await
+        self.beside("BEGIN IMMEDIATE").await.0
     }
 
-    async fn beside(&self, sql: &str) -> SqliteConnection {
+    async fn beside(&self, sql: &str) -> (SqliteConnection, u64) {
         let path = self.dir.path().join("issuer.db");
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_MAX);
         // A disk knows no constraints.
         let options = options.foreign_keys(false).pragma("ignore_check_constraints", "ON");
         let mut connection = SqliteConnection::connect_with(&options).await.expect("it opens");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("it runs");
-        connection
+        let sql = sqlx::AssertSqlSafe(sql.to_owned());
+        let done = sqlx::raw_sql(sql).execute(&mut connection).await.expect("it runs");
+        (connection, done.rows_affected())
     }
 
     /// Counts the rows of a table.

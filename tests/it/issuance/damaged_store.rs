@@ -8,6 +8,7 @@ use todoke::{
 
 use super::{
     begun::flags,
+    beside::flipped,
     harness::{Batch, Issuer, Party, batch, eventually, id, records, state},
 };
 
@@ -42,19 +43,17 @@ async fn send_what_is_missing(ward: &Party, sent: &Batch) {
 
 #[tokio::test]
 async fn a_flipped_bit_in_a_chunk_is_found_by_the_seal_and_the_chunk_is_sent_again() {
+    let bit = |column| format!("UPDATE chunk SET {column} = {} WHERE chunk_number = 1", flipped(column));
     for flip in [
-        // one bit of the sealed records; one of the ledger's root; the length of the chunk; the row itself
-        "UPDATE chunk SET sealed = unhex(substr(hex(sealed), 1, 40)
-            || printf('%02X', unicode(substr(hex(sealed), 41, 1)) % 2 + 16)
-            || substr(hex(sealed), 43)) WHERE chunk_number = 1",
-        "UPDATE chunk SET root = zeroblob(32) WHERE chunk_number = 1",
-        "UPDATE chunk SET record_count = 3 WHERE chunk_number = 1",
-        "DELETE FROM chunk WHERE chunk_number = 1",
+        bit("sealed"),
+        bit("root"),
+        "UPDATE chunk SET record_count = 3 WHERE chunk_number = 1".to_owned(),
+        "DELETE FROM chunk WHERE chunk_number = 1".to_owned(),
     ] {
         let issuer = Issuer::start(|_| {}).await;
         let ward = issuer.party("municipality/131229").await;
         let sent = ward.sent(1, "A").await;
-        issuer.damage(flip).await;
+        issuer.damage(&flip).await;
         let fault = ward.seal(&sent).await.expect_err("a chunk is damaged");
         assert_eq!((fault.reason, fault.get("ranges")), (Reason::BatchHasGaps, Some("[[4,7]]")), "{flip}");
         let now = ward.get(id(1)).await.expect("the batch");

@@ -2,7 +2,7 @@
 
 mod audited;
 pub(crate) mod begun;
-mod beside;
+pub(crate) mod beside;
 mod calendar;
 mod clock;
 mod damage;
