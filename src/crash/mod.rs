@@ -54,6 +54,8 @@ points! {
     ReceiptCame = "receipt-came",
     /// Client: the receipt is written, and the journal does not say so.
     ReceiptWritten = "receipt-written",
+    /// Rotation of the key: the next page of data keys was not read.
+    RotationPage = "rotation-page",
 }
 
 #[cfg(debug_assertions)]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    crash::{self, Point},
     store::{self, KeyOf, Store},
     vault::{self, KekId, Rotation, Vault},
 };
@@ -82,6 +83,7 @@ pub async fn rotate(
     let mut rotated = Rotated::default();
     let (mut after, mut seen) = (None, 0);
     loop {
+        crash::point(Point::RotationPage);
         let page = store.wrapped_keys(after.as_ref(), PAGE).await?;
         let Some(last) = page.last().cloned() else { break };
         seen += page.len() as u64;

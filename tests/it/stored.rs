@@ -1,9 +1,10 @@
 //! Promise: an operator finds every flipped bit of what is stored, puts it right from what is whole, and
-//! changes the key in the middle of a batch without losing any of it.
+//! changes the key without losing any of it.
 
 mod repair;
+mod rotation;
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -48,7 +49,7 @@ fn events(said: &Said, event: &str) -> Vec<Value> {
     lines.filter(|value| value["event"] == event).collect()
 }
 
-/// Imports a file whose third record is rejected, and stops the system.
+/// Imports a file of which one record is rejected, and stops the system.
 async fn imported(folder: &Folder) {
     let mut dev = Dev::start(folder, &["--relays", "1"]).await;
     let args = ["sample", "--municipality", "131229", "--records", RECORDS, "--out", "cards.csv"];
@@ -59,13 +60,38 @@ async fn imported(folder: &Folder) {
     assert_eq!(dev.stop().await, Some(0));
 }
 
+/// Imports another file of the same municipality, which is whole, and stops the system.
+async fn another_imported(folder: &Folder) {
+    let mut dev = Dev::start(folder, &["--relays", "1"]).await;
+    let args =
+        ["sample", "--municipality", "131229", "--records", "100", "--seed", "9", "--out", "other.csv"];
+    assert_eq!(folder.todoke(&args, &[]).await.code, Some(0));
+    let said = folder.todoke(&["import", "other.csv", "--chunk-records", "64"], &folder.as_ward()).await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    assert_eq!(dev.stop().await, Some(0));
+}
+
 const IMPORT: [&str; 6] = ["import", "cards.csv", "--chunk-records", "64", "--policy", "accept-valid:9"];
+
+/// The ids of the batches, the first of them first.
+async fn batch_ids(folder: &Folder) -> Vec<String> {
+    let mut connection = beside(folder).await;
+    let ids: Vec<Vec<u8>> = sqlx::query_scalar("SELECT batch_id FROM batch ORDER BY sequence")
+        .fetch_all(&mut connection)
+        .await
+        .expect("it reads");
+    connection.close().await.expect("it closes");
+    ids.iter().map(|id| uuid::Uuid::from_slice(id).expect("an id").to_string()).collect()
+}
 
 /// How something is damaged, and where it is to be found: table, chunk, record.
 type Case = (String, &'static str, Option<i64>, Option<i64>);
 
+/// The first of two batches: what is done to rows is done to its rows.
+const FIRST: &str = "batch_id = (SELECT batch_id FROM batch WHERE sequence = 1)";
+
 fn row(table: &str, column: &str, at: &str) -> String {
-    format!("UPDATE {table} SET {column} = {} WHERE {at}", flipped(column))
+    format!("UPDATE {table} SET {column} = {} WHERE {at} AND {FIRST}", flipped(column))
 }
 
 /// The names of all persons of the file.
@@ -83,7 +109,7 @@ fn of_batches() -> Vec<Case> {
     vec![
         (row("chunk", "sealed", "chunk_number = 2"), "chunk", Some(2), None),
         (row("chunk", "root", "chunk_number = 2"), "chunk", Some(2), None),
-        ("DELETE FROM chunk WHERE chunk_number = 2".to_owned(), "chunk", Some(2), None),
+        (format!("DELETE FROM chunk WHERE chunk_number = 2 AND {FIRST}"), "chunk", Some(2), None),
         (row("manifest", "manifest", "true"), "manifest", None, None),
         (row("manifest", "chunk_roots", "true"), "manifest", None, None),
         (row("manifest", "signature", "true"), "manifest", None, None),
@@ -92,23 +118,28 @@ fn of_batches() -> Vec<Case> {
         (row("receipt", "digest", "true"), "receipt", None, None),
         (row("batch", "manifest_digest", "true"), "batch", None, None),
         (row("batch", "wrapped_key", "true"), "batch", None, None),
-        ("UPDATE batch SET accepted = accepted - 1, rejected = rejected + 1".to_owned(), "batch", None, None),
         (
-            "UPDATE batch_district SET stored_records = stored_records + 1".to_owned(),
+            format!("UPDATE batch SET accepted = accepted - 1, rejected = rejected + 1 WHERE {FIRST}"),
+            "batch",
+            None,
+            None,
+        ),
+        (
+            format!("UPDATE batch_district SET stored_records = stored_records + 1 WHERE {FIRST}"),
             "batch_district",
             None,
             None,
         ),
-        ("UPDATE batch SET state = 'ACCEPTEE'".to_owned(), "batch", None, None),
+        (format!("UPDATE batch SET state = 'ACCEPTEE' WHERE {FIRST}"), "batch", None, None),
     ]
 }
 
 async fn of_records(folder: &Folder) -> Vec<Case> {
     let reject: i64 = count(folder, "SELECT record_index FROM disposition").await;
     let order = if reject == 70 { 71 } else { 70 };
-    let at = format!("record_index = {order}");
+    let at = format!("record_index = {order} AND {FIRST}");
     let person = "SELECT MIN(record_index) FROM card_order WHERE person_index IS NOT NULL";
-    let person = count(folder, person).await;
+    let person = count(folder, &format!("{person} AND {FIRST}")).await;
     let numbered = format!("record_index = {person}");
     vec![
         (row("card_order", "sealed", &at), "card_order", Some(1), Some(order)),
@@ -136,12 +167,14 @@ async fn of_records(folder: &Folder) -> Vec<Case> {
 async fn every_flipped_bit_is_named_by_table_batch_and_place_and_nothing_of_a_person() {
     let folder = Folder::new();
     imported(&folder).await;
+    another_imported(&folder).await;
+    let [id, whole_id] = batch_ids(&folder).await.try_into().expect("two batches");
     let clean = verify(&folder, &[]).await;
     assert_eq!(clean.code, Some(0), "{}", clean.all());
     let result = &events(&clean, "result")[0];
     assert_eq!(
         (&result["batches"], &result["chunks"], &result["records"]),
-        (&1.into(), &5.into(), &300.into())
+        (&2.into(), &7.into(), &400.into())
     );
     let whole = folder.read("dev/issuer.db");
     let cases = [of_batches(), of_records(&folder).await].concat();
@@ -151,10 +184,14 @@ async fn every_flipped_bit_is_named_by_table_batch_and_place_and_nothing_of_a_pe
         let said = verify(&folder, &[]).await;
         assert_eq!(said.code, Some(4), "{sql}\n{}", said.all());
         let found = events(&said, "finding");
-        let named = |f: &Value| {
-            f["table"] == table && f["chunk"] == Value::from(chunk) && f["record"] == Value::from(record)
-        };
-        assert!(found.iter().any(named), "{sql}: {found:#?}");
+        let place = (&Value::from(table), &Value::from(chunk), &Value::from(record));
+        let named = |f: &&Value| (&f["table"], &f["chunk"], &f["record"]) == place;
+        let there = found.iter().find(named).unwrap_or_else(|| panic!("{sql}: {found:#?}"));
+        assert_eq!(there["batch_id"], *id, "{sql}");
+        assert!(
+            found.iter().all(|one| one["batch_id"] != *whole_id),
+            "{sql}: the other is whole: {found:#?}"
+        );
         assert!(!persons(&folder).iter().any(|name| said.stdout.contains(name)), "{sql}: a person is named");
         for one in &found {
             assert!(!one["repair"].as_str().unwrap_or_default().is_empty(), "{sql}: what is to be done");
@@ -224,159 +261,4 @@ async fn a_chunk_that_only_its_sender_still_has_is_set_aside_and_sent_again() {
     let clean = verify(&folder, &[]).await;
     assert_eq!(clean.code, Some(0), "{}", clean.all());
     assert_eq!(dev.stop().await, Some(0));
-}
-
-fn rotate(old: &str, new: &str) -> [String; 6] {
-    ["--database", "sqlite:dev/issuer.db", "--kek", old, "--new-kek", new].map(str::to_owned)
-}
-
-fn use_key(folder: &Folder, name: &str) {
-    std::fs::copy(folder.path(name), folder.path("dev/pki/kek.key")).expect("it is copied");
-}
-
-#[tokio::test]
-async fn the_key_is_changed_in_the_middle_of_a_batch_and_every_record_is_accepted_once() {
-    let folder = Folder::new();
-    let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
-    folder.sample("before.csv", "100").await;
-    let said = folder.todoke(&["import", "before.csv"], &folder.as_ward()).await;
-    assert_eq!(said.code, Some(0), "{}", said.all());
-    let args =
-        ["sample", "--municipality", "131229", "--records", RECORDS, "--seed", "8", "--out", "cards.csv"];
-    assert_eq!(folder.todoke(&args, &[]).await.code, Some(0));
-    let args = ["import", "cards.csv", "--chunk-records", "64", "--stop-after-records", "128"];
-    let cut = folder.todoke(&args, &folder.as_ward()).await;
-    assert_eq!(cut.code, Some(75), "{}", cut.all());
-    std::fs::copy(folder.path("dev/pki/kek.key"), folder.path("old.key")).expect("it is copied");
-    std::fs::write(folder.path("new.key"), "5a1b".repeat(16)).expect("it is written");
-    let running = folder.todoke(&["vault", "rotate"], &rotate("old.key", "new.key")).await;
-    assert_eq!(running.code, Some(1), "{}", running.all());
-    assert!(running.stdout.contains("stop it, rotate"), "{}", running.all());
-    assert_eq!(dev.stop().await, Some(0));
-    let indexes = "SELECT COUNT(*) FROM card_order WHERE person_index IN (SELECT person_index FROM kept)";
-    damage(&folder, "CREATE TABLE kept AS SELECT person_index FROM card_order; UPDATE batch SET attempt = 1")
-        .await;
-
-    let wrong = folder.todoke(&["vault", "rotate"], &rotate("new.key", "other.key")).await;
-    assert_eq!(wrong.code, Some(64), "there is no such file: {}", wrong.all());
-    std::fs::write(folder.path("other.key"), "77aa".repeat(16)).expect("it is written");
-    let wrong = folder.todoke(&["vault", "rotate"], &rotate("other.key", "new.key")).await;
-    assert_eq!(wrong.code, Some(1), "{}", wrong.all());
-    assert!(wrong.stdout.contains("Nothing was changed"), "{}", wrong.all());
-    let said = folder.todoke(&["vault", "rotate"], &rotate("old.key", "new.key")).await;
-    assert_eq!(said.code, Some(0), "{}", said.all());
-    assert_eq!(events(&said, "result")[0]["wrapped"], 2);
-    let again = folder.todoke(&["vault", "rotate"], &rotate("old.key", "new.key")).await;
-    assert_eq!(events(&again, "result")[0]["already"], 2, "{}", again.all());
-
-    let stale = verify(&folder, &[]).await;
-    assert_eq!(stale.code, Some(64), "the old key opens nothing any more: {}", stale.all());
-    assert!(stale.stdout.contains("another key-encryption key"), "{}", stale.all());
-    let (code, words) = started_with(&folder, "old.key").await;
-    assert_eq!(code, Some(64), "{words}");
-    assert!(words.contains("another key-encryption key"), "{words}");
-    use_key(&folder, "new.key");
-    let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
-    let said = folder.todoke(&["resume", "cards.csv"], &folder.as_ward()).await;
-    assert_eq!(said.code, Some(0), "{}", said.all());
-    let said = folder.todoke(&["import", "before.csv"], &folder.as_ward()).await;
-    assert_eq!(said.code, Some(0), "what was there before is there: {}", said.all());
-    let clean = verify(&folder, &[]).await;
-    assert_eq!(clean.code, Some(0), "persons are found under their old indexes: {}", clean.all());
-    assert_eq!(count(&folder, "SELECT COUNT(*) FROM card_order").await, 400);
-    assert!(count(&folder, indexes).await > 0, "the indexes stay");
-    assert_eq!(dev.stop().await, Some(0));
-}
-
-/// Starts an issuer with this key, which does not come far.
-async fn started_with(folder: &Folder, kek: &str) -> (Option<i32>, String) {
-    let pki = |name: &str| folder.path("dev/pki").join(name).display().to_string();
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_todoke"));
-    command.args(["issuer", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--database"]);
-    command.arg(format!("sqlite:{}", folder.path("dev/issuer.db").display()));
-    command.args(["--cert", &pki("issuer-1.pem"), "--key", &pki("issuer-1.key"), "--ca", &pki("ca.pem")]);
-    command.args(["--receipt-key", &pki("receipt.key"), "--kek"]).arg(folder.path(kek));
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output =
-        tokio::time::timeout(Duration::from_secs(60), output).await.expect("it ends").expect("it runs");
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-#[tokio::test]
-async fn a_rotation_that_is_killed_at_any_moment_is_finished_by_the_next_and_no_issuer_starts_between() {
-    let folder = Folder::new();
-    imported(&folder).await;
-    std::fs::copy(folder.path("dev/pki/kek.key"), folder.path("old.key")).expect("it is copied");
-    std::fs::write(folder.path("new.key"), "5a1b".repeat(16)).expect("it is written");
-    fill(&folder, MANY).await;
-    let mut between = 0;
-    for pages in 0..6 {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_todoke"));
-        command.current_dir(folder.path("")).args(["vault", "rotate"]).args(rotate("old.key", "new.key"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("it runs");
-        // It dies as soon as so many keys are under the new one, in whatever it does by then.
-        while under_new(&folder).await < pages * 500 && child.try_wait().expect("its status").is_none() {}
-        child.kill().await.expect("it is killed");
-        if count(&folder, "SELECT COUNT(*) FROM wrapped_secret WHERE name = 'rotation'").await == 1 {
-            between += 1;
-            let (code, words) = started_with(&folder, "new.key").await;
-            assert_eq!(code, Some(1), "{words}");
-            assert!(words.contains("todoke vault rotate"), "{words}");
-            let other = folder.todoke(&["vault", "rotate"], &rotate("new.key", "old.key")).await;
-            assert_eq!(other.code, Some(1), "{}", other.all());
-            assert!(other.stdout.contains("was begun and not finished"), "{}", other.all());
-        }
-    }
-    assert!(between > 2, "most deaths came in the middle: {between}");
-    let said = folder.todoke(&["vault", "rotate"], &rotate("old.key", "new.key")).await;
-    assert_eq!(said.code, Some(0), "every key opens: {}", said.all());
-    let status = folder.todoke(&["vault", "status", "--database", "sqlite:dev/issuer.db"], &[]).await;
-    let keks = events(&status, "kek");
-    assert_eq!((keks.len(), &keks[0]["batches"]), (1, &(MANY + 1).into()), "{}", status.all());
-    damage(&folder, "DELETE FROM batch WHERE sequence > 1").await;
-    use_key(&folder, "new.key");
-    let clean = verify(&folder, &[]).await;
-    assert_eq!(clean.code, Some(0), "{}", clean.all());
-}
-
-/// Batches beside the one that was imported.
-const MANY: u32 = 5000;
-
-/// How many keys are not under the key that most began with.
-async fn under_new(folder: &Folder) -> i64 {
-    let first = "(SELECT substr(wrapped_key, 1, 9) FROM kept)";
-    count(folder, &format!("SELECT COUNT(*) FROM batch WHERE substr(wrapped_key, 1, 9) <> {first}")).await
-}
-
-/// Adds batches that were given up, each with a key of its own.
-async fn fill(folder: &Folder, many: u32) {
-    let pki = folder.path("dev/pki");
-    let vault = todoke::vault::Vault::open(&pki.join("kek.key"), &pki.join("receipt.key")).expect("a vault");
-    let ward = "131229".parse().expect("right");
-    let mut connection = beside(folder).await;
-    let mut tx = connection.begin().await.expect("it begins");
-    for n in 2..many + 2 {
-        let id: todoke::domain::batch_id::BatchId =
-            format!("0192f0c1-2345-7abc-8def-{n:012x}").parse().expect("version 7");
-        let (_, wrapped) = vault.new_data_key(ward, id).expect("a key");
-        sqlx::query(
-            "INSERT INTO batch (municipality_code, batch_id, sequence, state, attempt, record_count,
-                chunk_records, chunk_count, manifest_digest, wrapped_key, uploader_epoch, missing, opened_ms,
-                progress_ms, seal_by_ms, finished_ms)
-            SELECT municipality_code, $1, $2, 'ABORTED', 1, 0, 4, 0, manifest_digest, $3, 1, 0, 1, 1, 1, 1
-            FROM batch WHERE sequence = 1",
-        )
-        .bind(id.uuid())
-        .bind(n)
-        .bind(wrapped)
-        .execute(&mut *tx)
-        .await
-        .expect("it is added");
-    }
-    sqlx::query("CREATE TABLE kept AS SELECT wrapped_key FROM batch WHERE sequence = 1")
-        .execute(&mut *tx)
-        .await
-        .expect("it is kept");
-    tx.commit().await.expect("it is written");
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Folder, IMPORT, RECORDS, Said, count, damage, events, imported, rotate, verify};
+use super::{Folder, IMPORT, RECORDS, Said, count, damage, events, imported, rotation::rotate, verify};
 use crate::system::Dev;
 
 /// Orders of all batches, and those of them that a key leads to.
