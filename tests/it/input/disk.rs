@@ -126,6 +126,29 @@ fn length(path: &Path) -> usize {
     std::fs::read(path).map(|bytes| bytes.len()).unwrap_or_default()
 }
 
+/// Cuts the journal of `measure.csv` in the entry of its receipt. The receipt is longer than the four lines
+/// before, so they are made longer than it: by the line of one who opened the batch again, many times.
+async fn cut_at_its_last_line(town: &Town, journal: &[u8], ends: &[usize]) {
+    let (name, receipt) = ("measure.csv.todoke-journal", town.folder.read("measure.csv.receipt"));
+    let opened = &journal[ends[0]..ends[1]];
+    let again = opened.repeat(receipt.len() / opened.len() + 1);
+    let prepared = [&journal[..ends[1]], &again, &journal[ends[1]..ends[3]]].concat();
+    town.write(name, &prepared);
+    town.remove("measure.csv.receipt");
+    // This run says that it opened the batch, too.
+    let limit = prepared.len() + opened.len() + 9;
+    let mut command = limited(limit);
+    command.args(town.as_ward(&["resume", "measure.csv"]));
+    let said = town.said(command).await;
+    assert_says("receipt", &said, 1, &["File too large", "The journal must be writable"]);
+    assert_eq!(town.folder.read("measure.csv.receipt"), receipt, "it was written before");
+    assert_eq!(length(&town.path(name)), limit, "and its entry was begun");
+    town.receipted(&["resume", "measure.csv"]).await;
+    assert!(town.folder.read(name).ends_with(&journal[ends[3]..]), "the entry, whole");
+    town.receipted(&["import", "measure.csv"]).await; // what was cut is no part of it any more
+    assert_eq!(town.batches().await.len(), 2, "one batch a file");
+}
+
 #[tokio::test]
 async fn a_journal_that_is_cut_at_any_of_its_lines_is_gone_on_with() {
     let town = Town::start().await;
@@ -143,6 +166,7 @@ async fn a_journal_that_is_cut_at_any_of_its_lines_is_gone_on_with() {
         "begun, opened, durable, sealed, receipt: {}",
         String::from_utf8_lossy(&journal)
     );
+    cut_at_its_last_line(&town, &journal, &ends).await;
     for (n, limit) in [0, ends[0] / 2, ends[0] + 9, ends[1] + 9, ends[2] + 9].into_iter().enumerate() {
         let (file, before) = (format!("cards-{n}.csv"), town.batches().await.len());
         town.write(&file, good(&format!("cut-{n}")));
