@@ -198,7 +198,7 @@ async fn a_rotation_that_is_gone_on_with_under_the_wrong_key_changes_nothing_and
     .await;
     let wrong = folder.todoke(&["vault", "rotate"], &rotate("other.key", "new.key")).await;
     assert_eq!(wrong.code, Some(1), "{}", wrong.all());
-    assert!(wrong.stderr.contains("Nothing was changed"), "{}", wrong.stderr);
+    assert!(wrong.stdout.contains("Nothing was changed"), "{}", wrong.all());
     assert_eq!(count(&folder, "SELECT COUNT(*) FROM wrapped_secret WHERE name = 'rotation'").await, 1);
     let right = folder.todoke(&["vault", "rotate"], &rotate("old.key", "new.key")).await;
     assert_eq!(right.code, Some(0), "{}", right.all());
