@@ -3,8 +3,13 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use crate::{
-    config::Problems, domain::identity::Role, issuance, net::tls::TlsError, relay, runtime::exit, store,
-    telemetry, vault,
+    config::Problems,
+    domain::{batch_id::BatchId, identity::Role, municipality::MunicipalityCode},
+    issuance,
+    net::tls::TlsError,
+    relay,
+    runtime::exit,
+    store, telemetry, vault,
 };
 
 /// Why a command failed. The municipal commands show their own errors; these are of all others.
@@ -73,6 +78,18 @@ pub enum Error {
         /// What to do here.
         remedy: &'static str,
     },
+    /// What was to be looked at is not there.
+    #[error(
+        "{} in this database, so nothing was looked at: check the code and the id (`todoke status` tells a \
+         batch's id)",
+        none(*municipality, *batch)
+    )]
+    NoBatch {
+        /// Whose batches.
+        municipality: Option<MunicipalityCode>,
+        /// Which of them.
+        batch: Option<BatchId>,
+    },
     /// The issuer did not start.
     #[error(transparent)]
     Issuance(#[from] issuance::Error),
@@ -105,6 +122,15 @@ pub enum Error {
     Runtime(io::Error),
 }
 
+fn none(municipality: Option<MunicipalityCode>, batch: Option<BatchId>) -> String {
+    match (municipality, batch) {
+        (None, None) => "there is no batch".to_owned(),
+        (Some(municipality), None) => format!("{municipality} has no batch"),
+        (None, Some(batch)) => format!("there is no batch {batch}"),
+        (Some(municipality), Some(batch)) => format!("{municipality} has no batch {batch}"),
+    }
+}
+
 impl Error {
     /// Says what to do here about a database that is in use; passes on every other error.
     pub(super) fn held(error: store::Error, remedy: &'static str) -> Self {
@@ -134,6 +160,7 @@ impl Error {
             Error::Store(_)
             | Error::Rotate(_)
             | Error::Held { .. }
+            | Error::NoBatch { .. }
             | Error::Relay(_)
             | Error::Issuance(_)
             | Error::Listen { .. }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     Error,
-    municipal::{Output, now_ms, say, say_event, say_result},
+    municipal::{Output, now_ms, say, say_event, say_result, warn},
     progress::bar,
 };
 use crate::{
@@ -48,7 +48,7 @@ enum ReportCommand {
 
 Without --repair nothing is written, and an issuer may run beside it.
 Exit codes: 0 everything is whole (or was put right), 4 something is damaged and was named,
-1 it could not be looked at, 64 a key or a CA is wrong, 75 try again.")]
+1 it could not be looked at, or there is no such batch, 64 a key or a CA is wrong, 75 try again.")]
 struct VerifyArgs {
     /// The database, for example sqlite:issuer.db
     #[arg(long, value_name = "URL")]
@@ -129,7 +129,19 @@ pub async fn run(args: ReportArgs) -> Result<u8, Error> {
     let audited = auditor.run(&mut tell).await;
     bar.finish_and_clear();
     auditor.store.close().await;
-    Ok(ended(&audited?, output))
+    let audited = audited?;
+    if audited.batches == 0 && (args.municipality.is_some() || args.batch.is_some()) {
+        return Err(Error::NoBatch { municipality: args.municipality, batch: args.batch });
+    }
+    let code = ended(&audited, output);
+    if audited.unopened > 0 && audited.unopened == audited.receipts {
+        warn(&format!(
+            "no receipt opens with {}: is it this issuer's key? If the key was changed, name the receipt.pub \
+             of before with --receipt-pub; no receipt is signed again by another key than its own",
+            args.receipt_key.display()
+        ));
+    }
+    Ok(code)
 }
 
 fn public(path: &Path) -> Result<VerifierKey, Error> {
@@ -156,7 +168,7 @@ fn ended(audited: &Audited, output: Output) -> u8 {
     if output == Output::Json {
         return say_result(code, audited);
     }
-    let Audited { batches, chunks, records, findings, repaired } = audited;
+    let Audited { batches, chunks, records, findings, repaired, .. } = audited;
     let found = match (findings, repaired) {
         (0, _) => "everything is whole: OK".to_owned(),
         (found, repaired) if found == repaired => {

@@ -157,6 +157,32 @@ fn split(note: &[u8]) -> Result<(&str, &str), NoteError> {
     Ok((text, signatures))
 }
 
+/// Returns the lines below a note's text, whatever either holds.
+#[must_use]
+pub fn signatures_of(note: &[u8]) -> Option<&[u8]> {
+    let at = note.windows(2).rposition(|two| two == b"\n\n")?;
+    Some(&note[at + 2..])
+}
+
+/// Whether a signature under a note names this key, be the text damaged or not; `None` if the signatures
+/// cannot be read.
+#[must_use]
+pub fn names(note: &[u8], key: &VerifierKey) -> Option<bool> {
+    let lines = std::str::from_utf8(signatures_of(note)?).ok()?;
+    let lines: Vec<_> = lines.lines().map(signature).collect::<Result<_, _>>().ok()?;
+    let id = key_id(&key.name, &key.public);
+    Some(lines.iter().any(|(name, bytes)| *name == key.name && bytes[..4] == id))
+}
+
+/// Whether a note that may be damaged has the signature under it that `made` has. Of one by another key, or
+/// of another text, each character is another one in 63 of 64 cases; so if most are the same it is this one.
+#[must_use]
+pub fn ends_like(note: &[u8], made: &[u8]) -> bool {
+    const CHARACTERS: usize = (4 + SIGNATURE_BYTES).div_ceil(3) * 4 + 1; // in BASE64, and the line feed
+    let same = note.iter().rev().zip(made.iter().rev()).take(CHARACTERS).filter(|(one, other)| one == other);
+    same.count() * 4 >= CHARACTERS * 3
+}
+
 // The name of the signer, and the key id with the signature behind it.
 fn signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
     let signed = line.strip_prefix(SIGNATURE_LINE).and_then(|rest| rest.split_once(' '));
@@ -216,6 +242,26 @@ mod tests {
         }
         let forged = String::from_utf8(note).expect("text").replace('鳥', "島");
         assert_eq!(open(forged.as_bytes(), &key), Err(NoteError::BadSignature));
+    }
+
+    #[test]
+    fn a_damaged_note_still_tells_by_which_key_it_was_signed() {
+        let (_, key) = pair(7);
+        let note = signed(TEXT, 7);
+        for at in 0..note.len() {
+            let mut changed = note.clone();
+            changed[at] ^= 1;
+            assert!(ends_like(&changed, &note), "byte {at}");
+            assert!(!ends_like(&changed, &signed(TEXT, 8)), "byte {at}: another key");
+            let other_text = signed(&TEXT.replace('a', "b"), 7);
+            assert!(!ends_like(&changed, &other_text), "byte {at}: another text");
+        }
+        assert!(!ends_like(b"", &note) && !ends_like(&note[..40], &note));
+        assert_eq!(names(&note, &key), Some(true));
+        assert_eq!(names(&note, &pair(8).1), Some(false));
+        assert_eq!(names(&[&[0xff; 9][..], &note[9..]].concat(), &key), Some(true), "its text is damaged");
+        assert_eq!(names(TEXT.as_bytes(), &key), None);
+        assert_eq!(signatures_of(b"no note"), None);
     }
 
     #[test]

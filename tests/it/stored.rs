@@ -1,6 +1,7 @@
 //! Promise: an operator finds every flipped bit of what is stored, puts it right from what is whole, and
 //! changes the key without losing any of it.
 
+mod keys;
 mod repair;
 mod rotation;
 
@@ -247,6 +248,11 @@ async fn a_chunk_that_only_its_sender_still_has_is_set_aside_and_sent_again() {
     .await;
     let said = verify(&folder, &["--repair"]).await;
     assert_eq!(said.code, Some(4), "its records cannot be made of anything here: {}", said.all());
+    let found = events(&said, "finding");
+    assert_eq!((found.len(), &found[0]["chunk"]), (1, &reject.into()), "{found:#?}");
+    let (what, next) = (found[0]["what"].to_string(), found[0]["repair"].to_string());
+    assert!(what.contains("it is set aside now"), "{what}");
+    assert!(next.contains("todoke resume FILE") && !next.contains("--repair"), "what is left to do: {next}");
     assert_eq!(count(&folder, "SELECT COUNT(*) FROM chunk").await, 4);
     let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
     let status = folder.todoke(&["status", "cards.csv"], &folder.as_ward()).await;

@@ -9,7 +9,10 @@ use crate::{
     vault::Vault,
 };
 
-use super::{FILE_REPAIR, Finding, Look, chunks::Books};
+use super::{
+    FILE_REPAIR, Finding, Look,
+    chunks::{BY_RESUME, Books, GONE},
+};
 use crate::issuance::recount::by_district;
 
 const BY_SENDER: &str = "its sender puts it right by opening the batch again: `todoke resume FILE`";
@@ -153,7 +156,7 @@ impl Look<'_> {
         if books.unread.is_empty() {
             self.counted(on, &books).await;
         }
-        let (books, totals) = books.finish();
+        let (mut books, totals) = books.finish();
         let seen = books.damaged.is_empty() && books.hidden.is_empty();
         let whole = seen && books.gone.is_empty();
         if seen {
@@ -169,10 +172,14 @@ impl Look<'_> {
         let mut chunks = books.damaged.clone();
         chunks.extend(&books.gone);
         let known = books.damaged.is_empty() && chunks.len() == on.lacking();
+        let mut aside = false;
         if self.auditor.repair && on.accepted && !known && books.hidden.is_empty() {
             let damage =
                 Damage { chunks: &chunks, districts: &by_district(&totals), now_ms: self.auditor.now_ms };
-            self.auditor.store.quarantine_accepted(row, &damage).await?;
+            aside = self.auditor.store.quarantine_accepted(row, &damage).await?;
+        }
+        for found in std::mem::take(&mut books.untold) {
+            self.told(&if aside { now_aside(found) } else { found });
         }
         self.receipt(on, manifest, &books, whole.then_some(totals)).await
     }
@@ -241,6 +248,15 @@ impl Look<'_> {
         }
         Ok(())
     }
+}
+
+/// The finding about a chunk that this run has set aside.
+fn now_aside(found: Finding) -> Finding {
+    let what = match found.what.as_str() {
+        GONE => GONE.to_owned(),
+        what => format!("{what}; it is set aside now"),
+    };
+    Finding { what, repair: BY_RESUME.to_owned(), ..found }
 }
 
 impl Subject {

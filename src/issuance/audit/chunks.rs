@@ -26,6 +26,8 @@ use super::{
     batch::{Subject, finding},
 };
 
+pub(super) const BY_RESUME: &str = "its sender can send it again: `todoke resume FILE`";
+pub(super) const GONE: &str = "it is gone";
 const BY_CHOICE: &str = "another batch holds its order id, and none is taken from it: decide which of the \
                          two cards stands, and restore the rows from a backup";
 
@@ -47,6 +49,8 @@ pub(super) struct Books {
     pub(super) hidden: Vec<u32>,
     /// Chunks of whose records the entries cannot be read.
     pub(super) unread: Vec<u32>,
+    /// Findings about chunks that only their sender still has: told when it is known what became of them.
+    pub(super) untold: Vec<Finding>,
 }
 
 impl Books {
@@ -173,7 +177,7 @@ impl Look<'_> {
     ) -> Result<Option<Zeroizing<Vec<u8>>>, store::Error> {
         let row = &on.row;
         let gone = books.gone.last() == Some(&number);
-        let what = if gone { "it is gone" } else { "it is unreadable, or not what was announced" };
+        let what = if gone { GONE } else { "it is unreadable, or not what was announced" };
         let payload = entries.and_then(|entries| from_orders(on, number, &entries.orders));
         let mut repaired = false;
         if let Some(payload) = payload.as_ref().filter(|_| self.auditor.repair && on.accepted) {
@@ -183,15 +187,19 @@ impl Look<'_> {
             repaired = self.auditor.store.mend_chunk(row, &whole, self.auditor.now_ms).await?;
         }
         let repair = match (&payload, on.accepted) {
-            (None, true) if gone && on.lacking() > 0 => "its sender can send it again: `todoke resume FILE`",
+            (None, true) if gone && on.lacking() > 0 => BY_RESUME,
             (None, true) => {
                 "stop the issuer and set it aside with `todoke report verify-store --repair`; then its \
                  sender can send it again: `todoke resume FILE`"
             }
             _ => on.repair_of_rows(),
         };
-        let found = finding(row, "chunk", what, repair);
-        self.told(&Finding { chunk: Some(number), repaired, ..found });
+        let found = Finding { chunk: Some(number), repaired, ..finding(row, "chunk", what, repair) };
+        if self.auditor.repair && on.accepted && payload.is_none() {
+            books.untold.push(found);
+        } else {
+            self.told(&found);
+        }
         if repaired {
             books.gone.retain(|one| *one != number);
         } else if !gone {

@@ -48,6 +48,10 @@ pub struct Audited {
     pub chunks: u64,
     /// Records that were compared.
     pub records: u64,
+    /// Receipts that were read.
+    pub receipts: u64,
+    /// Those of them that none of the keys given opens.
+    pub unopened: u64,
     /// Findings.
     pub findings: u64,
     /// Those of them that were put right.

@@ -11,6 +11,11 @@ use super::{
     chunks::Books,
 };
 
+/// What puts a receipt right that is signed by a key which nobody gave.
+const BY_KEY: &str = "nothing of it is changed: name the receipt.pub that the issuer had then with \
+                      --receipt-pub, or its receipt.key with --receipt-key; if there never was another key, \
+                      restore the row from a backup; its sender has the same bytes beside its file";
+
 /// What is there of the receipt that a batch's sender was given.
 struct Given {
     stored: Option<RawReceipt>,
@@ -36,6 +41,10 @@ impl Look<'_> {
                 return Ok(());
             }
         };
+        if let Some(stored) = &given.stored {
+            self.audited.receipts += 1;
+            self.audited.unopened += u64::from(self.opened(on, &stored.receipt).is_none());
+        }
         let what = match (&given.stored, on.accepted) {
             (None, false) => return Ok(()),
             (Some(_), false) => {
@@ -52,8 +61,10 @@ impl Look<'_> {
         let stored = given.stored.as_ref();
         let again = totals.and_then(|totals| self.again(on, manifest, books, totals, stored));
         let again = again.or_else(|| self.copy(on, manifest, books, &given));
+        let of_another = stored.is_some_and(|stored| self.is_of_another_key(on, &stored.receipt));
         let repair = match again {
             Some(_) => on.repair_of_rows(),
+            None if of_another => BY_KEY,
             None => "restore the row from a backup; its sender has the same bytes beside its file",
         };
         let mut repaired = false;
@@ -84,9 +95,13 @@ impl Look<'_> {
         let text = stored.and_then(|stored| self.opened(on, &stored.receipt));
         let receipt = text.and_then(|text| Receipt::parse(text).ok());
         let same = receipt.is_some_and(|receipt| list.is_of(&receipt, &on.row));
-        // One that was damaged itself proves as much, if it comes out as it was.
+        // One that was damaged itself proves as much, if its text comes out as it was.
+        let text = || text_again(on, manifest, &list, manifest.totals.clone());
+        let is_its =
+            |text: String| stored.is_some_and(|s| s.digest == Digest::of(text.as_bytes()).as_bytes());
         let again = || self.again(on, manifest, &list, manifest.totals.clone(), stored);
-        Ok(same || again().is_some() || self.copy(on, manifest, &list, &given).is_some())
+        let again = text().is_some_and(is_its) || again().is_some();
+        Ok(same || again || self.copy(on, manifest, &list, &given).is_some())
     }
 
     async fn given(&mut self, row: &BatchRow) -> Result<Given, store::Error> {
@@ -99,6 +114,13 @@ impl Look<'_> {
         let own = on.vault.verifier_key();
         let mut keys = std::iter::once(&own).chain(&self.auditor.receipt_keys);
         keys.find_map(|key| note::open(note, key).ok())
+    }
+
+    /// Whether the signatures can be read and name none of the keys that are given.
+    fn is_of_another_key(&self, on: &Subject, note: &[u8]) -> bool {
+        let own = on.vault.verifier_key();
+        let mut keys = std::iter::once(&own).chain(&self.auditor.receipt_keys);
+        keys.all(|key| note::names(note, key) == Some(false))
     }
 
     /// What is wrong with a stored receipt.
@@ -141,8 +163,8 @@ impl Look<'_> {
         (!wrong.is_empty()).then(|| format!("it is not its batch's: {}", wrong.join(", ")))
     }
 
-    /// Makes the receipt again, if it comes out as the very bytes that were given: under the digest that
-    /// stands there, or under the signature.
+    /// Makes the receipt again, if it comes out as the very bytes that were given, its signature with them:
+    /// by another key there would be two receipts for one batch.
     fn again(
         &self,
         on: &Subject,
@@ -151,28 +173,38 @@ impl Look<'_> {
         computed: Totals,
         stored: Option<&RawReceipt>,
     ) -> Option<(Vec<u8>, Digest)> {
-        let row = &on.row;
-        let receipt = Receipt {
-            municipality: row.municipality,
-            batch_id: row.batch_id,
-            sequence: row.sequence,
-            attempt: row.attempt,
-            outcome: row.state,
-            manifest: row.manifest_digest,
-            previous_receipt: manifest.previous_receipt,
-            declared: manifest.totals.clone(),
-            computed,
-            counts: row.counts,
-            codes: books.codes.clone(),
-            reject_root: books.rejects.root(),
-            committed_ms: row.finished_ms?,
-        };
-        let text = receipt.to_text();
-        let (digest, bytes) = (Digest::of(text.as_bytes()), on.vault.sign_note(&text));
-        let stored = stored?;
-        let same = stored.digest == digest.as_bytes() || stored.receipt == bytes;
-        (receipt.faults().is_empty() && same).then_some((bytes, digest))
+        let text = text_again(on, manifest, books, computed)?;
+        let (digest, own) = (Digest::of(text.as_bytes()), on.vault.sign_note(&text));
+        let stored = &stored?.receipt;
+        if note::ends_like(stored, &own) {
+            return Some((own, digest));
+        }
+        // By a former key it cannot be signed again, but the signature that stands there may be whole.
+        let lines = note::signatures_of(stored)?;
+        let former = [text.as_bytes(), b"\n", lines].concat();
+        (self.opened(on, &former) == Some(text.as_str())).then_some((former, digest))
     }
+}
+
+/// Returns the text that a batch's receipt must have.
+fn text_again(on: &Subject, manifest: &Manifest, books: &Books, computed: Totals) -> Option<String> {
+    let row = &on.row;
+    let receipt = Receipt {
+        municipality: row.municipality,
+        batch_id: row.batch_id,
+        sequence: row.sequence,
+        attempt: row.attempt,
+        outcome: row.state,
+        manifest: row.manifest_digest,
+        previous_receipt: manifest.previous_receipt,
+        declared: manifest.totals.clone(),
+        computed,
+        counts: row.counts,
+        codes: books.codes.clone(),
+        reject_root: books.rejects.root(),
+        committed_ms: row.finished_ms?,
+    };
+    receipt.faults().is_empty().then(|| receipt.to_text())
 }
 
 impl Look<'_> {
