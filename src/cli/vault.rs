@@ -120,13 +120,27 @@ fn show(rotated: &Rotated, keys: &Rotation, output: Output) -> u8 {
         });
         return say_result(code, value);
     }
-    say(&format!("{} keys were wrapped by {new}, {} were already", rotated.again, rotated.already));
+    let nothing = rotated.again == 0 && rotated.already > 0 && rotated.lost.is_empty();
+    if nothing {
+        say(&format!(
+            "no key was wrapped: all {} are under {new} already, and none is under {old}",
+            rotated.already
+        ));
+    } else {
+        say(&format!("{} keys were wrapped by {new}, {} were already", rotated.again, rotated.already));
+    }
     for key in &rotated.lost {
         say(&format!(
             "DAMAGE batch {} {}: its data key opens neither under {old} nor under {new}. Repair: restore \
              the row from a backup, or, if `todoke vault status` names a third key that you have, rotate \
              again with that one as --kek",
             key.municipality, key.batch_id
+        ));
+    }
+    if nothing {
+        say(&format!(
+            "If {new} is the key that was to be given up, the files are exchanged: run it again with that \
+             one as --kek"
         ));
     }
     say(&format!(

@@ -89,3 +89,21 @@ async fn what_is_not_there_is_not_said_to_be_whole() {
         assert!(!said.all().contains("whole"), "{flags:?}: {}", said.all());
     }
 }
+
+#[tokio::test]
+async fn a_rotation_with_the_two_keys_exchanged_says_that_nothing_was_rotated() {
+    let folder = Folder::new();
+    imported(&folder).await;
+    std::fs::write(folder.path("new.key"), "5a1b".repeat(16)).expect("it is written");
+    let mut command = folder.command(&["vault", "rotate"]);
+    command.args(super::rotation::rotate("new.key", "dev/pki/kek.key"));
+    let output = tokio::time::timeout(std::time::Duration::from_secs(60), command.output()).await;
+    let output = output.expect("it ends").expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("no key was wrapped: all 1 are under"), "{said}");
+    assert!(said.contains("the files are exchanged") && said.contains("as --kek"), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let status = folder.todoke(&["vault", "status", "--database", "sqlite:dev/issuer.db"], &[]).await;
+    assert_eq!((status.code, events(&status, "kek").len()), (Some(0), 1), "{}", status.all());
+    assert_eq!(verify(&folder, &[]).await.code, Some(0));
+}
