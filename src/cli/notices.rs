@@ -2,7 +2,7 @@
 //! whether anybody is looking.
 
 use crate::{
-    domain::date::utc,
+    domain::date::{japan, utc},
     issuance::SILENT_MAX,
     wire::{convert::millis, pb},
 };
@@ -28,10 +28,10 @@ pub(crate) fn of(list: &pb::ListBatchesResponse) -> Vec<String> {
         words.push(format!("HOLES in the sequence: {}: batches that never came", holes.join(", ")));
     }
     for missing in list.expected_batches.iter().filter(|expected| expected.missing) {
+        let note = if missing.note.is_empty() { String::new() } else { format!(" ({})", missing.note) };
+        let due = missing.due_time.as_ref().map(|time| japan(millis(time))).unwrap_or_default();
         words.push(format!(
-            "MISSING: a batch was due by {} {}: import it, or say `todoke import --nothing-today`",
-            due(missing),
-            missing.note
+            "MISSING: a batch{note} was due by {due}: import it, or say `todoke import --nothing-today`"
         ));
     }
     if let Some(silent_ms) = silent_ms(list) {

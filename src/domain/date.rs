@@ -133,6 +133,12 @@ pub fn utc(ms: i64) -> String {
     format!("{day}T{hours:02}:{minutes:02}:{:02}.{:03}Z", rest / 1000 % 60, rest % 1000)
 }
 
+/// Writes ms since the Unix epoch as `2026-11-26T00:40:00+09:00`: in Japan's time, as a calendar is written.
+#[must_use]
+pub fn japan(ms: i64) -> String {
+    format!("{}+09:00", &utc(ms.saturating_add(JST_MS))[..19])
+}
+
 /// Reads what [`utc`] writes, as ms since the Unix epoch; `None` if the text is anything else.
 #[must_use]
 pub fn parse_utc(text: &str) -> Option<i64> {
@@ -159,6 +165,8 @@ mod tests {
         assert_eq!(utc(1_445_007_599_999), "2015-10-16T14:59:59.999Z");
         assert_eq!(utc(LAST_MS), "9999-12-31T23:59:59.999Z");
         assert_eq!((utc(-1), utc(i64::MAX)), (utc(0), utc(LAST_MS)));
+        assert_eq!(japan(1_445_007_599_999), "2015-10-16T23:59:59+09:00");
+        assert_eq!((japan(0), japan(i64::MAX).len()), ("1970-01-01T09:00:00+09:00".to_owned(), 25));
         for bad in [
             "",
             "2026-11-25",

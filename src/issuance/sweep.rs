@@ -13,7 +13,7 @@ use crate::{
     domain::{
         batch::{Flag, FlagKind},
         batch_id::BatchId,
-        date::utc,
+        date::japan,
         municipality::MunicipalityCode,
     },
     store::{self, BatchRow, Standing},
@@ -200,8 +200,9 @@ async fn expected_and_missing(
     core.expected.refresh();
     for (municipality, due) in expected::missing(core).await? {
         let kind = FlagKind::ExpectedBatchMissing;
-        let detail = format!("a batch was due by {} and none was opened {}", utc(due.at_ms), due.note);
-        let flag = Flag { kind, since_ms: due.at_ms, detail: detail.trim_end().to_owned() };
+        let note = if due.note.is_empty() { String::new() } else { format!(" ({})", due.note) };
+        let detail = format!("a batch{note} was due by {} and none was opened", japan(due.at_ms));
+        let flag = Flag { kind, since_ms: due.at_ms, detail };
         let which = due.at_ms.unsigned_abs();
         stand(standing, raised, Raised { municipality, batch: None, kind, which }, &flag);
     }

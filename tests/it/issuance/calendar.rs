@@ -4,7 +4,11 @@
 use std::{fs, path::Path};
 
 use todoke::{
-    domain::{batch::BatchState, date::utc, manifest::Policy},
+    domain::{
+        batch::BatchState,
+        date::{japan, utc},
+        manifest::Policy,
+    },
     issuance::{self, Options},
     wire::{convert::millis, pb},
 };
@@ -50,9 +54,12 @@ async fn a_batch_that_never_comes_is_told_once_and_a_nil_return_closes_it() {
     assert_eq!(expected(&ward).await, (vec![], vec![first, second]), "nothing is due yet");
     issuer.clock.advance(120_000);
     eventually("the sweeper tells", || async {
-        lines.text().contains("expected-batch-missing at 131229: a batch was due by ").then_some(())
+        let words = "expected-batch-missing at 131229: a batch (daily) was due by ";
+        lines.text().contains(words).then_some(())
     })
     .await;
+    let words = format!("was due by {} and none was opened", japan(first));
+    assert!(lines.text().contains(&words), "in Japan's time, as the calendar is written: {}", lines.text());
     assert_eq!(expected(&ward).await, (vec![first], vec![second]));
     assert_eq!(expected(&other).await, (vec![], vec![]), "nobody else is told");
     let nil = batch(ward.code(), 1, Policy::AllOrNothing, &[]);
