@@ -95,9 +95,10 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let config = config::load::<IssuerConfig>(&args.process.sources(args.own_flags()))?;
     let tasks = args.process.begin(&config.log)?;
     let vault = Vault::open(&config.vault.kek, &config.vault.receipt_key)?;
-    let store = Store::open(&config.store).await?;
     let tls = ServerTls::load(&config.tls)?;
     check_role(&tls, Role::Issuer, &config.tls.cert)?;
+    // Only now: a process that cannot serve makes no database.
+    let store = Store::open(&config.store).await?;
     let again = tls.clone();
     reload(&tasks, tls.clone(), move || again.reload());
     let ops_listener = bind("ops_listen", config.ops_listen).await?;

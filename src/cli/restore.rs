@@ -127,18 +127,29 @@ pub async fn run(args: RestoreArgs) -> Result<u8, Error> {
             Ok(told(mark.of.output, serde_json::json!({"restore": id}), &words))
         }
         RestoreCommand::Status(status) => show(&status.of).await,
-        RestoreCommand::Release(release) => {
-            let store = release.of.open().await?;
-            let code = release.municipality;
-            let done = store.release(code, &release.reason, now_ms()).await?;
-            store.close().await;
-            if !done {
-                return Err(Error::Usage("no restore is in force: nothing has to be released".to_owned()));
-            }
-            let json = serde_json::json!({"released": code.to_string()});
-            Ok(told(release.of.output, json, &format!("{code} goes on; what it lost is given up")))
-        }
+        RestoreCommand::Release(args) => release(args).await,
     }
+}
+
+async fn release(args: &ReleaseArgs) -> Result<u8, Error> {
+    let store = args.of.open().await?;
+    let code = args.municipality;
+    let lost = store.lost_of(code, SHOWN_MAX).await?.len();
+    let known = lost > 0 || !store.list_batches(code, None, 1).await?.is_empty();
+    let done = store.release(code, &args.reason, now_ms()).await?;
+    store.close().await;
+    if !done {
+        return Err(Error::Usage("no restore is in force: nothing has to be released".to_owned()));
+    }
+    let what = match (lost, known) {
+        (0, true) => "nothing was known to be lost".to_owned(),
+        (0, false) => "this database knows no batch of it: if the code is a wrong one, release the right \
+                       one, too"
+            .to_owned(),
+        (lost, _) => format!("what it lost is given up, {lost} of its batches"),
+    };
+    let json = serde_json::json!({"released": code.to_string(), "given_up": lost, "known": known});
+    Ok(told(args.of.output, json, &format!("{code} goes on; {what}")))
 }
 
 fn told(output: Output, json: serde_json::Value, words: &str) -> u8 {

@@ -1,7 +1,10 @@
 //! What stands behind the longer calls of the batch service: gaps, places of records, repair and abort.
 
 use crate::{
-    domain::{abort::REASON_CHARS_MAX, batch_id::BatchId, digest::Digest, municipality::MunicipalityCode},
+    domain::{
+        abort::REASON_CHARS_MAX, batch::BatchState, batch_id::BatchId, digest::Digest,
+        municipality::MunicipalityCode,
+    },
     store::{Abort, BatchRow, Repair},
     wire::{
         convert::timestamp,
@@ -198,5 +201,10 @@ impl Batches {
 
 /// The fault of a record that is not there.
 pub(crate) fn no_record(row: &BatchRow) -> Fault {
-    Fault::new(Reason::RecordNotFound, format!("batch {} holds no such record yet", row.batch_id))
+    let words = match row.state {
+        BatchState::Announced | BatchState::Receiving => "holds no such record yet; it announces",
+        _ => "holds no such record; it has",
+    };
+    let words = format!("batch {} {words} {}, counted from 0", row.batch_id, row.record_count);
+    Fault::new(Reason::RecordNotFound, words)
 }

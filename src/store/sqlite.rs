@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io::ErrorKind,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -40,6 +41,7 @@ statements! {
 pub(super) async fn open(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
     let path = path(file);
     let lock = lock(&path)?;
+    made(&path)?;
     let pool = connected(&path, options, Some(lock), true).await?;
     Ok((pool, path))
 }
@@ -149,6 +151,17 @@ fn existing(file: &str) -> Result<PathBuf, Error> {
             Err(Error::Open { path, source: Box::new(source) })
         }
         _ => Err(Error::Missing { path }),
+    }
+}
+
+/// Makes a file that only its owner may read, if none is there; SQLite gives its log the same mode.
+fn made(path: &Path) -> Result<(), Error> {
+    let made = File::options().create_new(true).write(true).mode(0o600).open(path);
+    match made {
+        Err(source) if source.kind() != ErrorKind::AlreadyExists => {
+            Err(Error::Open { path: path.to_owned(), source: Box::new(source) })
+        }
+        _ => Ok(()),
     }
 }
 

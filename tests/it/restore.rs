@@ -89,3 +89,25 @@ async fn nothing_today_said_twice_is_one_batch_and_tomorrow_another() {
     assert_ne!(next["batch_id"], first["batch_id"], "another day is another batch: {}", said.all());
     assert_eq!(dev.stop().await, Some(0));
 }
+
+#[tokio::test]
+async fn a_release_says_what_it_gave_up_and_whether_the_municipality_is_known_here() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
+    folder.sample("a.csv", "100").await;
+    assert_eq!(import(&folder, "a.csv").await.code, Some(0));
+    assert_eq!(dev.stop().await, Some(0));
+    let of = ["--database", "sqlite:dev/issuer.db", "--reason", "a test"].map(str::to_owned);
+    assert_eq!(folder.todoke(&["restore", "mark"], &of).await.code, Some(0));
+    for (code, known, words) in
+        [("131229", true, "nothing was known to be lost"), ("131237", false, "knows no batch of it")]
+    {
+        let said = folder.todoke(&["restore", "release", code], &of).await;
+        let (result, is) = (said.result(), serde_json::Value::from(known));
+        assert_eq!((said.code, &result["known"], &result["given_up"]), (Some(0), &is, &0.into()), "{code}");
+        let output = folder.command(&["restore", "release", code]).args(&of).output();
+        let output = tokio::time::timeout(std::time::Duration::from_secs(60), output).await;
+        let said = output.expect("it ends").expect("it runs").stdout;
+        assert!(String::from_utf8_lossy(&said).contains(words), "{code}: {}", String::from_utf8_lossy(&said));
+    }
+}

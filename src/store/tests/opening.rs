@@ -169,3 +169,22 @@ async fn who_waits_too_long_for_a_turn_is_told_so() {
     assert!(matches!(error, Error::NoConnection) && error.is_transient(), "{error}");
     drop(held);
 }
+
+#[tokio::test]
+async fn a_database_is_made_for_its_owner_only_and_one_that_is_there_keeps_its_mode() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("issuer.db");
+    let options = StoreOptions { url: format!("sqlite:{}", path.display()), ..StoreOptions::default() };
+    let mode = |name: &str| fs::metadata(dir.path().join(name)).expect("it is there").permissions().mode();
+    let store = Store::open(&options).await.expect("it is made");
+    for name in ["issuer.db", "issuer.db-wal", "issuer.db-shm"] {
+        assert_eq!(mode(name) & 0o777, 0o600, "{name}");
+    }
+    store.close().await;
+    drop(store);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is changed");
+    let _store = Store::open(&options).await.expect("it opens");
+    assert_eq!(mode("issuer.db") & 0o777, 0o640, "who shares it with a group may go on");
+}

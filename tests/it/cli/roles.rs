@@ -25,5 +25,6 @@ fn a_role_that_is_given_the_certificate_of_another_says_whose_it_is_and_does_not
         assert_eq!(code, 64, "{role} with {whose}: {errors}");
         assert!(errors.contains(&cert) && errors.contains(whose), "whose it is: {errors}");
         assert!(errors.contains(&format!("`todoke pki issue {role}/NAME`")), "what to do: {errors}");
+        assert!(!folder.path().join("issuer.db").exists(), "a database is made by who can serve");
     }
 }

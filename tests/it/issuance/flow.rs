@@ -109,6 +109,7 @@ async fn every_record_is_proved_to_be_in_the_batch() {
     let request = pb::GetInclusionProofRequest { batch_id: id(1).to_string(), record: Some(by_index) };
     let none = ward.batches().get_inclusion_proof(request).await.map_err(fault).expect_err("no such record");
     assert_eq!(none.reason, Reason::RecordNotFound);
+    assert!(none.message.contains("holds no such record; it has 11, counted from 0"), "{none}");
 }
 
 #[tokio::test]
