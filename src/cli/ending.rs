@@ -52,13 +52,17 @@ fn lines(outcome: &Outcome, file: &Path) -> Vec<String> {
         Outcome::Refused { batch_id, reason, message, remedy } => {
             vec![format!("REFUSED: batch {batch_id}: {reason}: {message}"), format!("Next: {remedy}")]
         }
-        Outcome::NotAccepted { batch_id, state, why, listing } => {
+        Outcome::NotAccepted { batch_id, state, why, damaged, listing } => {
             let mut lines = vec![format!("{state}: batch {batch_id} has no receipt: {why}")];
             lines.extend(records(listing, batch_id));
             lines.push(match state.as_str() {
                 "ABORTED" => {
                     "Next: `todoke import` instead of `resume` makes a new batch of the file".to_owned()
                 }
+                _ if *damaged => format!(
+                    "Next: the file is whole: `todoke repair --batch {batch_id} --reason …`, then \
+                     `todoke resume {file}` sends what was damaged again"
+                ),
                 _ => format!(
                     "Next: mend the file and give this batch up with \
                      `todoke abort --batch {batch_id} --reason …`, or have it worked off again \
@@ -147,6 +151,19 @@ pub(crate) fn gap_lines(gaps: &Gaps) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_file_is_not_to_be_mended_because_the_issuer_lost_some_of_it() {
+        let next = |damaged| {
+            let (batch_id, state) = ("b".to_owned(), "DISCREPANT".to_owned());
+            let (why, listing) = ("chunk 1 is unreadable".to_owned(), Listing::default());
+            let outcome = Outcome::NotAccepted { batch_id, state, why, damaged, listing };
+            lines(&outcome, Path::new("in.csv")).pop().unwrap_or_default()
+        };
+        assert!(next(false).contains("mend the file") && next(false).contains("todoke abort"));
+        assert!(next(true).contains("todoke repair") && next(true).contains("todoke resume in.csv"));
+        assert!(!next(true).contains("mend") && !next(true).contains("abort"), "{}", next(true));
+    }
 
     #[test]
     fn gaps_name_ranges_and_districts_and_the_next_step() {

@@ -6,11 +6,18 @@ use clap::Args;
 
 use super::{
     ending::gap_lines,
-    municipal::{self, Connect, Output, fail, journal_path, say, say_event, say_result},
+    municipal::{self, Connect, Output, fail, journal_path, many, say, say_event, say_result},
     notices,
 };
 use crate::{
-    client::{error::Error, finish::state_name, journal, outcome::Gaps, plan, session::Session},
+    client::{
+        error::Error,
+        finish::state_name,
+        journal,
+        outcome::{Gaps, is_damaged},
+        plan,
+        session::Session,
+    },
     domain::batch_id::BatchId,
     runtime::exit,
     wire::pb,
@@ -93,8 +100,17 @@ async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(),
     if !batch.discrepancy.is_empty() {
         say(&format!("  {}", batch.discrepancy));
     }
-    if state_name(&batch) == "DISCREPANT" {
-        let id = &batch.batch_id;
+    let (id, discrepant) = (&batch.batch_id, state_name(&batch) == "DISCREPANT");
+    if discrepant && is_damaged(&batch) {
+        say(&format!(
+            "  Next: `todoke repair --batch {id} --reason …`, then `todoke resume FILE` sends again what was \
+             damaged: {}, counted as quarantined until then",
+            many(gaps.missing_records, "record")
+        ));
+        gap_lines(&gaps).iter().skip(1).for_each(|line| say(line));
+        return Ok(());
+    }
+    if discrepant {
         say(&format!("  Next: `todoke rejects --batch {id}` names the records; then abort or repair"));
     }
     gap_lines(&gaps).iter().for_each(|line| say(line));

@@ -11,7 +11,7 @@ use super::{
     flow::Run,
     held,
     journal::Entry,
-    outcome::{Gaps, Outcome},
+    outcome::{Gaps, Outcome, is_damaged},
     receipts::{self, ReceiptFault},
     rejects::Listing,
     scan::{districts_of, places_of},
@@ -189,6 +189,7 @@ impl Run<'_> {
             batch_id: self.manifest.batch_id.to_string(),
             state: state_name(batch),
             why: self.why(batch),
+            damaged: is_damaged(batch),
             listing: self.listing(None).await,
         })
     }

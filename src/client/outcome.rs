@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::rejects::Listing;
-use crate::wire::pb;
+use crate::{domain::batch::FlagKind, wire::pb};
 
 /// Records that the issuer does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -123,8 +123,16 @@ pub enum Outcome {
         state: String,
         /// Why.
         why: String,
+        /// Whether the issuer lost some of it, so that it is to be sent again and not to be mended.
+        damaged: bool,
         /// Which records were not accepted.
         #[serde(flatten)]
         listing: Listing,
     },
+}
+
+/// Whether chunks of a batch were damaged in the issuer's database.
+#[must_use]
+pub fn is_damaged(batch: &pb::Batch) -> bool {
+    batch.flags.iter().any(|flag| flag.name == FlagKind::Damaged.as_str())
 }

@@ -4,6 +4,7 @@
 mod keys;
 mod repair;
 mod rotation;
+mod sealed;
 
 use std::time::Duration;
 
