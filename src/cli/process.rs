@@ -156,7 +156,7 @@ pub(crate) fn reload(
         let clock = Clock::system();
         let mut notice = Notice::default();
         loop {
-            notice.look(tls.expiry(), clock.now_ms() / 1000);
+            notice.look(tls.expiry(), &tls.ended(), clock.now_ms() / 1000);
             let hung_up = async {
                 match &mut hangup {
                     Some(signals) => drop(signals.recv().await),
@@ -171,7 +171,10 @@ pub(crate) fn reload(
             match again() {
                 Ok(true) => tracing::info!("the certificate, the CA or the CRL was read anew"),
                 Ok(false) => {}
-                Err(error) => tracing::error!(%error, "{error}; the old certificate and CRL stay in force"),
+                Err(error) if tls.ended().is_empty() => {
+                    tracing::error!(%error, "{error}; the old certificate and CRL stay in force");
+                }
+                Err(error) => tracing::error!(%error, "{error}; {}", tls.ended().join("; ")),
             }
         }
     });
@@ -182,22 +185,27 @@ const NOTICE: i64 = 7 * 86_400;
 /// How often, in seconds.
 const NOTICE_EVERY: i64 = 3_600;
 
-/// Speaks of what is about to end: once it has, nobody gets in.
+/// Speaks of what is about to end, and again once it has: then nobody gets in.
 #[derive(Default)]
 struct Notice {
-    said: Option<(Expiry, i64)>,
+    said: Option<(Expiry, usize, i64)>,
 }
 
 impl Notice {
-    fn look(&mut self, expiry: Expiry, now: i64) {
-        let said_lately = |(of, at): &(Expiry, i64)| *of == expiry && now - at < NOTICE_EVERY;
+    fn look(&mut self, expiry: Expiry, ended: &[String], now: i64) {
+        let said_lately = |(of, ended_then, at): &(Expiry, usize, i64)| {
+            *of == expiry && *ended_then == ended.len() && now - at < NOTICE_EVERY
+        };
         if self.said.as_ref().is_some_and(said_lately) {
             return;
+        }
+        for words in ended {
+            tracing::error!("{words}");
         }
         for (part, left) in soon(expiry, now) {
             tracing::warn!(part, left_s = left, "{part} ends in {left} s, and then nobody gets in: renew it");
         }
-        self.said = Some((expiry, now));
+        self.said = Some((expiry, ended.len(), now));
     }
 }
 
@@ -206,7 +214,7 @@ fn soon(expiry: Expiry, now: i64) -> Vec<(&'static str, i64)> {
     let parts =
         [("the own certificate", Some(expiry.own)), ("the CA", Some(expiry.ca)), ("the CRL", expiry.crl)];
     let left = parts.into_iter().filter_map(|(part, until)| Some((part, until? - now)));
-    left.filter(|(_, left)| *left <= NOTICE).collect()
+    left.filter(|(_, left)| (0..=NOTICE).contains(left)).collect()
 }
 
 /// Serves the ops port of a role that runs, which answers to the last, so that a drain can be watched, and
@@ -288,5 +296,6 @@ mod tests {
         assert_eq!(soon(expiry, 100), [("the CRL", NOTICE)]);
         assert_eq!(soon(expiry, 101).len(), 2);
         assert_eq!(soon(Expiry { crl: None, ..expiry }, 100), []);
+        assert_eq!(soon(Expiry { crl: Some(99), ..expiry }, 100), [], "it has ended: that is said otherwise");
     }
 }

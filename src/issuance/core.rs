@@ -117,15 +117,16 @@ impl Core {
 
     /// Returns every reason why this issuer should not get calls.
     pub(crate) fn not_ready(&self) -> Vec<String> {
+        let mut reasons = self.tls.ended();
         // A heartbeat that lies ahead is of before the clock was set back: it says nothing of now.
         let age = (self.clock.now_ms() - self.heartbeat_ms.load(Ordering::Relaxed)).abs();
-        if age <= super::options::ms(self.options.heartbeat_max) {
-            return Vec::new();
+        if age > super::options::ms(self.options.heartbeat_max) {
+            reasons.push(format!(
+                "the sweeper finished no round for {} s: stalled batches would not be noticed",
+                age / 1000
+            ));
         }
-        vec![format!(
-            "the sweeper finished no round for {} s: stalled batches would not be noticed",
-            age / 1000
-        )]
+        reasons
     }
 }
 

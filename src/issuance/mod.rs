@@ -34,6 +34,7 @@ mod work;
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     net::{self, tcp::TcpListener, tls::ServerTls},
@@ -113,17 +114,20 @@ pub async fn start(
     let former_keys = compare::former_keys(&options.former_receipt_keys)?;
     let core = core::Core::new(options, store, vault, tls.clone(), clock, expected, former_keys);
     let (health_reporter, health) = tonic_health::server::health_reporter();
-    health_reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    health_reporter.set_service_status("", ServingStatus::NotServing).await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let (reflection, former) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     let batches = BatchServiceServer::new(batch_service::Batches { core: Arc::clone(&core) })
         .max_decoding_message_size(message_max)
         .max_encoding_message_size(message_max);
     let cards = CardServiceServer::new(card_service::Cards { core: Arc::clone(&core) })
         .max_decoding_message_size(message_max);
-    let routes = routes::Services::new(message_max).with(health).with(reflection).with(batches).with(cards);
+    let routes = routes::Services::new(message_max).with(health).with(reflection).with(former);
+    let routes = routes.with(batches).with(cards);
     tasks.spawn("sweeper", OnDeath::Shutdown, sweep::run(Arc::clone(&core), tasks.soft()));
     for _ in 0..workers {
         tasks.spawn("import-worker", OnDeath::Shutdown, work::run(Arc::clone(&core), tasks.soft()));
@@ -137,18 +141,32 @@ pub async fn start(
             tracing::error!(%error, "the gRPC server ended");
         }
     });
-    let soft = tasks.soft();
-    for service in SERVICES {
-        health_reporter.set_service_status(*service, tonic_health::ServingStatus::Serving).await;
-    }
-    tasks.spawn("health", OnDeath::Ignore, async move {
-        soft.cancelled().await;
-        for service in SERVICES {
-            health_reporter.set_service_status(*service, tonic_health::ServingStatus::NotServing).await;
-        }
-    });
+    say_health(&health_reporter, ServingStatus::Serving).await;
+    let health = tell_health(health_reporter, Arc::clone(&core), tasks.soft());
+    tasks.spawn("health", OnDeath::Ignore, health);
     let not_ready = Arc::new(move || core.not_ready());
     Ok(Running { address, not_ready, ended })
+}
+
+async fn say_health(reporter: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES {
+        reporter.set_service_status(*service, status).await;
+    }
+}
+
+/// SERVING until the order to stop, and while certificate, CA and CRL are good.
+async fn tell_health(reporter: HealthReporter, core: Arc<core::Core>, stop: CancellationToken) {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut said = ServingStatus::Serving;
+    while stop.run_until_cancelled(looks.tick()).await.is_some() {
+        let good = core.tls.ended().is_empty();
+        let now = if good { ServingStatus::Serving } else { ServingStatus::NotServing };
+        if now != said {
+            say_health(&reporter, now).await;
+            said = now;
+        }
+    }
+    say_health(&reporter, ServingStatus::NotServing).await;
 }
 
 /// Tells at the start that this database is older than what was acknowledged, if it is.
@@ -209,6 +227,9 @@ fn limits(drain: Duration) -> net::ServerLimits {
         ..net::ServerLimits::default()
     }
 }
+
+/// How often health looks whether certificate, CA and CRL are still good.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What health is asked about: the whole, and each service.
 const SERVICES: &[&str] = &["", "todoke.v1.BatchService", "todoke.v1.CardService"];

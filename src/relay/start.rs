@@ -8,7 +8,7 @@ use std::{
 use http::uri::Authority;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,9 @@ use super::{
 /// How often what was counted goes into the metrics.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
+/// How often certificate, CA and CRL are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -45,7 +48,8 @@ pub enum Error {
 
 /// Starts a relay that serves at `listener` until the soft token of `tasks` is cancelled.
 ///
-/// It says NOT_SERVING until each of its shards is connected to an issuer. After the soft token it goes
+/// It says NOT_SERVING until each of its shards is connected to an issuer, and while its certificate, CA or
+/// CRL is out of date. After the soft token it goes
 /// on for at least [`Options::linger`] and at most that and [`Options::drain`].
 ///
 /// # Errors
@@ -167,28 +171,32 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, clients: Clients) {
     shared.closing.cancel();
 }
 
-/// SERVING while every shard can send calls on; an absence of issuers counts only when it lasts.
+/// SERVING while every shard can send calls on, and certificate, CA and CRL are good; an absence of issuers
+/// counts only when it lasts.
 async fn tell_health(shared: Arc<Shared>) {
     let mut connected = shared.connected.subscribe();
     let name = &shared.options.name;
+    let mut looks = interval(LOOK_EVERY);
     let telling = async {
         loop {
             let all = !connected.borrow_and_update().contains(&0);
-            if all != *shared.serving.borrow() {
+            let serves = all && shared.tls.ended().is_empty();
+            if serves != *shared.serving.borrow() {
                 // The first time waits for nothing; what was there and is gone may come back at once.
                 let back = connected.wait_for(|each| !each.contains(&0));
                 if !all && timeout(shared.options.away_max, back).await.is_ok() {
                     continue;
                 }
-                if all {
+                if serves {
                     tracing::info!("{name} is serving");
                 } else {
-                    tracing::error!("{name} is not serving: {}", without_issuer(&shared));
+                    tracing::error!("{name} is not serving: {}", reasons(&shared).join("; "));
                 }
-                shared.serving.send_replace(all);
+                shared.serving.send_replace(serves);
             }
-            if connected.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = connected.changed() => if changed.is_err() { return },
+                _ = looks.tick() => {}
             }
         }
     };
@@ -220,14 +228,23 @@ async fn report(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
 
 fn not_ready(shared: Arc<Shared>) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
     Arc::new(move || {
-        let mut reasons = Vec::new();
         if shared.soft.is_cancelled() {
-            reasons.push("draining: no new calls".to_owned());
-        } else if !*shared.serving.borrow() {
-            reasons.push(without_issuer(&shared));
+            return vec!["draining: no new calls".to_owned()];
         }
-        reasons
+        match *shared.serving.borrow() {
+            true => shared.tls.ended(),
+            false => reasons(&shared),
+        }
     })
+}
+
+/// Says why a relay does not serve.
+fn reasons(shared: &Shared) -> Vec<String> {
+    let mut reasons = shared.tls.ended();
+    if reasons.is_empty() || shared.connected.borrow().contains(&0) {
+        reasons.push(without_issuer(shared));
+    }
+    reasons
 }
 
 /// Says how many threads no issuer can be reached from.

@@ -183,8 +183,8 @@ metrics! {
     RELAY_CONNECTIONS = "todoke_relay_connections", Kind::Gauge, [];
     /// Connections of a relay to issuers, over all shards.
     RELAY_UPSTREAM_CONNECTIONS = "todoke_relay_upstream_connections", Kind::Gauge, [];
-    /// 1 while a relay says SERVING: each of its threads is connected to an issuer, and it was not told to
-    /// stop.
+    /// 1 while a relay says SERVING: each of its threads is connected to an issuer, its certificate, CA and
+    /// CRL are good, and it was not told to stop.
     RELAY_SERVING = "todoke_relay_serving", Kind::Gauge, [];
     /// 1 once a relay was told to stop.
     RELAY_DRAINING = "todoke_relay_draining", Kind::Gauge, [];

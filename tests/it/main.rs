@@ -10,6 +10,7 @@ mod foreign;
 mod input;
 mod issuance;
 mod net;
+mod outdated;
 mod relay;
 mod restore;
 mod stored;

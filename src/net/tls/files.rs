@@ -98,6 +98,8 @@ pub(super) struct Material {
     pub(super) roots: Arc<RootCertStore>,
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
     pub(super) expiry: Expiry,
+    /// When the last of the CAs ends.
+    pub(super) ca_until: i64,
 }
 
 impl Material {
@@ -113,12 +115,25 @@ impl Material {
             return Err(out_of_date(format!("not valid for another {} s", own.not_before - now)));
         }
         let key = key(&files.key)?;
-        let (roots, ca) = roots(&files.ca, now)?;
+        let (roots, ca, ca_until) = roots(&files.ca, now)?;
         let (crls, crl) = match &files.crl {
             None => (Vec::new(), None),
             Some(path) => crls(path, now).map(|(crls, until)| (crls, Some(until)))?,
         };
-        Ok(Self { chain, key, roots, crls, expiry: Expiry { own: own.not_after, ca, crl } })
+        Ok(Self { chain, key, roots, crls, expiry: Expiry { own: own.not_after, ca, crl }, ca_until })
+    }
+
+    /// What of it is out of date at `now`, in words for an operator.
+    pub(super) fn ended(&self, now: i64) -> Vec<String> {
+        let Expiry { own, crl, .. } = self.expiry;
+        let parts = [("the own certificate", own), ("the CA", self.ca_until)];
+        let parts = parts.into_iter().chain(crl.map(|until| ("the CRL", until)));
+        let ended = parts.filter(|(_, until)| now > *until);
+        ended
+            .map(|(part, until)| {
+                format!("{part} is out of date since {} s: nobody gets in until it is renewed", now - until)
+            })
+            .collect()
     }
 
     /// Whether this is the same as `other`, so that a reload may leave things as they are.
@@ -170,14 +185,16 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| unreadable(path, "it holds no private key in PEM"))
 }
 
-fn roots(path: &Path, now: i64) -> Result<(Arc<RootCertStore>, i64), TlsError> {
+/// Returns the CAs that are good at `now`, and when the first and the last of them ends.
+fn roots(path: &Path, now: i64) -> Result<(Arc<RootCertStore>, i64, i64), TlsError> {
     let mut roots = RootCertStore::empty();
-    let mut first_to_expire = i64::MAX;
+    let (mut first_to_expire, mut last_to_expire) = (i64::MAX, i64::MIN);
     for der in items::<CertificateDer<'static>>(path, PEM_BYTES_MAX)? {
         let not_after = facts(path, &der)?.not_after;
         // The library never looks at a CA's own dates.
         if now <= not_after {
             first_to_expire = first_to_expire.min(not_after);
+            last_to_expire = last_to_expire.max(not_after);
             roots.add(der).map_err(|error| unreadable(path, error.to_string()))?;
         }
     }
@@ -185,12 +202,12 @@ fn roots(path: &Path, now: i64) -> Result<(Arc<RootCertStore>, i64), TlsError> {
         let (path, what) = (path.to_owned(), "of a CA and expired".to_owned());
         return Err(TlsError::OutOfDate { path, what });
     }
-    Ok((Arc::new(roots), first_to_expire))
+    Ok((Arc::new(roots), first_to_expire, last_to_expire))
 }
 
 /// The CAs of a file, with those that are out of date.
 pub(super) fn any_roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
-    roots(path, i64::MIN).map(|(roots, _)| roots)
+    roots(path, i64::MIN).map(|(roots, ..)| roots)
 }
 
 type Crls = Vec<CertificateRevocationListDer<'static>>;

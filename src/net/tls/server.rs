@@ -138,6 +138,12 @@ impl ServerTls {
         self.shared.current.load().material.expiry
     }
 
+    /// Says what in force is out of date, so that nobody gets in; nothing if all is good.
+    #[must_use]
+    pub fn ended(&self) -> Vec<String> {
+        self.shared.current.load().material.ended(self.shared.clock.now_ms() / 1000)
+    }
+
     /// Shows how long what is in force is still good for.
     fn gauge(&self) {
         let now = self.shared.clock.now_ms() / 1000;

@@ -117,7 +117,7 @@ pub(crate) struct Issuer {
     pub(crate) verifier: VerifierKey,
     pub(crate) not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     pub(crate) address: std::net::SocketAddr,
-    tls: ServerTls,
+    pub(super) tls: ServerTls,
     pub(super) tasks: Tasks,
 }
 

@@ -63,6 +63,12 @@ impl Pki {
         authority.revoke(&identity.parse().expect("legal")).expect("it was issued");
     }
 
+    /// Writes the CRL anew, to hold for this long.
+    pub(super) fn renew_crl(&self, lifetime: Duration) {
+        let authority = Authority::open(self.dir.path(), OffsetDateTime::now_utc()).expect("the authority");
+        authority.refresh_crl(lifetime).expect("it is written");
+    }
+
     fn files(&self, name: &str) -> TlsFiles {
         let path = |file: String| -> PathBuf { self.dir.path().join(file) };
         TlsFiles {

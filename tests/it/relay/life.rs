@@ -73,6 +73,42 @@ async fn health_follows_the_issuer_and_the_order_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crl_that_is_out_of_date_is_told_to_all_who_watch_until_it_is_renewed() {
+    let metrics = todoke::telemetry::prometheus();
+    let pki = Pki::with_crl();
+    let backend = Backend::start(pki.server("issuer-1")).await;
+    let relay = Relay::start(&pki, &[backend.address], |_| {}).await;
+    relay.ready().await;
+    let caller = Caller::new(&pki, KATSUSHIKA, relay.address());
+    let watch = health(&caller).watch(HealthCheckRequest::default()).await.expect("it watches");
+    let mut watch = watch.into_inner();
+    let mut next = async || {
+        let response = within("a change", watch.message()).await;
+        response.expect("the connection stands").expect("it goes on").status()
+    };
+    let gauge = async |serving: u8| {
+        let line = format!("todoke_relay_serving {serving}\n");
+        eventually(&line, || async { metrics.render().contains(&line).then_some(()) }).await;
+    };
+    assert_eq!(next().await, ServingStatus::Serving);
+    gauge(1).await;
+    pki.renew_crl(Duration::from_secs(3));
+    relay.reload();
+    // The connection is judged by the new list at once, while that holds, and stands from then on.
+    assert_eq!(check(&caller, "").await.expect("answered"), ServingStatus::Serving);
+    assert_eq!(next().await, ServingStatus::NotServing);
+    let reasons = relay.not_ready();
+    assert!(reasons.len() == 1 && reasons[0].contains("the CRL is out of date since"), "{reasons:?}");
+    assert!(reasons[0].contains("nobody gets in until it is renewed"), "{reasons:?}");
+    gauge(0).await;
+    pki.renew_crl(Duration::from_secs(86_400));
+    relay.reload();
+    assert_eq!(next().await, ServingStatus::Serving);
+    gauge(1).await;
+    relay.ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drain_under_load_fails_no_call() {
     let Setup { pki, backend, relay } = Setup::start(|_| {}).await;
     let other = Relay::start(&pki, &[backend.address], |_| {}).await;
