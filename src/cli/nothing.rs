@@ -1,5 +1,5 @@
-//! The nil return: a file of no records, one for each day in Japan, so that saying "nothing today" twice is
-//! one batch, and saying it tomorrow is another.
+//! The nil return: a file of no records, one for each day in Japan. Saying "nothing today" twice is one
+//! batch, unless another one is due by then; saying it tomorrow is another.
 
 use std::{fs, io, path::PathBuf};
 

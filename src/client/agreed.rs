@@ -100,7 +100,8 @@ impl Session {
     }
 }
 
-// What of a list no work on the batches changes: which there are, and what the next one follows.
+// What of a list no work on the batches changes: which there are, what the next one follows, and what is due
+// and did not come.
 fn lasting(list: &pb::ListBatchesResponse) -> pb::ListBatchesResponse {
     let aborted = i32::from(pb::BatchState::Aborted);
     let batches = list.batches.iter().take(COMPARED_BATCHES).map(|batch| pb::Batch {
@@ -118,6 +119,7 @@ fn lasting(list: &pb::ListBatchesResponse) -> pb::ListBatchesResponse {
         last_sequence: list.last_sequence,
         last_receipt_digest: list.last_receipt_digest.clone(),
         last_receipt_sequence: list.last_receipt_sequence,
+        expected_batches: list.expected_batches.iter().filter(|expected| expected.missing).cloned().collect(),
         ..Default::default()
     }
 }

@@ -58,6 +58,7 @@ pub(crate) async fn plan(
     policy: Policy,
 ) -> Result<(Manifest, Journal), Error> {
     let mut journal = journal;
+    let nil = known.scan.totals.records == 0 && new.is_some();
     if let Some(begun) = journal::begun(journal.entries()) {
         let same = begun.fingerprint == known.scan.fingerprint;
         let manifest = manifest_of(begun)?;
@@ -69,8 +70,12 @@ pub(crate) async fn plan(
                 journal.append(Entry::Ended { reason })?;
                 journal = journal.start_over(&manifest.sequence.to_string())?;
             }
+            // Its batch has met what it could, so what is missing needs another one.
+            (Standing::Receipted, true) if nil && is_of(session, begun) && is_due(session).await? => {
+                journal = journal.start_over(&manifest.sequence.to_string())?;
+            }
             (Standing::Open | Standing::Receipted, true) => {
-                check_caller(session, begun)?;
+                check_caller(session, known.file, begun)?;
                 check_sequence(&manifest, new)?;
                 return Ok((manifest, journal));
             }
@@ -152,11 +157,26 @@ fn changed(file: &Path, manifest: &Manifest) -> Error {
     ))
 }
 
-fn check_caller(session: &Session, begun: &Begun) -> Result<(), Error> {
-    if begun.caller == session.caller_name {
+// Whether the issuer expects a batch of this municipality that did not come.
+async fn is_due(session: &Session) -> Result<bool, Error> {
+    Ok(session.agreed_batches().await?.expected_batches.iter().any(|expected| expected.missing))
+}
+
+fn is_of(session: &Session, begun: &Begun) -> bool {
+    begun.caller == session.caller_name
+}
+
+fn check_caller(session: &Session, file: &Path, begun: &Begun) -> Result<(), Error> {
+    if is_of(session, begun) {
         return Ok(());
     }
-    Err(Error::Conflict(format!("the batch was begun --as {}; pass the same", begun.caller)))
+    Err(Error::Conflict(format!(
+        "{}: its batch was begun --as {}. To go on with that one, pass the same; for {}, name another FILE: \
+         each municipality needs one of its own",
+        file.display(),
+        begun.caller,
+        session.caller_name
+    )))
 }
 
 // A batch keeps the sequence that it was announced with.

@@ -6,6 +6,7 @@ mod callers;
 mod liar;
 mod lies;
 mod lost;
+mod nil;
 mod renewal;
 mod sick;
 mod strangers;

@@ -80,6 +80,12 @@ async fn nothing_today_said_twice_is_one_batch_and_tomorrow_another() {
         (&first["batch_id"], &true.into()),
         "said twice is once"
     );
+    let other = [&folder.as_ward()[..3], &["municipality/011002".to_owned()]].concat();
+    let said = folder.todoke(&nothing, &other).await;
+    let words = said.result()["error"].as_str().unwrap_or_default().to_owned();
+    assert!(said.code == Some(1) && words.contains("for municipality/011002, name another FILE"), "{words}");
+    let said = folder.todoke(&["import", "--nothing-today", "sapporo.csv"], &other).await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
     // Each day has a file of its own, which by itself bears its date.
     let tomorrow = ["import", "--nothing-today", "tomorrow.csv"];
     let said = folder.todoke(&tomorrow, &folder.as_ward()).await;
