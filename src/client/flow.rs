@@ -21,7 +21,8 @@ use super::{
     scan::{Scan, scan},
     session::Session,
     streams::StreamStart,
-    uploader::{Upload, UploadError, UploadOptions, Uploaded, upload},
+    uploaded::{UploadError, Uploaded},
+    uploader::{Upload, UploadOptions, upload},
     watch::{Watched, watch},
 };
 use crate::{
@@ -339,7 +340,7 @@ impl<'a> Run<'a> {
             options: &self.options.upload,
             tell: &self.session.tell,
         };
-        let why = match upload(&sending, self.durable.clone()).await {
+        let why = match upload(&sending, &mut self.durable).await {
             Ok(Uploaded::Complete(said)) => {
                 let chunks = self.scan.chunk_roots.len() as u64;
                 self.journal.append(Entry::Durable { chunks })?;
@@ -349,6 +350,7 @@ impl<'a> Run<'a> {
             Ok(Uploaded::Cut) => "stopped, as if cut, after the records that were asked for".to_owned(),
             Err(UploadError::Input(fault)) => return Err(fault.into()),
             Err(UploadError::Refused(fault)) => return Ok(Err(self.refused(&fault))),
+            Err(UploadError::NotServed(error)) => return Err(error.into()),
             Err(UploadError::GaveUp(status)) => {
                 format!("nothing more became durable: {:?}: {}", status.code(), status.message())
             }

@@ -1,5 +1,5 @@
-//! What one call has heard of its relays: no relay alone is believed that the issuer refuses, or that waiting
-//! helps nobody, while there is another to ask.
+//! What one call, or one upload, has heard of its relays: no relay alone is believed that the issuer refuses,
+//! or that waiting helps nobody, while there is another to ask.
 
 use std::collections::BTreeSet;
 
@@ -53,6 +53,16 @@ impl Heard {
             self.refusal = Some(error.clone());
         }
         second || self.against.len() >= relays
+    }
+
+    /// Who has refused, or is not believed.
+    pub(super) fn against(&self) -> impl Iterator<Item = &usize> {
+        self.against.iter()
+    }
+
+    /// Forgets what was noted of a relay that serves us now.
+    pub(super) fn serves(&mut self, relay: usize) {
+        self.against.remove(&relay);
     }
 
     /// What a call ends with that ends with `error`: rather a refusal, if there was one.

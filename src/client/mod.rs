@@ -32,5 +32,6 @@ pub mod signer;
 pub mod source;
 pub mod streams;
 pub mod upkeep;
+pub mod uploaded;
 pub mod uploader;
 mod watch;

@@ -13,13 +13,14 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tonic::Status;
 
 use super::{
-    calls::Caller,
+    calls::{CallError, Caller},
     events::{Event, Tell},
-    input_fault::InputFault,
+    heard::Heard,
     reader::ReadOptions,
     refusals::{is_transient, wants_second_opinion},
     scan::{FileChunk, Scan},
     streams::{Stream, StreamEvent, StreamStart, close, read_chunks},
+    uploaded::{UploadError, Uploaded},
 };
 use crate::{
     crash::{self, Point},
@@ -81,26 +82,6 @@ pub struct Upload<'a> {
     pub tell: &'a Tell,
 }
 
-/// How an upload ended well, or as asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Uploaded {
-    /// Every chunk is durable, or the batch is sealed already; so say the relays, each of its chunks.
-    Complete(BTreeMap<usize, Ranges>),
-    /// Stopped by `stop_after_records`.
-    Cut,
-}
-
-/// Why an upload ended otherwise.
-#[derive(Debug)]
-pub enum UploadError {
-    /// The file is not what it was.
-    Input(InputFault),
-    /// The issuer refused for a reason that sending again cannot mend.
-    Refused(Fault),
-    /// Nothing more became durable for too long.
-    GaveUp(Status),
-}
-
 struct Flight {
     chunk: FileChunk,
     stream: u64,
@@ -109,9 +90,10 @@ struct Flight {
 
 struct State<'a> {
     upload: &'a Upload<'a>,
-    durable: Ranges,
+    durable: &'a mut Ranges,
     said: BTreeMap<usize, Ranges>,
     refused_by: Vec<usize>,
+    heard: Heard,
     in_flight: BTreeMap<u32, Flight>,
     again: VecDeque<FileChunk>,
     resends: BTreeMap<u32, u32>,
@@ -128,11 +110,11 @@ struct State<'a> {
     events: mpsc::Sender<StreamEvent>,
 }
 
-/// Uploads every chunk that is not in `durable`.
+/// Uploads every chunk that is not in `durable`, and notes there each one that is acknowledged.
 ///
 /// # Errors
 /// [`UploadError`]; what was acknowledged until then stays durable.
-pub async fn upload(upload: &Upload<'_>, durable: Ranges) -> Result<Uploaded, UploadError> {
+pub async fn upload(upload: &Upload<'_>, durable: &mut Ranges) -> Result<Uploaded, UploadError> {
     let missing = durable.missing(upload.scan.chunk_roots.len() as u64);
     if missing.is_empty() {
         return Ok(Uploaded::Complete(BTreeMap::new()));
@@ -165,7 +147,7 @@ pub async fn upload(upload: &Upload<'_>, durable: Ranges) -> Result<Uploaded, Up
 impl<'a> State<'a> {
     fn new(
         upload: &'a Upload<'a>,
-        durable: Ranges,
+        durable: &'a mut Ranges,
         tasks: JoinSet<()>,
         events: mpsc::Sender<StreamEvent>,
     ) -> Self {
@@ -175,6 +157,7 @@ impl<'a> State<'a> {
             durable,
             said: BTreeMap::new(),
             refused_by: Vec::new(),
+            heard: Heard::default(),
             in_flight: BTreeMap::new(),
             again: VecDeque::new(),
             resends: BTreeMap::new(),
@@ -224,7 +207,7 @@ impl<'a> State<'a> {
             if avoid.len() + self.last_left.len() < self.upload.caller.picker().relay_count() {
                 avoid.extend(&self.last_left);
             }
-            avoid.extend(&self.refused_by);
+            avoid.extend(self.refused_by.iter().chain(self.heard.against()));
             self.next_stream += 1;
             let stream = Stream::open(
                 self.next_stream,
@@ -294,8 +277,21 @@ impl<'a> State<'a> {
                 self.said.entry(stream.picked.index()).or_default().insert_range(0, last);
             }
             fault if !is_transient(&status, fault.as_ref()) => return self.refused(at, status, fault),
-            _ => self.leave(at, status),
+            fault => return self.failed(at, status, fault),
         }
+        Ok(())
+    }
+
+    // A certificate that every relay refuses gets better by no waiting, as in a call.
+    fn failed(&mut self, at: usize, status: Status, fault: Option<Fault>) -> Result<(), UploadError> {
+        let (relay, relays) = (self.streams[at].picked.index(), self.upload.caller.picker().relay_count());
+        let (attempts, fault) = (self.failures + 1, fault.map(Box::new));
+        let status = Box::new(status);
+        let error = CallError { method: "UploadChunks", status, fault, attempts, transient: true };
+        if self.heard.note(relay, &error, relays) {
+            return Err(UploadError::NotServed(CallError { transient: false, ..error }));
+        }
+        self.leave(at, *error.status);
         Ok(())
     }
 
@@ -319,13 +315,14 @@ impl<'a> State<'a> {
         let before = self.durable.len();
         let stream = &mut self.streams[at];
         stream.heard_at = Instant::now();
+        self.heard.serves(stream.picked.index());
         let said = self.said.entry(stream.picked.index()).or_default();
         for range in &answer.durable_chunks {
             let (first, last) = (u64::from(range.first), u64::from(range.last));
             self.durable.insert_range(first, last);
             said.insert_range(first, last);
         }
-        let durable = &self.durable;
+        let durable = &*self.durable;
         self.in_flight.retain(|number, _| !durable.contains(u64::from(*number)));
         if self.durable.len() > before {
             self.progress_at = Instant::now();
@@ -388,7 +385,7 @@ impl<'a> State<'a> {
         let records = self.upload.scan.totals.records;
         let mut relays: Vec<String> = self.streams.iter().map(|s| s.picked.name().to_owned()).collect();
         relays.sort_unstable();
-        let durable_records = self.upload.scan.records_in(&self.durable);
+        let durable_records = self.upload.scan.records_in(self.durable);
         (self.upload.tell)(&Event::Uploading { durable_records, records, relays });
     }
 }

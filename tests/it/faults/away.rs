@@ -86,6 +86,32 @@ async fn a_relay_that_is_drained_in_the_middle_of_a_stream_loses_nothing() {
     assert!(log.contains("every task is done"), "it ended in order: {log}");
 }
 
+/// Kills both relays for good once an import has told of `event`, and returns how it ended.
+async fn both_killed_at(event: &str) -> Ended {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "2", "--no-restart"]).await;
+    folder.sample("many.csv", "10000").await;
+    let args = ["import", "many.csv", "--chunk-records", "64", "--patience", "2s"];
+    let mut running = Running::start(&folder, &args, &folder.as_ward());
+    running.until(event).await;
+    pids(&folder.endpoints())[..2].iter().for_each(|relay| signal(Signal::KILL, *relay));
+    let ended = Ended::of(running.end().await);
+    ended.is(75, "try_again");
+    assert_eq!(dev.stop().await, Some(0));
+    ended
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_not_missing_when_nobody_is_left_to_ask() {
+    let ended = both_killed_at("uploading").await;
+    let last = ended.events("uploading").pop().cloned().expect("it told of some");
+    let number = |field: &str| last[field].as_u64().expect("a number");
+    let durable = number("durable_records");
+    assert!(0 < durable && durable < number("records"), "{last}");
+    ended.names_what_is_missing(number("records") - durable);
+    both_killed_at("sealing").await.names_what_is_missing(0);
+}
+
 /// Frames that are acknowledged one by one on one stream.
 const FRAMES: u64 = 100_000;
 

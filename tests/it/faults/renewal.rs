@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use todoke::net::pki::Authority;
 
 use super::strangers::{of_party, refusal, served};
-use crate::system::{Dev, Folder, Signal, eventually, http, pids, signal};
+use crate::system::{Dev, Folder, Running, Signal, eventually, http, pids, signal};
 
 struct System {
     folder: Folder,
@@ -18,8 +18,12 @@ struct System {
 
 impl System {
     async fn start() -> Self {
+        Self::start_with("1").await
+    }
+
+    async fn start_with(relays: &str) -> Self {
         let folder = Folder::new();
-        let dev = Dev::start(&folder, &["--relays", "1"]).await;
+        let dev = Dev::start(&folder, &["--relays", relays]).await;
         let pki = folder.path("dev/pki");
         Self { folder, dev, pki }
     }
@@ -92,6 +96,33 @@ async fn new_certificates_and_revocations_are_taken_up_by_the_processes_that_run
     let said = system.folder.todoke(&["status"], &system.folder.as_ward()).await;
     assert_eq!(said.code, Some(0), "a new certificate is good at once: {}", said.all());
     assert_eq!(pids(&system.folder.endpoints()), pids_before, "nobody was restarted");
+    assert_eq!(system.dev.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn an_upload_whose_certificate_is_revoked_ends_soon_with_the_words_of_a_call() {
+    let mut system = System::start_with("2").await;
+    system.folder.sample("many.csv", "8000").await;
+    let args = ["import", "many.csv", "--chunk-records", "8"];
+    let mut running = Running::start(&system.folder, &args, &system.folder.as_ward());
+    running.until("uploading").await;
+    system.pki(&["revoke", "municipality/131229"]).await;
+    system.reload().await;
+    let begun = std::time::Instant::now();
+    let said = running.end().await;
+    // Its patience is two minutes.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}: {}", begun.elapsed(), said.all());
+    let status = system.folder.todoke(&["status"], &system.folder.as_ward()).await;
+    for said in [said, status] {
+        let result = said.result();
+        assert_eq!((said.code, &result["outcome"]), (Some(1), &"failed".into()), "{}", said.all());
+        let words = result["error"].as_str().expect("words");
+        assert!(words.contains("this certificate was refused (CertificateRevoked)"), "{words}");
+        assert!(words.contains("ask the operator for a new one"), "{words}");
+    }
+    system.pki(&["issue", "municipality/131229", "--replace"]).await;
+    let said = system.folder.todoke(&["resume", "many.csv"], &system.folder.as_ward()).await;
+    assert_eq!(said.code, Some(0), "it goes on with a new one: {}", said.all());
     assert_eq!(system.dev.stop().await, Some(0));
 }
 
