@@ -96,7 +96,7 @@ fn forgotten(caller: MunicipalityCode, id: BatchId, why: Forgotten) -> Fault {
             Reason::ReconcileFirst,
             format!(
                 "the issuer's database was restored from a backup: nothing new is taken from {caller} until \
-                 its receipts were compared. Run `todoke reconcile` over all files"
+                 its receipts were compared. Run `todoke reconcile --all FILES` with every file that has one"
             ),
         ),
         Forgotten::ReceiptUnknown => {
@@ -105,7 +105,7 @@ fn forgotten(caller: MunicipalityCode, id: BatchId, why: Forgotten) -> Fault {
                 "batch {id} of {caller} names a receipt as the one before that is not here");
             let words = format!(
                 "the receipt that batch {id} names as the one before is not known here: run `todoke \
-                 reconcile` over all files, so that the receipts are compared"
+                 reconcile --all FILES` with every file that has a receipt"
             );
             Fault::new(Reason::ReconcileFirst, words)
                 .violation("manifest.previous-receipt", "no receipt of this municipality has this digest")

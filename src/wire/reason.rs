@@ -88,7 +88,7 @@ reasons! {
     TooManyOpenBatches = "TOO_MANY_OPEN_BATCHES", FailedPrecondition, Caller, false,
         "Finish or abort batches first: ListBatches (`todoke status`) tells which are open.";
     ReconcileFirst = "RECONCILE_FIRST", FailedPrecondition, Caller, false,
-        "Compare receipts first (CompareReceipts, `todoke reconcile FILES`): the database was restored.";
+        "Compare receipts first (CompareReceipts, `todoke reconcile --all FILES`): a backup was restored.";
     ReceiptInvalid = "RECEIPT_INVALID", InvalidArgument, Caller, false,
         "Send receipts as they came: each must be a note that this issuer signed, of the caller's own batch.";
     LimitExceeded = "LIMIT_EXCEEDED", InvalidArgument, Caller, false,

@@ -37,6 +37,9 @@ async fn a_restored_backup_is_noticed_and_what_it_forgot_comes_again_once() {
     // The receipt of b.csv lies beside c.csv, and is named as the one before.
     let said = import(&folder, "c.csv").await;
     assert_eq!((said.code, &said.result()["reason"]), (Some(1), &"RECONCILE_FIRST".into()), "{}", said.all());
+    assert!(said.all().contains("`todoke reconcile --all FILES`"), "that is what helps: {}", said.all());
+    let remedy = said.result()["remedy"].clone();
+    assert!(remedy.as_str().is_some_and(|remedy| remedy.contains("reconcile --all FILES")), "{remedy}");
     // The receipt of one file proves it; that it is the only one nobody has said.
     let said = folder.todoke(&["reconcile", "b.csv"], &folder.as_ward()).await;
     assert_eq!((said.code, &said.result()["reconcile_first"]), (Some(1), &true.into()), "{}", said.all());
