@@ -189,7 +189,7 @@ impl Chunks {
     pub fn open(path: &Path, options: &ReadOptions, scan: &Scan, wanted: Ranges) -> Result<Self, InputFault> {
         Ok(Self {
             path: path.to_owned(),
-            reader: RecordReader::open(path, options)?,
+            reader: RecordReader::open(path, options).map_err(changed_since)?,
             chunk_records: scan.chunk_records,
             roots: scan.chunk_roots.clone(),
             records: scan.totals.records,
@@ -226,7 +226,7 @@ impl Chunks {
 
     fn skip(&mut self, number: u32) -> Result<(), InputFault> {
         for _ in 0..self.length(number) {
-            if self.reader.next_record()?.is_none() {
+            if self.reader.next_record().map_err(changed_since)?.is_none() {
                 return Err(self.changed());
             }
         }
@@ -236,7 +236,9 @@ impl Chunks {
     fn read(&mut self, number: u32) -> Result<FileChunk, InputFault> {
         let mut leaves = Vec::with_capacity(self.chunk_records as usize);
         for _ in 0..self.length(number) {
-            let Some((_, canonical)) = self.reader.next_record()? else { return Err(self.changed()) };
+            let Some((_, canonical)) = self.reader.next_record().map_err(changed_since)? else {
+                return Err(self.changed());
+            };
             leaves.push(merkle::leaf_hash(canonical));
             self.writer.push(canonical);
             if self.writer.bytes() > PAYLOAD_BYTES_MAX {
@@ -252,13 +254,22 @@ impl Chunks {
     }
 
     fn changed(&self) -> InputFault {
-        InputFault::of_line(
-            &self.path,
-            self.reader.line(),
-            "the file was changed while it was being sent",
-            "Put the announced content back and run `todoke resume`, or give up with `todoke abort`",
-        )
+        changed(&self.path, self.reader.line())
     }
+}
+
+fn changed(path: &Path, line: u64) -> InputFault {
+    InputFault::of_line(
+        path,
+        line,
+        "the file was changed while it was being sent",
+        "Put the announced content back and run `todoke resume`, or give up with `todoke abort`",
+    )
+}
+
+// A line that is wrong was right in the first pass; what is wrong with the whole file may be the disk.
+fn changed_since(fault: InputFault) -> InputFault {
+    if fault.line == 0 { fault } else { changed(&fault.path, fault.line) }
 }
 
 /// Counts the records of `missing` (record indexes) by district, with one more pass over the file.

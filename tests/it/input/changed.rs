@@ -27,6 +27,14 @@ async fn sample(town: &Town) -> Vec<u8> {
     town.folder.read("cards.csv")
 }
 
+/// The same file with a byte in its last record that begins no character.
+fn broken(content: &[u8]) -> Vec<u8> {
+    let mut bytes = changed(content);
+    let at = bytes.iter().rposition(|byte| *byte >= 0x80).expect("a character of three bytes");
+    bytes[at] = 0xff;
+    bytes
+}
+
 /// The same file with another digit in the birth date of its last record.
 fn changed(content: &[u8]) -> Vec<u8> {
     let mut bytes = content.to_vec();
@@ -64,6 +72,12 @@ async fn a_file_changed_between_import_and_resume_is_refused_until_it_is_put_bac
 
 #[tokio::test]
 async fn a_file_changed_while_it_is_sent_never_becomes_a_mixture() {
+    for change in [changed, broken] {
+        never_becomes_a_mixture(change).await;
+    }
+}
+
+async fn never_becomes_a_mixture(change: fn(&[u8]) -> Vec<u8>) {
     let town = Town::start().await;
     let announced = sample(&town).await;
     let line =
@@ -76,7 +90,7 @@ async fn a_file_changed_while_it_is_sent_never_becomes_a_mixture() {
     command.args(["--as", "municipality/131229", "--ack-timeout", "60s"]);
     let meddle = async {
         line.held.notified().await;
-        town.write("cards.csv", changed(&announced));
+        town.write("cards.csv", change(&announced));
         line.go_on.send_replace(true);
     };
     let (said, ()) = tokio::join!(town.said(command), meddle);
