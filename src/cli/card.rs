@@ -5,7 +5,7 @@ use std::io::{BufRead as _, Read as _};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::municipal::{self, Connect, Output, fail, say, say_event, say_result, warn};
+use super::municipal::{self, Asking, Output, fail, say, say_event, say_result, warn};
 use crate::{
     client::error::Error,
     domain::batch_id::BatchId,
@@ -47,7 +47,7 @@ struct GetArgs {
     #[arg(long, value_enum)]
     purpose: Option<Purpose>,
     #[command(flatten)]
-    connect: Connect,
+    connect: Asking,
     /// How results are shown
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -62,7 +62,7 @@ struct ListArgs {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
-    connect: Connect,
+    connect: Asking,
     /// How results are shown
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -101,7 +101,7 @@ async fn get(args: &GetArgs) -> Result<(), Error> {
         Some(Purpose::Inquiry) => pb::Purpose::Inquiry,
         Some(Purpose::Correction) => pb::Purpose::Correction,
     };
-    let card = args.connect.quiet_session()?.get_card(key, purpose).await?;
+    let card = args.connect.session(args.output)?.get_card(key, purpose).await?;
     if args.output == Output::Json {
         say_event("card", json(&card));
         say_result(exit::DONE, serde_json::json!({"cards": 1}));
@@ -124,7 +124,7 @@ fn from_input() -> Result<String, Error> {
 }
 
 async fn list(args: &ListArgs) -> Result<(), Error> {
-    let session = args.connect.quiet_session()?;
+    let session = args.connect.session(args.output)?;
     let mut left = args.limit;
     let mut token = String::new();
     while left > 0 {

@@ -14,8 +14,14 @@ use serde::Serialize;
 
 use crate::{
     client::{
-        calls::CallOptions, endpoints::Endpoints, error::Error, events::Tell, journal::JournalError,
-        outcome::Outcome, receipts::ReceiptFault, session::Session,
+        calls::CallOptions,
+        endpoints::Endpoints,
+        error::{Error, may_be_written_later},
+        events::{Event, Tell},
+        journal::JournalError,
+        outcome::Outcome,
+        receipts::ReceiptFault,
+        session::Session,
     },
     domain::{batch_id::BatchId, manifest::Policy},
     runtime::exit,
@@ -52,19 +58,56 @@ impl Connect {
     /// # Errors
     /// [`Error`].
     pub fn session(&self, patience: Duration, tell: Tell) -> Result<Session, Error> {
-        let options = CallOptions::default();
-        let options = CallOptions { deadline: options.deadline.min(patience), ..options };
+        self.waiting(CallOptions::default().deadline.min(patience), tell)
+    }
+
+    fn waiting(&self, deadline: Duration, tell: Tell) -> Result<Session, Error> {
+        let options = CallOptions { deadline, ..CallOptions::default() };
         let endpoints = Endpoints::load(&self.endpoints)?;
         Session::connect(&endpoints, &self.caller, options, seed(), tell)
     }
 
-    /// The same, for a command that has nothing to tell on the way.
+    /// The same, for whoever shows nothing on the way.
     ///
     /// # Errors
     /// [`Error`].
     pub fn quiet_session(&self) -> Result<Session, Error> {
         self.session(Duration::MAX, Arc::new(|_| ()))
     }
+}
+
+/// The same for a command that only asks, with how long it waits for an answer.
+#[derive(Debug, Clone, Args)]
+pub struct Asking {
+    #[command(flatten)]
+    connect: Connect,
+    /// How long each answer is waited for
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = wait)]
+    patience: Duration,
+}
+
+impl Asking {
+    /// Reads everything the session needs; nothing is sent yet. People hear of an answer that takes long.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn session(&self, output: Output) -> Result<Session, Error> {
+        self.connect.waiting(self.patience, waits(output))
+    }
+}
+
+/// Tells people, on standard error, that an answer is waited for.
+pub(crate) fn waits(output: Output) -> Tell {
+    Arc::new(move |event| match event {
+        Event::Waiting { why } if output == Output::Text => warn(&still_trying(why)),
+        _ => (),
+    })
+}
+
+/// Says that an answer is waited for.
+#[must_use]
+pub(crate) fn still_trying(why: &str) -> String {
+    format!("still trying: {why}")
 }
 
 /// Returns a new batch id, ordered by the time it was made.
@@ -190,6 +233,7 @@ pub fn error_code(error: &Error) -> u8 {
         Error::Endpoints(_) | Error::Signer(_) | Error::Setup(_) => exit::CONFIG,
         Error::Usage(_) => exit::USAGE,
         Error::Call(error) if error.transient => exit::TRY_AGAIN,
+        Error::Write { source, .. } if !may_be_written_later(source) => exit::FAILED,
         Error::Unconfirmed(_) | Error::Journal(JournalError::Held(_)) | Error::Write { .. } => {
             exit::TRY_AGAIN
         }

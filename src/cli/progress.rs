@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use super::municipal::{Output, many, say_json, warn};
+use super::municipal::{Output, many, say_json, still_trying, warn};
 use crate::client::events::{Event, Tell};
 
 /// Returns who listens to a run.
@@ -144,7 +144,7 @@ fn line(event: &Event) -> String {
             let flags = if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(", ")) };
             format!("{state}: {worked_records} of {} worked off{flags}", many(*records, "record"))
         }
-        Event::Waiting { why } => format!("still trying: {why}"),
+        Event::Waiting { why } => still_trying(why),
         Event::Receipt { path, digest } => format!("receipt {digest} verified and written to {path}"),
     }
 }

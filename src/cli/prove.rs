@@ -1,12 +1,15 @@
 //! `todoke prove FILE --order-id ID`: writes a proof that one record is in a batch, from the file alone or by
 //! the issuer.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 
 use super::{
-    municipal::{Connect, Output, fail, journal_path, say, say_result},
+    municipal::{Connect, Output, fail, journal_path, say, say_result, waits},
     status::batch_of,
 };
 use crate::{
@@ -77,7 +80,8 @@ pub async fn run(args: ProveArgs) -> Result<u8, super::Error> {
 async fn ask(args: &ProveArgs) -> Result<Proof, Error> {
     let batch_id = batch_of(&args.file, None)?;
     let caller = args.caller.clone().unwrap_or_default();
-    let session = Connect { endpoints: args.endpoints.clone(), caller }.quiet_session()?;
+    let connect = Connect { endpoints: args.endpoints.clone(), caller };
+    let session = connect.session(Duration::MAX, waits(args.output))?;
     session.prove(batch_id, &args.order_id).await
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{
-    municipal::{Connect, Output, fail, journal_path, say, say_event, say_result},
+    municipal::{Asking, Output, fail, journal_path, say, say_event, say_result},
     notices,
 };
 use crate::{
@@ -42,7 +42,7 @@ pub struct ReconcileArgs {
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
-    pub(crate) connect: Connect,
+    pub(crate) connect: Asking,
     /// How results are shown
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -66,7 +66,7 @@ pub async fn run(args: ReconcileArgs) -> Result<u8, super::Error> {
 }
 
 async fn work(args: &ReconcileArgs) -> Result<u8, Error> {
-    let session = args.connect.quiet_session()?;
+    let session = args.connect.session(args.output)?;
     let receipts = receipts_of(&session, &args.files)?;
     let compared = compare_receipts(&session, receipts.held, args.all).await?;
     let list = session.all_batches().await?;

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use super::{
-    municipal::{self, Connect, Output, fail, many, warn},
+    municipal::{self, Asking, Output, fail, many, warn},
     status::batch_of,
 };
 use crate::{
@@ -50,7 +50,7 @@ pub struct RejectsArgs {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) connect: Connect,
+    pub(crate) connect: Asking,
     /// How an error is shown
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -80,7 +80,7 @@ async fn work(args: &RejectsArgs) -> Result<Option<(u64, bool)>, Error> {
         (Some(file), _) => batch_of(file, args.journal.as_ref())?,
         (None, batch) => batch.expect("clap asks for it"),
     };
-    let session = args.connect.quiet_session()?;
+    let session = args.connect.session(args.output)?;
     let receipt = receipt_of(&session, args.file.as_deref(), batch_id).await?;
     let pages = Pages::new(&session, batch_id, receipt.as_ref());
     let written = match &args.out {

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     ending::gap_lines,
-    municipal::{self, Connect, Output, fail, journal_path, many, say, say_event, say_result},
+    municipal::{self, Asking, Output, fail, journal_path, many, say, say_event, say_result},
     notices,
 };
 use crate::{
@@ -40,7 +40,7 @@ pub struct StatusArgs {
     #[arg(long, value_name = "FILE", requires = "file")]
     pub journal: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) connect: Connect,
+    pub(crate) connect: Asking,
     /// How results are shown
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -62,7 +62,7 @@ async fn work(args: &StatusArgs) -> Result<(), Error> {
         (Some(file), _) => Some(batch_of(file, args.journal.as_ref())?),
         (None, batch_id) => batch_id,
     };
-    let session = args.connect.quiet_session()?;
+    let session = args.connect.session(args.output)?;
     match batch_id {
         Some(batch_id) => one(&session, batch_id, args.output).await,
         None => all(&session, args.output).await,

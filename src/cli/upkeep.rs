@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::municipal::{self, Connect, Output, fail, new_batch_id, say, say_result};
+use super::municipal::{self, Asking, Output, fail, new_batch_id, say, say_result};
 use crate::{
     client::{error::Error, finish::state_name},
     domain::batch_id::BatchId,
@@ -42,7 +42,7 @@ struct Decision {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
-    connect: Connect,
+    connect: Asking,
     /// How results are shown
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -54,7 +54,7 @@ struct Decision {
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn abort(args: AbortArgs) -> Result<u8, super::Error> {
     let Decision { batch, reason, connect, output } = &args.decision;
-    let work = async { Ok(connect.quiet_session()?.abort(*batch, reason).await?) };
+    let work = async { Ok(connect.session(*output)?.abort(*batch, reason).await?) };
     Ok(show(work.await, *output))
 }
 
@@ -65,7 +65,7 @@ pub async fn abort(args: AbortArgs) -> Result<u8, super::Error> {
 pub async fn repair(args: RepairArgs) -> Result<u8, super::Error> {
     let Decision { batch, reason, connect, output } = &args.decision;
     let request_id = args.request_id.clone().unwrap_or_else(|| new_batch_id().to_string());
-    let work = async { Ok(connect.quiet_session()?.repair(*batch, &request_id, reason).await?) };
+    let work = async { Ok(connect.session(*output)?.repair(*batch, &request_id, reason).await?) };
     Ok(show(work.await, *output))
 }
 

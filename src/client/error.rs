@@ -24,6 +24,20 @@ pub fn remedy_of(error: &io::Error) -> &'static str {
     }
 }
 
+/// Whether a file may be written later without anybody having named another one: a disk gets room again.
+#[must_use]
+pub fn may_be_written_later(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists
+    )
+}
+
 /// Why a run ended without outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

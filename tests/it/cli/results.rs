@@ -15,7 +15,7 @@ fn whatever_fails_ends_with_a_result_that_names_its_exit_code() {
     let whose = ["--endpoints", &gone, "--as", "municipality/131229"];
     let keys = ["--kek", &gone, "--receipt-key", &gone, "--ca", &gone, "--database", &database];
     for (words, more, code) in [
-        (&["import", "--nothing-today", &gone][..], &whose[..], 75),
+        (&["import", "--nothing-today", &gone][..], &whose[..], 1),
         (&["import", &path("gone.csv")], &whose, 64),
         (&["status"], &whose, 64),
         (&["reconcile", "--all"], &whose, 64),
@@ -39,8 +39,8 @@ fn whatever_fails_ends_with_a_result_that_names_its_exit_code() {
     }
 }
 
-#[tokio::test]
-async fn a_run_that_is_interrupted_says_so_and_what_to_do_next() {
+/// A ward with its certificate and a relay where nobody is.
+async fn with_nobody_there() -> Folder {
     let folder = Folder::new();
     for words in
         [&["pki", "init", "--dir", "pki"][..], &["pki", "issue", "municipality/131229", "--dir", "pki"]]
@@ -48,13 +48,34 @@ async fn a_run_that_is_interrupted_says_so_and_what_to_do_next() {
         let said = folder.todoke(words, &[]).await;
         assert_eq!(said.code, Some(0), "{}", said.all());
     }
-    folder.sample("cards.csv", "20").await;
     let endpoints = json!({
         "server_name": "todoke.internal", "ca": "pki/ca.pem", "receipt_key": "pki/receipt.pub",
         "relays": [{"id": "relay-1", "address": "127.0.0.1:9"}],
         "clients": {"municipality/131229": {"cert": "pki/131229.pem", "key": "pki/131229.key"}},
     });
     std::fs::write(folder.path("endpoints.json"), endpoints.to_string()).expect("the folder is writable");
+    folder
+}
+
+#[tokio::test]
+async fn who_asks_hears_that_nobody_answers_and_waits_as_long_as_he_says() {
+    let folder = with_nobody_there().await;
+    for (patience, tells) in [("1s", false), ("15s", true)] {
+        let words = ["status", "--as", "municipality/131229", "--patience", patience];
+        let begun = std::time::Instant::now();
+        let output = folder.command(&words).output().await.expect("it runs");
+        assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(75), "{errors}");
+        let still = "still trying: ListBatches: relay-1";
+        assert_eq!(errors.contains(still), tells, "{patience}: {errors}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_interrupted_says_so_and_what_to_do_next() {
+    let folder = with_nobody_there().await;
+    folder.sample("cards.csv", "20").await;
     let words = ["import", "cards.csv", "--as", "municipality/131229"];
     let mut import = Running::start(&folder, &words, &[]);
     import.until("waiting").await;
