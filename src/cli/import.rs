@@ -20,7 +20,7 @@ use crate::{
         uploader::UploadOptions,
     },
     domain::manifest::{CHUNK_RECORDS, CHUNK_RECORDS_DEFAULT, Policy},
-    runtime::exit,
+    runtime::{self, exit},
 };
 
 /// Sends a record file and ends with a verified receipt, or says exactly what is missing.
@@ -98,6 +98,9 @@ pub struct RunArgs {
     /// Test aid: ends as if cut after so many records
     #[arg(long, value_name = "N", hide = true)]
     pub stop_after_records: Option<u64>,
+    /// Ends at once when standard input does, since then the parent is gone: for `todoke demo`
+    #[arg(long, hide = true)]
+    pub exit_with_parent: bool,
 }
 
 fn chunk_records(text: &str) -> Result<u32, String> {
@@ -165,7 +168,7 @@ pub async fn run(args: ImportArgs) -> Result<u8, super::Error> {
         policy: args.run.policy,
         seal_by_ms: now_ms().saturating_add(seal_by_ms),
     });
-    Ok(drive(&args.connect, &file, &options, args.run.output).await)
+    Ok(drive(&args.connect, &file, &options, &args.run).await)
 }
 
 /// Drives a run to its end or to the user's interruption, and returns the exit code.
@@ -173,8 +176,9 @@ pub(crate) async fn drive(
     connect: &Connect,
     file: &std::path::Path,
     options: &RunOptions,
-    output: Output,
+    told: &RunArgs,
 ) -> u8 {
+    let output = told.output;
     let work = async {
         // Before hours of work, not after them.
         let folder = options.receipt.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -189,7 +193,7 @@ pub(crate) async fn drive(
     };
     let ended: Result<_, Error> = tokio::select! {
         ended = work => ended,
-        () = interrupted() => {
+        () = interrupted(told.exit_with_parent) => {
             let file = file.display();
             let words = format!("interrupted; nothing acknowledged is lost. Next: `todoke resume {file}`");
             return municipal::interrupted(exit::TRY_AGAIN, &words, output);
@@ -201,8 +205,9 @@ pub(crate) async fn drive(
     }
 }
 
-// Ends at the first SIGINT or SIGTERM; never, if the system gives no signals.
-async fn interrupted() {
+// Ends at the first SIGINT or SIGTERM, or with the parent if that is asked for; never, if the system gives
+// no signals.
+async fn interrupted(with_parent: bool) {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = |kind| async move {
         match signal(kind) {
@@ -215,5 +220,6 @@ async fn interrupted() {
     tokio::select! {
         () = wait(SignalKind::interrupt()) => (),
         () = wait(SignalKind::terminate()) => (),
+        () = runtime::parent_gone(), if with_parent => (),
     }
 }

@@ -35,5 +35,5 @@ pub async fn run(args: ResumeArgs) -> Result<u8, super::Error> {
         Ok(options) => options,
         Err(error) => return Ok(fail(&error, args.run.output)),
     };
-    Ok(drive(&args.connect, &args.file, &options, args.run.output).await)
+    Ok(drive(&args.connect, &args.file, &options, &args.run).await)
 }

@@ -12,7 +12,7 @@ mod tasks;
 
 pub use aside::{blocking, outside};
 pub use dumps::forbid_core_dumps;
-pub use parent::end_with_parent;
+pub use parent::{end_with_parent, parent_gone};
 pub use running::Running;
 pub use signals::signals;
 pub use tasks::{Ended, OnDeath, Tasks};

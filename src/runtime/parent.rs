@@ -6,20 +6,39 @@
 
 use std::io::{ErrorKind, Read};
 
+use tokio::sync::oneshot;
+
 use super::Tasks;
 
 /// Cuts `tasks` off as soon as standard input ends. There is nobody left to wait for a drain, and whoever
 /// comes next may want the ports and the database at once.
 pub fn end_with_parent(tasks: &Tasks) {
     let tasks = tasks.clone();
-    // A thread of its own, and not a task: nothing can interrupt a read of standard input, and a blocking
-    // task would hold up the end of the process.
-    let watch = std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
-        wait_for_end(&mut std::io::stdin().lock());
+    watch(move || {
         tracing::warn!("the parent process is gone: ending at once");
         tasks.hard().cancel();
     });
-    if let Err(error) = watch {
+}
+
+/// Returns as soon as standard input ends.
+pub async fn parent_gone() {
+    let (told, gone) = oneshot::channel();
+    watch(move || {
+        let _ = told.send(());
+    });
+    if gone.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn watch(gone: impl FnOnce() + Send + 'static) {
+    // A thread of its own, and not a task: nothing can interrupt a read of standard input, and a blocking
+    // task would hold up the end of the process.
+    let thread = std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
+        wait_for_end(&mut std::io::stdin().lock());
+        gone();
+    });
+    if let Err(error) = thread {
         tracing::error!(%error, "the parent cannot be watched: this process may outlive it");
     }
 }

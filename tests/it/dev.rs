@@ -126,6 +126,32 @@ async fn a_second_signal_does_not_wait_for_the_end_of_calls() {
     assert!(!log.contains("every task is done"), "{log}");
 }
 
+/// The process that `parent` started with this sub-command, if it runs.
+fn started_by(parent: u32, sub_command: &str) -> Option<u32> {
+    let pids = std::fs::read_dir("/proc").expect("it is there").flatten();
+    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let above = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        above == Some(parent) && line.split(|byte| *byte == 0).nth(1) == Some(sub_command.as_bytes())
+    })
+}
+
+#[tokio::test]
+async fn a_killed_demo_takes_its_import_along() {
+    let folder = Folder::new();
+    let mut demo = folder.command(&["demo", "--keep", "kept"]).spawn().expect("it runs");
+    let id = demo.id().expect("it runs");
+    eventually("the demo to import", || started_by(id, "import").is_some()).await;
+    let import = started_by(id, "import").expect("it was just there");
+    demo.kill().await.expect("it is killed");
+    let begun = tokio::time::Instant::now();
+    eventually("the import to end", || !is_alive(import)).await;
+    // Alone it would go on as long as its patience lasts, which is 30 s.
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn a_killed_dev_takes_its_processes_along() {
     let folder = Folder::new();

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout, Command},
     time::{Instant, timeout_at},
 };
 
@@ -28,6 +28,8 @@ const COPIED_LINES: usize = 2_000;
 /// A command that runs.
 pub(crate) struct Running {
     child: Child,
+    // A sender ends when this does, so none outlives the demo.
+    _input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     deadline: Instant,
     command: String,
@@ -58,23 +60,26 @@ impl Running {
         let start = || {
             let mut copy = File::create(&log)?;
             writeln!(copy, "# todoke {} --output json", args.join(" "))?;
+            let waits = matches!(args.first(), Some(&("import" | "resume")));
             let mut child = Command::new(program)
                 .args(args)
                 .args(["--output", "json"])
+                .args(waits.then_some("--exit-with-parent"))
                 .current_dir(folder)
-                .stdin(Stdio::null())
+                .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(copy.try_clone()?)
                 .process_group(0)
                 .kill_on_drop(true)
                 .spawn()?;
             let stdout = child.stdout.take().expect("it was asked for");
-            Ok::<_, std::io::Error>((child, BufReader::new(stdout).lines(), copy))
+            let input = child.stdin.take().expect("it was asked for");
+            Ok::<_, std::io::Error>((child, input, BufReader::new(stdout).lines(), copy))
         };
-        let (child, lines, copy) =
+        let (child, input, lines, copy) =
             start().map_err(|source| Trouble::Command { command: command.clone(), source })?;
         let deadline = Instant::now() + LIMIT;
-        Ok(Self { child, lines, deadline, command, log, copy, events: Vec::new() })
+        Ok(Self { child, _input: input, lines, deadline, command, log, copy, events: Vec::new() })
     }
 
     // The next line, or none at the end; a line that is no JSON is kept as text.
