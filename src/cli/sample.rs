@@ -164,7 +164,7 @@ fn summary(plan: &Plan, path: &Path, faults: &[Fault], output: Output) {
     let (households, records) = (plan.households(), plan.records());
     match output {
         Output::Text => warn(&format!(
-            "{}: {records} records of {households} households, {} ordered faults",
+            "{}: {records} records of {households} households, {} planted faults",
             path.display(),
             faults.len()
         )),

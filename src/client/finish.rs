@@ -93,7 +93,10 @@ impl Run<'_> {
             batch_id: self.manifest.batch_id.to_string(),
             reason: fault.reason.as_str().to_owned(),
             message: with_violations(fault),
-            remedy: fault.reason.remedy().to_owned(),
+            remedy: flag_of(fault).map_or_else(
+                || fault.reason.remedy().to_owned(),
+                |flag| format!("Run `todoke import` with another {flag}: the message says what is taken"),
+            ),
         }
     }
 
@@ -221,6 +224,13 @@ pub fn state_name(batch: &pb::Batch) -> String {
 fn name(state: pb::BatchState) -> &'static str {
     let name = state.as_str_name();
     name.strip_prefix("BATCH_STATE_").unwrap_or(name)
+}
+
+// The flag of `todoke import` that a refused line of the manifest was made from.
+fn flag_of(fault: &Fault) -> Option<&'static str> {
+    let flags = [("manifest.seal-by", "--seal-by"), ("manifest.sequence", "--sequence")];
+    let of = |(line, flag)| fault.violations.iter().any(|(field, _)| field == line).then_some(flag);
+    flags.into_iter().find_map(of)
 }
 
 fn with_violations(fault: &Fault) -> String {

@@ -70,7 +70,7 @@ fn import_takes_the_file_in_every_encoding_with_exactly_the_records_asked_for() 
         let control = ControlTotals::load(&tally, &options).expect("a tally");
         assert!(control.differences(&totals).is_empty(), "{name}");
         assert_eq!(totals.records, 4321, "{name}");
-        assert!(said.contains("4321 records of ") && said.contains("0 ordered faults"), "{said}");
+        assert!(said.contains("4321 records of ") && said.contains("0 planted faults"), "{said}");
     }
 }
 

@@ -101,6 +101,17 @@ async fn all_that_was_not_accepted_is_listed_as_csv_for_whoever_mends_it() {
 }
 
 #[tokio::test]
+async fn a_promise_that_is_too_far_off_names_its_flag() {
+    let town = Town::start().await;
+    town.write("late.csv", with(&[("P-1", "", "")]));
+    let said = town.run(&["import", "late.csv", "--seal-by", "40d"]).await;
+    let says = ["more than 31 days away", "Next: Run `todoke import` with another --seal-by"];
+    assert_says("too far", &said, 1, &says);
+    town.receipted(&["import", "late.csv", "--seal-by", "31d"]).await;
+    town.stop().await;
+}
+
+#[tokio::test]
 async fn a_policy_that_comes_too_late_is_said_to_be_without_effect() {
     let town = Town::start().await;
     town.write("p.csv", with(&[("P-1", "", ""), ("P-2", ",2,", ",女,")]));
