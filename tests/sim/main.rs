@@ -7,6 +7,12 @@
 //! happens in the very same moment may still come in another order, so that a seed is repeated several
 //! times: `TEST_TODOKE_SEED=7 tests/run --sim`.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test that tells what happens to a seed, and is told which by a variable"
+)]
+
 mod faults;
 mod party;
 mod random;
