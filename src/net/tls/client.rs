@@ -135,7 +135,8 @@ impl Current {
             .enforce_revocation_expiration()
             .build()
             .map_err(|error| setup(error.to_string()))?;
-        let servers: Arc<dyn ServerCertVerifier> = Arc::new(Servers { chain, roles });
+        let ca_until = material.ca_until;
+        let servers: Arc<dyn ServerCertVerifier> = Arc::new(Servers { chain, ca_until, roles });
         let mut config = ClientConfig::builder_with_details(provider(), clock::provider(clock))
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| setup(error.to_string()))?

@@ -166,12 +166,13 @@ impl Current {
             crls.push(CertRevocationList::from(crl));
         }
         let roots = Arc::clone(&material.roots);
-        let clients = WebPkiClientVerifier::builder_with_provider(roots, provider())
+        let chain = WebPkiClientVerifier::builder_with_provider(roots, provider())
             .with_crls(material.crls.iter().cloned())
             .enforce_revocation_expiration()
             .build()
             .map_err(|error| setup(error.to_string()))?;
-        let clients: Arc<dyn ClientCertVerifier> = Arc::new(Clients(clients));
+        let ca_until = material.ca_until;
+        let clients: Arc<dyn ClientCertVerifier> = Arc::new(Clients { chain, ca_until });
         let mut config = ServerConfig::builder_with_details(provider(), clock::provider(clock))
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| setup(error.to_string()))?

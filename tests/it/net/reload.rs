@@ -6,13 +6,13 @@ use std::fs;
 use todoke::{
     net::{
         ServerLimits,
-        tls::{ServerTls, TlsError, TlsFiles},
+        tls::{ClientTls, ServerTls, TlsError, TlsFiles},
     },
     runtime::clock::Clock,
 };
 
 use super::harness::{
-    Beside, Ca, DAY_MS, Leaf, Server, call, client, clock, counted, empty, eventually, now,
+    Beside, Ca, DAY_MS, Leaf, NAME, Server, call, client, clock, counted, empty, eventually, now,
 };
 
 async fn start(ca: &Ca, clock: Clock) -> Server {
@@ -144,6 +144,28 @@ async fn a_ca_that_ends_is_believed_no_longer_beside_one_that_goes_on() {
 }
 
 #[tokio::test]
+async fn a_ca_that_ends_while_it_is_the_only_one_lets_nobody_in_whose_certificate_outlives_it() {
+    let ca = Ca::until("ends", 2);
+    let clock = clock();
+    let server = Server::start(&ca.server(), clock.clone(), ServerLimits::default()).await;
+    let files = ca.leaf("client", Leaf::default());
+    let by =
+        |clock: &Clock| ClientTls::load_at(&files, NAME, &[], clock.clone()).expect("good by that clock");
+    let (ours, patient) = (by(&clock), client(&files, 0));
+    server.call(&ours).await.expect("it is good for two days");
+    clock.advance(3 * DAY_MS);
+    server.tls.reload().expect_err("of a CA and expired");
+    assert!(server.tls.ended().concat().contains("the CA is out of date"), "{:?}", server.tls.ended());
+    let refused = || counted("todoke_connections_refused_total", "unknown_issuer");
+    let before = refused();
+    server.call(&patient).await.expect_err("the server sees that its CA has ended");
+    eventually("it is counted", || refused() > before).await;
+    let early = Server::start(&ca.server(), self::clock(), ServerLimits::default()).await;
+    early.call(&patient).await.expect("both are of a time when the CA is good");
+    early.call(&ours).await.expect_err("the client sees that its CA has ended");
+}
+
+#[tokio::test]
 async fn a_client_shows_its_new_certificate_from_the_next_connection_on() {
     let ca = Ca::new("ours");
     let server = start(&ca, clock()).await;
@@ -179,7 +201,7 @@ fn what_is_no_use_is_said_when_it_is_loaded() {
     let past = Ca::until("past", -1);
     let text = words(&TlsFiles { ca: past.path("ca.pem"), ..good.clone() });
     assert!(text.contains("of a CA and expired"), "{text}");
-    let name = todoke::net::tls::ClientTls::load(&good, "not a host").err().expect("refused").to_string();
+    let name = ClientTls::load(&good, "not a host").err().expect("refused").to_string();
     assert!(name.contains("todoke.internal"), "{name}");
 }
 
