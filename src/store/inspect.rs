@@ -18,7 +18,9 @@ statements! {
         SELECT CAST(municipality_code AS BLOB) AS code, batch_id FROM batch
         WHERE (municipality_code, batch_id) > (CAST($1 AS TEXT), $2)
         ORDER BY municipality_code, batch_id LIMIT $3";
-    COUNT = "SELECT COUNT(*) AS batches, COALESCE(SUM(chunk_count), 0) AS chunks FROM batch";
+    // Damage may have made a number of chunks anything: only what one can be is added up.
+    ANNOUNCED = "
+        SELECT CAST(COALESCE(SUM(MIN(MAX(chunk_count, 0), 4294967295)), 0) AS INTEGER) AS chunks FROM batch";
     ORDERS = "
         SELECT o.record_index, CAST(o.order_id AS BLOB) AS order_id, o.leaf, CAST(o.kind AS BLOB) AS kind,
             CAST(o.district AS BLOB) AS district, o.person_index, o.protected,
@@ -145,13 +147,12 @@ impl Store {
 type Range = std::ops::Range<u64>;
 
 impl Snapshot {
-    /// Returns how many batches there are, and how many chunks they announced.
+    /// Returns how many chunks all batches announced, to show how far a look has come.
     ///
     /// # Errors
     /// Any [`Error`] of a read; so for all that follow.
-    pub async fn count(&mut self) -> Result<(u64, u64), Error> {
-        let (batches, chunks): (i64, i64) = sqlx::query_as(COUNT).fetch_one(&mut *self.0).await?;
-        Ok((uint(batches, "batch")?, uint(chunks, "chunk_count")?))
+    pub async fn announced(&mut self) -> Result<u64, Error> {
+        uint(sqlx::query_scalar(ANNOUNCED).fetch_one(&mut *self.0).await?, "chunk_count")
     }
 
     /// Returns the keys of batches after this one, `count` at most.
@@ -165,7 +166,8 @@ impl Snapshot {
         Ok(rows.into_iter().map(|(code, id)| RawKey { code, id }).collect())
     }
 
-    /// Returns keys under which a table has rows and `batch` has none, with the table's name.
+    /// Returns keys under which a table has rows and `batch` has none, with the table's name; a hundred of
+    /// each table at most.
     ///
     /// # Errors
     /// Any [`Error`] of a read.

@@ -133,6 +133,9 @@ fn of_batches() -> Vec<Case> {
             None,
         ),
         (format!("UPDATE batch SET state = 'ACCEPTEE' WHERE {FIRST}"), "batch", None, None),
+        // No sum over all batches may end the look at the others.
+        (format!("UPDATE batch SET chunk_count = -70000 WHERE {FIRST}"), "batch", None, None),
+        (format!("UPDATE batch SET chunk_count = 9223372036854775807 WHERE {FIRST}"), "batch", None, None),
     ]
 }
 

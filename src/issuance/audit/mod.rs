@@ -108,7 +108,7 @@ impl Auditor {
     /// [`store::Error`] if the database cannot be read at all; damage is no error.
     pub async fn run(&self, tell: &mut (dyn FnMut(Told<'_>) + Send)) -> Result<Audited, store::Error> {
         let mut at = self.store.snapshot().await?;
-        let (_, chunks_total) = at.count().await?;
+        let chunks_total = at.announced().await?;
         let mut look = Look { auditor: self, at, audited: Audited::default(), chunks_total, tell };
         if self.batch.is_none() && self.municipality.is_none() {
             look.lost().await;
