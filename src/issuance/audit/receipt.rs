@@ -154,8 +154,10 @@ impl Look<'_> {
             ("sequence or attempt column", columns),
             ("outcome", receipt.outcome == row.state),
             ("manifest", receipt.manifest == row.manifest_digest),
+            ("previous receipt", receipt.previous_receipt == manifest.previous_receipt),
             ("declared totals", receipt.declared == manifest.totals),
             ("counts", receipt.counts == row.counts),
+            ("committed time", Some(receipt.committed_ms) == row.finished_ms || before),
             ("codes", receipt.codes == books.codes || !books.unread.is_empty()),
             ("reject-root", receipt.reject_root == books.rejects.root() || !books.unread.is_empty()),
         ];
@@ -184,30 +186,7 @@ impl Look<'_> {
         let former = [text.as_bytes(), b"\n", lines].concat();
         (self.opened(on, &former) == Some(text.as_str())).then_some((former, digest))
     }
-}
 
-/// Returns the text that a batch's receipt must have.
-fn text_again(on: &Subject, manifest: &Manifest, books: &Books, computed: Totals) -> Option<String> {
-    let row = &on.row;
-    let receipt = Receipt {
-        municipality: row.municipality,
-        batch_id: row.batch_id,
-        sequence: row.sequence,
-        attempt: row.attempt,
-        outcome: row.state,
-        manifest: row.manifest_digest,
-        previous_receipt: manifest.previous_receipt,
-        declared: manifest.totals.clone(),
-        computed,
-        counts: row.counts,
-        codes: books.codes.clone(),
-        reject_root: books.rejects.root(),
-        committed_ms: row.finished_ms?,
-    };
-    receipt.faults().is_empty().then(|| receipt.to_text())
-}
-
-impl Look<'_> {
     /// Returns the copy from before a restore, if it is the receipt that the batch must have.
     fn copy(
         &self,
@@ -232,6 +211,27 @@ impl Look<'_> {
         let listed = books.is_of(&Receipt::parse(text).ok()?, &on.row);
         (same && right && listed).then_some((put.receipt, digest))
     }
+}
+
+/// Returns the text that a batch's receipt must have.
+fn text_again(on: &Subject, manifest: &Manifest, books: &Books, computed: Totals) -> Option<String> {
+    let row = &on.row;
+    let receipt = Receipt {
+        municipality: row.municipality,
+        batch_id: row.batch_id,
+        sequence: row.sequence,
+        attempt: row.attempt,
+        outcome: row.state,
+        manifest: row.manifest_digest,
+        previous_receipt: manifest.previous_receipt,
+        declared: manifest.totals.clone(),
+        computed,
+        counts: row.counts,
+        codes: books.codes.clone(),
+        reject_root: books.rejects.root(),
+        committed_ms: row.finished_ms?,
+    };
+    receipt.faults().is_empty().then(|| receipt.to_text())
 }
 
 impl Books {
