@@ -13,6 +13,8 @@ use crate::{domain::batch_id::BatchId, wire::pb};
 
 /// How often relays are asked anew that do not agree: what they tell may have changed in between.
 const TURNS: usize = 3;
+/// Most batches of one list: more than a municipality opens in fifty years at five a day.
+const BATCHES_MAX: usize = 100_000;
 
 /// What came of asking one relay after the other.
 enum Heard<T> {
@@ -53,13 +55,42 @@ impl Session {
     /// # Errors
     /// [`Error::Call`], or [`Error::Unconfirmed`] if the relays do not agree.
     pub(crate) async fn agreed_batches(&self) -> Result<pb::ListBatchesResponse, Error> {
-        let message = pb::ListBatchesRequest { page_size: super::session::PAGE, ..Default::default() };
+        self.agreed_page("", lasting).await
+    }
+
+    /// Returns every batch of the municipality's own, newest first, in one list with all that needs
+    /// somebody's eyes; two relays agree on that and on what is open, or only one answers.
+    ///
+    /// # Errors
+    /// As for [`Session::agreed_batches`]; also for pages that do not go on downwards, which might never end.
+    pub(crate) async fn all_batches(&self) -> Result<pb::ListBatchesResponse, Error> {
+        let mut all = self.agreed_page("", alarming).await?;
+        while !all.next_page_token.is_empty() {
+            let page = self.agreed_page(&all.next_page_token, alarming).await?;
+            if !goes_on(&all.batches, &page) {
+                return Err(Error::Unconfirmed("the list of batches does not come to its end".to_owned()));
+            }
+            all.batches.extend(page.batches);
+            all.next_page_token = page.next_page_token;
+        }
+        Ok(all)
+    }
+
+    // Returns a page of batches of which two relays give the same `gist`; if only one answers, it is
+    // believed.
+    async fn agreed_page(
+        &self,
+        page_token: &str,
+        gist: impl Fn(&pb::ListBatchesResponse) -> pb::ListBatchesResponse,
+    ) -> Result<pb::ListBatchesResponse, Error> {
+        let (page_size, page_token) = (super::session::PAGE, page_token.to_owned());
+        let message = pb::ListBatchesRequest { page_size, page_token };
         let send = |attempt: Attempt| {
             let request = attempt.request(message.clone());
             async move { attempt.batches().list_batches(request).await }
         };
         for _ in 0..TURNS {
-            match self.hear("ListBatches", send, lasting).await? {
+            match self.hear("ListBatches", send, &gist).await? {
                 Heard::Alike(list) | Heard::Once(list) => return Ok(list),
                 Heard::Unlike => (),
             }
@@ -119,7 +150,65 @@ fn lasting(list: &pb::ListBatchesResponse) -> pb::ListBatchesResponse {
         last_sequence: list.last_sequence,
         last_receipt_digest: list.last_receipt_digest.clone(),
         last_receipt_sequence: list.last_receipt_sequence,
-        expected_batches: list.expected_batches.iter().filter(|expected| expected.missing).cloned().collect(),
+        expected_batches: missing(list),
         ..Default::default()
+    }
+}
+
+fn missing(list: &pb::ListBatchesResponse) -> Vec<pb::ExpectedBatch> {
+    list.expected_batches.iter().filter(|expected| expected.missing).cloned().collect()
+}
+
+// What of a list somebody has to look at, and which of its batches are open.
+fn alarming(list: &pb::ListBatchesResponse) -> pb::ListBatchesResponse {
+    let open = list.batches.iter().filter(|batch| !is_over(batch));
+    pb::ListBatchesResponse {
+        batches: open
+            .map(|batch| pb::Batch { batch_id: batch.batch_id.clone(), ..Default::default() })
+            .collect(),
+        next_page_token: list.next_page_token.clone(),
+        sequence_holes: list.sequence_holes.clone(),
+        reconcile_first: list.reconcile_first,
+        lost_batches: list.lost_batches.clone(),
+        expected_batches: missing(list),
+        ..Default::default()
+    }
+}
+
+fn is_over(batch: &pb::Batch) -> bool {
+    use pb::BatchState::{Aborted, Accepted, AcceptedWithRejects};
+    matches!(state_of(batch), Accepted | AcceptedWithRejects | Aborted)
+}
+
+// Whether a page follows the batches before it, of which the newest come first: what one relay alone says
+// might otherwise go round in a circle.
+fn goes_on(before: &[pb::Batch], page: &pb::ListBatchesResponse) -> bool {
+    let oldest = before.last().map_or(u64::MAX, |batch| batch.sequence);
+    match page.batches.first() {
+        Some(next) => next.sequence < oldest && before.len() + page.batches.len() <= BATCHES_MAX,
+        None => page.next_page_token.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_comes_to_its_end() {
+        let batch = |sequence| pb::Batch { sequence, ..Default::default() };
+        let page = |batches: Vec<pb::Batch>, token: &str| pb::ListBatchesResponse {
+            batches,
+            next_page_token: token.to_owned(),
+            ..Default::default()
+        };
+        let before = [batch(9), batch(8)];
+        assert!(goes_on(&before, &page(vec![batch(7)], "more")));
+        assert!(goes_on(&before, &page(Vec::new(), "")), "the page before was full, and was the last");
+        assert!(!goes_on(&before, &page(Vec::new(), "more")));
+        assert!(!goes_on(&before, &page(vec![batch(8)], "more")), "it came before");
+        let many = vec![batch(8); BATCHES_MAX - 1];
+        assert!(goes_on(&many, &page(vec![batch(7)], "more")));
+        assert!(!goes_on(&many, &page(vec![batch(7), batch(6)], "more")));
     }
 }

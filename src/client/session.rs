@@ -135,20 +135,6 @@ impl Session {
         self.caller.call("ListBatches", Weight::Light, send).await
     }
 
-    /// Returns every batch of the caller's own, newest first, in one list with the holes of the sequence.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn all_batches(&self) -> Result<pb::ListBatchesResponse, CallError> {
-        let mut all = self.list_batches("").await?;
-        while !all.next_page_token.is_empty() {
-            let page = self.list_batches(&all.next_page_token).await?;
-            all.batches.extend(page.batches);
-            all.next_page_token = page.next_page_token;
-        }
-        Ok(all)
-    }
-
     /// Holds receipts against the issuer's database; `whole` says that the caller has no others.
     ///
     /// # Errors

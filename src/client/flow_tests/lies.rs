@@ -62,6 +62,33 @@ async fn an_open_batch_that_one_relay_calls_aborted_keeps_its_changed_file_waiti
 }
 
 #[tokio::test]
+async fn an_open_batch_that_one_relay_hides_is_not_hidden() {
+    for at in [0, 1] {
+        let world = World::with_liar(1, at, Lie::NoBatches).await;
+        let mut options = world.options(Some(1));
+        options.upload.stop_after_records = Some(50);
+        let _ = import(&world.session(), &world.file(), &options).await;
+        assert_eq!(world.batch_count(), 1, "{at}");
+        let told = world.session().all_batches().await.expect_err("they do not say the same");
+        assert!(told.to_string().contains("do not say the same"), "{at}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn one_relay_keeps_nobody_busy_with_pages_that_never_end() {
+    for stored in [true, false] {
+        let world = World::with_liar(0, 0, Lie::EndlessBatches).await;
+        if stored {
+            world.run(&world.options(Some(1))).await;
+        }
+        let (session, limit) = (world.session(), Duration::from_secs(10));
+        let listed = tokio::time::timeout(limit, session.all_batches()).await.expect("it ends");
+        let told = listed.expect_err("there is no end").to_string();
+        assert!(told.contains("does not come to its end"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn one_relay_takes_no_sequence_by_saying_that_the_last_one_is_far_ahead() {
     for (far, at) in
         [u64::MAX, i64::MAX.unsigned_abs() - 1, 7].into_iter().flat_map(|far| [(far, 0), (far, 1)])

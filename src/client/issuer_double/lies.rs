@@ -14,6 +14,10 @@ pub(in crate::client) enum Lie {
     State(pb::BatchState),
     /// The municipality's last batch has this sequence.
     LastSequence(u64),
+    /// No batch was ever opened.
+    NoBatches,
+    /// There is always one more page of batches.
+    EndlessBatches,
     /// Every chunk is durable; none goes on to the issuer.
     Acknowledges,
     /// No seal finds what was declared.
@@ -31,8 +35,11 @@ pub(super) fn of_batch(lie: Option<Lie>, batch: &mut pb::Batch) {
 }
 
 pub(super) fn of_list(lie: Option<Lie>, list: &mut pb::ListBatchesResponse) {
-    if let Some(Lie::LastSequence(sequence)) = lie {
-        list.last_sequence = sequence;
+    match lie {
+        Some(Lie::LastSequence(sequence)) => list.last_sequence = sequence,
+        Some(Lie::NoBatches) => list.batches.clear(),
+        Some(Lie::EndlessBatches) => "more".clone_into(&mut list.next_page_token),
+        _ => {}
     }
 }
 
