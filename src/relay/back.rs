@@ -12,7 +12,10 @@ use std::{
 use bytes::Bytes;
 use h2::client;
 use rustls::pki_types::CertificateDer;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
@@ -47,19 +50,27 @@ enum DialError {
 pub(super) async fn keep(shard: Arc<Shard>, issuer: usize) {
     let (least, most) = shard.options().reconnect;
     let address = shard.options().upstreams[issuer].clone();
-    let (mut pause, mut was_up) = (least, true);
+    let (mut pause, mut brief, mut was_up) = (least, least, true);
     while !shard.links_stop().is_cancelled() {
         let up = shard.links_stop().run_until_cancelled(connect(&shard, issuer, &address)).await;
         match up {
             None => return,
             Some(Ok(gone)) => {
-                pause = least;
+                let since = Instant::now();
                 was_up = true;
                 tracing::info!(issuer = %address, "connected to issuer {address}");
                 gone.cancelled().await;
                 if !shard.links_stop().is_cancelled() {
                     tracing::warn!(issuer = %address, "the connection to issuer {address} is gone");
                 }
+                if since.elapsed() >= most {
+                    (pause, brief) = (least, least);
+                    continue;
+                }
+                // An issuer that lets one go at once, again and again, is dialled as seldom as one that is
+                // away.
+                pause = brief;
+                brief = (brief * 2).min(most);
             }
             Some(Err(error)) => {
                 if was_up {
@@ -67,14 +78,14 @@ pub(super) async fn keep(shard: Arc<Shard>, issuer: usize) {
                         "cannot connect to issuer {address}: {error}; trying on");
                 }
                 was_up = false;
-                let jittered = pause.mul_f64(0.5 + shard.fraction());
-                let slept = tokio::time::sleep(jittered);
-                if shard.links_stop().run_until_cancelled(slept).await.is_none() {
-                    return;
-                }
-                pause = (pause * 2).min(most);
             }
         }
+        let jittered = pause.mul_f64(0.5 + shard.fraction());
+        let slept = tokio::time::sleep(jittered);
+        if shard.links_stop().run_until_cancelled(slept).await.is_none() {
+            return;
+        }
+        pause = (pause * 2).min(most);
     }
 }
 

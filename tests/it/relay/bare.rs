@@ -7,11 +7,15 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use todoke::net::tls::ServerTls;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
+
+/// Long enough for a ping to be answered.
+const PING: Duration = Duration::from_millis(10);
 
 /// What it does with a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(super) enum Way {
     /// Refuses when the first of the body is there.
     RefuseLate,
     Hold,
+    /// Keeps a connection for as long as it needs to answer a ping.
+    Leave,
 }
 
 pub(super) struct Bare {
@@ -76,6 +82,7 @@ async fn accept(listener: TcpListener, tls: ServerTls, seen: Arc<Seen>, way: Way
                     biased;
                     _ = awake.wait_for(|awake| !*awake) => continue,
                     accepted = connection.accept() => accepted,
+                    () = tokio::time::sleep(PING), if way == Way::Leave => return,
                 };
                 let Some(Ok((request, mut respond))) = accepted else { return };
                 seen.streams.fetch_add(1, SeqCst);
@@ -85,7 +92,7 @@ async fn accept(listener: TcpListener, tls: ServerTls, seen: Arc<Seen>, way: Way
                         let _ = request.into_body().data().await;
                         respond.send_reset(h2::Reason::REFUSED_STREAM);
                     })),
-                    Way::Hold => held.push((request, respond)),
+                    Way::Hold | Way::Leave => held.push((request, respond)),
                 }
             }
         });

@@ -4,6 +4,7 @@ use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use futures_util::stream;
 use todoke::wire::fault::{Fault, Reason};
+use tokio::time::Instant;
 use tonic::{Code, Request};
 
 use super::{
@@ -179,4 +180,19 @@ async fn an_issuer_that_hangs_is_noticed_and_left() {
     let fault = Fault::from_status(&answer.expect_err("nobody answers")).expect("ours");
     assert_eq!(fault.reason, Reason::OutcomeUnknown);
     eventually("it is not serving", || async { (!relay.not_ready().is_empty()).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_lets_each_connection_go_is_not_dialled_without_a_pause() {
+    let pki = Pki::new();
+    let issuer = Bare::start(pki.server("issuer-1"), Way::Leave).await;
+    let begun = Instant::now();
+    let _relay = Relay::start(&pki, &[issuer.address], |options| {
+        options.shards = 1;
+        options.reconnect = (Duration::from_millis(100), Duration::from_millis(200));
+    })
+    .await;
+    eventually("ten came about", || async { (issuer.connections() >= 10).then_some(()) }).await;
+    // Nine pauses of a tenth of a second at first and a fifth from then on, or of half that by chance.
+    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
 }
