@@ -147,7 +147,7 @@ impl Call {
                 }
                 self.stage = Stage::Asked(asked);
             }
-            Err(error) => self.fail(unsent(&error)),
+            Err(error) => self.fail(answer::unsent(&error)),
         }
     }
 
@@ -205,9 +205,13 @@ impl Call {
         let end = body.is_end_stream();
         let status = grpc_status(&head.headers);
         match self.respond.send_response(Response::from_parts(head, ()), end) {
-            Ok(_) if end => self.over(status),
-            Ok(sink) => self.stage = Stage::Answering { _slot: slot, up, down: Pump::new(body, sink) },
-            Err(_) => self.client_gone(false),
+            Ok(sink) if !end => {
+                self.stage = Stage::Answering { _slot: slot, up, down: Pump::new(body, sink) };
+            }
+            sent => {
+                self.bytes_up += up.map_or(0, |up| up.bytes()); // it may have overtaken the request
+                if sent.is_ok() { self.over(status) } else { self.client_gone(false) }
+            }
         }
     }
 
@@ -234,7 +238,7 @@ impl Call {
             return self.wait(head, body, avoid);
         }
         tracing::debug!(caller = %self.peer.identity, %error, "an issuer broke a call off: {error}");
-        self.fail(if is_unprocessed(error) { unsent(error) } else { unknown() });
+        self.fail(if is_unprocessed(error) { answer::unsent(error) } else { answer::unknown() });
     }
 
     /// The client waits no longer: neither must the issuer.
@@ -348,19 +352,6 @@ fn is_unprocessed(error: &h2::Error) -> bool {
         && (error.is_go_away() || (error.is_reset() && error.reason() == Some(Code::REFUSED_STREAM)))
 }
 
-fn unsent(error: &h2::Error) -> Fault {
-    Fault::new(Reason::UpstreamUnavailable, format!("the issuer took nothing of this call: {error}"))
-        .after(std::time::Duration::from_millis(250))
-}
-
-fn unknown() -> Fault {
-    Fault::new(
-        Reason::OutcomeUnknown,
-        "the issuer broke off: ask again under the same key, as it may have been done",
-    )
-    .after(std::time::Duration::from_millis(250))
-}
-
 impl Future for Call {
     type Output = ();
 
@@ -378,7 +369,8 @@ impl Future for Call {
                 "the call's deadline passed: ask with a longer one",
             ));
         } else if me.peer.shard.bell().is_rung() {
-            me.fail(unknown());
+            let sent = !matches!(me.stage, Stage::Waiting { .. });
+            me.fail(answer::stopping(sent));
         } else {
             return Poll::Pending;
         }

@@ -10,6 +10,7 @@ use tonic::{Code, Request};
 use super::{
     backend::fault,
     harness::{EDOGAWA, KATSUSHIKA, Setup, eventually, many, within},
+    raw,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,6 +44,23 @@ async fn an_answer_that_overtakes_the_request_is_still_the_answer() {
     });
     let wrong: Vec<_> = wrong.await.into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{} of 500 are wrong, the first: {:?}", wrong.len(), wrong[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_up_is_counted_when_an_answer_overtakes_the_rest() {
+    let metrics = todoke::telemetry::prometheus();
+    let setup = Setup::start(|_| {}).await;
+    let raw = raw::dial(&setup, KATSUSHIKA).await;
+    let mut send = raw.send.clone().ready().await.expect("it is ready");
+    let head = raw::head("/test.Backend/FailFast");
+    let (response, mut body) = send.send_request(head, false).expect("it is sent");
+    body.send_data(raw::frame(&[0; 1000]), false).expect("it is sent"); // and never ends
+    assert_ne!(raw::end(response).await.code, Some(0));
+    setup.relay.stop().await;
+    let counted = metrics.render();
+    let up =
+        |line: &str| line.strip_prefix("todoke_relay_bytes_total{direction=\"up\"} ")?.parse::<u64>().ok();
+    assert!(counted.lines().find_map(up) >= Some(1005), "{counted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -211,22 +211,31 @@ async fn what_is_not_done_by_the_end_of_the_drain_is_answered_all_the_same() {
     let setup = Setup::start(|options| {
         options.linger = Duration::from_millis(50);
         options.drain = Duration::from_millis(200);
+        (options.shards, options.upstream_calls_max) = (1, 2);
+        options.upstream_wait = Duration::from_secs(30);
     })
     .await;
     let caller = setup.caller(KATSUSHIKA);
+    let mut raw = super::raw::dial(&setup, KATSUSHIKA).await;
     let request = Request::new(stream::iter([Bytes::from_static(b"x")]));
     let mut drip = caller.stream("Drip", request).await.expect("it begins").into_inner();
     assert!(drip.message().await.expect("one drip").is_some());
     let calling = caller.ask("Hang", "x");
     let stopping = async {
         eventually("both are there", || async { (setup.backend.open() == 2).then_some(()) }).await;
-        setup.relay.stop().await
+        let waiting = raw.call("Echo", b"x").await;
+        raw.check_health().await;
+        tokio::join!(super::raw::end(waiting), setup.relay.stop())
     };
-    let (answer, ended) = tokio::join!(calling, stopping);
-    let reason = |status: tonic::Status| Fault::from_status(&status).map(|fault| fault.reason);
-    assert_eq!(reason(answer.expect_err("it hangs")), Some(Reason::OutcomeUnknown));
+    let (answer, (waited, ended)) = tokio::join!(calling, stopping);
+    assert_eq!(waited.reason.as_deref(), Some("DRAINING"), "the issuer never heard of it");
+    let fault = |status: tonic::Status| Fault::from_status(&status).expect("a reason of ours");
     let end = within("the answer ends", drip.message()).await.expect_err("cut off");
-    assert_eq!(reason(end), Some(Reason::OutcomeUnknown));
+    for fault in [fault(answer.expect_err("it hangs")), fault(end)] {
+        assert_eq!(fault.reason, Reason::OutcomeUnknown);
+        assert!(fault.message.contains("this relay stops"), "no issuer broke off: {}", fault.message);
+    }
+    assert_eq!(setup.backend.calls(), 2);
     assert_eq!((ended.first_death, ended.cut_off), (None, vec![]));
     eventually("the issuer is told", || async { (setup.backend.open() == 0).then_some(()) }).await;
 }
