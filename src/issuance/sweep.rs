@@ -29,8 +29,8 @@ pub const HEARTBEAT: &str = "sweeper";
 pub const SILENT_MAX: Duration = Duration::from_secs(60);
 /// Batches read together.
 const PAGE: u32 = 500;
-/// Municipalities with holes that are named in one round.
-const HOLES_MAX: u32 = 2000; // there are 1,741
+/// Municipalities that are named in one round, with holes or with receipts still to be compared.
+const MUNICIPALITIES_MAX: u32 = 2000; // there are 1,741
 /// Lost batches that are named in one round.
 const LOST_MAX: u32 = 20_000;
 /// Raised flags that are remembered, so that each is told once; beyond, they are told again in each round,
@@ -126,7 +126,7 @@ async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::E
         }
     }
     let mut with_holes = HashSet::new();
-    for holes in core.store.municipalities_with_holes(HOLES_MAX).await? {
+    for holes in core.store.municipalities_with_holes(MUNICIPALITIES_MAX).await? {
         let municipality = holes.municipality;
         with_holes.insert(municipality);
         let detail =
@@ -137,10 +137,7 @@ async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::E
     }
     after_a_restore(core, &mut standing, raised).await?;
     expected_and_missing(core, &mut standing, raised).await?;
-    for cleared in raised.difference(&standing) {
-        if cleared.kind == FlagKind::SequenceHole && with_holes.contains(&cleared.municipality) {
-            continue; // the highest hole is another one now
-        }
+    for cleared in over(raised, &standing, &with_holes) {
         let batch = cleared.batch.map(|id| id.to_string()).unwrap_or_default();
         tracing::info!(municipality.code = %cleared.municipality, batch.id = batch,
             flag = cleared.kind.as_str(), "{} of {} is over", cleared.kind, cleared.municipality);
@@ -148,6 +145,20 @@ async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::E
     gauges(&standing);
     *raised = standing;
     core.store.write_heartbeat(HEARTBEAT, core.clock.now_ms()).await
+}
+
+/// Returns what stood in the last round and does not in this one; nothing while there is too much to
+/// remember, since what is missing may be what was left out.
+fn over<'a>(
+    before: &'a HashSet<Raised>,
+    standing: &'a HashSet<Raised>,
+    with_holes: &'a HashSet<MunicipalityCode>,
+) -> impl Iterator<Item = &'a Raised> {
+    let known = standing.len() < RAISED_MAX;
+    before.difference(standing).filter(move |one| {
+        // Where there still are holes, only the highest is another one now.
+        known && !(one.kind == FlagKind::SequenceHole && with_holes.contains(&one.municipality))
+    })
 }
 
 /// Notes the flags of these batches.
@@ -171,7 +182,7 @@ async fn after_a_restore(
         compare::progress(std::iter::empty());
         return Ok(());
     };
-    let compared = core.store.comparisons(HOLES_MAX).await?;
+    let compared = core.store.comparisons(MUNICIPALITIES_MAX).await?;
     for one in compared.iter().filter(|one| one.standing == Standing::Waiting) {
         let (kind, municipality) = (FlagKind::ReconcileFirst, one.municipality);
         let detail = format!("its receipts were not compared since restore {}", restore.id);
@@ -231,5 +242,29 @@ fn gauges(standing: &HashSet<Raised>) {
     }
     for (kind, count) in counts {
         metrics::gauge!(names::FLAGS, names::FLAG => kind.as_str()).set(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_over_because_there_is_too_much_to_remember() {
+        let municipality: MunicipalityCode = "131229".parse().expect("Katsushika");
+        let due = |which| Raised { municipality, batch: None, kind: FlagKind::ExpectedBatchMissing, which };
+        let hole = |which| Raised { kind: FlagKind::SequenceHole, ..due(which) };
+        let over = |before: &[Raised], standing: &HashSet<Raised>, with_holes: &[MunicipalityCode]| {
+            let (before, with_holes) =
+                (before.iter().copied().collect(), with_holes.iter().copied().collect());
+            super::over(&before, standing, &with_holes).copied().collect::<Vec<_>>()
+        };
+        let mut standing: HashSet<Raised> = (0..RAISED_MAX as u64).map(due).collect();
+        let left_out = due(u64::MAX);
+        assert_eq!(over(&[left_out, due(1)], &standing, &[]), []);
+        standing.remove(&due(0));
+        assert_eq!(over(&[left_out, due(1)], &standing, &[]), [left_out]);
+        assert_eq!(over(&[hole(3)], &standing, &[municipality]), [], "another hole is the highest");
+        assert_eq!(over(&[hole(3)], &standing, &[]), [hole(3)]);
     }
 }
