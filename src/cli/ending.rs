@@ -137,8 +137,12 @@ pub(crate) fn gap_lines(gaps: &Gaps) -> Vec<String> {
     let mut lines = vec![format!("  missing: {}", many(gaps.missing_records, "record"))];
     let ranges = gaps.ranges.iter().take(SHOWN).map(|(first, last)| format!("  records {first} to {last}"));
     lines.extend(ranges);
-    if gaps.ranges.len() > SHOWN {
-        lines.push(format!("  and {} more ranges", gaps.ranges.len() - SHOWN));
+    // Of an issuer's ranges there are only the first here.
+    let lengths =
+        gaps.ranges.iter().take(SHOWN).map(|(first, last)| last.saturating_sub(*first).saturating_add(1));
+    let more = lengths.fold(gaps.missing_records, u64::saturating_sub);
+    if more > 0 {
+        lines.push(format!("  and {} in further ranges", many(more, "record")));
     }
     let districts = gaps.districts.iter().take(SHOWN);
     lines.extend(districts.map(|(name, missing)| format!("  {name}: {} missing", many(*missing, "record"))));
@@ -163,6 +167,19 @@ mod tests {
         assert!(next(false).contains("mend the file") && next(false).contains("todoke abort"));
         assert!(next(true).contains("todoke repair") && next(true).contains("todoke resume in.csv"));
         assert!(!next(true).contains("mend") && !next(true).contains("abort"), "{}", next(true));
+    }
+
+    #[test]
+    fn what_is_missing_beyond_the_ranges_that_are_shown_is_counted() {
+        let of = |missing_records, ranges: u64| {
+            let ranges = (0..ranges).map(|n| (3 * n, 3 * n + 1)).collect();
+            gap_lines(&Gaps { missing_records, ranges, ..Gaps::default() })
+        };
+        let shown = SHOWN as u64;
+        assert_eq!(of(2 * shown, shown).len(), 1 + SHOWN, "all are shown");
+        // A page of the issuer's has a thousand ranges, and there may be more.
+        let lines = of(9000, 1000);
+        assert_eq!(lines.last().map(String::as_str), Some("  and 8900 records in further ranges"));
     }
 
     #[test]

@@ -127,9 +127,9 @@ async fn all(session: &Session, output: Output) -> Result<(), Error> {
         say_result(exit::DONE, value);
         return Ok(());
     }
-    if list.batches.is_empty() {
+    if is_new(&list) {
         say("no batches yet: `todoke import FILE` makes the first");
-    } else {
+    } else if !list.batches.is_empty() {
         say(HEADER);
     }
     list.batches.iter().for_each(|batch| say(&row(batch)));
@@ -138,6 +138,11 @@ async fn all(session: &Session, output: Output) -> Result<(), Error> {
     }
     notices::of(&list).iter().for_each(|line| say(line));
     Ok(())
+}
+
+/// Whether there never was a batch; an issuer that was restored may only have forgotten them.
+fn is_new(list: &pb::ListBatchesResponse) -> bool {
+    list.last_sequence == 0 && list.batches.is_empty() && !list.reconcile_first
 }
 
 const HEADER: &str = concat!(
@@ -183,4 +188,20 @@ fn json(batch: &pb::Batch) -> serde_json::Value {
         "flags": flags,
         "discrepancy": batch.discrepancy,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_make_the_first_batch_by_an_issuer_that_forgot_those_before() {
+        let new = pb::ListBatchesResponse::default();
+        assert!(is_new(&new));
+        assert!(
+            !is_new(&pb::ListBatchesResponse { reconcile_first: true, ..new.clone() }),
+            "not compared yet"
+        );
+        assert!(!is_new(&pb::ListBatchesResponse { last_sequence: 2, ..new }), "compared, and lost");
+    }
 }
