@@ -40,8 +40,8 @@ pub struct CallOptions {
     /// The first attempt time-out of calls that re-read a whole batch (open, seal), and not more than half of
     /// the deadline, so that a second relay is asked; default 25 s, as a seal may wait 20 s for its turn.
     pub attempt_heavy: Duration,
-    /// How long another relay is waited for, to hear a refusal over it too; default 5 s, in which a relay has
-    /// started again. Then the refusal is believed.
+    /// How long another relay is asked again and again, to hear a refusal over it too; default 5 s, in which
+    /// a relay has started again. Then the refusal is believed; an attempt that has begun has its own time.
     pub opinion_max: Duration,
     /// Ceiling of the first wait; default 50 ms.
     pub delay_base: Duration,

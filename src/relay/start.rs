@@ -49,8 +49,8 @@ pub enum Error {
 /// Starts a relay that serves at `listener` until the soft token of `tasks` is cancelled.
 ///
 /// It says NOT_SERVING until each of its shards is connected to an issuer, and while its certificate, CA or
-/// CRL is out of date. After the soft token it goes
-/// on for at least [`Options::linger`] and at most that and [`Options::drain`].
+/// CRL is out of date. After the soft token it goes on for at least [`Options::linger`] and at most that and
+/// [`Options::drain`].
 ///
 /// # Errors
 /// [`Error`]; nothing runs then.
