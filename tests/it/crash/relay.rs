@@ -5,11 +5,6 @@ use super::{
     harness::Scene,
 };
 
-/// What the relay left open went over another, and was not for the seal to find.
-fn sealed_at_once(heard: &[serde_json::Value]) {
-    assert_eq!(heard.iter().filter(|event| event["event"] == "sealing").count(), 1, "{heard:?}");
-}
-
 /// Which relay has this process id.
 fn named(scene: &Scene, pid: u32) -> String {
     let endpoints = scene.folder.endpoints();
@@ -18,16 +13,24 @@ fn named(scene: &Scene, pid: u32) -> String {
     ours["id"].as_str().expect("a name").to_owned()
 }
 
-#[tokio::test]
-async fn killed_in_the_middle_of_an_upload_it_is_replaced_by_another() {
-    let mut scene = Scene::start_at(Some("relay-mid-stream:2"), &[]).await;
-    let client = scene.import("cards.csv", &[], &[]);
+/// Imports a file over relays of which one ends or stands still in the middle; returns its process id and
+/// name, and the result.
+async fn imported(scene: &Scene, more: &[&str]) -> (u32, String, serde_json::Value) {
+    let client = scene.import("cards.csv", more, &[]);
     let pid = scene.once().await;
-    let id = named(&scene, pid);
+    let id = named(scene, pid);
     let (code, result, heard) = client.ends().await;
     assert_eq!(code, Some(0), "{heard:?}");
     assert!(heard.iter().any(|event| event["event"] == "relay_left" && event["relay"] == *id), "{heard:?}");
-    sealed_at_once(&heard);
+    let seals = heard.iter().filter(|event| event["event"] == "sealing").count();
+    assert_eq!(seals, 1, "what it left open went over another, and was not for the seal to find: {heard:?}");
+    (pid, id, result)
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_an_upload_it_is_replaced_by_another() {
+    let mut scene = Scene::start_at(Some("relay-mid-stream:2"), &[]).await;
+    let (_, id, result) = imported(&scene, &[]).await;
     scene.is_back(&id).await;
     scene.is_done("cards.csv", &result).await;
     scene.has_the_cards_of(&["cards.csv"]).await;
@@ -37,13 +40,7 @@ async fn killed_in_the_middle_of_an_upload_it_is_replaced_by_another() {
 #[tokio::test]
 async fn stopped_in_the_middle_of_an_upload_it_is_left_and_may_go_on_later() {
     let scene = Scene::start_at(Some("relay-mid-stream:2=stop"), &[]).await;
-    let client = scene.import("cards.csv", &["--ack-timeout", "1s"], &[]);
-    let pid = scene.once().await;
-    let id = named(&scene, pid);
-    let (code, result, heard) = client.ends().await;
-    assert_eq!(code, Some(0), "{heard:?}");
-    assert!(heard.iter().any(|event| event["event"] == "relay_left" && event["relay"] == *id), "{heard:?}");
-    sealed_at_once(&heard);
+    let (pid, _, result) = imported(&scene, &["--ack-timeout", "1s"]).await;
     scene.is_done("cards.csv", &result).await;
     assert!(is_alive(pid), "it stands still, and is not dead");
     signal(Signal::CONT, pid);
