@@ -93,7 +93,7 @@ fn work(args: &VerifyArgs) -> Result<Vec<String>, Error> {
     let mut lines = said(&receipt, digest);
     match &args.file {
         Some(file) => {
-            let scanned = scan(file, &read_options(args, file)?, CHUNK_RECORDS_DEFAULT, &mut |_| ())?;
+            let scanned = scan(file, &read_options(args, file)?, CHUNK_RECORDS_DEFAULT, None, &mut |_| ())?;
             receipts::check_totals(&receipt, &scanned.totals)?;
             lines.push(format!("every total of {} is the receipt's: OK", file.display()));
         }

@@ -93,7 +93,7 @@ enum Came {
 /// [`Error`]; what the issuer has acknowledged stays, and the same command goes on from there.
 pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Result<Outcome, Error> {
     let (read, chunk_records) = as_begun(file, options).await?;
-    let scanned = first_pass(session, file, &read, chunk_records).await?;
+    let scanned = first_pass(session, file, &read, chunk_records, &options.journal).await?;
     if let Some(path) = &options.control_totals {
         let differences = ControlTotals::load(path, &read)?.differences(&scanned.totals);
         if !differences.is_empty() {
@@ -149,11 +149,13 @@ async fn first_pass(
     file: &Path,
     read: &ReadOptions,
     chunk_records: u32,
+    journal: &Path,
 ) -> Result<Scan, Error> {
     let (tell, path) = (session.tell.clone(), file.to_owned());
-    let read = read.clone();
+    let (read, journal) = (read.clone(), journal.to_owned());
     let scanned = runtime::blocking(move || {
-        scan(&path, &read, chunk_records, &mut |records| tell(&Event::Scanning { records }))
+        let mut tell = |records| tell(&Event::Scanning { records });
+        scan(&path, &read, chunk_records, Some(&journal), &mut tell)
     })
     .await?;
     let totals = &scanned.totals;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    journal::with_suffix,
+    journal::{folder_of, with_suffix},
     receipts::{self, RECEIPT_BYTES_MAX, read_limited},
 };
 use crate::domain::{digest::Digest, municipality::MunicipalityCode, note::VerifierKey, receipt::Receipt};
@@ -102,9 +102,8 @@ fn read(path: &Path, key: &VerifierKey, municipality: MunicipalityCode) -> Resul
 }
 
 fn entries(file: &Path) -> io::Result<Vec<PathBuf>> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(folder_of(file))? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
             found.push(entry.path());

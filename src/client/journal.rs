@@ -272,8 +272,12 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Makes a new or renamed file's name durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn read_all(path: &Path, file: &mut File) -> Result<Vec<u8>, JournalError> {

@@ -26,6 +26,7 @@ mod refusals;
 pub mod rejects;
 mod retry;
 mod rows;
+mod runs;
 pub mod scan;
 pub mod session;
 pub mod signer;

@@ -133,8 +133,10 @@ mod tests {
             let _ = writeln!(text, "K-{n},X,H,D,N,1980-01-02,2,A");
         }
         fs::write(&path, text).expect("the folder is writable");
-        let root =
-            scan(&path, &ReadOptions::default(), 8, &mut |_| ()).expect("a good file").totals.merkle_root;
+        let root = scan(&path, &ReadOptions::default(), 8, None, &mut |_| ())
+            .expect("a good file")
+            .totals
+            .merkle_root;
         for n in 0..37 {
             let proof = prove(&path, &ReadOptions::default(), 8, &format!("K-{n}"), None);
             let proof = proof.expect("a good file").expect("it is there");

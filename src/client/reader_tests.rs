@@ -161,7 +161,7 @@ fn the_totals_do_not_depend_on_how_the_file_is_written() {
     let totals = |name: &str, bytes: &[u8], options: &ReadOptions, chunk_records: u32| {
         let path = folder.path().join(name);
         fs::write(&path, bytes).expect("the folder is writable");
-        scan(&path, options, chunk_records, &mut |_| ()).expect("a good file")
+        scan(&path, options, chunk_records, None, &mut |_| ()).expect("a good file")
     };
     let rows: String = (0..100).map(|n| ROW.replace("K-1", &format!("K-{n}"))).collect();
     let text = format!("{HEADER}{rows}");

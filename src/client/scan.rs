@@ -10,8 +10,11 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    error::Error,
     input_fault::InputFault,
+    journal::folder_of,
     reader::{Fingerprint, ReadOptions, RecordReader},
+    runs::Runs,
 };
 use crate::domain::{
     chunk::{self, PAYLOAD_BYTES_MAX},
@@ -23,8 +26,8 @@ use crate::domain::{
     totals::{Totals, TotalsBuilder},
 };
 
-/// Everything the first pass learns. Its size depends on districts, households (20 bytes each) and chunks (32
-/// bytes each), not on records.
+/// Everything the first pass learns. Its size depends on districts and chunks (32 bytes each), not on records
+/// or households.
 #[derive(Debug, Clone)]
 pub struct Scan {
     /// The totals that the manifest declares.
@@ -80,23 +83,31 @@ impl fmt::Debug for FileChunk {
     }
 }
 
-/// Makes the first pass over a file; `tell` hears the number of records read now and then.
+/// Makes the first pass over a file; `tell` hears the number of records read now and then. Households that
+/// are too many for the memory go to a file without name in the folder of `journal`; without journal all are
+/// held, 20 bytes each.
 ///
 /// # Errors
-/// [`InputFault`] for anything wrong with the file, and for a file over the limits of a batch.
+/// [`Error::Input`] for anything wrong with the file, and for a file over the limits of a batch;
+/// [`Error::Write`] if there is no room for the households.
 pub fn scan(
     path: &Path,
     options: &ReadOptions,
     chunk_records: u32,
+    journal: Option<&Path>,
     tell: &mut dyn FnMut(u64),
-) -> Result<Scan, InputFault> {
+) -> Result<Scan, Error> {
     let mut reader = RecordReader::open(path, options)?;
     let mut pass = FirstPass::new(chunk_records);
+    let mut runs = journal.map(|journal| Runs::in_folder(folder_of(journal)));
     while let Some((record, canonical)) = reader.next_record()? {
         let leaf = pass.totals.add(&record, canonical);
         pass.take(leaf, canonical.len());
         if let Some((what, remedy)) = pass.over_a_limit() {
-            return Err(InputFault::of_line(path, reader.line(), what, remedy));
+            return Err(InputFault::of_line(path, reader.line(), what, remedy).into());
+        }
+        if let Some(runs) = &mut runs {
+            runs.make_room(&mut pass.totals)?;
         }
         if pass.records.is_multiple_of(16_384) {
             tell(pass.records);
@@ -104,10 +115,13 @@ pub fn scan(
     }
     tell(pass.records);
     pass.close_chunk();
-    let totals = pass.totals.finish();
+    let totals = match runs {
+        Some(runs) => runs.finish(pass.totals)?,
+        None => pass.totals.finish(),
+    };
     if totals.kinds.len() > KINDS_MAX {
         let what = format!("the file has {} kinds; a batch has at most {KINDS_MAX}", totals.kinds.len());
-        return Err(InputFault::of_file(path, what, "Look whether the columns are mixed up"));
+        return Err(InputFault::of_file(path, what, "Look whether the columns are mixed up").into());
     }
     Ok(Scan { totals, chunk_roots: pass.roots, chunk_records, fingerprint: reader.finish() })
 }

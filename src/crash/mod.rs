@@ -22,6 +22,8 @@ macro_rules! points {
 }
 
 points! {
+    /// Client: some households are on the disk, in the middle of the first pass.
+    HouseholdsSpilled = "households-spilled",
     /// Client: the batch is in the journal, and nothing of it was sent.
     ClientBegun = "client-begun",
     /// Issuer: the batch is committed, and its sender does not know.

@@ -7,8 +7,10 @@ use super::digest::Digest;
 
 /// Parts that grow apart from each other, so that only one is copied at a time.
 const PARTS: usize = 64;
-/// A district's number and the first 16 bytes of the household's digest.
-type Key = [u8; 20];
+/// Bytes of a [`Key`].
+pub const KEY_BYTES: usize = 20;
+/// A household: its district's number, big-endian, and the first 16 bytes of its digest.
+pub type Key = [u8; KEY_BYTES];
 
 /// Households, each kept once.
 ///
@@ -17,39 +19,83 @@ type Key = [u8; 20];
 #[derive(Debug)]
 pub(super) struct Households {
     parts: Vec<Vec<Key>>,
+    held: usize,
 }
 
 impl Default for Households {
     fn default() -> Self {
-        Self { parts: vec![Vec::new(); PARTS] }
+        Self { parts: vec![Vec::new(); PARTS], held: 0 }
     }
 }
 
 impl Households {
     /// Adds a household, unless it is there.
     pub(super) fn add(&mut self, district: u32, household: &Digest) {
-        let mut key = [0; 20];
+        let mut key = [0; KEY_BYTES];
         key[..4].copy_from_slice(&district.to_be_bytes());
         key[4..].copy_from_slice(&household.0[..16]);
         let part = &mut self.parts[usize::from(key[4]) % PARTS];
         if part.len() == part.capacity() {
+            self.held -= part.len();
             compact(part);
+            self.held += part.len();
             // A quarter of it is free then, so that the next sorting is that far away.
             part.reserve_exact((part.len() / 4).max(64));
         }
         part.push(key);
+        self.held += 1;
     }
 
-    /// Returns how many different ones each district has.
-    pub(super) fn per_district(self) -> HashMap<u32, u64> {
-        let mut counts = HashMap::new();
+    /// How many places are taken, which is never less than the households that are held.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Gives the households away, sorted and each once, and begins again with none.
+    pub(super) fn take(&mut self) -> Vec<Key> {
+        let mut all = Vec::with_capacity(self.held);
+        self.parts.iter_mut().for_each(|part| all.append(part));
+        compact(&mut all);
+        self.held = 0;
+        all
+    }
+
+    /// Counts them.
+    pub(super) fn tally(self) -> Tally {
+        let mut tally = Tally::default();
         for mut part in self.parts {
             compact(&mut part);
-            for [a, b, c, d, ..] in part {
-                *counts.entry(u32::from_be_bytes([a, b, c, d])).or_default() += 1;
-            }
+            part.iter().for_each(|key| tally.add(key));
         }
-        counts
+        tally
+    }
+}
+
+/// How many different households each district has, of households that come with equal ones together.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    last: Option<Key>,
+    per_district: HashMap<u32, u64>,
+}
+
+impl Tally {
+    /// Counts a household, unless it is the one before.
+    pub fn add(&mut self, key: &Key) {
+        if self.last.as_ref() != Some(key) {
+            self.last = Some(*key);
+            let [a, b, c, d, ..] = *key;
+            *self.per_district.entry(u32::from_be_bytes([a, b, c, d])).or_default() += 1;
+        }
+    }
+
+    /// How many a district has, by its number.
+    pub(super) fn of(&self, district: u32) -> u64 {
+        self.per_district.get(&district).copied().unwrap_or_default()
+    }
+
+    /// How many there are.
+    pub(super) fn sum(&self) -> u64 {
+        self.per_district.values().sum()
     }
 }
 
@@ -72,7 +118,8 @@ mod tests {
         }
         let kept: usize = households.parts.iter().map(Vec::capacity).sum();
         assert!(kept < 20_000 * 2, "{kept} places for 20,000 households");
-        assert_eq!(households.per_district(), HashMap::from([(0, 6_667), (1, 6_667), (2, 6_666)]));
+        assert!((20_000..=kept).contains(&households.held()), "{} held", households.held());
+        assert_eq!(households.tally().per_district, HashMap::from([(0, 6_667), (1, 6_667), (2, 6_666)]));
     }
 
     #[test]
@@ -80,6 +127,16 @@ mod tests {
         let mut households = Households::default();
         let digest = Digest::of(b"H1");
         [0, 1, 0, 70_000].into_iter().for_each(|district| households.add(district, &digest));
-        assert_eq!(households.per_district(), HashMap::from([(0, 1), (1, 1), (70_000, 1)]));
+        assert_eq!(households.tally().per_district, HashMap::from([(0, 1), (1, 1), (70_000, 1)]));
+    }
+
+    #[test]
+    fn what_is_given_away_is_sorted_has_each_once_and_is_held_no_more() {
+        let mut households = Households::default();
+        (0..300u32).for_each(|n| households.add(n % 2, &Digest::of(&(n % 50).to_be_bytes())));
+        let taken = households.take();
+        assert_eq!(taken.len(), 50);
+        assert!(taken.is_sorted_by(|a, b| a < b));
+        assert_eq!((households.held(), households.take().len()), (0, 0));
     }
 }

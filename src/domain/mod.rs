@@ -10,7 +10,7 @@ pub mod digest;
 pub mod disposition;
 #[cfg(test)]
 mod guide_tests;
-mod households;
+pub mod households;
 pub mod identity;
 pub mod layout;
 pub mod manifest;

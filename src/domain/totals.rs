@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     digest::Digest,
-    households::Households,
+    households::{Households, Key, Tally},
     merkle,
     record::{Field, Record},
 };
@@ -119,7 +119,8 @@ fn both<'a, V: Default + Copy>(
     names.map(|name| (name, (of(declared, name), of(computed, name)))).collect()
 }
 
-/// Adds records up in the order of the batch. Holds 20 bytes for each household, not the records.
+/// Adds records up in the order of the batch. Holds 20 bytes for each household until they are taken out, not
+/// the records.
 #[derive(Debug, Default)]
 pub struct TotalsBuilder {
     records: u64,
@@ -180,16 +181,33 @@ impl TotalsBuilder {
         self.districts.len()
     }
 
-    /// Returns the totals of what was added.
+    /// How many households are held, of those that were not taken out; some may be held twice.
     #[must_use]
-    pub fn finish(self) -> Totals {
-        let households = self.households.per_district();
-        let of = |number: u32| households.get(&number).copied().unwrap_or_default();
-        let total = |(number, records): (u32, u64)| DistrictTotals { households: of(number), records };
+    pub fn households_held(&self) -> usize {
+        self.households.held()
+    }
+
+    /// Takes out the households that are held, sorted and each once. One that comes again is held again, so
+    /// whoever took some out has to count all together, for [`TotalsBuilder::finish_with`].
+    pub fn take_households(&mut self) -> Vec<Key> {
+        self.households.take()
+    }
+
+    /// Returns the totals of what was added, if no household was taken out.
+    #[must_use]
+    pub fn finish(mut self) -> Totals {
+        let households = std::mem::take(&mut self.households);
+        self.finish_with(&households.tally())
+    }
+
+    /// Returns the totals of what was added; the tally is of all households, which were taken out.
+    #[must_use]
+    pub fn finish_with(self, households: &Tally) -> Totals {
+        let total = |(number, records)| DistrictTotals { households: households.of(number), records };
         Totals {
             records: self.records,
             bytes: self.bytes,
-            households: households.values().sum(),
+            households: households.sum(),
             kinds: self.kinds,
             districts: self.districts.into_iter().map(|(name, met)| (name, total(met))).collect(),
             hash_total: self.hash_total,

@@ -40,7 +40,7 @@ impl Folder {
 
 fn scanned(path: &Path, encoding: Encoding) -> Scan {
     let options = ReadOptions { encoding, ..ReadOptions::default() };
-    scan(path, &options, 4096, &mut |_| ()).expect("a valid file")
+    scan(path, &options, 4096, None, &mut |_| ()).expect("a valid file")
 }
 
 #[test]

@@ -44,6 +44,6 @@ async fn a_point_that_is_misspelt_is_an_error_at_the_start_of_any_command() {
     let output = command.output().await.expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(64), "{said}");
-    assert!(said.contains("`chunk-stroed` is none of client-begun, "), "{said}");
+    assert!(said.contains("`chunk-stroed` is none of households-spilled, "), "{said}");
     assert!(!folder.path("cards.csv").exists());
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use super::{Town, assert_says, good};
+use super::{HEADER, Town, assert_says, good, row};
 use crate::system::{Dev, Folder};
 
 /// A command in a namespace of its own whose shell script gets `words` as its arguments.
@@ -111,6 +111,39 @@ async fn a_full_disk_of_the_client_is_named_and_when_there_is_room_the_same_comm
     assert!(!said.stdout.contains("receipt.part"), "nothing half is left: {}", said.all());
     assert_eq!(town.batches().await.len(), 2, "one batch a file");
     town.receipted(&["import", "b.csv"]).await;
+    town.stop().await;
+}
+
+/// Mounts a disk of 4 MiB for the journal, and makes the client die in its first pass, then the disk too
+/// small for the households, then large enough again.
+const HOUSEHOLDS: &str = "mount -t tmpfs -o size=4m none small || exit 97
+    size() { mount -o remount,size=$1 small || exit 97; }
+    run() { \"$@\"; echo \"ended $? with $(ls -A small)\"; }
+    import() { run $todoke import many.csv --journal small/journal \"$@\"; }
+    todoke=$1; point=$2; shift 2
+    (export TEST_TODOKE_CRASH_AT=$point TEST_TODOKE_CRASH_ONCE=once; import \"$@\")
+    size 256k; import \"$@\"
+    size 4m; import \"$@\"";
+
+#[tokio::test]
+async fn households_that_memory_does_not_hold_are_counted_on_the_disk_and_nothing_is_left_of_them_there() {
+    let town = Town::start().await;
+    std::fs::create_dir(town.path("small")).expect("a folder");
+    // The second run holds new households, and some of the first run again.
+    let household =
+        |n: u32| row(&format!("M-{n}")).replace(&format!("H-M-{n}"), &format!("H-{}", n % 18_000));
+    town.write("many.csv", HEADER.to_owned() + &(0..20_000).map(household).collect::<String>());
+    let mut command = apart(HOUSEHOLDS);
+    command.arg("households-spilled").args(town.folder.as_ward());
+    let said = town.said(command).await;
+    let ends: Vec<&str> = said.stdout.lines().filter(|line| line.starts_with("ended")).collect();
+    assert_eq!(ends, ["ended 137 with ", "ended 75 with ", "ended 0 with journal"], "{}", said.all());
+    let full = "small: No space left on device";
+    assert_says("the households", &said, 0, &[full, "Free the disk, then run the command again"]);
+    let batches = town.batches().await;
+    assert_eq!(batches.len(), 1, "nothing was begun before: {batches:?}");
+    // This counts them in memory.
+    town.receipted(&["resume", "many.csv"]).await;
     town.stop().await;
 }
 
