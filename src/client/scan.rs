@@ -129,7 +129,7 @@ pub fn scan(
 struct FirstPass {
     totals: TotalsBuilder,
     chunk_records: u32,
-    leaves: Vec<Digest>,
+    chunk: merkle::Accumulator,
     payload_bytes: usize,
     records: u64,
     roots: Vec<Digest>,
@@ -140,7 +140,7 @@ impl FirstPass {
         Self {
             totals: TotalsBuilder::default(),
             chunk_records,
-            leaves: Vec::with_capacity(chunk_records as usize),
+            chunk: merkle::Accumulator::default(),
             payload_bytes: 0,
             records: 0,
             roots: Vec::new(),
@@ -148,18 +148,17 @@ impl FirstPass {
     }
 
     fn take(&mut self, leaf: Digest, canonical_bytes: usize) {
-        if self.leaves.len() == self.chunk_records as usize {
+        if self.chunk.count() == u64::from(self.chunk_records) {
             self.close_chunk();
         }
-        self.leaves.push(leaf);
+        self.chunk.push(leaf);
         self.payload_bytes += 4 + canonical_bytes;
         self.records += 1;
     }
 
     fn close_chunk(&mut self) {
-        if !self.leaves.is_empty() {
-            self.roots.push(merkle::root(&self.leaves));
-            self.leaves.clear();
+        if self.chunk.count() > 0 {
+            self.roots.push(std::mem::take(&mut self.chunk).root());
             self.payload_bytes = 0;
         }
     }
@@ -201,6 +200,11 @@ impl Chunks {
     /// # Errors
     /// [`InputFault`] as when it was opened first.
     pub fn open(path: &Path, options: &ReadOptions, scan: &Scan, wanted: Ranges) -> Result<Self, InputFault> {
+        let chunk_records = u64::from(scan.chunk_records).min(scan.totals.records);
+        let bytes = (scan.totals.bytes / scan.totals.records.max(1) + 4) * chunk_records;
+        // A sixteenth more, as some chunks are longer than others.
+        let room =
+            usize::try_from(bytes + bytes / 16).map_or(PAYLOAD_BYTES_MAX, |room| room.min(PAYLOAD_BYTES_MAX));
         Ok(Self {
             path: path.to_owned(),
             reader: RecordReader::open(path, options).map_err(changed_since)?,
@@ -209,8 +213,16 @@ impl Chunks {
             records: scan.totals.records,
             wanted,
             next: 0,
-            writer: chunk::Writer::default(),
+            writer: chunk::Writer::with_room(room),
         })
+    }
+
+    /// Takes the payload of a chunk back that is sent for good, to write the next in its memory.
+    pub fn take_back(&mut self, payload: Bytes) {
+        // Whoever sent it may still have it, after which it is gone like any other.
+        if payload.is_unique() {
+            self.writer.take_back(payload.into());
+        }
     }
 
     /// Returns the next wanted chunk, or `None` after the last one.
@@ -248,18 +260,18 @@ impl Chunks {
     }
 
     fn read(&mut self, number: u32) -> Result<FileChunk, InputFault> {
-        let mut leaves = Vec::with_capacity(self.chunk_records as usize);
+        let mut tree = merkle::Accumulator::default();
         for _ in 0..self.length(number) {
             let Some((_, canonical)) = self.reader.next_record().map_err(changed_since)? else {
                 return Err(self.changed());
             };
-            leaves.push(merkle::leaf_hash(canonical));
+            tree.push(merkle::leaf_hash(canonical));
             self.writer.push(canonical);
             if self.writer.bytes() > PAYLOAD_BYTES_MAX {
                 return Err(self.changed());
             }
         }
-        let root = merkle::root(&leaves);
+        let root = tree.root();
         if root != self.roots[number as usize] {
             return Err(self.changed());
         }
@@ -339,5 +351,26 @@ mod tests {
         let payload = Bytes::from_static("カナリヤ".as_bytes());
         let chunk = FileChunk { number: 3, root: Digest::of(b""), records: 1, payload };
         assert_eq!(format!("{chunk:?}"), "FileChunk { number: 3, records: 1, payload_bytes: 12, .. }");
+    }
+
+    #[test]
+    fn a_payload_that_comes_back_is_written_again_unless_somebody_still_has_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("in.csv");
+        let rows: String = (0..4).map(|n| format!("K-{n},X,H,D,N,1980-01-02,2,A\n")).collect();
+        let header = "order_id,kind,household_id,district,name,birth_date,sex,address\n";
+        std::fs::write(&path, header.to_owned() + &rows).expect("the folder is writable");
+        let options = ReadOptions::default();
+        let scanned = scan(&path, &options, 1, None, &mut |_| ()).expect("a good file");
+        let wanted = Ranges::default().missing(4);
+        let mut chunks = Chunks::open(&path, &options, &scanned, wanted).expect("a good file");
+        let mut next = || chunks.next_chunk().expect("unchanged").expect("one more");
+        let [first, second] = [next(), next()];
+        let (kept, memory) = (first.payload.to_vec(), second.payload.as_ptr());
+        chunks.take_back(first.payload.clone());
+        chunks.take_back(second.payload);
+        let third = chunks.next_chunk().expect("unchanged").expect("one more");
+        assert_eq!(third.payload.as_ptr(), memory);
+        assert_eq!(first.payload, kept, "the first is as it was");
     }
 }

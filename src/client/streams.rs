@@ -3,6 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
+use bytes::Bytes;
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -133,6 +134,13 @@ async fn run(
     let _ = events.send(StreamEvent::Ended(id, status)).await;
 }
 
+/// Chunks as they are read; dropped, it ends the reading.
+pub(crate) struct ReadChunks {
+    pub(crate) chunks: mpsc::Receiver<Result<FileChunk, InputFault>>,
+    /// Where payloads go that are sent for good.
+    pub(crate) spent: mpsc::UnboundedSender<Bytes>,
+}
+
 /// Reads the wanted chunks beside the run, [`READ_AHEAD`] ahead; no thread waits while none is wanted.
 pub(crate) fn read_chunks(
     tasks: &mut JoinSet<()>,
@@ -140,11 +148,16 @@ pub(crate) fn read_chunks(
     read: &ReadOptions,
     scan: &Scan,
     wanted: Ranges,
-) -> Result<mpsc::Receiver<Result<FileChunk, InputFault>>, InputFault> {
+) -> Result<ReadChunks, InputFault> {
     let mut chunks = Chunks::open(path, read, scan, wanted)?;
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    // No more can wait in it than chunks are in flight.
+    let (spent, mut taken_back) = mpsc::unbounded_channel();
     tasks.spawn(async move {
         while let Ok(place) = sender.reserve().await {
+            while let Ok(payload) = taken_back.try_recv() {
+                chunks.take_back(payload);
+            }
             let (rest, chunk) = runtime::blocking(move || {
                 let chunk = chunks.next_chunk().transpose();
                 (chunks, chunk)
@@ -159,5 +172,5 @@ pub(crate) fn read_chunks(
             }
         }
     });
-    Ok(receiver)
+    Ok(ReadChunks { chunks: receiver, spent })
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tonic::Status;
 
@@ -19,7 +20,7 @@ use super::{
     reader::ReadOptions,
     refusals::{is_transient, wants_second_opinion},
     scan::{FileChunk, Scan},
-    streams::{Stream, StreamEvent, StreamStart, close, read_chunks},
+    streams::{ReadChunks, Stream, StreamEvent, StreamStart, close, read_chunks},
     uploaded::{UploadError, Uploaded},
 };
 use crate::{
@@ -106,6 +107,7 @@ struct State<'a> {
     progress_at: Instant,
     sent_records: u64,
     source_ended: bool,
+    spent: mpsc::UnboundedSender<Bytes>,
     tasks: JoinSet<()>,
     events: mpsc::Sender<StreamEvent>,
 }
@@ -121,9 +123,10 @@ pub async fn upload(upload: &Upload<'_>, durable: &mut Ranges) -> Result<Uploade
     }
     let (events, mut heard) = mpsc::channel(64);
     let mut tasks = JoinSet::new();
-    let mut source = read_chunks(&mut tasks, upload.path, upload.read, upload.scan, missing)
-        .map_err(UploadError::Input)?;
-    let mut state = State::new(upload, durable, tasks, events);
+    let ReadChunks { mut chunks, spent } =
+        read_chunks(&mut tasks, upload.path, upload.read, upload.scan, missing)
+            .map_err(UploadError::Input)?;
+    let mut state = State::new(upload, durable, spent, tasks, events);
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     loop {
         state.keep_streams();
@@ -135,7 +138,7 @@ pub async fn upload(upload: &Upload<'_>, durable: &mut Ranges) -> Result<Uploade
         let room = !state.source_ended && state.wants_more();
         tokio::select! {
             Some(event) = heard.recv() => state.hear(event)?,
-            chunk = source.recv(), if room => match chunk {
+            chunk = chunks.recv(), if room => match chunk {
                 Some(chunk) => state.again.push_back(chunk.map_err(UploadError::Input)?),
                 None => state.source_ended = true,
             },
@@ -148,6 +151,7 @@ impl<'a> State<'a> {
     fn new(
         upload: &'a Upload<'a>,
         durable: &'a mut Ranges,
+        spent: mpsc::UnboundedSender<Bytes>,
         tasks: JoinSet<()>,
         events: mpsc::Sender<StreamEvent>,
     ) -> Self {
@@ -170,6 +174,7 @@ impl<'a> State<'a> {
             progress_at: now,
             sent_records: 0,
             source_ended: false,
+            spent,
             tasks,
             events,
         }
@@ -323,7 +328,9 @@ impl<'a> State<'a> {
             said.insert_range(first, last);
         }
         let durable = &*self.durable;
-        self.in_flight.retain(|number, _| !durable.contains(u64::from(*number)));
+        for (_, flight) in self.in_flight.extract_if(.., |number, _| durable.contains(u64::from(*number))) {
+            let _ = self.spent.send(flight.chunk.payload);
+        }
         if self.durable.len() > before {
             self.progress_at = Instant::now();
             self.failures = 0;

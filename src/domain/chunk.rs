@@ -74,15 +74,27 @@ pub fn leaves(payload: &[u8]) -> Result<Vec<Digest>, ChunkFault> {
 pub struct Writer {
     payload: Vec<u8>,
     records: u32,
+    /// Room for the next payload.
+    room: usize,
+    spent: Vec<Vec<u8>>,
 }
 
 impl Writer {
+    /// Returns a writer whose first payload has room for `bytes` at once.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        Self { room: bytes, ..Self::default() }
+    }
+
     /// Adds the canonical bytes of the next record.
     ///
     /// # Panics
     /// If the record is 4 GiB or longer; [`super::record::RECORD_BYTES_MAX`] is far below.
     pub fn push(&mut self, canonical: &[u8]) {
         let length = u32::try_from(canonical.len()).expect("a record is at most RECORD_BYTES_MAX long");
+        if self.records == 0 {
+            self.payload = self.spent.pop().unwrap_or_else(|| Vec::with_capacity(self.room));
+        }
         self.payload.reserve(LENGTH_BYTES + canonical.len());
         self.payload.extend_from_slice(&length.to_be_bytes());
         self.payload.extend_from_slice(canonical);
@@ -105,8 +117,14 @@ impl Writer {
     /// about as long as each other, and one that grows leaves a trail of shorter copies behind.
     pub fn take(&mut self) -> Vec<u8> {
         self.records = 0;
-        let next = Vec::with_capacity(self.payload.len() + self.payload.len() / 16);
-        std::mem::replace(&mut self.payload, next)
+        self.room = self.payload.len() + self.payload.len() / 16;
+        std::mem::take(&mut self.payload)
+    }
+
+    /// Takes a payload back that nobody needs any more: its memory is used again.
+    pub fn take_back(&mut self, mut payload: Vec<u8>) {
+        payload.clear();
+        self.spent.push(payload);
     }
 }
 
@@ -145,6 +163,18 @@ mod tests {
             let read: Vec<_> = Reader::new(&payload).collect();
             prop_assert!(read.iter().rev().skip(1).all(Result::is_ok));
         }
+    }
+
+    #[test]
+    fn what_is_taken_back_is_written_again_in_its_own_memory() {
+        let mut writer = Writer::default();
+        writer.push(b"of the first");
+        let first = writer.take();
+        let memory = first.as_ptr();
+        writer.take_back(first);
+        writer.push(b"next");
+        let next = writer.take();
+        assert_eq!((next.as_ptr(), &next[..]), (memory, b"\0\0\0\x04next".as_slice()));
     }
 
     #[test]
