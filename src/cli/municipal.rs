@@ -270,6 +270,10 @@ mod tests {
     #[test]
     fn policies_are_parsed_or_explained() {
         assert_eq!(policy("accept-valid:3"), Ok(Policy::AcceptValid { max_rejects: 3 }));
-        assert!(policy("accept-valid:").is_err());
+        assert_eq!(policy("all-or-nothing"), Ok(Policy::AllOrNothing));
+        for bad in ["", "some", "accept-valid", "accept-valid:", "accept-valid:-1", "accept-valid:three"] {
+            let words = policy(bad).expect_err(bad);
+            assert!(words.contains("all-or-nothing, or accept-valid:N"), "{bad}: {words}");
+        }
     }
 }

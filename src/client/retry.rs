@@ -130,9 +130,13 @@ mod tests {
     fn waits_grow_to_the_limit_and_obey_the_server() {
         let mut dice = Dice::new(7);
         let (base, max) = (Duration::from_millis(50), Duration::from_secs(3));
-        for attempt in 1..200 {
-            let ceiling = base.saturating_mul(1 << (attempt - 1).min(16)).min(max);
-            assert!(wait_before(attempt, base, max, None, &mut dice) <= ceiling);
+        for (attempt, ceiling_ms) in [(1, 50), (2, 100), (3, 200), (6, 1_600), (7, 3_000), (199, 3_000)] {
+            let ceiling = Duration::from_millis(ceiling_ms);
+            let mut wait = || wait_before(attempt, base, max, None, &mut dice);
+            let waits: Vec<Duration> = (0..200).map(|_| wait()).collect();
+            assert!(waits.iter().all(|wait| *wait <= ceiling), "attempt {attempt}: {waits:?}");
+            let long = waits.iter().filter(|wait| **wait > ceiling / 2).count();
+            assert!((60..140).contains(&long), "{long} of 200 waits before attempt {attempt} are long");
         }
         let asked = |asked| wait_before(1, base, max, Some(asked), &mut Dice::new(7));
         assert_eq!(asked(Duration::from_secs(1)), Duration::from_secs(1));

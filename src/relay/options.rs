@@ -186,6 +186,13 @@ mod tests {
             reconnect: (Duration::from_secs(2), Duration::from_secs(1)),
             ..Options::default()
         };
-        assert_eq!(options.faults().len(), 6, "{:?}", options.faults());
+        let faults = options.faults();
+        let keys: Vec<&str> = faults.iter().map(|(key, _)| *key).collect();
+        let of_windows = ["stream_window", "answer_window"];
+        assert_eq!(keys, [&["upstreams"; 3][..], &["reconnect"], &of_windows].concat(), "{faults:?}");
+        for (fault, wrong) in faults.iter().zip(["nowhere", ":1", "host:0", "the shortest", "is 0 ", "is 1 "])
+        {
+            assert!(fault.1.contains(wrong), "{fault:?}");
+        }
     }
 }

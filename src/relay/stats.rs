@@ -241,15 +241,21 @@ mod tests {
     }
 
     #[test]
-    fn a_latency_falls_into_the_class_whose_middle_is_near_it() {
-        for us in [1, 100, 101, 999, 3_000, 10_000_000, 99_000_000] {
+    fn a_latency_falls_into_the_class_between_its_bounds_and_counts_as_the_middle_of_both() {
+        let class_of = |us| {
             let stats = Stats::new();
             stats.answered(Duration::from_micros(us));
-            let class = stats.latency.iter().position(|n| n.load(Relaxed) == 1).expect("one class");
-            let (middle, seconds) = (middle(class), us as f64 / 1e6);
-            assert!(middle >= seconds / 8.0 || us == 99_000_000, "{us} µs is far above {middle}");
-            assert!(middle <= seconds * 2.0 || us <= 100, "{us} µs is far below {middle}");
+            stats.latency.iter().position(|n| n.load(Relaxed) == 1).expect("one class")
+        };
+        let mut below = 0;
+        for (class, bound) in LATENCY_US.into_iter().enumerate() {
+            assert_eq!((class_of(below + 1), class_of(bound)), (class, class), "up to {bound} µs");
+            let us = (middle(class) * 1e6).round() as u64;
+            assert_eq!(us, (below + bound) / 2, "class {class}");
+            below = bound;
         }
+        assert_eq!((class_of(0), class_of(below + 1), class_of(u64::MAX)), (0, 20, 20));
+        assert!(middle(20) > middle(19));
     }
 
     #[test]

@@ -56,17 +56,31 @@ fn wait_for_end(input: &mut impl Read) {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write as _, os::unix::net::UnixStream, thread};
+    use std::io;
 
     use super::*;
 
+    /// What each read comes to, in turn.
+    struct Script(Vec<io::Result<usize>>);
+
+    impl Read for Script {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            self.0.remove(0)
+        }
+    }
+
     #[test]
     fn the_end_of_input_ends_the_wait_and_input_does_not() {
-        let (mut parent, mut child) = UnixStream::pair().expect("two ends");
-        let waiting = thread::spawn(move || wait_for_end(&mut child));
-        parent.write_all(b"not the end").expect("it is taken");
-        assert!(!waiting.is_finished());
-        drop(parent);
-        waiting.join().expect("it ends without a panic");
+        let kind = |kind: ErrorKind| Err(io::Error::from(kind));
+        let (end, broken) = (|| Ok(0), || kind(ErrorKind::BrokenPipe));
+        for (ends, reads) in [
+            (end(), vec![Ok(1), Ok(64), kind(ErrorKind::Interrupted), Ok(3)]),
+            (broken(), vec![Ok(1), kind(ErrorKind::Interrupted)]),
+            (end(), vec![]),
+        ] {
+            let mut script = Script(reads.into_iter().chain([ends, Ok(7)]).collect());
+            wait_for_end(&mut script);
+            assert_eq!(script.0.len(), 1, "neither before its end nor after it: {:?}", script.0);
+        }
     }
 }

@@ -179,6 +179,7 @@ fn every_encoding_says_the_same_but_for_characters_it_lacks() {
     let (decoded, _, wrong) = encoding_rs::SHIFT_JIS.decode(&cp932);
     assert!(!wrong);
     let (ours, theirs) = (records(std::str::from_utf8(&plain).expect("UTF-8")), records(&decoded));
+    assert_eq!((ours.len(), theirs.len()), (3000, 3000));
     for (ours, theirs) in ours.iter().zip(&theirs) {
         let unicode_only =
             ours.get(Field::SubstituteName).is_some() && ours.text(Field::Name) != theirs.text(Field::Name);

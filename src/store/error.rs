@@ -224,11 +224,50 @@ impl From<sqlx::Error> for Error {
 mod tests {
     use super::*;
 
+    /// A failure of SQLite with this code.
+    #[derive(Debug, thiserror::Error)]
+    #[error("code {0}")]
+    struct Refused(i32);
+
+    impl sqlx::error::DatabaseError for Refused {
+        fn message(&self) -> &str {
+            "a test"
+        }
+
+        fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+            Some(self.0.to_string().into())
+        }
+
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> sqlx::error::ErrorKind {
+            sqlx::error::ErrorKind::Other
+        }
+    }
+
     #[test]
     fn what_a_commit_left_open_is_told_apart_from_what_it_refused() {
-        let unclear = Error::of_commit("accept", sqlx::Error::WorkerCrashed);
-        assert!(unclear.may_have_applied() && unclear.is_transient());
-        assert!(unclear.to_string().contains("accept"));
+        let of = |code| Error::of_commit("accept", sqlx::Error::Database(Box::new(Refused(code))));
+        // Busy, busy with a snapshot, locked with a shared cache, full.
+        for code in [5, 517, 262, 13] {
+            let clear = of(code);
+            assert!(!clear.may_have_applied() && clear.is_transient(), "{code}: {clear}");
+        }
+        // A write, a sync that failed: what is on the disk nobody knows.
+        for unclear in [of(778), of(1034), Error::of_commit("accept", sqlx::Error::WorkerCrashed)] {
+            assert!(unclear.may_have_applied() && unclear.is_transient(), "{unclear}");
+            assert!(unclear.to_string().contains("accept"), "{unclear}");
+        }
         assert!(Error::from(sqlx::Error::PoolTimedOut).is_transient());
         assert!(!Error::from(sqlx::Error::RowNotFound).is_transient());
     }

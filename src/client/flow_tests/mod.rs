@@ -131,16 +131,18 @@ async fn dead_and_hanging_relays_are_left() {
     let mut world = World::new(1).await;
     let hanging = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
     world.addresses.push(hanging.local_addr().expect("bound").to_string());
+    let tried = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let held = Arc::clone(&tried);
     world.tasks.spawn(async move {
-        let mut held = Vec::new();
         while let Ok((socket, _)) = hanging.accept().await {
-            held.push(socket); // accepted, and never answered
+            held.lock().expect("no test panics with it").push(socket); // accepted, and never answered
         }
     });
     let dead = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
     world.addresses.push(dead.local_addr().expect("bound").to_string());
     drop(dead);
     digest_of(&world.run(&world.options(Some(1))).await);
+    assert!(!tried.lock().expect("no test panics with it").is_empty(), "the hanging one was tried");
 }
 
 #[tokio::test]
