@@ -40,7 +40,10 @@ async fn personal_data_is_nowhere_in_clear_whatever_goes_wrong() {
     for input in &scenario.inputs {
         let bytes = std::fs::read(input).expect("it is ours");
         let found = net.found_in("input", &bytes);
-        assert!(found.len() >= forms::TEXTS.len() - 1, "the net catches {}: {found:?}", input.display());
+        let caught = |text: &&str| found.iter().any(|one| one.contains(&format!(": {text} as ")));
+        let missed: Vec<&str> = forms::TEXTS.into_iter().filter(|text| !caught(text)).collect();
+        let clean = missed == [forms::WRONG_NUMBER]; // a file without rejects
+        assert!(missed.is_empty() || clean, "the net misses {missed:?} in {}: {found:?}", input.display());
     }
     for (name, shown) in &scenario.with_purpose {
         assert!(!net.found_in(name, shown.as_bytes()).is_empty(), "{name} shows personal data: {shown}");

@@ -48,7 +48,7 @@ impl Stopped {
 }
 
 #[tokio::test]
-async fn an_issuer_stopped_inside_the_transaction_of_a_chunk() {
+async fn an_issuer_stopped_inside_the_transaction_of_a_chunk_brings_it_to_its_end() {
     let stopped = Stopped::at("chunk-half-stored:4=stop").await;
     stopped.goes_on();
     stopped.comes_to_its_end().await;
@@ -82,7 +82,7 @@ async fn an_issuer_stopped_between_the_orders_of_two_chunks_leaves_the_rest_to_w
 }
 
 #[tokio::test]
-async fn an_issuer_stopped_between_the_acceptance_and_its_news() {
+async fn an_issuer_stopped_inside_the_transaction_of_the_acceptance_brings_it_to_its_end() {
     let stopped = Stopped::at("half-accepted=stop").await;
     stopped.goes_on();
     stopped.comes_to_its_end().await;

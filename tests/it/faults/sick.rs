@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::{
     liar::{Malice, Through},
-    world::World,
+    world::{World, locked},
 };
 
 /// Flips a bit of every chunk.
@@ -30,9 +30,10 @@ impl Malice for Flips {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_damages_every_chunk_is_left_for_one_that_does_not() {
     let mut world = World::new().await;
-    world.liar(Flips).await;
+    let liar = world.liar(Flips).await;
     world.relay().await;
     let ended = world.import(&[]).await;
+    assert!(!locked(&liar.record).chunks.is_empty(), "it was given chunks: {}", ended.said.all());
     world.is_done(&ended).await;
 }
 
@@ -58,7 +59,7 @@ impl Malice for Condemns {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_that_condemns_a_chunk_is_not_believed_alone() {
+async fn a_chunk_that_the_only_relay_condemns_is_refused_by_name_and_goes_over_another() {
     let mut world = World::new().await;
     world.liar(Condemns).await;
     let ended = world.import(&[]).await;

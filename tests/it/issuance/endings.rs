@@ -123,6 +123,7 @@ async fn a_relay_cannot_abort_for_a_municipality() {
     let request = relay.abort_request(ward.code(), id(1), "evil");
     let refused = relay.batches().abort_batch(relay.request(request)).await.map_err(fault);
     assert_eq!(refused.expect_err("not its own").reason, Reason::SignatureInvalid);
+    assert_eq!(state(&ward.get(id(1)).await.expect("the batch")), BatchState::Announced, "it goes on");
 }
 
 #[tokio::test]

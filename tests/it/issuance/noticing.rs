@@ -85,8 +85,11 @@ async fn an_issuer_whose_sweeper_is_silent_is_not_ready() {
         issuer.store.heartbeat(todoke::issuance::HEARTBEAT).await.expect("reads")
     })
     .await;
-    issuer.clock.advance(61_000);
-    assert!((issuer.not_ready)().join("").contains("sweeper"));
+    issuer.clock.advance(60_000);
+    assert_eq!((issuer.not_ready)(), Vec::<String>::new(), "at the limit");
+    issuer.clock.advance(1);
+    let reasons = (issuer.not_ready)();
+    assert!(reasons.len() == 1 && reasons[0].contains("sweeper"), "{reasons:?}");
 }
 
 #[tokio::test]
