@@ -146,8 +146,23 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(folder: &Folder, args: &[&str], more: &[String]) -> Self {
+        Self::start_in(folder, args, more, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn start_in(
+        folder: &Folder,
+        args: &[&str],
+        more: &[String],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = command(folder.0.path());
-        command.args(args).args(more).args(["--output", "json"]).stdout(Stdio::piped());
+        command
+            .envs(variables.iter().copied())
+            .args(args)
+            .args(more)
+            .args(["--output", "json"])
+            .stdout(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
         let lines = BufReader::new(child.stdout.take().expect("it was asked for")).lines();
         Self { child, lines, heard: Vec::new() }

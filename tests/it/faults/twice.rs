@@ -98,17 +98,18 @@ async fn a_machine_whose_batch_another_one_has_taken_over_is_told_so_and_stores_
 async fn two_runs_on_one_file_are_one_run_and_one_that_is_told_to_wait() {
     let mut world = World::new().await;
     world.relay().await;
-    let mut first = Running::start(
-        &world.folder,
-        &["import", "cards.csv", "--chunk-records", "4"],
-        &world.folder.as_ward(),
-    );
-    first.until("journalled").await;
-    signal(Signal::STOP, first.pid());
+    let once = world.folder.path("once").display().to_string();
+    let stops = [("TEST_TODOKE_CRASH_AT", "client-begun=stop"), ("TEST_TODOKE_CRASH_ONCE", &once)];
+    let args = ["import", "cards.csv", "--chunk-records", "4"];
+    let first = Running::start_in(&world.folder, &args, &world.folder.as_ward(), &stops);
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", first.pid())).unwrap_or_default();
+    eventually("the first to stand still with its journal", || state().contains(") T ")).await;
     let second = world.import(&[]).await;
     signal(Signal::CONT, first.pid());
     assert_eq!(second.said.code, Some(75), "{}", second.said.all());
-    assert!(second.said.all().contains("journal"), "{}", second.said.all());
+    let words = "another todoke process holds this journal. Wait for it";
+    assert!(second.said.all().contains(words), "{}", second.said.all());
+    assert_eq!(world.rows("batch").await, 0, "neither has sent anything");
     world.is_done(&Ended::of(first.end().await)).await;
 }
 

@@ -200,7 +200,7 @@ async fn a_caller_that_resets_rapidly_stops_only_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_breaks_off_too_much_is_refused_and_may_come_back() {
     let setup =
-        Setup::start(|options| (options.caller_reset_rate, options.caller_reset_burst) = (20, 10)).await;
+        Setup::start(|options| (options.caller_reset_rate, options.caller_reset_burst) = (1, 10)).await;
     let caller = setup.caller(KATSUSHIKA);
     for n in 0..20 {
         let request = Request::new(stream::iter([Bytes::from_static(b"x")]));
