@@ -34,20 +34,6 @@ async fn a_chunk_whose_commit_fails_is_never_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_stored_chunk_that_was_changed_is_found_by_the_seal() {
-    let issuer = Issuer::start(|_| {}).await;
-    let ward = issuer.party("municipality/131229").await;
-    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
-    let epoch = ward.open(&sent).await.expect("it opens").uploader_epoch;
-    ward.upload(&sent, epoch, sent.chunks()).await.end.expect("all is taken");
-    issuer.damage("UPDATE chunk SET sealed = zeroblob(length(sealed)) WHERE chunk_number = 1").await;
-    let refused = ward.seal(&sent).await.expect_err("it is not what was acknowledged");
-    assert_eq!((refused.reason, refused.get("ranges")), (Reason::BatchHasGaps, Some("[[4,7]]")));
-    assert_eq!(state(&ward.get(id(1)).await.expect("the batch")), BatchState::Receiving);
-    assert_eq!(ward.receipt(id(1)).await.expect_err("none").reason, Reason::ReceiptNotReady);
-}
-
-#[tokio::test]
 async fn totals_that_were_declared_wrong_are_named_by_the_seal_although_the_counts_agree() {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;

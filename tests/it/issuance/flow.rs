@@ -45,14 +45,6 @@ async fn a_whole_batch_ends_with_a_receipt_that_verifies() {
 }
 
 #[tokio::test]
-async fn an_empty_batch_is_a_valid_nothing_today() {
-    let issuer = Issuer::start(|_| {}).await;
-    let ward = issuer.party("municipality/131229").await;
-    let finished = ward.import(&batch(ward.code(), 1, Policy::AllOrNothing, &[])).await;
-    assert_eq!(state(&finished), BatchState::Accepted);
-}
-
-#[tokio::test]
 async fn what_is_missing_is_named_by_range_and_district_until_it_is_sent() {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;

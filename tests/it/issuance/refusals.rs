@@ -2,31 +2,10 @@
 
 use todoke::{
     domain::{digest::Digest, manifest::Policy},
-    wire::{
-        fault::{Fault, Reason},
-        pb,
-    },
+    wire::{fault::Reason, pb},
 };
 
 use super::harness::{Issuer, batch, fault, id, records};
-
-#[tokio::test]
-async fn another_municipalitys_batch_looks_like_none() {
-    let issuer = Issuer::start(|_| {}).await;
-    let ward = issuer.party("municipality/131229").await;
-    let other = issuer.party("municipality/011002").await;
-    let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 6));
-    ward.import(&sent).await;
-    let hidden = other.get(id(1)).await.expect_err("hidden");
-    let absent = other.get(id(9)).await.expect_err("absent");
-    assert_eq!(hidden.reason, Reason::NotFound);
-    let masked = |fault: &Fault, n| fault.message.replace(&id(n).to_string(), "ID");
-    assert_eq!(masked(&hidden, 1), masked(&absent, 9));
-    assert_eq!(other.receipt(id(1)).await.expect_err("hidden").reason, Reason::NotFound);
-    assert_eq!(other.seal(&sent).await.expect_err("hidden").reason, Reason::NotFound);
-    assert_eq!(other.upload(&sent, 1, vec![]).await.end.expect_err("hidden").reason, Reason::NotFound);
-    assert_eq!(other.open(&sent).await.expect_err("not its own").reason, Reason::OtherMunicipality);
-}
 
 #[tokio::test]
 async fn only_a_relay_may_say_who_calls() {

@@ -1,12 +1,11 @@
-//! Promise: what the development CA writes is what servers, clients and the vault read, and what it takes
-//! back gets in nowhere.
+//! Promise: what the development CA writes is what servers and clients read, and what it takes back gets in
+//! nowhere.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use todoke::{
     net::{ServerLimits, pki::Authority, tls::TlsFiles},
     runtime::clock::Clock,
-    vault::Vault,
 };
 
 use super::harness::{NAME, Server, now};
@@ -41,13 +40,4 @@ async fn a_party_calls_until_it_is_revoked_and_again_with_a_new_certificate() {
     authority.replace(&ward, &[], DAY).expect("a new one");
     server.call(&client()).await.expect("known again");
     assert_eq!(server.callers(), ["municipality/131229", "municipality/131229"]);
-}
-
-#[test]
-fn the_vault_signs_with_the_key_that_is_published() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    Authority::create(dir.path(), now()).expect("an empty folder");
-    let vault = Vault::open(&dir.path().join("kek.key"), &dir.path().join("receipt.key"));
-    let published = fs::read_to_string(dir.path().join("receipt.pub")).expect("there");
-    assert_eq!(published.trim(), vault.expect("its files").verifier_key().to_string());
 }
