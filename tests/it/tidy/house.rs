@@ -27,6 +27,8 @@ const GIVEAWAYS: [(&str, &str); 8] = [
 const TOP: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "deploy", "loadtest", "proto", "src", "tests"];
 
+/// The roots of this package's crates; a file below `src/` or `tests/` is reached from one of them.
+const ROOTS: [&str; 4] = ["src/lib.rs", "src/main.rs", "tests/it/main.rs", "tests/sim/main.rs"];
 /// How a test starts a whole system, in two halves as well.
 const SYSTEM: (&str, &str) = ("Dev", "::start");
 
@@ -50,7 +52,8 @@ pub(super) fn of(files: &[(String, String)]) -> Vec<Finding> {
         }
     }
     let reached = modules(files);
-    let lost = files.iter().filter(|(path, _)| path.starts_with("src/") && path.ends_with(".rs"));
+    let compiled = |path: &str| ["src/", "tests/"].iter().any(|folder| path.starts_with(folder));
+    let lost = files.iter().filter(|(path, _)| compiled(path) && path.ends_with(".rs"));
     found.extend(
         lost.filter(|(path, _)| !reached.contains_key(path))
             .map(|(path, _)| Finding::at(path, 1, "no `mod` leads here: the compiler never sees this file")),
@@ -149,7 +152,7 @@ fn modules(files: &[(String, String)]) -> BTreeMap<String, bool> {
     let texts: BTreeMap<&str, &str> =
         files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let mut reached = BTreeMap::new();
-    let mut waiting = vec![("src/lib.rs".to_owned(), false), ("src/main.rs".to_owned(), false)];
+    let mut waiting: Vec<_> = ROOTS.map(|root| (root.to_owned(), root.starts_with("tests/"))).into();
     while let Some((path, test)) = waiting.pop() {
         let Some(text) = texts.get(path.as_str()) else { continue };
         if reached.insert(path.clone(), test).is_none() {

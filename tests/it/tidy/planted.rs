@@ -206,8 +206,10 @@ fn names_titles_notes_hosts_and_paths_are_found() {
 #[test]
 fn a_module_that_starts_a_system_and_is_not_told_to_the_runner_is_found() {
     let starts = ["fn f() { De", "v::start(); }"].concat();
-    let crowded =
-        |filter: &str, path: &str, text: &str| pages(&[(".config/nextest.toml", filter), (path, text)]).len();
+    let crowded = |filter: &str, path: &str, text: &str| {
+        let found = pages(&[(".config/nextest.toml", filter), (path, text)]);
+        found.iter().filter(|finding| finding.what.contains("starts whole systems")).count()
+    };
     let filter = "filter = 'test(/^dev::/) | test(/^processes::/)'";
     assert_eq!(crowded(filter, "tests/it/dev.rs", &starts), 0);
     assert_eq!(crowded(filter, "tests/it/dev/x.rs", &starts), 0);
@@ -228,10 +230,16 @@ fn a_file_that_no_module_leads_to_is_found() {
         ("src/a/b_tests.rs", ""),
         ("src/double.rs", ""),
         ("src/lost.rs", ""),
+        ("tests/it/main.rs", "mod crash;\nmod dev;\n"),
+        ("tests/it/crash/mod.rs", "mod power;\n"),
+        ("tests/it/crash/power.rs", ""),
+        ("tests/it/dev.rs", ""),
+        ("tests/it/crash/lost.rs", ""),
+        ("tests/lost.rs", ""),
     ];
     let found = pages(&files);
     let lost: Vec<&str> = found.iter().map(|finding| finding.path.as_str()).collect();
-    assert_eq!(lost, ["src/a/b/c.rs", "src/lost.rs"]);
+    assert_eq!(lost, ["src/a/b/c.rs", "src/lost.rs", "tests/it/crash/lost.rs", "tests/lost.rs"]);
     let owned: Vec<(String, String)> =
         files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
     let tests = house::test_files(&owned);
