@@ -8,6 +8,7 @@ mod cards;
 mod chunks;
 mod crash;
 mod ends;
+mod limits;
 mod mend;
 mod model;
 mod opening;
