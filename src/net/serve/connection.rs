@@ -30,6 +30,7 @@ use super::{
     refused,
 };
 use crate::{
+    domain::identity::{Identity, Role},
     net::{
         PeerIdentity,
         tcp::TcpStream,
@@ -64,7 +65,7 @@ where
     let peer = PeerIdentity(identity);
     let service = TowerToHyperService::new(Identified { routes, peer: peer.clone() });
     let mut connection =
-        std::pin::pin!(protocol(&door.limits).serve_connection(TokioIo::new(stream), service));
+        std::pin::pin!(protocol(&door.limits, &peer.0).serve_connection(TokioIo::new(stream), service));
     let mut end = age(door.limits.age_max);
     let mut leaving: Option<&'static str> = None;
     let cause = loop {
@@ -134,7 +135,10 @@ async fn let_in(door: &Door, socket: TcpStream) -> Option<(Guest, Place)> {
     Some((guest, place))
 }
 
-fn protocol(limits: &ServerLimits) -> http2::Builder<TokioExecutor> {
+fn protocol(limits: &ServerLimits, peer: &Identity) -> http2::Builder<TokioExecutor> {
+    // A relay breaks nothing itself, but it passes on what its callers still send for calls that are over,
+    // and on its connection are the calls of others.
+    let error_resets_max = (peer.role() != Role::Relay).then_some(limits.error_resets_max);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -144,7 +148,7 @@ fn protocol(limits: &ServerLimits) -> http2::Builder<TokioExecutor> {
         .max_send_buf_size(limits.send_buffer_bytes_max)
         .max_header_list_size(limits.header_list_bytes_max)
         .max_pending_accept_reset_streams(limits.pending_resets_max)
-        .max_local_error_reset_streams(limits.error_resets_max)
+        .max_local_error_reset_streams(error_resets_max)
         .keep_alive_interval(limits.keep_alive_every)
         .keep_alive_timeout(limits.keep_alive_answer);
     builder
@@ -181,3 +185,7 @@ where
         self.routes.call(request.map(Body::new))
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

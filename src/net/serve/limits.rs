@@ -21,14 +21,16 @@ pub struct ServerLimits {
     pub stream_window_bytes: u32,
     /// Bytes that may be on their way on one connection; default 16 MiB.
     pub connection_window_bytes: u32,
-    /// Bytes that may wait to be sent in one call; default 1 MiB.
+    /// Bytes that may wait to be sent in one call, whatever its peer lets come; default 1 MiB. A message that
+    /// begins below it is taken whole.
     pub send_buffer_bytes_max: usize,
     /// Most bytes of all headers of a call, as HTTP/2 counts them; default 16 KiB. More is answered with 431.
     pub header_list_bytes_max: u32,
     /// Most calls that a peer cancelled before they were even looked at; default 1,024, as a relay passes on
     /// what many callers cancel at a time. One more ends the connection.
     pub pending_resets_max: usize,
-    /// Most calls that broke the protocol and are remembered; default 1,024. One more ends the connection.
+    /// Most times that a peer breaks the protocol of a call, counted from the beginning of its connection;
+    /// default 1,024. One more ends the connection, unless it is a relay's, on which are the calls of many.
     pub error_resets_max: usize,
     /// How long a silent connection is left before it is asked whether it lives; default 20 s.
     pub keep_alive_every: Duration,

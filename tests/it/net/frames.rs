@@ -1,5 +1,5 @@
-//! Promise: a peer that knows HTTP/2 too well gains nothing by it: cancelled calls in a burst end its own
-//! connection only, and one that no longer answers is noticed.
+//! Promise: a peer that knows HTTP/2 too well gains nothing by it: cancelled calls in a burst, or calls that
+//! are none, end its own connection only, and one that no longer answers is noticed.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::harness::{Ca, Leaf, NAME, Server, call, client, clock};
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -25,6 +26,7 @@ const ACK: u8 = 1;
 /// END_STREAM and END_HEADERS.
 const WHOLE_CALL: u8 = 0x5;
 /// RFC 9113, section 7.
+const PROTOCOL_ERROR: u32 = 0x1;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -37,7 +39,11 @@ struct Raw(TlsStream<TcpStream>);
 
 impl Raw {
     async fn connect(server: &Server, ca: &Ca) -> Self {
-        let tls = client(&ca.leaf("raw", Leaf::default()), 0);
+        Self::connect_as(server, ca, "spiffe://todoke/municipality/131229").await
+    }
+
+    async fn connect_as(server: &Server, ca: &Ca, uri: &'static str) -> Self {
+        let tls = client(&ca.leaf("raw", Leaf { uris: vec![uri], ..Leaf::default() }), 0);
         let socket = TcpStream::connect(server.address).await.expect("it listens");
         let stream = TlsConnector::from(tls.config()).connect(tls.server_name(), socket).await;
         let mut raw = Self(stream.expect("a good client"));
@@ -51,6 +57,11 @@ impl Raw {
 
     /// The next frame of this kind with these flags, or nothing if the connection ends before.
     async fn next(&mut self, kind: u8, flags: u8) -> Option<Vec<u8>> {
+        self.next_of(&[(kind, flags)]).await.map(|(_, payload)| payload)
+    }
+
+    /// The next frame of one of these kinds, with its kind.
+    async fn next_of(&mut self, wanted: &[(u8, u8)]) -> Option<(u8, Vec<u8>)> {
         let reading = async {
             loop {
                 let mut head = [0; 9];
@@ -58,8 +69,8 @@ impl Raw {
                 let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
                 let mut payload = vec![0; usize::try_from(length).expect("small")];
                 self.0.read_exact(&mut payload).await.ok()?;
-                if (head[3], head[4]) == (kind, flags) {
-                    return Some(payload);
+                if wanted.contains(&(head[3], head[4])) {
+                    return Some((head[3], payload));
                 }
             }
         };
@@ -82,6 +93,26 @@ fn burst(calls: u32) -> Vec<u8> {
     bytes
 }
 
+/// Calls that name no method, all in one piece, and a question behind them.
+fn nonsense(calls: u32) -> Vec<u8> {
+    let headers = [&[0x87, 0x84, 0x41, 15][..], NAME.as_bytes()].concat();
+    let mut bytes: Vec<u8> =
+        (0..calls).flat_map(|call| frame(HEADERS, WHOLE_CALL, 2 * call + 1, &headers)).collect();
+    bytes.extend(frame(PING, 0, 0, b"are you?"));
+    bytes
+}
+
+/// The beginnings of calls that are answered at once, whatever comes behind.
+fn begun(calls: u32) -> Vec<u8> {
+    let headers = [&[0x83, 0x87, 0x84, 0x41, 15][..], NAME.as_bytes()].concat();
+    (0..calls).flat_map(|call| frame(HEADERS, 0x4, 2 * call + 1, &headers)).collect()
+}
+
+/// What a GOAWAY says to be its reason.
+fn reason(goaway: &[u8]) -> u32 {
+    goaway[4..8].try_into().map(u32::from_be_bytes).expect("four bytes")
+}
+
 #[tokio::test]
 async fn calls_cancelled_in_a_burst_are_borne_up_to_the_limit_and_then_end_their_own_connection() {
     let ca = Ca::new("ours");
@@ -95,9 +126,35 @@ async fn calls_cancelled_in_a_burst_are_borne_up_to_the_limit_and_then_end_their
     let mut raw = Raw::connect(&server, &ca).await;
     raw.send(&burst(31)).await;
     let goaway = raw.next(GOAWAY, 0).await.expect("one above");
-    let code = goaway[4..8].try_into().map(u32::from_be_bytes).expect("four bytes");
-    assert_eq!(code, ENHANCE_YOUR_CALM);
+    assert_eq!(reason(&goaway), ENHANCE_YOUR_CALM);
     call(other, "").await.expect("another's connection does not notice");
+}
+
+#[tokio::test]
+async fn calls_that_are_none_are_refused_one_by_one_up_to_the_limit_and_then_end_their_own_connection() {
+    let ca = Ca::new("ours");
+    let limits = ServerLimits { error_resets_max: 30, ..ServerLimits::default() };
+    let server = Server::start(&ca.server(), clock(), limits).await;
+    let other = server.channel(&client(&ca.leaf("other", Leaf::default()), 0));
+    call(other.clone(), "").await.expect("it serves");
+    let mut raw = Raw::connect(&server, &ca).await;
+    raw.send(&nonsense(30)).await;
+    let (mut resets, mut answered) = (0, false);
+    while resets < 30 || !answered {
+        match raw.next_of(&[(RST_STREAM, 0), (PING, ACK)]).await.expect("at the limit it lives on") {
+            (RST_STREAM, code) => {
+                assert_eq!(code, PROTOCOL_ERROR.to_be_bytes());
+                resets += 1;
+            }
+            (_, echo) => answered = echo == b"are you?",
+        }
+    }
+    let mut raw = Raw::connect(&server, &ca).await;
+    raw.send(&nonsense(31)).await;
+    let goaway = raw.next(GOAWAY, 0).await.expect("one above");
+    assert_eq!(reason(&goaway), ENHANCE_YOUR_CALM);
+    call(other, "").await.expect("another's connection does not notice");
+    assert_eq!(server.callers().len(), 2, "none of them was a call");
 }
 
 #[tokio::test]
@@ -125,4 +182,33 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let refused = connect(&address, &tls, "not a host", options).expect_err("no authority");
     assert!(refused.to_string().contains("todoke.internal"), "{refused}");
+}
+
+/// Whether a peer's connection bears what still comes for a hundred calls that were answered meanwhile; a
+/// server remembers only some of them, and takes the rest for a breach of the protocol.
+async fn bears_leftovers(server: &Server, ca: &Ca, uri: &'static str) -> bool {
+    let mut raw = Raw::connect_as(server, ca, uri).await;
+    raw.send(&begun(100)).await;
+    for _ in 0..100 {
+        raw.next(RST_STREAM, 0).await.expect("it is answered, and no more of it is wanted");
+    }
+    let mut late: Vec<u8> = (0..100).flat_map(|call| frame(DATA, 0, 2 * call + 1, b"late")).collect();
+    late.extend(frame(PING, 0, 0, b"are you?"));
+    raw.send(&late).await;
+    match raw.next_of(&[(PING, ACK), (GOAWAY, 0)]).await.expect("one of the two") {
+        (GOAWAY, goaway) => {
+            assert_eq!(reason(&goaway), ENHANCE_YOUR_CALM);
+            false
+        }
+        (_, echo) => echo == b"are you?",
+    }
+}
+
+#[tokio::test]
+async fn what_still_comes_for_calls_that_are_over_ends_the_connection_of_no_relay() {
+    let ca = Ca::new("ours");
+    let limits = ServerLimits { error_resets_max: 30, ..ServerLimits::default() };
+    let server = Server::start(&ca.server(), clock(), limits).await;
+    assert!(!bears_leftovers(&server, &ca, "spiffe://todoke/municipality/131229").await, "only itself");
+    assert!(bears_leftovers(&server, &ca, "spiffe://todoke/relay/relay-1").await, "many share it");
 }
