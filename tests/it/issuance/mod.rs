@@ -12,6 +12,7 @@ mod durable;
 mod endings;
 mod epochs;
 mod flow;
+mod frames;
 pub(crate) mod harness;
 mod hogs;
 mod limits;

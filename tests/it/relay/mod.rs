@@ -11,3 +11,4 @@ mod limits;
 mod neighbours;
 mod raw;
 mod revoked;
+mod windows;

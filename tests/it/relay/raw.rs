@@ -38,7 +38,7 @@ pub(super) async fn dial_with(setup: &Setup, identity: &str, builder: &client::B
     shake(&setup.pki, identity, setup.relay.address(), builder).await
 }
 
-async fn shake(pki: &Pki, identity: &str, address: SocketAddr, builder: &client::Builder) -> Raw {
+pub(super) async fn shake(pki: &Pki, identity: &str, address: SocketAddr, builder: &client::Builder) -> Raw {
     let name = identity.split('/').nth(1).expect("role/name");
     let io = connect(&pki.client(name), address).await.expect("it connects");
     let (send, connection) = builder.handshake(io).await.expect("it speaks HTTP/2");
