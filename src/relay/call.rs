@@ -360,7 +360,9 @@ impl Future for Call {
         if me.seat.is_none() {
             me.seat = Some(me.peer.shard.bell().sit(cx.waker()));
         }
-        if me.step(cx).is_ready() {
+        let (waits, rung) = (matches!(me.stage, Stage::Waiting { .. }), me.peer.shard.bell().is_rung());
+        // Places come free at the end of a drain, and what waits for one must not be sent on any more.
+        if !(waits && rung) && me.step(cx).is_ready() {
             return Poll::Ready(());
         }
         if me.deadline.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
@@ -368,9 +370,8 @@ impl Future for Call {
                 Reason::DeadlineExceeded,
                 "the call's deadline passed: ask with a longer one",
             ));
-        } else if me.peer.shard.bell().is_rung() {
-            let sent = !matches!(me.stage, Stage::Waiting { .. });
-            me.fail(answer::stopping(sent));
+        } else if rung {
+            me.fail(answer::stopping(!waits));
         } else {
             return Poll::Pending;
         }
