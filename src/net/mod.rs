@@ -3,6 +3,7 @@
 
 pub mod channel;
 pub mod headers;
+pub(crate) mod late_frames;
 pub mod listen;
 pub mod pki;
 pub mod serve;

@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::net::{
+    late_frames::{LateFrames, Leaving},
     tcp::{Handed, TcpStream},
     tls::{Guest, Hello},
 };
@@ -33,7 +34,7 @@ use super::{
     stats::Event,
 };
 
-type Io = Coal<TlsStream<TcpStream>>;
+type Io = Coal<LateFrames<TlsStream<TcpStream>>>;
 
 /// How long what a client still sends is read after the end, so that the last answers reach it.
 const PARTING: Duration = Duration::from_secs(1);
@@ -81,6 +82,7 @@ enum HandshakeError {
 struct Met {
     connection: server::Connection<Io, Bytes>,
     io: Io,
+    leaving: Leaving,
     peer: Arc<Peer>,
     chain: Vec<CertificateDer<'static>>,
     generation: watch::Receiver<u64>,
@@ -96,6 +98,7 @@ async fn handshake(shard: &Arc<Shard>, tcp: Handed) -> Result<Met, HandshakeErro
         Ok(guest) => guest,
         Err(client) => return Err(client.part().await.into()),
     };
+    let (stream, leaving) = LateFrames::new(stream);
     let io = Coal::new(stream);
     let connection = server::Builder::new()
         .initial_window_size(options.stream_window)
@@ -112,7 +115,7 @@ async fn handshake(shard: &Arc<Shard>, tcp: Handed) -> Result<Met, HandshakeErro
         .handshake(io.clone())
         .await?;
     let peer = Arc::new(Peer::new(shard, &identity));
-    Ok(Met { connection, io, peer, chain, generation })
+    Ok(Met { connection, io, leaving, peer, chain, generation })
 }
 
 /// Reads on until the client closes, because closing with unread bytes would tear down what is on its way
@@ -160,6 +163,7 @@ impl Front {
     /// Asks the client to go: calls that it has sent are carried to their end.
     fn leave(&mut self) {
         if !std::mem::replace(&mut self.leaving, true) {
+            self.met.leaving.begin();
             self.met.connection.graceful_shutdown();
         }
     }

@@ -7,6 +7,7 @@ mod crash;
 mod dev;
 mod faults;
 mod foreign;
+mod frames;
 mod input;
 mod issuance;
 mod net;

@@ -33,6 +33,7 @@ use crate::{
     domain::identity::{Identity, Role},
     net::{
         PeerIdentity,
+        late_frames::LateFrames,
         tcp::TcpStream,
         tls::{Guest, Hello, ServerTls, refusal},
     },
@@ -64,6 +65,7 @@ where
     let Some((Guest { stream, chain, identity }, _place)) = guest else { return };
     let peer = PeerIdentity(identity);
     let service = TowerToHyperService::new(Identified { routes, peer: peer.clone() });
+    let (stream, asked_to_go) = LateFrames::new(stream);
     let mut connection =
         std::pin::pin!(protocol(&door.limits, &peer.0).serve_connection(TokioIo::new(stream), service));
     let mut end = age(door.limits.age_max);
@@ -78,6 +80,7 @@ where
                 }
             },
             () = door.token.cancelled(), if leaving != Some("drain") => {
+                asked_to_go.begin();
                 connection.as_mut().graceful_shutdown();
                 let drained = Instant::now() + door.limits.drain;
                 end = if leaving.is_some() { end.min(drained) } else { drained };
@@ -87,6 +90,7 @@ where
                 if leaving.is_some() {
                     break "cut";
                 }
+                asked_to_go.begin();
                 connection.as_mut().graceful_shutdown();
                 end = Instant::now() + door.limits.age_grace;
                 leaving = Some("age");

@@ -8,74 +8,27 @@ use todoke::net::{
     channel::{ChannelOptions, connect},
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    time::{Instant, timeout},
+    time::Instant,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::TlsConnector;
 
 use super::harness::{Ca, Leaf, NAME, Server, call, client, clock};
+use crate::frames::{ACK, DATA, GOAWAY, HEADERS, PING, RST_STREAM, Raw, WHOLE_CALL, frame};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const ACK: u8 = 1;
-/// END_STREAM and END_HEADERS.
-const WHOLE_CALL: u8 = 0x5;
 /// RFC 9113, section 7.
 const PROTOCOL_ERROR: u32 = 0x1;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("small").to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+pub(super) async fn dial(server: &Server, ca: &Ca) -> Raw {
+    dial_as(server, ca, "spiffe://todoke/municipality/131229").await
 }
 
-/// A peer that writes its frames itself.
-struct Raw(TlsStream<TcpStream>);
-
-impl Raw {
-    async fn connect(server: &Server, ca: &Ca) -> Self {
-        Self::connect_as(server, ca, "spiffe://todoke/municipality/131229").await
-    }
-
-    async fn connect_as(server: &Server, ca: &Ca, uri: &'static str) -> Self {
-        let tls = client(&ca.leaf("raw", Leaf { uris: vec![uri], ..Leaf::default() }), 0);
-        let socket = TcpStream::connect(server.address).await.expect("it listens");
-        let stream = TlsConnector::from(tls.config()).connect(tls.server_name(), socket).await;
-        let mut raw = Self(stream.expect("a good client"));
-        raw.send(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &*frame(SETTINGS, 0, 0, &[])].concat()).await;
-        raw
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).await.expect("it is connected");
-    }
-
-    /// The next frame of this kind with these flags, or nothing if the connection ends before.
-    async fn next(&mut self, kind: u8, flags: u8) -> Option<Vec<u8>> {
-        self.next_of(&[(kind, flags)]).await.map(|(_, payload)| payload)
-    }
-
-    /// The next frame of one of these kinds, with its kind.
-    async fn next_of(&mut self, wanted: &[(u8, u8)]) -> Option<(u8, Vec<u8>)> {
-        let reading = async {
-            loop {
-                let mut head = [0; 9];
-                self.0.read_exact(&mut head).await.ok()?;
-                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-                let mut payload = vec![0; usize::try_from(length).expect("small")];
-                self.0.read_exact(&mut payload).await.ok()?;
-                if wanted.contains(&(head[3], head[4])) {
-                    return Some((head[3], payload));
-                }
-            }
-        };
-        timeout(Duration::from_secs(10), reading).await.expect("it comes or ends in time")
-    }
+async fn dial_as(server: &Server, ca: &Ca, uri: &'static str) -> Raw {
+    let tls = client(&ca.leaf("raw", Leaf { uris: vec![uri], ..Leaf::default() }), 0);
+    let socket = TcpStream::connect(server.address).await.expect("it listens");
+    let stream = TlsConnector::from(tls.config()).connect(tls.server_name(), socket).await;
+    Raw::begin(stream.expect("a good client")).await
 }
 
 /// Calls that are cancelled as soon as they are made, all in one piece, and a question behind them.
@@ -120,10 +73,10 @@ async fn calls_cancelled_in_a_burst_are_borne_up_to_the_limit_and_then_end_their
     let server = Server::start(&ca.server(), clock(), limits).await;
     let other = server.channel(&client(&ca.leaf("other", Leaf::default()), 0));
     call(other.clone(), "").await.expect("it serves");
-    let mut raw = Raw::connect(&server, &ca).await;
+    let mut raw = dial(&server, &ca).await;
     raw.send(&burst(30)).await;
     assert_eq!(raw.next(PING, ACK).await.as_deref(), Some(&b"are you?"[..]), "at the limit");
-    let mut raw = Raw::connect(&server, &ca).await;
+    let mut raw = dial(&server, &ca).await;
     raw.send(&burst(31)).await;
     let goaway = raw.next(GOAWAY, 0).await.expect("one above");
     assert_eq!(reason(&goaway), ENHANCE_YOUR_CALM);
@@ -137,7 +90,7 @@ async fn calls_that_are_none_are_refused_one_by_one_up_to_the_limit_and_then_end
     let server = Server::start(&ca.server(), clock(), limits).await;
     let other = server.channel(&client(&ca.leaf("other", Leaf::default()), 0));
     call(other.clone(), "").await.expect("it serves");
-    let mut raw = Raw::connect(&server, &ca).await;
+    let mut raw = dial(&server, &ca).await;
     raw.send(&nonsense(30)).await;
     let (mut resets, mut answered) = (0, false);
     while resets < 30 || !answered {
@@ -149,7 +102,7 @@ async fn calls_that_are_none_are_refused_one_by_one_up_to_the_limit_and_then_end
             (_, echo) => answered = echo == b"are you?",
         }
     }
-    let mut raw = Raw::connect(&server, &ca).await;
+    let mut raw = dial(&server, &ca).await;
     raw.send(&nonsense(31)).await;
     let goaway = raw.next(GOAWAY, 0).await.expect("one above");
     assert_eq!(reason(&goaway), ENHANCE_YOUR_CALM);
@@ -164,7 +117,7 @@ async fn a_peer_that_no_longer_answers_is_let_go() {
     let limits =
         ServerLimits { keep_alive_every: every, keep_alive_answer: answer, ..ServerLimits::default() };
     let server = Server::start(&ca.server(), clock(), limits).await;
-    let mut raw = Raw::connect(&server, &ca).await;
+    let mut raw = dial(&server, &ca).await;
     raw.next(PING, 0).await.expect("it asks");
     assert_eq!(raw.next(PING, ACK).await, None, "no answer came, so it closed the connection");
 }
@@ -187,7 +140,7 @@ async fn a_server_that_accepts_and_says_nothing_is_given_up_in_time() {
 /// Whether a peer's connection bears what still comes for a hundred calls that were answered meanwhile; a
 /// server remembers only some of them, and takes the rest for a breach of the protocol.
 async fn bears_leftovers(server: &Server, ca: &Ca, uri: &'static str) -> bool {
-    let mut raw = Raw::connect_as(server, ca, uri).await;
+    let mut raw = dial_as(server, ca, uri).await;
     raw.send(&begun(100)).await;
     for _ in 0..100 {
         raw.next(RST_STREAM, 0).await.expect("it is answered, and no more of it is wanted");

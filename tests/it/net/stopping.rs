@@ -5,7 +5,10 @@ use std::time::Duration;
 use todoke::net::ServerLimits;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::harness::{Beside, Ca, Leaf, Server, call, client, clock, counted, eventually};
+use super::{
+    frames::dial,
+    harness::{Beside, Ca, Leaf, Server, call, client, clock, counted, eventually},
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -29,6 +32,35 @@ async fn a_call_in_flight_is_answered_and_new_ones_are_refused() {
     server.desk.answers.0.add_permits(1);
     slow.end().await.expect("the call is answered");
     server.serving.end().await.expect("nothing was cut off");
+}
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+
+async fn a_call_in_flight_is_answered_beside_a_late_one(limits: ServerLimits, stops: bool) {
+    let ca = Ca::new("ours");
+    let server = Server::start(&ca.server(), clock(), limits).await;
+    let mut raw = dial(&server, &ca).await;
+    raw.call(CHECK, b"\x0a\x04slow").await;
+    server.desk.begun.notified().await;
+    if stops {
+        server.stop.cancel();
+    }
+    assert_eq!(raw.go_with_a_late_call(CHECK).await, (1, 0), "one call was taken, and nothing is wrong");
+    server.desk.answers.0.add_permits(1);
+    assert_eq!(raw.answer().await.as_deref(), Some(&b"\x08\x01"[..]));
+    assert_eq!(server.callers().len(), 1, "the late one is not begun");
+}
+
+#[tokio::test]
+async fn a_call_in_flight_is_answered_though_a_late_one_came_with_the_answer_to_the_order_to_go() {
+    a_call_in_flight_is_answered_beside_a_late_one(ServerLimits::default(), true).await;
+}
+
+#[tokio::test]
+async fn a_call_in_flight_is_answered_though_a_late_one_came_when_the_connection_was_old() {
+    let age_max = Duration::from_millis(100);
+    let limits = ServerLimits { age_max, ..ServerLimits::default() };
+    a_call_in_flight_is_answered_beside_a_late_one(limits, false).await;
 }
 
 #[tokio::test]

@@ -15,8 +15,9 @@ use tonic_health::pb::{
 
 use super::{
     backend::Backend,
-    harness::{Caller, KATSUSHIKA, Pki, Relay, Setup, eventually, many, within},
+    harness::{Caller, KATSUSHIKA, Pki, Relay, Setup, connect, eventually, many, within},
 };
+use crate::frames::Raw;
 
 fn health(caller: &Caller) -> HealthClient<tonic::transport::Channel> {
     HealthClient::new(caller.channel.clone())
@@ -204,6 +205,24 @@ async fn a_call_in_flight_outlives_the_order_and_a_late_connection_is_served() {
     assert_eq!((ended.first_death, ended.cut_off), (None, vec![]));
     let refused = tokio::net::TcpStream::connect(setup.relay.address()).await;
     assert!(refused.is_err(), "nobody listens any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_in_flight_is_answered_though_a_late_one_came_with_the_answer_to_the_order_to_go() {
+    let setup = Setup::start(|_| {}).await;
+    let name = KATSUSHIKA.split('/').nth(1).expect("role/name");
+    let stream = connect(&setup.pki.client(name), setup.relay.address()).await.expect("it connects");
+    let mut raw = Raw::begin(stream).await;
+    raw.call("/test.Backend/Wait", b"x").await;
+    eventually("it waits", || async { (setup.backend.open() == 1).then_some(()) }).await;
+    setup.relay.tasks.soft().cancel();
+    let order = raw.go_with_a_late_call("/test.Backend/Echo").await;
+    assert_eq!(order, (1, 0), "one call was taken, and nothing is wrong");
+    setup.backend.seen.go.send_replace(true);
+    assert_eq!(raw.answer().await.as_deref(), Some(&b"done"[..]));
+    assert_eq!(setup.backend.calls(), 1, "the late one is not begun");
+    let ended = setup.relay.stop().await;
+    assert_eq!((ended.first_death, ended.cut_off), (None, vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
