@@ -83,7 +83,7 @@ async fn every_table_is_strict() {
 }
 
 /// Statements that may read a whole table or index, with the reason.
-const SCANS: [(&str, &str); 17] = [
+const SCANS: [(&str, &str); 16] = [
     ("heartbeat::COUNT_BEATS", "a row a task"),
     ("restore::IN_FORCE", "ends at the last row of a few"),
     ("lost::LOST_OF_ALL", "what is lost, which is what is asked for"),
@@ -96,7 +96,6 @@ const SCANS: [(&str, &str); 17] = [
     ("sqlite::", "about the file, when it is opened"),
     ("sweep::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),
     ("batches::HOLES", "the numbered rows of one municipality"),
-    ("sweep::LIST_OPEN", "the index of what is open, which is what is asked for"),
     ("cards::BY_PERSON", "sorts the few cards of one person"),
     ("orders::INDEX_PERSONS", "sorts the persons of some chunks"),
     ("orders::COUNT_OTHERS", "grouped rows of one chunk"),
