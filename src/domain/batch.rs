@@ -385,8 +385,9 @@ fn damaged(view: &BatchView) -> Option<Flag> {
     let accepted = matches!(view.state, BatchState::Accepted | BatchState::AcceptedWithRejects);
     let over = view.state == BatchState::Aborted || (accepted && lacking == 0);
     let since_ms = view.damaged_ms.filter(|_| !over)?;
-    let detail =
-        format!("chunks were damaged in the database and set aside; {lacking} have to be sent again");
+    let detail = format!(
+        "chunks were damaged in the database and set aside, or are gone; {lacking} are still to be sent"
+    );
     Some(Flag { kind: FlagKind::Damaged, since_ms, detail })
 }
 

@@ -15,6 +15,7 @@ mod core;
 mod deadline;
 mod expected;
 mod frames;
+mod ledger;
 mod open;
 mod options;
 mod outlet;

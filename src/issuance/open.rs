@@ -19,6 +19,7 @@ use crate::{
 
 use super::{
     core::{Core, store_fault, whole_manifest},
+    ledger,
     options::ms,
 };
 
@@ -118,7 +119,8 @@ fn forgotten(caller: MunicipalityCode, id: BatchId, why: Forgotten) -> Fault {
     }
 }
 
-/// Puts the signed manifest that came again in place of the stored one, if that was damaged.
+/// Puts the signed manifest that came again in place of the stored one, if that was damaged, and has the
+/// batch count what is stored.
 async fn mended(core: &Core, row: BatchRow, new: &NewBatch<'_>) -> Result<OpenedBatch, Fault> {
     let whole = match core.store.manifest(row.municipality, row.batch_id).await {
         Ok(Some(stored)) => {
@@ -133,6 +135,12 @@ async fn mended(core: &Core, row: BatchRow, new: &NewBatch<'_>) -> Result<Opened
     if !whole && core.store.replace_manifest(new).await.map_err(store_fault)? {
         tracing::warn!(municipality.code = %row.municipality, batch.id = %id,
             "the manifest of batch {id} was damaged in the database; its sender's own stands in its place");
+    }
+    if ledger::set_right(core, row.municipality, id).await? {
+        // The epoch stays the one that this call was given: another may have been given since.
+        let uploader_epoch = row.uploader_epoch;
+        let row = BatchRow { uploader_epoch, ..core.batch(row.municipality, id).await? };
+        return Ok(OpenedBatch { row, created: false });
     }
     Ok(OpenedBatch { row, created: false })
 }

@@ -34,7 +34,7 @@ impl Recount {
     /// Looks at one chunk, of which `announced` is the root.
     pub(crate) async fn add(
         mut self,
-        core: &Arc<Core>,
+        core: &Core,
         row: &BatchRow,
         key: &Arc<DataKey>,
         number: u32,

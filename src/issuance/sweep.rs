@@ -20,7 +20,7 @@ use crate::{
     telemetry::names,
 };
 
-use super::{compare, core::Core, expected, options::ms, view};
+use super::{compare, core::Core, expected, ledger, options::ms, view};
 
 /// The name of the heartbeat that another process may look at.
 pub const HEARTBEAT: &str = "sweeper";
@@ -31,6 +31,8 @@ pub const SILENT_MAX: Duration = Duration::from_secs(60);
 const PAGE: u32 = 500;
 /// Municipalities that are named in one round, with holes or with receipts still to be compared.
 const MUNICIPALITIES_MAX: u32 = 2000; // there are 1,741
+/// Batches that are counted anew in one round.
+const MISCOUNTED_MAX: u32 = 10;
 /// Lost batches that are named in one round.
 const LOST_MAX: u32 = 20_000;
 /// Raised flags that are remembered, so that each is told once; beyond, they are told again in each round,
@@ -107,6 +109,7 @@ fn seconds(now_ms: i64) -> f64 {
 
 /// Looks at everything that is open, and at what is accepted and damaged, once.
 async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::Error> {
+    counted(core).await?;
     let mut standing = HashSet::new();
     let mut after = None;
     loop {
@@ -159,6 +162,18 @@ fn over<'a>(
         // Where there still are holes, only the highest is another one now.
         known && !(one.kind == FlagKind::SequenceHole && with_holes.contains(&one.municipality))
     })
+}
+
+/// Sets batches right that count chunks as stored which are not there: nobody may open or seal them for long.
+async fn counted(core: &Core) -> Result<(), store::Error> {
+    for batch in core.store.miscounted_batches(MISCOUNTED_MAX).await? {
+        let (municipality, id) = (batch.municipality, batch.batch_id);
+        if let Err(fault) = ledger::set_right(core, municipality, id).await {
+            tracing::error!(municipality.code = %municipality, batch.id = %id, %fault,
+                "batch {id} counts what is not stored, and cannot be set right now: {fault}");
+        }
+    }
+    Ok(())
 }
 
 /// Notes the flags of these batches.

@@ -28,7 +28,7 @@ use super::{
     chunks,
     core::{Core, not_found, store_fault},
     deadline::Deadline,
-    frames,
+    frames, ledger,
     outlet::Outlet,
     view,
 };
@@ -224,14 +224,27 @@ impl Upload {
             number,
             root: announced,
             records: self.manifest.chunk_len(number),
-            sealed: sealed.payload,
+            sealed: Arc::new(sealed.payload),
             district_records: sealed.district_records,
             uploader_epoch: self.epoch,
             relay: &self.relay,
             now_ms: self.core.clock.now_ms(),
         };
-        let put = self.core.store.put_chunk(self.row.municipality, self.row.batch_id, new).await;
-        self.outcome(number, put.map_err(store_fault)?).await
+        let put = self.put(new).await?;
+        self.outcome(number, put).await
+    }
+
+    /// Makes a chunk durable; a batch that counts more than is stored is set right for it.
+    async fn put(&self, new: NewChunk<'_>) -> Result<PutChunk, Fault> {
+        let (municipality, id) = (self.row.municipality, self.row.batch_id);
+        for _ in 0..2 {
+            let put = self.core.store.put_chunk(municipality, id, new.clone()).await.map_err(store_fault)?;
+            if put != PutChunk::Miscounted {
+                return Ok(put);
+            }
+            ledger::set_right(&self.core, municipality, id).await?;
+        }
+        Ok(PutChunk::Miscounted)
     }
 
     fn check_and_seal(
@@ -285,6 +298,10 @@ impl Upload {
                     "batch {id}: chunk {number} is altered in the database, and counts as stored until the \
                      seal, the worker or `verify-store` sets it aside");
                 Ok(Done::Durable { number, duplicate: true })
+            }
+            PutChunk::Miscounted => {
+                let words = format!("batch {id} changed meanwhile: open it again for the rest");
+                Err(Fault::new(Reason::OutcomeUnknown, words))
             }
             PutChunk::Fenced => Err(Fault::new(
                 Reason::UploaderFenced,

@@ -19,13 +19,14 @@ use super::{
     bulk::BulkSteps as _,
     columns::{digest, int, small, state, uint},
     group::{Next, OwnedChunk, Pending},
+    ledger::LedgerSteps as _,
 };
 
 statements! {
     GET_ROOT = "
         SELECT root FROM chunk WHERE municipality_code = $1 AND batch_id = $2 AND chunk_number = $3";
     GET_GATE = "
-        SELECT state, uploader_epoch, chunk_count - chunks_stored AS lacking FROM batch
+        SELECT state, uploader_epoch, chunk_count - chunks_stored AS lacking, missing FROM batch
         WHERE municipality_code = $1 AND batch_id = $2";
     // A chunk of an accepted batch comes back: what became of its records stands.
     PUT_BACK = "
@@ -93,9 +94,9 @@ on_both! {
                 let same = root == chunk.root.as_bytes();
                 return Ok(if same { PutChunk::Duplicate } else { PutChunk::Damaged });
             }
-            let gate: Option<(String, i64, i64)> =
+            let gate: Option<(String, i64, i64, i64)> =
                 sqlx::query_as(GET_GATE).bind(&code).bind(id).fetch_optional(&mut *conn).await?;
-            let Some((stands, epoch, lacking)) = gate else { return Ok(PutChunk::NotFound) };
+            let Some((stands, epoch, lacking, missing)) = gate else { return Ok(PutChunk::NotFound) };
             let stands = state(&stands)?;
             let accepted = matches!(stands, BatchState::Accepted | BatchState::AcceptedWithRejects);
             let after = stands.after(BatchCommand::StoreChunk).ok();
@@ -104,6 +105,10 @@ on_both! {
             }
             if epoch != i64::from(chunk.uploader_epoch) {
                 return Ok(PutChunk::Fenced);
+            }
+            let room = lacking > 0 && (accepted || missing >= i64::from(chunk.records));
+            if !room && conn.miscounted(chunk.municipality, chunk.batch_id).await?.is_some() {
+                return Ok(PutChunk::Miscounted);
             }
             sqlx::query(INSERT)
                 .bind(&code)
@@ -154,7 +159,7 @@ impl Store {
             number: chunk.number,
             root: chunk.root,
             records: chunk.records,
-            sealed: Arc::new(chunk.sealed),
+            sealed: chunk.sealed,
             districts,
             uploader_epoch: chunk.uploader_epoch,
             relay: chunk.relay.to_owned(),

@@ -1,6 +1,6 @@
 //! What the store takes and gives: rows as the rest of the program sees them, in types that cannot be wrong.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::domain::{
     batch::{BatchState, Counts},
@@ -171,7 +171,7 @@ pub struct ManifestRow {
 }
 
 /// A chunk that is to be made durable.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewChunk<'a> {
     /// Its number, from 0.
     pub number: u32,
@@ -180,7 +180,7 @@ pub struct NewChunk<'a> {
     /// Its records.
     pub records: u32,
     /// Its payload, sealed.
-    pub sealed: Vec<u8>,
+    pub sealed: Arc<Vec<u8>>,
     /// Its records by district.
     pub district_records: BTreeMap<String, u64>,
     /// The epoch that its uploader was given.
@@ -201,6 +201,9 @@ pub enum PutChunk {
     /// Its row is there with another root, which only damage can have put there: nothing but what was
     /// announced is ever stored.
     Damaged,
+    /// The batch counts more than is stored, so that it has no room for the chunk: nothing was stored. Set
+    /// its counts right first.
+    Miscounted,
     /// Another uploader opened the batch later.
     Fenced,
     /// The batch takes no more chunks.

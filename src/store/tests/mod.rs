@@ -18,7 +18,7 @@ mod restore;
 mod schema;
 mod work;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
 
@@ -227,7 +227,7 @@ async fn put_root(store: &Store, row: &BatchRow, number: u32, root: Digest) -> R
         number,
         root,
         records,
-        sealed: format!("sealed {number}").into_bytes(),
+        sealed: Arc::new(format!("sealed {number}").into_bytes()),
         district_records: districts,
         uploader_epoch: row.uploader_epoch,
         relay: "relay-1",

@@ -196,7 +196,7 @@ contract!(duplicates_are_found_across_every_group_of_a_large_chunk, |case| {
         number: 0,
         root: root(0),
         records: 1300,
-        sealed: b"sealed".to_vec(),
+        sealed: Arc::new(b"sealed".to_vec()),
         district_records: districts.clone(),
         uploader_epoch: row.uploader_epoch,
         relay: "",

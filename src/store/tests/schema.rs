@@ -83,9 +83,10 @@ async fn every_table_is_strict() {
 }
 
 /// Statements that may read a whole table or index, with the reason.
-const SCANS: [(&str, &str); 16] = [
+const SCANS: [(&str, &str); 17] = [
     ("heartbeat::COUNT_BEATS", "a row a task"),
     ("restore::IN_FORCE", "ends at the last row of a few"),
+    ("ledger::LIST", "the index of what is open, and of each the index of its chunks"),
     ("lost::LOST_OF_ALL", "what is lost, which is what is asked for"),
     ("lost::STANDINGS", "the sweeper's list of all municipalities, after a restore only"),
     ("sweep::PULL_BACK", "what is open or has work, when the clock was set back"),

@@ -16,6 +16,7 @@ mod frames;
 pub(crate) mod harness;
 mod hogs;
 mod limits;
+mod lost_chunk;
 mod model;
 mod noticing;
 mod refusals;
