@@ -98,6 +98,8 @@ pub(super) struct Material {
     pub(super) roots: Arc<RootCertStore>,
     pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
     pub(super) expiry: Expiry,
+    /// When the own certificate begins.
+    own_from: i64,
     /// When the last of the CAs ends.
     pub(super) ca_until: i64,
 }
@@ -120,20 +122,28 @@ impl Material {
             None => (Vec::new(), None),
             Some(path) => crls(path, now).map(|(crls, until)| (crls, Some(until)))?,
         };
-        Ok(Self { chain, key, roots, crls, expiry: Expiry { own: own.not_after, ca, crl }, ca_until })
+        let expiry = Expiry { own: own.not_after, ca, crl };
+        Ok(Self { chain, key, roots, crls, expiry, own_from: own.not_before, ca_until })
     }
 
-    /// What of it is out of date at `now`, in words for an operator.
+    /// What of it is out of date at `now`, or not valid yet because the clock was set back, in words for an
+    /// operator.
     pub(super) fn ended(&self, now: i64) -> Vec<String> {
         let Expiry { own, crl, .. } = self.expiry;
         let parts = [("the own certificate", own), ("the CA", self.ca_until)];
         let parts = parts.into_iter().chain(crl.map(|until| ("the CRL", until)));
         let ended = parts.filter(|(_, until)| now > *until);
-        ended
-            .map(|(part, until)| {
-                format!("{part} is out of date since {} s: nobody gets in until it is renewed", now - until)
-            })
-            .collect()
+        let ended = ended.map(|(part, until)| {
+            format!("{part} is out of date since {} s: nobody gets in until it is renewed", now - until)
+        });
+        let early = (now < self.own_from).then(|| {
+            let wait = self.own_from - now;
+            format!(
+                "the own certificate is not valid for another {wait} s: nobody gets in until this machine's \
+                 clock is set right"
+            )
+        });
+        ended.chain(early).collect()
     }
 
     /// Whether this is the same as `other`, so that a reload may leave things as they are.

@@ -138,7 +138,7 @@ impl ServerTls {
         self.shared.current.load().material.expiry
     }
 
-    /// Says what in force is out of date, so that nobody gets in; nothing if all is good.
+    /// Says what in force is out of date or not valid yet, so that nobody gets in; nothing if all is good.
     #[must_use]
     pub fn ended(&self) -> Vec<String> {
         self.shared.current.load().material.ended(self.shared.clock.now_ms() / 1000)

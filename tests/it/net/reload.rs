@@ -99,6 +99,23 @@ async fn a_bad_reload_leaves_the_old_in_force_until_it_is_out_of_date() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_not_valid_yet_after_the_clock_was_set_back_is_told() {
+    let ca = Ca::new("ours");
+    let clock = clock();
+    let server = start(&ca, clock.clone()).await;
+    let good = client(&ca.leaf("good", Leaf::default()), 0);
+    server.call(&good).await.expect("all is good");
+    assert_eq!(server.tls.ended(), Vec::<String>::new());
+    clock.advance(-400 * DAY_MS);
+    server.call(&good).await.expect_err("nobody gets in");
+    let told = server.tls.ended();
+    assert!(told.len() == 1 && told[0].contains("the own certificate is not valid for another"), "{told:?}");
+    clock.advance(400 * DAY_MS);
+    server.call(&good).await.expect("it is set right");
+    assert_eq!(server.tls.ended(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_new_certificate_and_ca_are_used_from_the_next_connection_on() {
     let (old, new) = (Ca::new("old"), Ca::new("new"));
     let server = start(&old, clock()).await;
