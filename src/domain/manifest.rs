@@ -203,22 +203,25 @@ fn chunk_records(value: &Value<'_>) -> Result<u32, TextFault> {
 }
 
 fn totals(lines: &mut Lines<'_>, chunk_records: u32) -> Result<Totals, TextFault> {
-    let value = lines.value("records")?;
-    let records = value.at_most(RECORDS_MAX, "RECORDS_MAX")?;
+    let of_records = lines.value("records")?;
+    let records = of_records.at_most(RECORDS_MAX, "RECORDS_MAX")?;
     if records.div_ceil(u64::from(chunk_records)) > CHUNKS_MAX {
         let problem = format!("are more than {CHUNKS_MAX} chunks (CHUNKS_MAX): use larger chunks");
-        return Err(value.fault(problem));
+        return Err(of_records.fault(problem));
     }
     let bytes = lines.value("bytes")?.at_most(RECORDS_MAX * RECORD_BYTES_MAX as u64, "RECORD_BYTES_MAX")?;
-    let value = lines.value("households")?;
-    let households = value.number()?;
+    let of_households = lines.value("households")?;
+    let households = of_households.number()?;
     let kinds = kinds(lines)?;
     let districts = districts(lines)?;
     let hash_total = lines.value("hash-total")?;
     let hash_total = hash_total.hash_total(hash_total.text)?;
     let merkle_root = lines.value("merkle-root")?.parse()?;
     let totals = Totals { records, bytes, households, kinds, districts, hash_total, merkle_root };
-    totals.unclosed().first().map_or(Ok(totals), |problem| Err(value.fault(problem.clone())))
+    let Some(problem) = totals.unclosed().into_iter().next() else { return Ok(totals) };
+    // Records that neither kinds nor districts come to are wrong themselves.
+    let value = if totals.counts_its_records() { of_households } else { of_records };
+    Err(value.fault(problem))
 }
 
 fn kinds(lines: &mut Lines<'_>) -> Result<BTreeMap<String, u64>, TextFault> {

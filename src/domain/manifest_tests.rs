@@ -121,6 +121,7 @@ fn each_fault_names_its_line_and_field() {
         ("000Z", "000+09:00", 9, "seal-by"),
         ("records 10\n", "records 10000001\n", 10, "records"),
         ("records 10\n", "records 9000000\n", 10, "records"),
+        ("records 10\n", "records 11\n", 10, "records"),
         ("households 5", "households 6", 12, "households"),
         ("kind 4", "kind 5", 12, "households"),
         ("kind 4 ", "kind 4  ", 13, "kind"),

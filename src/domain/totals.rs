@@ -75,6 +75,12 @@ impl Totals {
         found
     }
 
+    /// Whether the kinds, or the districts, come to the number of records.
+    pub(super) fn counts_its_records(&self) -> bool {
+        sum(self.kinds.values().copied()) == Some(self.records)
+            || sum(self.districts.values().map(|d| d.records)) == Some(self.records)
+    }
+
     /// Returns what does not add up within these totals themselves, in words.
     #[must_use]
     pub fn unclosed(&self) -> Vec<String> {
