@@ -78,6 +78,9 @@ enum HandshakeError {
     Http(#[from] h2::Error),
 }
 
+/// How many times the limit of a call's headers is read, to be refused in words.
+const HEADERS_READ: u32 = 4;
+
 /// A client after the handshake.
 struct Met {
     connection: server::Connection<Io, Bytes>,
@@ -104,7 +107,9 @@ async fn handshake(shard: &Arc<Shard>, tcp: Handed) -> Result<Met, HandshakeErro
         .initial_window_size(options.stream_window)
         .initial_connection_window_size(options.connection_window)
         .max_concurrent_streams(options.streams_max)
-        .max_header_list_size(options.header_bytes_max)
+        // What is over the limit is refused by us, with a reason, and counted; only what is far over it is
+        // answered by the library, with a bare 431.
+        .max_header_list_size(options.header_bytes_max.saturating_mul(HEADERS_READ))
         .max_send_buffer_size(SEND_BUFFER)
         // Calls whose deadlines end together are broken off together; who overdoes it is refused by its
         // account.

@@ -15,7 +15,11 @@ use h2::{RecvStream, server::SendResponse};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header, request::Parts, uri};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{domain::identity::Identity, net::headers, wire::fault::Fault};
+use crate::{
+    domain::identity::Identity,
+    net::headers,
+    wire::fault::{Fault, Reason},
+};
 
 use super::{
     admission::Tenant,
@@ -80,6 +84,10 @@ impl Peer {
             self.shard.stats().refused(fault);
             return answer::refuse(&mut respond, fault.clone());
         }
+        if let Err(fault) = self.fits(&head) {
+            self.shard.stats().refused(&fault);
+            return answer::refuse(&mut respond, fault);
+        }
         if let Some(method) = health::Method::of(head.uri.path()) {
             return self.shard.spawn(health::serve(Arc::clone(&self.shard), method, body, respond));
         }
@@ -96,6 +104,21 @@ impl Peer {
         if let Some(call) = Call::new(self, pass, respond, started, deadline).begin(head, body) {
             self.shard.spawn(call);
         }
+    }
+
+    /// Refuses a call whose headers are over the limit, counted as HTTP/2 counts them.
+    fn fits(&self, head: &Parts) -> Result<(), Fault> {
+        const PER_FIELD: usize = 32;
+        let max = self.shard.options().header_bytes_max;
+        let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + PER_FIELD);
+        let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len() + PER_FIELD);
+        let bytes = fields.sum::<usize>() + path;
+        if bytes <= max as usize {
+            return Ok(());
+        }
+        let words =
+            format!("the headers of the call are {bytes} bytes, and may be {max}: send less metadata");
+        Err(Fault::new(Reason::LimitExceeded, words).with("limit", max.to_string()))
     }
 
     /// Makes the request the relay's own: what the client says about itself is replaced by what is known.

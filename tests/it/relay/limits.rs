@@ -147,6 +147,7 @@ async fn a_full_relay_takes_one_more_connection_only_when_one_is_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_headers_of_a_call_are_taken_up_to_the_limit_and_refused_above() {
+    let metrics = todoke::telemetry::prometheus();
     let setup = Setup::start(|options| options.header_bytes_max = 4 << 10).await;
     let caller = setup.caller(KATSUSHIKA);
     let with = |bytes: usize| {
@@ -155,7 +156,11 @@ async fn the_headers_of_a_call_are_taken_up_to_the_limit_and_refused_above() {
         caller.send("Echo", request)
     };
     with(3 << 10).await.expect("below");
-    with(4 << 10).await.expect_err("the rest of the headers makes it more than the limit");
+    let fault = refused(with(4 << 10).await); // the rest of the headers makes it more than the limit
+    assert_eq!((fault.reason, fault.get("limit")), (Reason::LimitExceeded, Some("4096")));
+    with(20 << 10).await.expect_err("so much is not even read");
     with(10).await.expect("the next call does not notice");
+    let line = "todoke_relay_refusals_total{reason=\"LIMIT_EXCEEDED\",limit=\"none\"} 1";
+    eventually("it is counted", || async { metrics.render().contains(line).then_some(()) }).await;
     assert_eq!(setup.backend.calls(), 2, "the issuer hears nothing of it");
 }
