@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     ending,
-    municipal::{self, Connect, Output, duration, fail, journal_path, new_batch_id, now_ms, policy, wait},
+    municipal::{self, Connect, Output, fail, journal_path, new_batch_id, now_ms, policy, wait},
     nothing,
     progress::listener,
 };
@@ -55,7 +55,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX.unsigned_abs()))]
     pub sequence: Option<u64>,
     /// When the batch should be sealed at the latest, from now
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = wait)]
     pub seal_by: Duration,
 }
 

@@ -35,6 +35,7 @@ fn wrong_usage_is_code_2_with_a_remedy_on_standard_error() {
         (&["import", "cards.csv"], "--as <ROLE/NAME>"),
         (&["import", "cards.csv", "--as", "x", "--chunk-records", "1000"], "a power of two"),
         (&["import", "cards.csv", "--as", "x", "--seal-by", "1"], "with its unit"),
+        (&["import", "cards.csv", "--as", "x", "--seal-by", "0s"], "more than 0"),
         (&["import", "cards.csv", "--as", "x", "--policy", "some"], "all-or-nothing"),
         (&["import", "cards.csv", "--as", "x", "--sequence", "0"], "not in 1.."),
         (&["import", "cards.csv", "--as", "x", "--patience", "0s"], "more than 0"),
