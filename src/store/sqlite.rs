@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::ErrorKind,
+    io::{self, ErrorKind, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,6 +24,9 @@ use super::{Error, Pool, options::StoreOptions};
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 /// What stands in the header of our files: "todk".
 pub(super) const APPLICATION_ID: i64 = 0x746f_646b;
+
+/// What every file of SQLite begins with.
+const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// SQLite's primary result code for a file that is not as it was written.
 const SQLITE_CORRUPT: i32 = 11;
@@ -146,11 +149,25 @@ fn path(file: &str) -> PathBuf {
 fn existing(file: &str) -> Result<PathBuf, Error> {
     let path = path(file);
     match fs::metadata(&path) {
-        Ok(found) if found.is_file() && found.len() > 0 => Ok(path),
+        Ok(found) if found.is_file() && found.len() > 0 => is_sqlite(path),
         Err(source) if source.kind() != ErrorKind::NotFound => {
             Err(Error::Open { path, source: Box::new(source) })
         }
         _ => Err(Error::Missing { path }),
+    }
+}
+
+/// Refuses a file that is none of SQLite's, before anything is made beside it.
+fn is_sqlite(path: PathBuf) -> Result<PathBuf, Error> {
+    let mut head = [0; SQLITE_MAGIC.len()];
+    match File::open(&path).and_then(|mut file| file.read_exact(&mut head)) {
+        Err(source) if source.kind() != ErrorKind::UnexpectedEof => {
+            Err(Error::Open { path, source: Box::new(source) })
+        }
+        _ if head != *SQLITE_MAGIC => {
+            Err(Error::Open { path, source: io::Error::other("it is not a database").into() })
+        }
+        _ => Ok(path),
     }
 }
 

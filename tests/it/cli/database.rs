@@ -94,3 +94,25 @@ fn report_verify_store_makes_no_database() {
     fs::remove_file(place.database()).expect("it was made above");
     place.refuses(to_repair);
 }
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_nothing_is_left_beside_it() {
+    let place = Place::new();
+    let (kek, other) = (place.key("pki/kek.key"), place.key("other/kek.key"));
+    let url = format!("sqlite:{}", place.database().display());
+    for content in ["order_id,name\n1,x\n", "x"] {
+        fs::write(place.database(), content).expect("the folder is writable");
+        for words in [
+            &["restore", "status"][..],
+            &["restore", "mark", "--reason", "disk lost"],
+            &["vault", "status"],
+            &["vault", "rotate", "--kek", &kek, "--new-kek", &other],
+        ] {
+            let (code, _, errors) = run(&[words, &["--database", &url]].concat());
+            assert_eq!(code, 1, "{words:?}: {errors}");
+            assert!(errors.contains("it is no SQLite database"), "{words:?}: {errors}");
+            assert_eq!(place.files(), ["issuer.db"], "{words:?} leaves something behind");
+        }
+        assert_eq!(fs::read(place.database()).expect("it is there"), content.as_bytes());
+    }
+}
