@@ -45,8 +45,8 @@ pub enum Error {
     Vault(#[from] vault::Error),
     /// The database was written under another key-encryption key.
     #[error(
-        "{}: the database was written under another key-encryption key: {source}. Put back the file that the \
-         database began with (key vault.kek), or name a new database",
+        "{}: the database was written under another key-encryption key: {source}. Give the file of the key \
+         that is in use, which `todoke vault status` names: after a rotation the new one (key vault.kek)",
         path.display()
     )]
     OtherKek {

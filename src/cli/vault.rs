@@ -24,7 +24,8 @@ use crate::{
   todoke vault rotate --database sqlite:issuer.db --kek kek.key --new-kek new.key
   todoke vault status --database sqlite:issuer.db
 
-Exit codes: 0 done, 1 failed or in use, 4 some keys open under neither key, 64 a key file is wrong.")]
+Exit codes: 0 done, 1 failed, in use, or most batches are under another key than --kek (nothing was
+changed), 4 some keys open under neither key, 64 a key file is wrong.")]
 pub struct VaultArgs {
     #[command(subcommand)]
     command: VaultCommand,

@@ -56,6 +56,7 @@ async fn the_key_is_changed_in_the_middle_of_a_batch_and_every_record_is_accepte
     let stale = verify(&folder, &[]).await;
     assert_eq!(stale.code, Some(64), "the old key opens nothing any more: {}", stale.all());
     assert!(stale.stdout.contains("another key-encryption key"), "{}", stale.all());
+    assert!(stale.stdout.contains("after a rotation the new one"), "what to do: {}", stale.all());
     let (code, words) = started_with(&folder, "old.key").await;
     assert_eq!(code, Some(64), "{words}");
     assert!(words.contains("another key-encryption key"), "{words}");
