@@ -1,6 +1,7 @@
 //! Promise: an operator finds every flipped bit of what is stored, puts it right from what is whole, and
 //! changes the key without losing any of it.
 
+mod file;
 mod keys;
 mod repair;
 mod rotation;

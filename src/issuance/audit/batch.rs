@@ -194,7 +194,13 @@ impl Look<'_> {
                 "it counts {} accepted, {} rejected, {} duplicate; the rows are {}, {}, {}",
                 said.0, said.1, said.2, counts.accepted, counts.rejected, counts.duplicate
             );
-            let repair = if on.accepted && !on.proved { FILE_REPAIR } else { on.repair_of_rows() };
+            // If each record has its row, nothing is to be made again: it is the count that was altered.
+            let all = met == row.record_count;
+            let repair = match (on.accepted, on.proved) {
+                (true, true) if all => BY_BACKUP,
+                (true, false) => FILE_REPAIR,
+                _ => on.repair_of_rows(),
+            };
             self.told(&finding(row, "batch", what, repair));
         }
         match self.at.count_entries(row).await {
