@@ -21,6 +21,7 @@ statements! {
     // Damage may have made a number of chunks anything: only what one can be is added up.
     ANNOUNCED = "
         SELECT CAST(COALESCE(SUM(MIN(MAX(chunk_count, 0), 4294967295)), 0) AS INTEGER) AS chunks FROM batch";
+    INTEGRITY = "PRAGMA integrity_check(20)";
     ORDERS = "
         SELECT o.record_index, CAST(o.order_id AS BLOB) AS order_id, o.leaf, CAST(o.kind AS BLOB) AS kind,
             CAST(o.district AS BLOB) AS district, o.person_index, o.protected,
@@ -153,6 +154,16 @@ impl Snapshot {
     /// Any [`Error`] of a read; so for all that follow.
     pub async fn announced(&mut self) -> Result<u64, Error> {
         uint(sqlx::query_scalar(ANNOUNCED).fetch_one(&mut *self.0).await?, "chunk_count")
+    }
+
+    /// Returns what SQLite says of the file itself, 20 lines at most; nothing if it is whole. Its lines name
+    /// tables, indexes, rows and pages, and no content.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn integrity(&mut self) -> Result<Vec<String>, Error> {
+        let lines: Vec<String> = sqlx::query_scalar(INTEGRITY).fetch_all(&mut *self.0).await?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
 
     /// Returns the keys of batches after this one, `count` at most.

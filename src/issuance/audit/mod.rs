@@ -111,6 +111,7 @@ impl Auditor {
         let chunks_total = at.announced().await?;
         let mut look = Look { auditor: self, at, audited: Audited::default(), chunks_total, tell };
         if self.batch.is_none() && self.municipality.is_none() {
+            look.file().await;
             look.lost().await;
         }
         let mut after: Option<RawKey> = None;
@@ -130,6 +131,16 @@ impl Auditor {
 }
 
 impl Look<'_> {
+    /// Tells of what SQLite finds in the file itself: rows that no index leads to, or one that leads nowhere.
+    async fn file(&mut self) {
+        let found = self.at.integrity().await;
+        let lines = found.unwrap_or_else(|error| vec![format!("it cannot be checked: {error}")]);
+        let key = RawKey { code: b"-".to_vec(), id: Vec::new() };
+        for line in lines {
+            self.found_at("file", &key, &format!("integrity_check: {line}"), WHOLE_FILE);
+        }
+    }
+
     /// Tells of rows that no batch owns.
     async fn lost(&mut self) {
         match self.at.lost().await {
@@ -200,6 +211,9 @@ impl Look<'_> {
     }
 }
 
+/// What puts a file right whose tables and indexes say different things.
+const WHOLE_FILE: &str = "look at the disk, and restore the last backup that is whole; do not REINDEX or \
+                          dump the file, which would take altered rows for right ones";
 /// What puts a row right of which there is no second copy.
 const FILE_REPAIR: &str =
     "restore the row from a backup; `PRAGMA integrity_check` tells whether the file is whole";
