@@ -124,6 +124,13 @@ fn line(event: &Event) -> String {
         Event::Journalled { batch_id, sequence } => {
             format!("batch {batch_id}, sequence {sequence}: in the journal")
         }
+        Event::NumberTaken { sequence, lost: true } => format!(
+            "the issuer has nothing of the batch that was begun with this file, and its number {sequence} \
+             belongs to another: a new batch gets the next number"
+        ),
+        Event::NumberTaken { sequence, lost: false } => {
+            format!("another batch was faster and has number {sequence}: this one gets the next")
+        }
         Event::Opened { created: true, records, .. } => {
             format!("opened: {} to send", many(*records, "record"))
         }

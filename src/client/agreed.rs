@@ -49,6 +49,34 @@ impl Session {
         }
     }
 
+    /// Whether two relays, or the only one there is, say that a number is another batch's than this one.
+    ///
+    /// # Errors
+    /// [`CallError`] if no relay shows the batches.
+    pub(crate) async fn is_taken(&self, batch_id: BatchId, sequence: u64) -> Result<bool, CallError> {
+        let (id, mut page_token) = (batch_id.to_string(), String::new());
+        for _ in 0..BATCHES_MAX / super::session::PAGE as usize {
+            let message =
+                pb::ListBatchesRequest { page_size: super::session::PAGE, page_token: page_token.clone() };
+            let send = |attempt: Attempt| {
+                let request = attempt.request(message.clone());
+                async move { attempt.batches().list_batches(request).await }
+            };
+            // Whose the number is, or where to look on, which is further down.
+            let said = |list: &pb::ListBatchesResponse| {
+                let of = list.batches.iter().find(|batch| batch.sequence <= sequence);
+                (of.map(|batch| (batch.sequence, batch.batch_id.clone())), list.next_page_token.clone())
+            };
+            let Heard::Alike(list) = self.hear("ListBatches", send, said).await? else { return Ok(false) };
+            match said(&list) {
+                (Some((number, other)), _) => return Ok(number == sequence && other != id),
+                (None, next) if next.is_empty() => return Ok(false),
+                (None, next) => page_token = next,
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns the first page of the municipality's batches, on which two relays agree as far as the next
     /// batch depends on it. If only one answers, it is believed: the issuer refuses what is far off.
     ///

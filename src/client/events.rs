@@ -32,6 +32,13 @@ pub enum Event {
         /// Its sequence.
         sequence: u64,
     },
+    /// The number belongs to another batch, so the file gets the next one.
+    NumberTaken {
+        /// The number.
+        sequence: u64,
+        /// Whether the issuer had known the batch under it, and has nothing of it any more.
+        lost: bool,
+    },
     /// The issuer knows the batch.
     Opened {
         /// Its id.

@@ -21,6 +21,7 @@ use super::{
     scan::{Scan, scan},
     session::Session,
     streams::StreamStart,
+    taken::NUMBERS_MAX,
     uploaded::{UploadError, Uploaded},
     uploader::{Upload, UploadOptions, upload},
     watch::{Watched, watch},
@@ -79,12 +80,15 @@ pub(crate) struct Run<'a> {
 }
 
 /// How a run over one batch came out.
-enum Came {
+pub(crate) enum Came {
     /// With this outcome.
     To(Outcome),
     /// The batch had been given up before, so that its file may be another batch; otherwise with this
     /// outcome.
     GivenUp(Outcome),
+    /// Its number was taken first and it is no batch, so that its file may have another number; otherwise
+    /// with this outcome.
+    Taken(Outcome),
 }
 
 /// Imports a file, or goes on with it.
@@ -113,16 +117,17 @@ pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Res
     let mut journal = Journal::open(&options.journal)?;
     let receipt = &options.receipt;
     receipts::check_writable(receipt).map_err(|source| Error::Write { path: receipt.clone(), source })?;
-    let known = Known { file, read: &read, scan: &scanned };
-    let mut once_more = options.new.is_some();
+    let (mut once_more, mut numbers) = (options.new.is_some(), NUMBERS_MAX);
     loop {
+        let known = Known { file, read: &read, scan: &scanned };
         let (manifest, begun) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
         crash::point(Point::ClientBegun);
         let mut run = Run::begin(session, &known, options, manifest, begun);
         match run.go().await? {
             // The journal says now that the batch ended, so the file is another one.
             Came::GivenUp(_) if once_more => (once_more, journal) = (false, run.journal),
-            Came::To(outcome) | Came::GivenUp(outcome) => return Ok(outcome),
+            Came::Taken(_) if numbers > 0 => (numbers, journal) = (numbers - 1, run.journal),
+            Came::To(outcome) | Came::GivenUp(outcome) | Came::Taken(outcome) => return Ok(outcome),
         }
     }
 }
@@ -186,7 +191,7 @@ impl<'a> Run<'a> {
     async fn go(&mut self) -> Result<Came, Error> {
         let opened = match self.open().await? {
             Ok(opened) => opened,
-            Err(refused) => return Ok(Came::To(refused)),
+            Err(refused) => return self.refused_at_first(refused).await,
         };
         let batch = opened.batch.clone().unwrap_or_default();
         if state_of(&batch) != pb::BatchState::Aborted {
@@ -245,8 +250,7 @@ impl<'a> Run<'a> {
             return Ok(Outcome::TryAgain { batch_id, why, gaps: self.gaps_by_file().await });
         }
         let Some(fault) = error.fault.clone() else { return Err(error.into()) };
-        let known = self.journal.entries().iter().any(|entry| matches!(entry, Entry::Opened { .. }));
-        if !known {
+        if !self.was_opened() && fault.reason != Reason::SequenceReused {
             self.journal.append(Entry::Ended { reason: fault.reason.as_str().to_owned() })?;
         }
         Ok(self.refused(&fault))

@@ -58,6 +58,8 @@ pub(super) struct Issuer {
     pub(super) unknown: Arc<Mutex<(Option<i32>, Option<&'static str>)>>,
     /// Whether another uploader has opened the batch.
     pub(super) fence: Arc<Mutex<bool>>,
+    /// How many lists are told as they were before there was any batch.
+    pub(super) late_lists: Arc<Mutex<usize>>,
     /// What is wrong with the receipts that it gives.
     pub(super) forge: Arc<Mutex<Option<Forgery>>>,
     /// What it says of records that were not accepted.
@@ -172,6 +174,10 @@ impl server::BatchService for Issuer {
         let id = manifest.batch_id.to_string();
         let mut batches = self.batches.lock().expect("no test panics with it");
         let created = !batches.contains_key(&id);
+        let number = |kept: &Kept| Manifest::parse(&kept.manifest).expect("parsed before").sequence;
+        if created && batches.values().any(|kept| number(kept) == manifest.sequence) {
+            return Err(Fault::new(Reason::SequenceReused, "it is another batch's").into());
+        }
         let kept = batches.entry(id).or_default();
         kept.manifest = request.manifest;
         let mut batch = view(kept, &manifest);
@@ -255,7 +261,9 @@ impl server::BatchService for Issuer {
         let batches = self.batches.lock().expect("no test panics with it");
         let mut found: Vec<pb::Batch> = Vec::new();
         let mut last = (0, Vec::new());
-        for kept in batches.values() {
+        let late = std::mem::take(&mut *self.late_lists.lock().expect("no test panics with it"));
+        *self.late_lists.lock().expect("no test panics with it") = late.saturating_sub(1);
+        for kept in batches.values().filter(|_| late == 0) {
             let manifest = Manifest::parse(&kept.manifest).expect("parsed before");
             if let Some(note) = kept.receipt.as_ref().filter(|_| manifest.sequence > last.0) {
                 let text = note::text_of(note).expect("a note");

@@ -32,6 +32,7 @@ pub mod session;
 pub mod signer;
 pub mod source;
 pub mod streams;
+mod taken;
 pub mod upkeep;
 pub mod uploaded;
 pub mod uploader;

@@ -137,7 +137,7 @@ pub fn manifest_of(begun: &Begun) -> Result<Manifest, Error> {
 }
 
 // Why the batch of a journal is no batch any more; `None` while it is one.
-async fn given_up(session: &Session, manifest: &Manifest) -> Result<Option<String>, Error> {
+pub(super) async fn given_up(session: &Session, manifest: &Manifest) -> Result<Option<String>, Error> {
     match session.is_confirmed(manifest.batch_id, pb::BatchState::Aborted).await {
         Ok(aborted) => Ok(aborted.then(|| "ABORTED".to_owned())),
         Err(error) if error.fault.as_ref().is_some_and(|fault| fault.reason == Reason::NotFound) => {

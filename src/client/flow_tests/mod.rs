@@ -2,6 +2,7 @@
 //! or hanging relay; the issuer is the one in memory, the sockets are real.
 
 mod lies;
+mod taken;
 mod which;
 
 use std::{fmt::Write as _, fs, sync::Arc, time::Duration};
@@ -249,7 +250,7 @@ async fn patience_is_kept_with_a_journal_too_and_the_wait_is_told() {
     let run = import(&session, &file, &options);
     let outcome =
         tokio::time::timeout(Duration::from_secs(20), run).await.expect("60 s would be the default");
-    assert!(matches!(outcome, Ok(Outcome::TryAgain { .. })), "{outcome:?}");
+    assert!(matches!(&outcome, Ok(Outcome::TryAgain { .. })), "{outcome:?}");
     assert!(*told.lock().expect("no test panics with it") >= 2);
 }
 
