@@ -15,7 +15,7 @@ use super::{
     finish::receive,
     journal::{self, Entry, Journal},
     outcome::Outcome,
-    plan::{Known, NewBatch, plan},
+    plan::{Known, NewBatch, cut_up_as, plan},
     reader::ReadOptions,
     receipts,
     scan::{Scan, scan},
@@ -122,6 +122,8 @@ pub async fn import(session: &Session, file: &Path, options: &RunOptions) -> Res
         let known = Known { file, read: &read, scan: &scanned };
         let (manifest, begun) = plan(session, &known, journal, options.new.as_ref(), options.policy).await?;
         crash::point(Point::ClientBegun);
+        let cut_up = cut_up_as(&manifest, session, &known, &options.journal).await?;
+        let known = Known { scan: cut_up.as_ref().unwrap_or(&scanned), ..known };
         let mut run = Run::begin(session, &known, options, manifest, begun);
         match run.go().await? {
             // The journal says now that the batch ended, so the file is another one.
@@ -149,7 +151,7 @@ async fn as_begun(file: &Path, options: &RunOptions) -> Result<(ReadOptions, u32
     Ok((begun.read_options(), super::plan::manifest_of(begun)?.chunk_records))
 }
 
-async fn first_pass(
+pub(crate) async fn first_pass(
     session: &Session,
     file: &Path,
     read: &ReadOptions,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{
     error::Error,
     events::Event,
+    flow::first_pass,
     held,
     journal::{self, Begun, Entry, Journal, Standing},
     reader::ReadOptions,
@@ -16,7 +17,7 @@ use crate::{
     domain::{
         batch_id::BatchId,
         digest::Digest,
-        manifest::{BatchKind, Manifest, Policy},
+        manifest::{BatchKind, CHUNK_RECORDS, Manifest, Policy},
     },
     runtime,
     wire::{fault::Reason, pb},
@@ -125,6 +126,24 @@ async fn choose(
             known.file.display()
         ))),
     }
+}
+
+/// Reads the file again in the chunks of the batch that it was found to be; `None` if they are the same.
+///
+/// # Errors
+/// [`Error`]; also if the file was changed meanwhile.
+pub(crate) async fn cut_up_as(
+    manifest: &Manifest,
+    session: &Session,
+    known: &Known<'_>,
+    journal: &Path,
+) -> Result<Option<Scan>, Error> {
+    if manifest.chunk_records == known.scan.chunk_records {
+        return Ok(None);
+    }
+    let scan = first_pass(session, known.file, known.read, manifest.chunk_records, journal).await?;
+    let same = scan.fingerprint == known.scan.fingerprint;
+    if same { Ok(Some(scan)) } else { Err(changed(known.file, manifest)) }
 }
 
 /// The manifest in a journal.
@@ -291,7 +310,9 @@ fn rebuild(
     receipts_before: &[Option<Digest>],
     policy: Policy,
 ) -> Option<Manifest> {
-    if batch.chunk_records != scan.chunk_records {
+    // The totals say what the file is, however it was cut up.
+    let chunk_records = batch.chunk_records;
+    if !chunk_records.is_power_of_two() || !CHUNK_RECORDS.contains(&chunk_records) {
         return None;
     }
     let seal_by_ms = crate::wire::convert::millis(batch.seal_by_time.as_ref()?);
@@ -306,7 +327,7 @@ fn rebuild(
             previous_receipt,
             kind: BatchKind::CardOrders,
             policy,
-            chunk_records: scan.chunk_records,
+            chunk_records,
             totals: scan.totals.clone(),
             seal_by_ms,
         };

@@ -81,6 +81,20 @@ async fn a_cut_upload_is_resumed_with_only_the_rest_even_without_its_journal() {
 }
 
 #[tokio::test]
+async fn without_its_journal_a_file_is_found_however_it_is_to_be_cut_up() {
+    for new in [Some(2), None] {
+        let world = World::new(1).await;
+        let mut options = world.options(Some(1));
+        options.upload.stop_after_records = Some(100);
+        world.run(&options).await;
+        fs::remove_file(Journal::path_for(&world.file())).expect("it was there");
+        let found = world.run(&RunOptions { chunk_records: 64, ..world.options(new) }).await;
+        assert!(!digest_of(&found).1);
+        assert_eq!((world.frames(), world.batch_count()), (13, 1), "as it was begun: {new:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_changed_in_the_middle_of_its_batch_is_refused() {
     let world = World::new(1).await;
     let mut options = world.options(Some(1));
