@@ -11,15 +11,16 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Request, Response, Status, transport::Channel};
 
+pub use super::call_error::CallError;
 use super::{
     events::{Event, Tell},
     heard::Heard,
     picker::{Picked, Picker, locked},
-    refusals::{advice, is_transient, refused_certificate, server_not_believed},
+    refusals::{Own, is_transient},
     retry::{Budget, Dice, Latencies, wait_before},
 };
 use crate::wire::{
-    fault::{Fault, Reason},
+    fault::Fault,
     pb::{batch_service_client::BatchServiceClient, card_service_client::CardServiceClient},
 };
 
@@ -76,77 +77,6 @@ pub enum Weight {
     Heavy,
 }
 
-/// A call that did not succeed.
-#[derive(Debug, Clone)]
-pub struct CallError {
-    /// Which call.
-    pub method: &'static str,
-    /// What the last attempt said.
-    pub status: Box<Status>,
-    /// Its stable reason, when it came from todoke.
-    pub fault: Option<Box<Fault>>,
-    /// How many attempts were made.
-    pub attempts: u32,
-    /// Whether waiting may help.
-    pub transient: bool,
-}
-
-impl std::error::Error for CallError {}
-
-impl CallError {
-    /// Whether this is why it failed.
-    #[must_use]
-    pub fn is(&self, reason: Reason) -> bool {
-        self.fault.as_ref().is_some_and(|fault| fault.reason == reason)
-    }
-}
-
-impl std::fmt::Display for CallError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let times = if self.attempts == 1 { "attempt" } else { "attempts" };
-        write!(f, "{} failed after {} {times}: ", self.method, self.attempts)?;
-        match &self.fault {
-            Some(fault) => {
-                write!(f, "{}: {}", fault.reason.as_str(), fault.message)?;
-                for (field, description) in &fault.violations {
-                    write!(f, "; {field}: {description}")?;
-                }
-                if self.transient {
-                    // The remedy of such a reason is to wait and to try again, which this client has done.
-                    return write!(
-                        f,
-                        ". It was tried again in vain; the same command goes on from here later"
-                    );
-                }
-                write!(f, ". {}", fault.reason.remedy())
-            }
-            None => match refused_certificate(&self.status) {
-                Some(alert) => write!(
-                    f,
-                    "this certificate was refused ({alert}). `todoke pki show FILE` tells whose it is \
-                     and until when; ask the operator for a new one"
-                ),
-                None => {
-                    let asking = match server_not_believed(&self.status) {
-                        Some(why) => {
-                            write!(f, "the relay's certificate is not believed ({why})")?;
-                            advice(&why)
-                        }
-                        None => {
-                            write!(f, "{:?}: {}", self.status.code(), self.status.message())?;
-                            if !self.transient {
-                                return Ok(());
-                            }
-                            "Is the system running, and are these its relays?"
-                        }
-                    };
-                    write!(f, ". {asking} The same command goes on from here")
-                }
-            },
-        }
-    }
-}
-
 /// What an attempt goes over.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -183,6 +113,7 @@ pub struct Caller {
     options: CallOptions,
     shared: Arc<Mutex<Shared>>,
     tell: Tell,
+    own: Option<Arc<Own>>,
 }
 
 #[derive(Debug)]
@@ -206,6 +137,7 @@ impl Caller {
             options,
             shared: Arc::new(Mutex::new(shared)),
             tell: Arc::new(|_| ()),
+            own: None,
         }
     }
 
@@ -213,6 +145,19 @@ impl Caller {
     #[must_use]
     pub fn telling(self, tell: Tell) -> Self {
         Self { tell, ..self }
+    }
+
+    /// The same caller, which shows this certificate.
+    #[must_use]
+    pub(crate) fn showing(self, own: Own) -> Self {
+        Self { own: Some(Arc::new(own)), ..self }
+    }
+
+    /// What comes of a failure that every relay confirms: waiting helps nobody, unless they refuse our
+    /// certificate and nothing is wrong with it by what we can see.
+    pub(crate) fn confirmed(&self, error: CallError) -> CallError {
+        let transient = self.own.as_ref().is_some_and(|own| own.is_refused_in_error(&error.status));
+        CallError { transient, ..error }
     }
 
     /// Who chooses the relays.
@@ -286,7 +231,7 @@ impl Caller {
                 Err(error) => error,
             };
             if heard.note(picked.index(), &error, relays) {
-                return Err(CallError { transient: false, ..heard.end(error) });
+                return Err(self.confirmed(heard.end(error)));
             }
             let now = Instant::now();
             let wait = if error.transient {

@@ -12,7 +12,10 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tonic::transport::Endpoint;
 
 use super::*;
-use crate::{client::issuer_double::Issuer, wire::pb};
+use crate::{
+    client::issuer_double::Issuer,
+    wire::{fault::Reason, pb},
+};
 
 /// What a relay does with every call.
 #[derive(Clone, Copy)]

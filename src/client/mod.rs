@@ -2,6 +2,7 @@
 //! receipt that it has checked against its own totals.
 
 mod agreed;
+mod call_error;
 pub mod calls;
 pub mod control_totals;
 pub mod endpoints;

@@ -14,6 +14,7 @@ use super::{
     error::Error,
     events::Tell,
     receipts::{self, ReceiptFault, load_key},
+    refusals::Own,
     signer::Signer,
 };
 use crate::{
@@ -28,8 +29,9 @@ use crate::{
     },
     net::{
         channel::{ChannelOptions, connect},
-        tls::{ClientTls, TlsFiles, peer_identity},
+        tls::{ClientTls, Roots, TlsFiles, peer_identity},
     },
+    runtime::clock::Clock,
     wire::pb,
 };
 
@@ -73,6 +75,8 @@ impl Session {
         let receipt_key = load_key(&endpoints.receipt_key)
             .map_err(|error| Error::Setup(format!("{}: {error}", endpoints.receipt_key.display())))?;
         let tls = TlsFiles { cert: files.cert, key: files.key, ca: endpoints.ca.clone(), crl: None };
+        let roots = Roots::load(&endpoints.ca).map_err(|error| Error::Setup(error.to_string()))?;
+        let own = Own::new(signer.chain(), roots, Clock::system());
         let tls = ClientTls::load(&tls, &endpoints.server_name).map_err(|e| Error::Setup(e.to_string()))?;
         let mut channels = Vec::new();
         for relay in &endpoints.relays {
@@ -80,7 +84,7 @@ impl Session {
             let channel = channel.map_err(|error| Error::Setup(format!("{}: {error}", relay.id)))?;
             channels.push((relay.id.clone(), channel));
         }
-        let caller = Caller::new(channels, options, seed).telling(tell.clone());
+        let caller = Caller::new(channels, options, seed).telling(tell.clone()).showing(own);
         let receipt_key_file = endpoints.receipt_key.clone();
         let caller_name = caller_name.to_owned();
         Ok(Self { caller, signer, municipality, caller_name, receipt_key, receipt_key_file, tell })

@@ -294,7 +294,7 @@ impl<'a> State<'a> {
         let status = Box::new(status);
         let error = CallError { method: "UploadChunks", status, fault, attempts, transient: true };
         if self.heard.note(relay, &error, relays) {
-            return Err(UploadError::NotServed(CallError { transient: false, ..error }));
+            return Err(UploadError::NotServed(self.upload.caller.confirmed(error)));
         }
         self.leave(at, *error.status);
         Ok(())

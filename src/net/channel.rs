@@ -4,11 +4,11 @@
 use std::{io, time::Duration};
 
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::{tcp::TcpStream, tls::ClientTls};
+use super::{first_word, tcp::TcpStream, tls::ClientTls};
 
 /// Limits of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,11 @@ pub fn connect(
                 TlsConnector::from(tls.config()).connect(tls.server_name(), tcp).await
             };
             let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection in {limit:?}"));
-            timeout(limit, connecting).await.map_err(late)?.map(TokioIo::new)
+            let begun = Instant::now();
+            let stream = timeout(limit, connecting).await.map_err(late)??;
+            // Half of what is left, so that a peer that says nothing first is still connected to in time.
+            let left = limit.saturating_sub(begun.elapsed()) / 2;
+            first_word::wait(stream, left).await.map(TokioIo::new)
         }
     })))
 }

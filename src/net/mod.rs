@@ -2,6 +2,7 @@
 //! peer could use up.
 
 pub mod channel;
+mod first_word;
 pub mod headers;
 pub(crate) mod late_frames;
 pub mod listen;

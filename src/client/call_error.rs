@@ -1,0 +1,84 @@
+//! A call that failed, in words that say who has to do what.
+
+use tonic::Status;
+
+use super::refusals::{advice, refused_certificate, server_not_believed};
+use crate::wire::fault::{Fault, Reason};
+
+/// A call that did not succeed.
+#[derive(Debug, Clone)]
+pub struct CallError {
+    /// Which call.
+    pub method: &'static str,
+    /// What the last attempt said.
+    pub status: Box<Status>,
+    /// Its stable reason, when it came from todoke.
+    pub fault: Option<Box<Fault>>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// Whether waiting may help.
+    pub transient: bool,
+}
+
+impl std::error::Error for CallError {}
+
+impl CallError {
+    /// Whether this is why it failed.
+    #[must_use]
+    pub fn is(&self, reason: Reason) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.reason == reason)
+    }
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let times = if self.attempts == 1 { "attempt" } else { "attempts" };
+        write!(f, "{} failed after {} {times}: ", self.method, self.attempts)?;
+        match &self.fault {
+            Some(fault) => {
+                write!(f, "{}: {}", fault.reason.as_str(), fault.message)?;
+                for (field, description) in &fault.violations {
+                    write!(f, "; {field}: {description}")?;
+                }
+                if self.transient {
+                    // The remedy of such a reason is to wait and to try again, which this client has done.
+                    return write!(
+                        f,
+                        ". It was tried again in vain; the same command goes on from here later"
+                    );
+                }
+                write!(f, ". {}", fault.reason.remedy())
+            }
+            None => match refused_certificate(&self.status) {
+                Some(alert) if self.transient => write!(
+                    f,
+                    "this certificate was refused ({alert}), and by this machine's clock and \"ca\" in \
+                     endpoints.json nothing is wrong with it. Either the relays do not know its CA, or their \
+                     clock or their list of revoked certificates is out of date: tell the operator of the \
+                     relays. The same command goes on from here"
+                ),
+                Some(alert) => write!(
+                    f,
+                    "this certificate was refused ({alert}). `todoke pki show FILE` tells whose it is \
+                     and until when; ask the operator for a new one"
+                ),
+                None => {
+                    let asking = match server_not_believed(&self.status) {
+                        Some(why) => {
+                            write!(f, "the relay's certificate is not believed ({why})")?;
+                            advice(&why)
+                        }
+                        None => {
+                            write!(f, "{:?}: {}", self.status.code(), self.status.message())?;
+                            if !self.transient {
+                                return Ok(());
+                            }
+                            "Is the system running, and are these its relays?"
+                        }
+                    };
+                    write!(f, ". {asking} The same command goes on from here")
+                }
+            },
+        }
+    }
+}
