@@ -30,6 +30,9 @@ use crate::{
 /// Reads `250ms`, `90s`, `15m`, `24h` or `7d`.
 pub use crate::config::duration::parse as duration;
 
+/// Nobody waits longer, whatever is said: moments beyond it could not be reckoned with.
+const PATIENCE_MAX: Duration = Duration::from_secs(365 * 86_400);
+
 /// How results are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Output {
@@ -52,17 +55,12 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// Reads everything the session needs; nothing is sent yet. No call is tried for longer than `patience`,
-    /// nor for longer than by default.
+    /// Reads everything the session needs; nothing is sent yet. Each call is tried for as long as `patience`.
     ///
     /// # Errors
     /// [`Error`].
     pub fn session(&self, patience: Duration, tell: Tell) -> Result<Session, Error> {
-        self.waiting(CallOptions::default().deadline.min(patience), tell)
-    }
-
-    fn waiting(&self, deadline: Duration, tell: Tell) -> Result<Session, Error> {
-        let options = CallOptions { deadline, ..CallOptions::default() };
+        let options = waiting_for(patience);
         let endpoints = Endpoints::load(&self.endpoints)?;
         Session::connect(&endpoints, &self.caller, options, seed(), tell)
     }
@@ -72,8 +70,13 @@ impl Connect {
     /// # Errors
     /// [`Error`].
     pub fn quiet_session(&self) -> Result<Session, Error> {
-        self.session(Duration::MAX, Arc::new(|_| ()))
+        self.session(CallOptions::default().deadline, Arc::new(|_| ()))
     }
+}
+
+// A call ends when patience does, and not before.
+fn waiting_for(patience: Duration) -> CallOptions {
+    CallOptions { deadline: patience.min(PATIENCE_MAX), ..CallOptions::default() }
 }
 
 /// The same for a command that only asks, with how long it waits for an answer.
@@ -92,7 +95,7 @@ impl Asking {
     /// # Errors
     /// [`Error`].
     pub fn session(&self, output: Output) -> Result<Session, Error> {
-        self.connect.waiting(self.patience, waits(output))
+        self.connect.session(self.patience, waits(output))
     }
 }
 
@@ -266,6 +269,12 @@ pub fn journal_path(file: &Path, told: Option<&PathBuf>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_call_of_a_run_is_tried_for_as_long_as_its_patience() {
+        assert_eq!(waiting_for(Duration::from_secs(120)).deadline, Duration::from_secs(120));
+        assert_eq!(waiting_for(Duration::MAX).deadline, PATIENCE_MAX);
+    }
 
     #[test]
     fn policies_are_parsed_or_explained() {
