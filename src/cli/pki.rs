@@ -155,12 +155,15 @@ fn now() -> OffsetDateTime {
 }
 
 fn fail(error: &AuthorityError, output: Output) -> u8 {
-    let code = match error {
+    fail_with(code_of(error), error, output)
+}
+
+fn code_of(error: &AuthorityError) -> u8 {
+    match error {
         AuthorityError::NoCa { .. } => exit::CONFIG,
         AuthorityError::Unfit(_) => exit::USAGE,
         _ => exit::FAILED,
-    };
-    fail_with(code, error, output)
+    }
 }
 
 fn init(args: &InitArgs, now: OffsetDateTime) -> Result<Said, AuthorityError> {
@@ -230,7 +233,11 @@ fn show(args: &ShowArgs, now: OffsetDateTime) -> u8 {
         match (described(path, now), args.output) {
             (Ok(said), Output::Text) => said.lines.iter().for_each(|line| say(line)),
             (Ok(said), Output::Json) => say_event("file", said.json),
-            (Err(error), output) => code = fail(&error, output),
+            (Err(error), Output::Text) => code = fail(&error, Output::Text),
+            (Err(error), Output::Json) => {
+                code = code_of(&error);
+                say_event("file", json!({"file": path, "error": error.to_string()}));
+            }
         }
     }
     if args.output == Output::Json {

@@ -1,15 +1,17 @@
 //! `todoke rejects FILE`: every record of a batch that became no order, as CSV, for whoever has to mend them.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
 use clap::Args;
+use serde_json::json;
 
 use super::{
-    municipal::{self, Asking, Output, fail, many, warn},
+    municipal::{self, Asking, Output, fail, many, say_event, say_result, warn},
     status::batch_of,
 };
 use crate::{
@@ -25,6 +27,8 @@ use crate::{
     runtime::exit,
     wire::{fault::Reason, pb},
 };
+
+const COLUMNS: [&str; 6] = ["index", "order_id", "disposition", "code", "field", "duplicate_of"];
 
 /// Lists all records of a batch that were not accepted, as CSV; without --out to standard output.
 ///
@@ -51,7 +55,7 @@ pub struct RejectsArgs {
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) connect: Asking,
-    /// How an error is shown
+    /// How results are shown: json gives each record as an event too, unless --out takes the list
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
@@ -63,6 +67,9 @@ pub struct RejectsArgs {
 pub async fn run(args: RejectsArgs) -> Result<u8, super::Error> {
     Ok(match work(&args).await {
         Ok(None) => exit::DONE,
+        Ok(Some((records, proved))) if args.output == Output::Json => {
+            say_result(exit::DONE, json!({"records": records, "proved": proved, "out": args.out}))
+        }
         Ok(Some((records, proved))) => {
             let to = args.out.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
             let all = if proved { "" } else { ". No receipt proves that these are all" };
@@ -85,6 +92,7 @@ async fn work(args: &RejectsArgs) -> Result<Option<(u64, bool)>, Error> {
     let pages = Pages::new(&session, batch_id, receipt.as_ref());
     let written = match &args.out {
         Some(path) => write_whole(pages, path).await,
+        None if args.output == Output::Json => tell(pages).await,
         None => write(pages, io::stdout(), Path::new("standard output")).await,
     };
     match written {
@@ -136,11 +144,23 @@ async fn write_whole(pages: Pages<'_>, path: &Path) -> Result<u64, Error> {
     written
 }
 
+// Tells each record as a JSON line.
+async fn tell(mut pages: Pages<'_>) -> Result<u64, Error> {
+    let mut records = 0;
+    while let Some(page) = pages.next().await? {
+        for disposition in &page {
+            let named = COLUMNS.iter().copied().zip(columns(disposition));
+            say_event("record", named.collect::<BTreeMap<_, _>>());
+        }
+        records += page.len() as u64;
+    }
+    Ok(records)
+}
+
 async fn write(mut pages: Pages<'_>, to: impl Write, path: &Path) -> Result<u64, Error> {
     let failed = |source: io::Error| Error::Write { path: path.to_owned(), source };
     let mut csv = csv::Writer::from_writer(BufWriter::new(to));
-    let header = ["index", "order_id", "disposition", "code", "field", "duplicate_of"];
-    csv.write_record(header).map_err(|error| failed(source(error)))?;
+    csv.write_record(COLUMNS).map_err(|error| failed(source(error)))?;
     let mut records = 0;
     while let Some(page) = pages.next().await? {
         for disposition in &page {

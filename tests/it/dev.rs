@@ -91,6 +91,7 @@ async fn sigterm_leaves_nothing_running_and_the_folder_goes_on() {
     assert_eq!(dev.stop().await, Some(0));
     assert_eq!(dev.all_of("stopping", "what"), ["relays", "issuers"], "calls end before what they need does");
     assert_eq!(dev.all_of("stopped_badly", "id"), [""; 0], "each ends in order");
+    assert_eq!(dev.all_of("result", "outcome"), ["stopped"], "the last line is the result");
     for pid in pids(&before) {
         assert!(!is_alive(pid), "process {pid} is left");
     }

@@ -13,8 +13,9 @@ mod system;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
+use serde_json::json;
 
-use super::municipal::{Output, duration, fail_with, say, say_json, warn};
+use super::municipal::{Output, duration, fail_with, say, say_json, say_result, warn};
 use crate::{
     client::error::remedy_of,
     runtime::{self, Tasks, exit},
@@ -112,7 +113,7 @@ pub async fn run(args: DevArgs) -> Result<u8, super::Error> {
         System::start(layout, &options, tell).await
     };
     // A signal during the start drops what was started, which kills it.
-    let Some(started) = tasks.soft().run_until_cancelled(work).await else { return Ok(exit::DONE) };
+    let Some(started) = tasks.soft().run_until_cancelled(work).await else { return Ok(stopped(args.output)) };
     let system = match started {
         Ok(system) => system,
         Err(error) => {
@@ -132,7 +133,12 @@ pub async fn run(args: DevArgs) -> Result<u8, super::Error> {
             system.stop().await;
         }
     }
-    Ok(exit::DONE)
+    Ok(stopped(args.output))
+}
+
+// The last line, which programs go by.
+fn stopped(output: Output) -> u8 {
+    if output == Output::Json { say_result(exit::DONE, json!({"outcome": "stopped"})) } else { exit::DONE }
 }
 
 // The database's URL, `None` for the one in the folder.

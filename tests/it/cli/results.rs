@@ -39,6 +39,16 @@ fn whatever_fails_ends_with_a_result_that_names_its_exit_code() {
     }
 }
 
+#[test]
+fn there_is_one_result_however_many_files_cannot_be_shown() {
+    let (ended, said, errors) = run(&["pki", "show", "gone-1.pem", "gone-2.pem", "--output", "json"]);
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap_or_default()).collect();
+    assert_eq!((events.as_slice(), errors.as_str()), (&["file", "file", "result"][..], ""), "{said}");
+    assert!(lines[0]["error"].as_str().is_some_and(|words| words.contains("gone-1.pem")), "{said}");
+    assert_eq!((ended, &lines[2]["exit_code"]), (1, &json!(1)), "{said}");
+}
+
 /// A ward with its certificate and a relay where nobody is.
 async fn with_nobody_there() -> Folder {
     let folder = Folder::new();

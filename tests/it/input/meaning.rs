@@ -86,6 +86,12 @@ async fn all_that_was_not_accepted_is_listed_as_csv_for_whoever_mends_it() {
     assert_says("into a file", &said, 0, &["2 records not accepted in rejects.csv"]);
     let written = std::fs::read_to_string(town.path("rejects.csv")).expect("it is there");
     assert_eq!((said.stdout.as_str(), written), ("", expected));
+    let said = town.run(&["rejects", "second.csv", "--output", "json"]).await;
+    let lines: Vec<serde_json::Value> =
+        said.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((lines.len(), said.stderr.as_str()), (3, ""), "{}", said.all());
+    assert_eq!((&lines[0]["event"], &lines[0]["order_id"]), (&"record".into(), &"R-2".into()));
+    assert_eq!((&lines[2]["event"], &lines[2]["records"]), (&"result".into(), &2.into()));
     let said = town.run(&["rejects", "first.csv"]).await;
     assert_eq!(said.stdout.lines().count(), 1, "the header only: {}", said.all());
     let said = town.run(&["rejects", "second.csv", "--out", "none/rejects.csv"]).await;
