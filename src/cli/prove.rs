@@ -8,10 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::{
-    municipal::{Connect, Output, fail, journal_path, say, say_result, waits},
-    status::batch_of,
-};
+use super::municipal::{Connect, Output, fail, journal_path, say, say_result, wait, waits};
 use crate::{
     client::{
         error::Error,
@@ -46,6 +43,9 @@ pub struct ProveArgs {
     /// Whose certificate is used with --from-server, such as municipality/131229
     #[arg(long = "as", value_name = "ROLE/NAME")]
     pub caller: Option<String>,
+    /// How long the answer is waited for with --from-server
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = wait, requires = "from_server")]
+    pub patience: Duration,
     /// The file's encoding, if there is no journal
     #[arg(long, value_name = "NAME", default_value_t = Encoding::Utf8)]
     pub encoding: Encoding,
@@ -78,10 +78,18 @@ pub async fn run(args: ProveArgs) -> Result<u8, super::Error> {
 }
 
 async fn ask(args: &ProveArgs) -> Result<Proof, Error> {
-    let batch_id = batch_of(&args.file, None)?;
+    let here = journal::Journal::peek(&journal_path(&args.file, None))?.unwrap_or_default();
+    let begun = journal::begun(&here).ok_or_else(|| {
+        Error::Usage(format!(
+            "{file}: no batch was begun with this file here. Check the name, leave out --from-server to make \
+             the proof from the file, or have its batch found again with `todoke resume {file}`",
+            file = args.file.display()
+        ))
+    })?;
+    let batch_id = plan::manifest_of(begun)?.batch_id;
     let caller = args.caller.clone().unwrap_or_default();
     let connect = Connect { endpoints: args.endpoints.clone(), caller };
-    let session = connect.session(Duration::MAX, waits(args.output))?;
+    let session = connect.session(args.patience, waits(args.output))?;
     session.prove(batch_id, &args.order_id).await
 }
 

@@ -83,6 +83,18 @@ async fn who_asks_hears_that_nobody_answers_and_waits_as_long_as_he_says() {
 }
 
 #[tokio::test]
+async fn a_proof_that_is_asked_for_without_a_journal_names_what_helps() {
+    let folder = with_nobody_there().await;
+    folder.sample("cards.csv", "20").await;
+    let ward = ["--as", "municipality/131229"];
+    let words = ["prove", "cards.csv", "--order-id", "K-1", "--from-server", "--patience", "1s"];
+    let output = folder.command(&[&words[..], &ward].concat()).output().await.expect("it runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("leave out --from-server") && !errors.contains("--batch"), "{errors}");
+}
+
+#[tokio::test]
 async fn a_run_that_is_interrupted_says_so_and_what_to_do_next() {
     let folder = with_nobody_there().await;
     folder.sample("cards.csv", "20").await;
