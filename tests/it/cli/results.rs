@@ -95,6 +95,24 @@ async fn a_proof_that_is_asked_for_without_a_journal_names_what_helps() {
 }
 
 #[tokio::test]
+async fn the_layout_of_the_readme_is_enough_for_the_commands_below_it() {
+    let folder = with_nobody_there().await;
+    let readme = include_str!("../../../README.md");
+    let (_, layout) = readme.split_once("```text\nfield,").expect("it shows a layout");
+    let layout = format!("field,{}", layout.split("```").next().expect("it ends"));
+    std::fs::write(folder.path("layout.csv"), layout).expect("the folder is writable");
+    let fixed = ["--layout", "layout.csv", "--encoding", "cp932"];
+    for (words, code) in [
+        (&["sample", "--municipality", "131229", "--out", "cards.txt"][..], 0),
+        (&["import", "cards.txt", "--as", "municipality/131229", "--patience", "1s"], 75),
+    ] {
+        let output = folder.command(&[words, &fixed].concat()).output().await.expect("it runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {errors}");
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_is_interrupted_says_so_and_what_to_do_next() {
     let folder = with_nobody_there().await;
     folder.sample("cards.csv", "20").await;
