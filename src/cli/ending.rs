@@ -134,7 +134,11 @@ pub(crate) fn gap_lines(gaps: &Gaps) -> Vec<String> {
     if gaps.missing_records == 0 {
         return Vec::new();
     }
-    let mut lines = vec![format!("  missing: {}", many(gaps.missing_records, "record"))];
+    let missing = many(gaps.missing_records, "record");
+    let mut lines = vec![match gaps.confirmed {
+        true => format!("  missing: {missing}"),
+        false => format!("  not known to be durable, as the issuer did not answer: {missing}"),
+    }];
     let ranges = gaps.ranges.iter().take(SHOWN).map(|(first, last)| format!("  records {first} to {last}"));
     lines.extend(ranges);
     // Of an issuer's ranges there are only the first here.
@@ -145,7 +149,8 @@ pub(crate) fn gap_lines(gaps: &Gaps) -> Vec<String> {
         lines.push(format!("  and {} in further ranges", many(more, "record")));
     }
     let districts = gaps.districts.iter().take(SHOWN);
-    lines.extend(districts.map(|(name, missing)| format!("  {name}: {} missing", many(*missing, "record"))));
+    let word = if gaps.confirmed { "missing" } else { "not known to be durable" };
+    lines.extend(districts.map(|(name, missing)| format!("  {name}: {} {word}", many(*missing, "record"))));
     if gaps.districts.len() > SHOWN {
         lines.push(format!("  and {} more districts", gaps.districts.len() - SHOWN));
     }
@@ -188,7 +193,10 @@ mod tests {
             missing_records: 7,
             ranges: vec![(3, 9)],
             districts: vec![("白鳥".to_owned(), 5), ("亀有".to_owned(), 2)],
+            confirmed: true,
         };
+        let unknown = gap_lines(&Gaps { confirmed: false, ..gaps.clone() }).join("\n");
+        assert!(unknown.contains("not known to be durable") && !unknown.contains("missing"), "{unknown}");
         let text = lines(&Outcome::Gaps { batch_id: "b".to_owned(), gaps }, Path::new("in.csv")).join("\n");
         for needle in ["missing: 7 records", "records 3 to 9", "白鳥: 5", "亀有: 2", "todoke resume in.csv"]
         {

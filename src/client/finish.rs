@@ -148,6 +148,7 @@ impl Run<'_> {
             missing_records: missing.len(),
             ranges: missing.iter().collect(),
             districts: districts.into_iter().collect(),
+            confirmed: false,
         }
     }
 

@@ -14,6 +14,9 @@ pub struct Gaps {
     pub ranges: Vec<(u64, u64)>,
     /// How many are missing of each district.
     pub districts: Vec<(String, u64)>,
+    /// Whether the issuer said so. Otherwise it could not be asked, and this is what is not known to be
+    /// durable, of which it may have some.
+    pub confirmed: bool,
 }
 
 impl From<pb::ListGapsResponse> for Gaps {
@@ -26,6 +29,7 @@ impl From<pb::ListGapsResponse> for Gaps {
             missing_records: said.missing_count,
             ranges: said.ranges.iter().map(|range| (range.first, range.last)).collect(),
             districts: lacking.map(|(missing, district)| (district, missing)).collect(),
+            confirmed: true,
         }
     }
 }

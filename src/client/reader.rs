@@ -89,7 +89,8 @@ impl Table {
             return Err(InputFault::of_file(
                 path,
                 "is empty",
-                "A file of no records still has its header row",
+                "A file of no records still has its header row; a day without orders is said with \
+                 `todoke import --nothing-today`",
             ));
         }
         table.header = (0..table.row.len()).map(|index| table.row.cell(index).to_owned()).collect();
