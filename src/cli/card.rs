@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, Read as _};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::municipal::{self, Asking, Output, fail, say, say_event, say_result, warn};
 use crate::{
@@ -36,12 +36,13 @@ enum CardCommand {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("key").required(true).args(["order_id", "individual_number"]))]
 struct GetArgs {
     /// The municipality's own key
-    #[arg(long, value_name = "ID", required_unless_present = "individual_number")]
+    #[arg(long, value_name = "ID")]
     order_id: Option<String>,
     /// Reads a 12-digit individual number from standard input, so that it stands in no process list
-    #[arg(long, conflicts_with = "order_id", requires = "purpose")]
+    #[arg(long, requires = "purpose")]
     individual_number: bool,
     /// Why personal data is read; without it none is shown
     #[arg(long, value_enum)]
