@@ -53,7 +53,8 @@ async fn a_row_that_no_index_leads_to_is_told_with_what_to_do() {
     damage(
         &folder,
         "PRAGMA writable_schema = ON;
-        UPDATE sqlite_schema SET sql = replace(sql, '(opened_ms)', '(seal_by_ms)') WHERE name = 'batch_opened'",
+        UPDATE sqlite_schema SET sql = replace(sql, '(opened_ms)', '(seal_by_ms)')
+        WHERE name = 'batch_opened'",
     )
     .await;
     let said = verify(&folder, &[]).await;
