@@ -80,7 +80,7 @@ pub fn connect(
             let stream = timeout(limit, connecting).await.map_err(late)??;
             // Half of what is left, so that a peer that says nothing first is still connected to in time.
             let left = limit.saturating_sub(begun.elapsed()) / 2;
-            first_word::wait(stream, left).await.map(TokioIo::new)
+            first_word::wait(stream, left.min(first_word::WAIT_MAX)).await.map(TokioIo::new)
         }
     })))
 }

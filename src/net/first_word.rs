@@ -15,6 +15,9 @@ use tokio::{
     time::timeout,
 };
 
+/// How long a peer is waited for that may be waiting for us.
+pub(super) const WAIT_MAX: Duration = Duration::from_millis(250);
+
 /// A connection, with what was read of it already.
 pub(super) struct Spoken<S> {
     first: Option<u8>,

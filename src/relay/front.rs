@@ -1,7 +1,7 @@
 //! A client's connection: mutual TLS, one identity, and an end that loses no call.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -103,7 +103,7 @@ async fn handshake(shard: &Arc<Shard>, tcp: Handed) -> Result<Met, HandshakeErro
     };
     let (stream, leaving) = LateFrames::new(stream);
     let io = Coal::new(stream);
-    let connection = server::Builder::new()
+    let mut shaking = server::Builder::new()
         .initial_window_size(options.stream_window)
         .initial_connection_window_size(options.connection_window)
         .max_concurrent_streams(options.streams_max)
@@ -117,8 +117,14 @@ async fn handshake(shard: &Arc<Shard>, tcp: Handed) -> Result<Met, HandshakeErro
         // A client whose calls are refused still sends their bodies for a while, and does nothing wrong.
         .max_concurrent_reset_streams(options.streams_max as usize * 4)
         .max_local_error_reset_streams(Some(16_384))
-        .handshake(io.clone())
-        .await?;
+        .handshake(io.clone());
+    // The relay speaks first: a client may wait for it, to learn that its certificate was taken.
+    let connection = poll_fn(|cx| {
+        let shaken = Pin::new(&mut shaking).poll(cx);
+        let _ = io.write_out(cx); // what is broken is told by the next poll
+        shaken
+    })
+    .await?;
     let peer = Arc::new(Peer::new(shard, &identity));
     Ok(Met { connection, io, leaving, peer, chain, generation })
 }
