@@ -45,6 +45,7 @@
 //! | [`store`] | SQL, and nothing of gRPC | domain, vault, runtime, telemetry, crash |
 //! | [`issuance`] | a batch on its whole way | domain, wire, vault, store, net, runtime, telemetry, crash |
 //! | [`client`] | reader, journal, uploader, receipts | domain, wire, net, runtime, telemetry, crash |
+//! | [`pool`] | evidence of units, the rule, the policy | domain, wire, net, runtime, telemetry |
 //! | [`relay`] | the data plane: identify, admit, forward | domain, wire, net, runtime, telemetry, crash |
 //! | [`ops`] | `/metrics`, `/livez`, `/readyz` | domain, store, telemetry |
 //! | [`config`] | one struct a role, of components' options | issuance, net, ops, relay, store, telemetry |
@@ -64,6 +65,7 @@ pub mod domain;
 pub mod issuance;
 pub mod net;
 pub mod ops;
+pub mod pool;
 pub mod relay;
 pub mod runtime;
 pub mod sample;

@@ -3,7 +3,8 @@
 use std::{fmt, str::FromStr};
 
 /// Six digits of JIS X 0402: two for the prefecture, three for the municipality, one check digit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct MunicipalityCode(u32);
 
 /// The text is not six digits, or the check digit is wrong.
@@ -27,6 +28,20 @@ impl MunicipalityCode {
     #[must_use]
     pub fn prefecture(self) -> u32 {
         self.0 / 10_000
+    }
+}
+
+impl TryFrom<String> for MunicipalityCode {
+    type Error = BadMunicipalityCode;
+
+    fn try_from(text: String) -> Result<Self, BadMunicipalityCode> {
+        text.parse()
+    }
+}
+
+impl From<MunicipalityCode> for String {
+    fn from(code: MunicipalityCode) -> String {
+        code.to_string()
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 const EVERYTHING: &str = "*";
 
 /// Each room and the rooms it may import.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("crash", &[]),
     ("domain", &[]),
     ("telemetry", &[]),
@@ -21,6 +21,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("issuance", &["domain", "wire", "vault", "store", "net", "runtime", "telemetry", "crash"]),
     ("relay", &["domain", "wire", "net", "runtime", "telemetry", "crash"]),
     ("client", &["domain", "wire", "net", "runtime", "telemetry", "crash"]),
+    ("pool", &["domain", "wire", "net", "runtime", "telemetry"]),
     ("ops", &["domain", "store", "telemetry"]),
     ("config", &["issuance", "net", "ops", "relay", "store", "telemetry"]),
     ("cli", &[EVERYTHING]),

@@ -1,0 +1,121 @@
+//! What the rule says of all units after one second: how strong the evidence against each is, on which
+//! scale, and what kind of cause it points to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::municipality::MunicipalityCode;
+
+use super::evidence::{Class, Observer, UnitId};
+
+/// What all units together point to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Verdict {
+    /// Nothing is wrong that can be seen.
+    None,
+    /// One unit is sick, and every other is shown to be well.
+    Unit {
+        /// Which.
+        unit: UnitId,
+    },
+    /// Several are, and share no attribute that the others lack.
+    Units {
+        /// Which.
+        units: Vec<UnitId>,
+    },
+    /// The sick ones are exactly those that share these attributes, which cannot be told apart.
+    Attribute {
+        /// Which.
+        units: Vec<UnitId>,
+        /// As `name=value`.
+        attributes: Vec<String>,
+    },
+    /// All are sick alike: what is behind them is, or something that all share. Nobody is evicted.
+    Shared,
+    /// One municipality's calls fail wherever they go.
+    Caller {
+        /// Whose.
+        caller: MunicipalityCode,
+    },
+    /// One observer sees failures that nobody else does.
+    Observer {
+        /// Who.
+        observer: Observer,
+        /// The one unit that it sees so, if it is not all.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        link: Option<UnitId>,
+    },
+    /// There is evidence, and not enough of it yet.
+    Undecided {
+        /// Seconds until it would be, if all goes on as now; `None` if that cannot be said.
+        seconds: Option<u64>,
+    },
+}
+
+/// One bet against one unit: on one class and scale, with some observers left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bet {
+    /// The class; `None` is both together.
+    pub class: Option<Class>,
+    /// The scale τ in seconds.
+    pub scale: u32,
+    /// Whose evidence is left out.
+    pub left_out: Vec<Observer>,
+    /// The log-wealth S.
+    pub s: f64,
+    /// S at which the unit is to be evicted, h.
+    pub limit: f64,
+    /// The last d: by how much the share of bad calls was over the peers', beyond noise.
+    pub d: f64,
+    /// Bad calls of the unit, and calls, within the scale.
+    pub own: (u64, u64),
+    /// Bad calls of its peers, and calls.
+    pub peers: (u64, u64),
+    /// Whether there was enough of both to bet.
+    pub played: bool,
+}
+
+/// What the rule says of one unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnitJudgement {
+    /// The largest over classes and scales of the least over left-out observers.
+    pub s: f64,
+    /// The same less the limit of its scale: ≥ 0 means sick.
+    pub beyond: f64,
+    /// Steer new calls away: S ≥ 5, until S < 1.
+    pub soft: bool,
+    /// S has passed its limit.
+    pub sick: bool,
+    /// Probe it and its siblings each second: S ≥ 1.
+    pub suspect: bool,
+    /// Seconds until it would be sick at the present d; `None` if never.
+    pub seconds_to_sick: Option<u64>,
+    /// A call older than this is bad, in microseconds.
+    pub threshold_us: u64,
+    /// The municipality whose calls are left out, here and on the peers.
+    pub left_out_caller: Option<MunicipalityCode>,
+    /// Share of bad calls against nothing: the bet that it is bad at all, for SHARED.
+    pub absolute: f64,
+    /// The bets that its S was made of: the least one of each class and scale, and the one without anybody
+    /// left out.
+    pub bets: Vec<Bet>,
+}
+
+/// What the rule says after one second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The second that was judged.
+    pub second: u64,
+    /// The units that take part, each with what is said of it.
+    pub units: BTreeMap<UnitId, UnitJudgement>,
+    /// What they point to together.
+    pub verdict: Verdict,
+    /// p0: how much worse than its peers a unit may be without being sick.
+    pub p0: f64,
+    /// Observers whose word counts less now, with their weight in per cent; 0 has no vote.
+    pub weak: BTreeMap<Observer, u8>,
+    /// Buckets of this second that came too late, or were refused, since the start.
+    pub late_count: u64,
+}
