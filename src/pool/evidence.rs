@@ -145,8 +145,7 @@ impl Latencies {
     /// The upper bound of a place, in microseconds.
     #[must_use]
     pub fn bound_us(place: usize) -> u64 {
-        let whole = 1_000u64 << (place / 2);
-        if place.is_multiple_of(2) { whole } else { whole * 1_414_214 / 1_000_000 }
+        (1_000_000u64 << place).isqrt()
     }
 
     /// Counts one call.
