@@ -145,6 +145,18 @@ reasons! {
         "Wait as long as RetryInfo says, then try another relay.";
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, Nobody, true,
         "Ask again with a longer deadline: nothing says how far it came.";
+    UnitUnknown = "UNIT_UNKNOWN", NotFound, Caller, false,
+        "Check the unit's name (`todoke pool list`), or register it first.";
+    GenerationStale = "GENERATION_STALE", FailedPrecondition, Operator, false,
+        "Start the relay anew: it speaks for a unit that was let in again since, by another process.";
+    RelayFenced = "RELAY_FENCED", Unavailable, Nobody, true,
+        "Go to another relay: this one holds no lease.";
+    OrderRefused = "ORDER_REFUSED", FailedPrecondition, Human, false,
+        "Read why, and what would be needed; `todoke pool explain` says more.";
+    DatabaseAway = "DATABASE_AWAY", Unavailable, Nobody, true,
+        "Try again when the database is back: nothing is let in, released or raised without it.";
+    ViewNotReady = "VIEW_NOT_READY", Unavailable, Nobody, true,
+        "Try again in a second: nothing is known of the pool yet.";
     Internal = "INTERNAL", Internal, Operator, false,
         "Tell the operator, with the time of the call: the log says more.";
 }
