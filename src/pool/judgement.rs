@@ -82,11 +82,12 @@ pub struct Bet {
 pub struct UnitJudgement {
     /// The largest over classes and scales of the least over left-out observers.
     pub s: f64,
-    /// The same less the limit of its scale: ≥ 0 means sick.
+    /// The same less the limit of its scale, on the scale where that is most: ≥ 0 means sick, if there are
+    /// three observers or more.
     pub beyond: f64,
     /// Steer new calls away: S ≥ 5, until S < 1.
     pub soft: bool,
-    /// S has passed its limit.
+    /// S has passed its limit, and three observers or more have a vote.
     pub sick: bool,
     /// Probe it and its siblings each second: S ≥ 1.
     pub suspect: bool,
@@ -96,7 +97,7 @@ pub struct UnitJudgement {
     pub threshold_us: u64,
     /// The municipality whose calls are left out, here and on the peers.
     pub left_out_caller: Option<MunicipalityCode>,
-    /// Share of bad calls against nothing: the bet that it is bad at all, for SHARED.
+    /// S of the bet that it is bad at all, against no peers: for SHARED.
     pub absolute: f64,
     /// The bets that its S was made of: the least one of each class and scale, and the one without anybody
     /// left out.
@@ -116,6 +117,7 @@ pub struct Judgement {
     pub p0: f64,
     /// Observers whose word counts less now, with their weight in per cent; 0 has no vote.
     pub weak: BTreeMap<Observer, u8>,
-    /// Buckets of this second that came too late, or were refused, since the start.
+    /// Buckets that came after their second was judged, or were refused for another reason than that their
+    /// unit takes no part, since the start.
     pub late_count: u64,
 }
