@@ -1,9 +1,10 @@
 //! The relay pool: from what many observers saw, one judge says which unit is sick, and why; a unit is taken
 //! out for a stated reason, never two at once, and comes back only by steps.
 //!
-//! [`evidence`] is what was seen, the rule makes a [`judgement`] of it each second, and the policy decides.
-//! Rule and policy are pure: the same evidence gives the same decisions again.
+//! [`evidence`] is what was seen, the [`rule`] makes a [`judgement`] of it each second, and the policy
+//! decides. Rule and policy are pure: the same evidence gives the same decisions again.
 
 pub mod evidence;
 pub mod judgement;
 pub mod notes;
+pub mod rule;

@@ -1,0 +1,118 @@
+//! Promise: the verdict names the kind of cause that is at work, and until the others are ruled out it says
+//! UNDECIDED and for how long.
+
+use super::super::evidence::{Bucket, Class};
+use super::super::judgement::{Judgement, Verdict};
+use super::world::{Fault, Plan, START, Trial, heavy_caller, observer_id, unit_id, units};
+use super::{Judge, Parameters};
+
+/// Every judgement of a pool from the onset on.
+fn judgements(plan: Plan, seconds: u64) -> Vec<Judgement> {
+    let mut trial = Trial::new(plan, 23);
+    let all = (0..plan.onset + seconds).map(|_| trial.step());
+    all.filter(|judgement| judgement.second >= START + plan.onset).collect()
+}
+
+/// The verdict at the end, after no other one than those that say nothing yet.
+fn verdict(plan: Plan, seconds: u64) -> Verdict {
+    let all = judgements(plan, seconds);
+    let last = all.last().expect("there are seconds").verdict.clone();
+    for judgement in &all {
+        let open = matches!(judgement.verdict, Verdict::None | Verdict::Undecided { .. });
+        assert!(open || judgement.verdict == last, "{plan:?} at {}: {judgement:?}", judgement.second);
+    }
+    last
+}
+
+#[test]
+fn one_sick_unit_is_named() {
+    for fault in [Fault::Fails(1.0), Fault::Fails(0.3), Fault::Flaps, Fault::Hangs] {
+        assert_eq!(verdict(Plan::quiet(fault), 150), Verdict::Unit { unit: unit_id(0) }, "{fault:?}");
+    }
+}
+
+#[test]
+fn two_sick_units_of_one_model_are_named_by_what_only_they_share() {
+    let two = vec![unit_id(0), unit_id(1)];
+    let of_model = Verdict::Attribute { units: two.clone(), attributes: vec!["model=model-x".to_owned()] };
+    let plan = Plan::quiet(Fault::TwoFail(1.0));
+    assert_eq!(verdict(plan, 160), of_model);
+
+    let mut trial = Trial::new(plan, 23);
+    let mut plain = units(4);
+    plain.values_mut().for_each(|attributes| {
+        attributes.0.remove("model");
+    });
+    trial.judge.units(&plain);
+    let last = (0..plan.onset + 160).map(|_| trial.step()).last().expect("there are seconds");
+    assert_eq!(last.verdict, Verdict::Units { units: two });
+}
+
+#[test]
+fn a_caller_whose_calls_fail_everywhere_is_named() {
+    let plan = Plan { rate: 5.0, ..Plan::quiet(Fault::Caller { pinned: false }) };
+    assert_eq!(verdict(plan, 150), Verdict::Caller { caller: heavy_caller() });
+    let plan = Plan { rate: 5.0, ..Plan::quiet(Fault::Caller { pinned: true }) };
+    let all = judgements(plan, 150);
+    let last = all.last().expect("there are seconds");
+    assert_eq!(last.units[&unit_id(0)].left_out_caller, Some(heavy_caller()));
+    assert_eq!(last.verdict, Verdict::Caller { caller: heavy_caller() });
+}
+
+#[test]
+fn an_observer_that_sees_failures_everywhere_is_named_without_a_unit() {
+    let plan = Plan { rate: 5.0, ..Plan::quiet(Fault::Observer) };
+    assert_eq!(verdict(plan, 150), Verdict::Observer { observer: observer_id(0), link: None });
+}
+
+#[test]
+fn the_verdict_is_undecided_until_the_others_are_shown_to_be_well() {
+    let all = judgements(Plan { onset: 12, ..Plan::quiet(Fault::Fails(1.0)) }, 90);
+    let undecided = |judgement: &&Judgement| matches!(judgement.verdict, Verdict::Undecided { .. });
+    assert!(all.iter().filter(undecided).count() > 20, "S passes 4.5 long before its limit");
+    let sick = |judgement: &&Judgement| judgement.units[&unit_id(0)].sick;
+    let first = all.iter().find(sick).expect("it becomes sick");
+    assert!(first.second > START + 40);
+    for judgement in all.iter().filter(undecided) {
+        let Verdict::Undecided { seconds } = judgement.verdict else { continue };
+        assert!(seconds.is_some_and(|seconds| seconds > 0), "{judgement:?}");
+    }
+}
+
+/// A second in which three observers make four calls on each of some units; those on `relay-1` are bad.
+fn second_of(judge: &mut Judge, second: u64, seen: &[usize]) -> Verdict {
+    for (observer, unit) in (0..3).flat_map(|observer| seen.iter().map(move |unit| (observer, *unit))) {
+        let bucket = Bucket {
+            second: START + second,
+            observer: observer_id(observer),
+            unit: unit_id(unit),
+            class: Class::Traffic,
+            caller: None,
+            n: 4,
+            bad: if unit == 0 { 4 } else { 0 },
+            latencies: None,
+        };
+        judge.take(&bucket, START + second).expect("it is in time");
+    }
+    judge.judge(START + second + 2).verdict
+}
+
+#[test]
+fn a_unit_of_which_nothing_was_seen_needs_twenty_good_seconds_to_be_ruled_out() {
+    let mut judge = Judge::new(Parameters::default(), START);
+    judge.units(&units(3));
+    for second in 0..100 {
+        second_of(&mut judge, second, &[0, 1]);
+    }
+    assert!(judge.judge(START + 101).units[&unit_id(0)].sick);
+    for second in 100..119 {
+        let seconds = Some(119 - second);
+        assert_eq!(second_of(&mut judge, second, &[0, 1, 2]), Verdict::Undecided { seconds });
+    }
+    assert_eq!(second_of(&mut judge, 119, &[0, 1, 2]), Verdict::Unit { unit: unit_id(0) });
+}
+
+#[test]
+fn a_quiet_pool_has_no_verdict() {
+    assert_eq!(verdict(Plan { errors: 0.001, ..Plan::quiet(Fault::None) }, 200), Verdict::None);
+}
