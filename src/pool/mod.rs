@@ -7,4 +7,5 @@
 pub mod evidence;
 pub mod judgement;
 pub mod notes;
+pub mod policy;
 pub mod rule;

@@ -1,0 +1,217 @@
+//! Penalties of evictions, on a fast and a slow scale, kept for a slot with its box and its image: a restart, or
+//! an order to forget the unit, does not clear them.
+//!
+//! Source: RFC 2439, "BGP Route Flap Damping", 1998: each flap adds a constant, which halves with time; above one
+//! limit the route is suppressed until it has fallen below a lower one.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    parameters::{PENALTIES_MAX, Parameters},
+    unit::Description,
+};
+
+/// Whose penalties: all three together, so that one bad image does not quarantine a whole pool.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The place.
+    pub slot: String,
+    /// The box.
+    pub serial: String,
+    /// Its software.
+    pub image: String,
+}
+
+impl Key {
+    pub(super) fn of(about: &Description) -> Self {
+        Self { slot: about.slot.clone(), serial: about.serial.clone(), image: about.image.clone() }
+    }
+}
+
+/// Penalties as they were after the last eviction, in thousandths, so that they are read as they were written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    key: Key,
+    at: u64,
+    fast_milli: u64,
+    slow_milli: u64,
+    suppressed: bool,
+    quarantined: bool,
+}
+
+/// Penalties at one second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Penalties {
+    /// On the fast scale.
+    pub fast: f64,
+    /// On the slow one.
+    pub slow: f64,
+    /// The fast one has passed its limit, and is not yet down to where the unit may return.
+    pub suppressed: bool,
+    /// The slow one has passed its limit, and nobody has signed the unit off.
+    pub quarantined: bool,
+}
+
+/// All penalties of a pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Damping {
+    records: Vec<Record>,
+}
+
+fn decayed(milli: u64, seconds: u64, half_life_s: u64) -> u64 {
+    let halvings = seconds as f64 / half_life_s as f64;
+    (milli as f64 * (-halvings).exp2()).round() as u64
+}
+
+impl Record {
+    fn new(key: Key, at: u64) -> Self {
+        Self { key, at, fast_milli: 0, slow_milli: 0, suppressed: false, quarantined: false }
+    }
+
+    fn at(&self, second: u64, parameters: &Parameters) -> Penalties {
+        let age = second.saturating_sub(self.at);
+        let fast = decayed(self.fast_milli, age, parameters.fast_half_life_s) as f64 / 1_000.0;
+        let slow = decayed(self.slow_milli, age, parameters.slow_half_life_s) as f64 / 1_000.0;
+        let suppressed = self.suppressed && fast > f64::from(parameters.fast_reuse);
+        Penalties { fast, slow, suppressed, quarantined: self.quarantined }
+    }
+
+    fn charge(&mut self, second: u64, parameters: &Parameters) {
+        let age = second.saturating_sub(self.at);
+        self.suppressed = self.at(second, parameters).suppressed;
+        let penalty = u64::from(parameters.penalty) * 1_000;
+        self.fast_milli = decayed(self.fast_milli, age, parameters.fast_half_life_s).saturating_add(penalty);
+        self.slow_milli = decayed(self.slow_milli, age, parameters.slow_half_life_s).saturating_add(penalty);
+        self.at = self.at.max(second);
+        self.suppressed |= self.fast_milli >= u64::from(parameters.fast_suppress) * 1_000;
+        self.quarantined |= self.slow_milli >= u64::from(parameters.slow_quarantine) * 1_000;
+    }
+}
+
+impl Damping {
+    /// The penalties of a key at a second.
+    #[must_use]
+    pub fn at(&self, key: &Key, second: u64, parameters: &Parameters) -> Penalties {
+        self.records
+            .iter()
+            .find(|r| r.key == *key)
+            .map_or_else(Penalties::default, |r| r.at(second, parameters))
+    }
+
+    /// Adds one eviction.
+    pub(super) fn charge(&mut self, key: &Key, second: u64, parameters: &Parameters) -> Penalties {
+        let place = self.records.iter().position(|record| record.key == *key).unwrap_or_else(|| {
+            self.make_room(second, parameters);
+            self.records.push(Record::new(key.clone(), second));
+            self.records.len() - 1
+        });
+        self.records[place].charge(second, parameters);
+        self.records[place].at(second, parameters)
+    }
+
+    /// Whether a slot or a box is in quarantine: another name for it changes nothing.
+    #[must_use]
+    pub fn quarantines(&self, about: &Description) -> bool {
+        let mut held = self.records.iter().filter(|record| record.quarantined);
+        held.any(|record| record.key.slot == about.slot || record.key.serial == about.serial)
+    }
+
+    /// Ends the quarantine of a slot and its box. The penalties stay: the next eviction counts on top of them.
+    pub(super) fn release(&mut self, about: &Description) {
+        for record in &mut self.records {
+            if record.key.slot == about.slot || record.key.serial == about.serial {
+                record.quarantined = false;
+            }
+        }
+    }
+
+    /// Puts the quarantine back that an override had lifted.
+    pub(super) fn hold(&mut self, key: &Key) {
+        for record in self.records.iter_mut().filter(|record| record.key == *key) {
+            record.quarantined = true;
+        }
+    }
+
+    /// Forgets the record that counts least, if there is no room: one in quarantine never before others.
+    fn make_room(&mut self, second: u64, parameters: &Parameters) {
+        if self.records.len() < PENALTIES_MAX {
+            return;
+        }
+        let weight = |record: &Record| {
+            let age = second.saturating_sub(record.at);
+            (record.quarantined, decayed(record.slow_milli, age, parameters.slow_half_life_s))
+        };
+        let least = (0..self.records.len()).min_by_key(|place| weight(&self.records[*place]));
+        if let Some(place) = least {
+            self.records.remove(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600;
+
+    fn key(slot: &str) -> Key {
+        Key { slot: slot.to_owned(), serial: format!("S-{slot}"), image: "i1".to_owned() }
+    }
+
+    #[test]
+    fn the_18th_and_the_19th_of_january_make_1_933() {
+        let (mut damping, parameters) = (Damping::default(), Parameters::default());
+        // From the 18th, 15:41, to the 19th, 08:31.
+        let first = damping.charge(&key("2"), 0, &parameters);
+        assert!((first.slow - 1_000.0).abs() < 1e-9 && !first.quarantined);
+        let second = damping.charge(&key("2"), 16 * HOUR + 50 * 60, &parameters);
+        assert_eq!(second.slow.round(), 1_933.0);
+        assert!(second.quarantined, "{second:?}");
+    }
+
+    #[test]
+    fn a_slow_penalty_below_its_limit_does_not_quarantine() {
+        let parameters = Parameters::default();
+        // 1000 · 2^(−t/7 d) + 1000 reaches 1800 at t = 7 d · log2(1.25) = 194,700 s.
+        for (gap, quarantined) in [(194_690, true), (194_720, false)] {
+            let mut damping = Damping::default();
+            damping.charge(&key("2"), 0, &parameters);
+            let after = damping.charge(&key("2"), gap, &parameters);
+            assert_eq!(after.quarantined, quarantined, "{gap}: {after:?}");
+        }
+    }
+
+    #[test]
+    fn the_fast_penalty_suppresses_at_its_limit_and_until_it_may_be_used_again() {
+        let parameters = Parameters { slow_quarantine: 1_000_000, ..Parameters::default() };
+        let mut damping = Damping::default();
+        for _ in 0..2 {
+            assert!(!damping.charge(&key("2"), 0, &parameters).suppressed);
+        }
+        assert!(damping.charge(&key("2"), 0, &parameters).suppressed, "3,000 is the limit");
+        // 3000 → 750 takes two half-lives: an hour.
+        assert!(damping.at(&key("2"), HOUR - 1, &parameters).suppressed);
+        assert!(!damping.at(&key("2"), HOUR, &parameters).suppressed);
+        let mut below = Damping::default();
+        for second in [0, 0, 1] {
+            below.charge(&key("2"), second, &parameters);
+        }
+        assert!(!below.at(&key("2"), 1, &parameters).suppressed, "2,999 is below it");
+    }
+
+    #[test]
+    fn the_records_are_bounded_and_a_quarantine_is_the_last_to_go() {
+        let (mut damping, parameters) = (Damping::default(), Parameters::default());
+        damping.charge(&key("held"), 0, &parameters);
+        assert!(damping.charge(&key("held"), 0, &parameters).quarantined);
+        for slot in 0..PENALTIES_MAX {
+            damping.charge(&key(&slot.to_string()), 1_000_000, &parameters);
+        }
+        assert_eq!(damping.records.len(), PENALTIES_MAX);
+        assert!(damping.at(&key("held"), 1_000_000, &parameters).quarantined);
+        assert_eq!(damping.at(&key("0"), 1_000_000, &parameters), Penalties::default());
+    }
+}

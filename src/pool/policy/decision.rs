@@ -1,0 +1,286 @@
+//! What the policy decided, as it stands in the ledger: who, from where to where, by which rule, in words that
+//! an operator understands, and on which numbers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::unit::State;
+use crate::pool::{evidence::UnitId, judgement::Verdict};
+
+/// What a decision does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A unit is known now, or described anew.
+    Register,
+    /// A unit is forgotten.
+    Unregister,
+    /// A unit that joins is let in.
+    Admit,
+    /// New calls are steered away from it.
+    SteerAway,
+    /// And come back.
+    SteerBack,
+    /// It is taken out of use by evidence.
+    Evict,
+    /// Its draining is over: what is still open on it is reset.
+    Reset,
+    /// It is taken out of use by an operator.
+    Drain,
+    /// And let back by one.
+    Undrain,
+    /// It stopped in order and gave its lease back.
+    Leave,
+    /// It stays out until two operators sign it off.
+    Quarantine,
+    /// It is probed for its return.
+    StartProbation,
+    /// It did not stand that.
+    FailProbation,
+    /// It returns with this share, in per cent.
+    Step(u8),
+    /// It is in full use again.
+    Return,
+    /// The pool carries less than its floor, or keeps a sick unit for it: shed load.
+    Degraded,
+    /// No longer.
+    DegradedOver,
+    /// An attribute is suspect.
+    Systemic,
+    /// An attribute is ruled out as the one cause.
+    RuleOut,
+    /// An operator takes the suspicion from an attribute.
+    Absolve,
+    /// The first of two signatures.
+    SignOff,
+    /// The second: the quarantine is over.
+    Release,
+    /// The quarantine is lifted for a time, with no cause found.
+    Override,
+    /// A unit's probes are paused.
+    PauseProbes,
+    /// And go on.
+    ResumeProbes,
+    /// Somebody should look.
+    Alarm(Alarm),
+    /// No longer.
+    AlarmOver(Alarm),
+    /// An order is refused: which.
+    Refuse(String),
+}
+
+/// What somebody should look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Alarm {
+    /// The database is away: the view is frozen.
+    DatabaseAway,
+    /// Probes of a unit are green while its traffic is red.
+    ProbeGreenTrafficRed,
+    /// All units are sick alike.
+    SharedCause,
+    /// One municipality's calls fail wherever they go.
+    SickCaller,
+    /// One observer sees what nobody else does.
+    SickObserver,
+    /// Too few observe for an eviction.
+    FewObservers,
+    /// A unit's failures stopped while its probes were paused.
+    ProbeInduced,
+    /// No unit is in use.
+    NothingServes,
+    /// A unit is in use by an override, with no cause found.
+    Overridden,
+}
+
+/// The rule that a decision rests on: its id, and what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Rule {
+    /// Evidence: worse than its peers beyond the limit.
+    E1,
+    /// A burst of failures while it returned.
+    E2,
+    /// An override expired.
+    E3,
+    /// Its lease lapsed.
+    E4,
+    /// Soft: worse than its peers, not yet beyond the limit.
+    S1,
+    /// The evidence is gone.
+    S2,
+    /// Never more than half of the pool, and never more than the rest can carry.
+    S3,
+    /// The floor.
+    F1,
+    /// Nobody else serves.
+    F2,
+    /// A unit that joins has proved itself.
+    J1,
+    /// A unit left in order.
+    J2,
+    /// Back-off is over.
+    R1,
+    /// Probation.
+    R2,
+    /// A step is passed.
+    R3,
+    /// Draining is over.
+    D1,
+    /// Flap damping, slow scale.
+    Q1,
+    /// Two signatures.
+    Q2,
+    /// Override.
+    Q3,
+    /// Recurrence across units of one attribute.
+    V1,
+    /// The sick units are exactly those of one attribute.
+    V2,
+    /// What was changed did not help.
+    V3,
+    /// The verdict.
+    V4,
+    /// Traffic beats probes.
+    V5,
+    /// The monitor may be the cause.
+    V6,
+    /// An operator's order.
+    O1,
+    /// The database.
+    B1,
+    /// Too few observers.
+    B2,
+}
+
+impl Rule {
+    /// What the rule says.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Rule::E1 => {
+                "evicted when S reaches its limit: worse than its peers, one false eviction in 100 unit-years"
+            }
+            Rule::E2 => "evicted after a burst of failures at a step of its return",
+            Rule::E3 => "taken out when an override with no cause found expires",
+            Rule::E4 => "evicted at once when its lease is not renewed",
+            Rule::S1 => "new calls are steered away at S ≥ 5, reversible, without a penalty",
+            Rule::S2 => "steered back at S < 1",
+            Rule::S3 => "never more than half of the pool is steered away, nor more than the rest can carry",
+            Rule::F1 => "never below the floor: max(1, what the peak needs); the least bad is kept",
+            Rule::F2 => "with nobody else in full use, the best that has a lease is let in",
+            Rule::J1 => "a new unit is let in once its deep probes pass",
+            Rule::J2 => "a unit that gives its lease back has left in order",
+            Rule::R1 => "probation begins when the back-off is over and the unit has a lease",
+            Rule::R2 => "probation is passed with 200 deep probes over 60 s and at most 1 failure",
+            Rule::R3 => "a step is passed after 60 s and 50 calls without a burst",
+            Rule::D1 => "calls have 10 s to end before connections are reset",
+            Rule::Q1 => "quarantined when the slow penalty reaches its limit",
+            Rule::Q2 => "released by two different operators with an intervention record",
+            Rule::Q3 => "with no cause found, released for 24 h at most",
+            Rule::V1 => "an attribute is suspect when a recurrence by chance has p < 0.05",
+            Rule::V2 => "an attribute is suspect when exactly the units that share it are sick",
+            Rule::V3 => "what was changed between two failures is not the one cause",
+            Rule::V4 => "what all units together point to",
+            Rule::V5 => "traffic beats probes: green probes never bring a unit back",
+            Rule::V6 => "a monitor can be the cause",
+            Rule::O1 => "an operator's order",
+            Rule::B1 => "without the database nothing is admitted, released or raised",
+            Rule::B2 => "with fewer than 3 observers nobody is evicted by evidence",
+        }
+    }
+}
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// When.
+    pub second: u64,
+    /// Of which unit, if it is of one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unit: Option<UnitId>,
+    /// What.
+    pub kind: Kind,
+    /// The unit's state before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<State>,
+    /// And after.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub to: Option<State>,
+    /// By which rule.
+    pub rule: Rule,
+    /// Why, for an operator.
+    pub reason: String,
+    /// What all units pointed to then.
+    pub verdict: Verdict,
+    /// The numbers that it rests on, each under its name, rounded to thousandths.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub numbers: BTreeMap<String, f64>,
+    /// The attributes that it is about, as `name=value`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub attributes: Vec<String>,
+}
+
+/// A number as people read it: 1,933.
+pub(super) fn grouped(value: f64) -> String {
+    let digits = format!("{:.0}", value.max(0.0));
+    let places = digits.char_indices().map(|(at, digit)| {
+        let comma = at > 0 && (digits.len() - at).is_multiple_of(3);
+        if comma { format!(",{digit}") } else { digit.to_string() }
+    });
+    places.collect()
+}
+
+/// What is said beside the states: kind, rule, reason, numbers, attributes.
+#[derive(Debug, Clone)]
+pub(super) struct Note {
+    pub(super) kind: Kind,
+    pub(super) rule: Rule,
+    pub(super) reason: String,
+    pub(super) numbers: BTreeMap<String, f64>,
+    pub(super) attributes: Vec<String>,
+}
+
+impl Note {
+    pub(super) fn new(kind: Kind, rule: Rule, reason: impl Into<String>) -> Self {
+        Self { kind, rule, reason: reason.into(), numbers: BTreeMap::new(), attributes: Vec::new() }
+    }
+
+    /// Adds a number. It is rounded, so that it is the same again when it was written and read.
+    pub(super) fn with(mut self, name: &str, value: f64) -> Self {
+        let whole = if value.is_finite() { value.clamp(-1e9, 1e9) } else { 1e9 };
+        self.numbers.insert(name.to_owned(), (whole * 1_000.0).round() / 1_000.0);
+        self
+    }
+
+    /// Adds a count.
+    pub(super) fn count(self, name: &str, value: impl TryInto<u32>) -> Self {
+        let value = value.try_into().unwrap_or(u32::MAX);
+        self.with(name, f64::from(value))
+    }
+
+    /// Says which attributes it is about.
+    pub(super) fn about(mut self, attributes: Vec<String>) -> Self {
+        self.attributes = attributes;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_as_people_read_them() {
+        for (value, text) in [(0.0, "0"), (999.4, "999"), (1_932.9, "1,933"), (1_234_567.0, "1,234,567")] {
+            assert_eq!(grouped(value), text);
+        }
+    }
+
+    #[test]
+    fn a_number_of_a_decision_is_finite_and_short() {
+        let note = Note::new(Kind::Evict, Rule::E1, "").with("a", f64::NAN).with("b", 1.0 / 3.0);
+        assert_eq!((note.numbers["a"], note.numbers["b"]), (1e9, 0.333));
+    }
+}

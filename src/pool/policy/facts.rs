@@ -1,0 +1,74 @@
+//! Facts are taken in before anything is decided; while the database is away only leases are noted.
+
+use super::{
+    Alarm, Kind, Note, Policy, Rule, Turn,
+    order::{Fact, Order},
+    unit::{Lease, State},
+};
+use crate::pool::evidence::UnitId;
+
+impl Policy {
+    /// Takes in what is told, and returns the orders among it.
+    pub(super) fn take_in<'a>(&mut self, turn: &mut Turn<'_>, facts: &'a [Fact]) -> Vec<&'a Order> {
+        let mut orders = Vec::new();
+        for fact in facts {
+            match fact {
+                Fact::LeaseRenewed { unit, generation } => self.lease(unit, *generation, Lease::Live),
+                Fact::LeaseLapsed { unit, generation } => self.lease(unit, *generation, Lease::Lapsed),
+                Fact::LeaseReleased { unit, generation } => self.lease(unit, *generation, Lease::Released),
+                Fact::DeepProbes { unit, n, failed } => {
+                    self.count(unit, *n, *failed, |state| matches!(state, State::Joining | State::Probation));
+                }
+                Fact::Traffic { unit, calls, failed } => {
+                    self.count(unit, *calls, *failed, |state| matches!(state, State::Returning(_)));
+                }
+                Fact::Database { away } => self.database(turn, *away),
+                Fact::Controller { epoch } => self.taken_over(turn.second, *epoch),
+                Fact::Observers { count } => self.observers = *count,
+                Fact::Peak { calls_per_s } => self.peak_calls_per_s = *calls_per_s,
+                Fact::Order(order) => orders.push(order),
+            }
+        }
+        orders
+    }
+
+    /// A lease of another generation counts for nothing: it was taken before the unit was evicted.
+    fn lease(&mut self, unit: &UnitId, generation: u64, lease: Lease) {
+        if let Some(unit) = self.units.get_mut(unit).filter(|unit| unit.generation == generation) {
+            unit.lease = lease;
+        }
+    }
+
+    fn count(&mut self, unit: &UnitId, n: u32, failed: u32, counts: impl Fn(State) -> bool) {
+        if self.database_away {
+            return;
+        }
+        if let Some(unit) = self.units.get_mut(unit).filter(|unit| counts(unit.state)) {
+            unit.progress.add(n, failed);
+        }
+    }
+
+    fn database(&mut self, turn: &mut Turn<'_>, away: bool) {
+        if away == self.database_away {
+            return;
+        }
+        self.database_away = away;
+        let kind = Kind::Alarm(Alarm::DatabaseAway);
+        if away {
+            let reason = "the database is away: the view is frozen, leases are extended, nothing is admitted, \
+                          released or raised until it is back";
+            self.raise(turn, None, Note::new(kind, Rule::B1, reason));
+        } else {
+            self.leases_believed_until = turn.second.saturating_add(self.parameters.lease_s);
+            self.lower_now(turn, &kind, None);
+        }
+    }
+
+    /// A new controller does not know when leases were renewed last: it believes all of them for one life.
+    fn taken_over(&mut self, second: u64, epoch: u64) {
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.leases_believed_until = second.saturating_add(self.parameters.lease_s);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A pool for tests: units that answer as they are told to, and judgements made by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Decision, Description, Fact, Intervention, Kind, Operator, Order, Parameters, Policy, Request, State,
+};
+use crate::pool::{
+    evidence::{Class, UnitId},
+    judgement::{Bet, Judgement, UnitJudgement, Verdict},
+};
+
+pub(super) fn id(n: usize) -> UnitId {
+    format!("relay-{n}").parse().expect("a unit's name")
+}
+
+pub(super) fn about(n: usize) -> Description {
+    Description {
+        id: id(n),
+        address: format!("127.0.0.1:{}", 40_100 + n),
+        slot: format!("slot-{n}"),
+        serial: format!("S{n}"),
+        model: "HSM-7".to_owned(),
+        image: "r1".to_owned(),
+        attributes: BTreeMap::new(),
+    }
+}
+
+pub(super) fn operator(name: &str) -> Operator {
+    Operator::try_from(format!("operator/{name}")).expect("an operator")
+}
+
+pub(super) fn order(name: &str, request: Request) -> Fact {
+    Fact::Order(Order { by: operator(name), request })
+}
+
+pub(super) fn intervention() -> Intervention {
+    Intervention {
+        changed: "driver 2.1 to 2.2".to_owned(),
+        hypothesis: "the interrupt conflict with the monitoring agent".to_owned(),
+    }
+}
+
+/// A judgement of one unit with this S against a limit of 21.4.
+pub(super) fn judged(s: f64) -> UnitJudgement {
+    UnitJudgement {
+        s,
+        beyond: s - 21.4,
+        soft: s >= 5.0,
+        sick: s >= 21.4,
+        suspect: s >= 1.0,
+        seconds_to_sick: None,
+        threshold_us: 100_000,
+        left_out_caller: None,
+        absolute: 0.0,
+        bets: vec![bet(Class::Traffic, s, true), bet(Class::Probe, s, true)],
+    }
+}
+
+pub(super) fn bet(class: Class, s: f64, played: bool) -> Bet {
+    Bet {
+        class: Some(class),
+        scale: 10,
+        left_out: Vec::new(),
+        s,
+        limit: 21.4,
+        d: 0.0,
+        own: (0, 20),
+        peers: (0, 60),
+        played,
+    }
+}
+
+/// A pool with its clock, in which leases are renewed, probes answered and calls made as told.
+pub(super) struct Pool {
+    pub(super) policy: Policy,
+    pub(super) second: u64,
+    /// S of each unit that is not well. Its probes and calls fail, too, from 5 on.
+    pub(super) s: BTreeMap<UnitId, f64>,
+    /// Units that do not renew their leases.
+    pub(super) gone: BTreeSet<UnitId>,
+    pub(super) verdict: Verdict,
+    pub(super) record: Vec<Decision>,
+}
+
+impl Pool {
+    /// A pool of n healthy units and 4 observers.
+    pub(super) fn of(n: usize) -> Self {
+        Self::with(n, Parameters::default())
+    }
+
+    pub(super) fn with(n: usize, parameters: Parameters) -> Self {
+        let policy = Policy::new(parameters);
+        let (s, gone) = (BTreeMap::new(), BTreeSet::new());
+        let mut pool =
+            Self { policy, second: 1_000_000, s, gone, verdict: Verdict::None, record: Vec::new() };
+        let mut facts = vec![Fact::Observers { count: 4 }];
+        facts.extend((1..=n).map(|n| order("alice", Request::Register(Box::new(about(n))))));
+        pool.tell(facts);
+        // Until what is raised of an empty pool is over, too.
+        pool.run(90);
+        assert!((1..=n).all(|n| pool.state(n) == State::Healthy), "{:?}", pool.record);
+        pool.record.clear();
+        pool
+    }
+
+    pub(super) fn state(&self, n: usize) -> State {
+        self.policy.units()[&id(n)].state
+    }
+
+    fn judgement(&self) -> Judgement {
+        let s = |unit: &UnitId| judged(self.s.get(unit).copied().unwrap_or(0.0));
+        let units = self.policy.judged().map(|unit| (unit.id().clone(), s(unit.id())));
+        Judgement {
+            second: self.second,
+            units: units.collect(),
+            verdict: self.verdict.clone(),
+            p0: 0.04,
+            weak: BTreeMap::new(),
+            late_count: 0,
+        }
+    }
+
+    /// One second with these facts beside the usual ones.
+    pub(super) fn tell(&mut self, mut facts: Vec<Fact>) -> Vec<Decision> {
+        self.second += 1;
+        for unit in self.policy.units().values() {
+            let (unit, generation) = (unit.id().clone(), unit.generation);
+            let bad = self.s.get(&unit).is_some_and(|s| *s >= 5.0);
+            facts.push(if self.gone.contains(&unit) {
+                Fact::LeaseLapsed { unit: unit.clone(), generation }
+            } else {
+                Fact::LeaseRenewed { unit: unit.clone(), generation }
+            });
+            facts.push(Fact::DeepProbes { unit: unit.clone(), n: 4, failed: if bad { 4 } else { 0 } });
+            facts.push(Fact::Traffic { unit, calls: 1, failed: u32::from(bad) });
+        }
+        let decisions = self.policy.step(self.second, &self.judgement(), &facts);
+        self.record.extend(decisions.iter().cloned());
+        decisions
+    }
+
+    pub(super) fn run(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.tell(Vec::new());
+        }
+    }
+
+    /// Runs until something is decided of a unit, and says when that was.
+    pub(super) fn until(&mut self, kind: &Kind, n: usize, within: u64) -> Decision {
+        let wanted = |one: &Decision| one.kind == *kind && one.unit.as_ref() == Some(&id(n));
+        for _ in 0..within {
+            if let Some(found) = self.tell(Vec::new()).into_iter().find(wanted) {
+                return found;
+            }
+        }
+        panic!("no {kind:?} of {n} within {within} s: {:#?}", self.record);
+    }
+
+    pub(super) fn sick(&mut self, n: usize, s: f64) {
+        self.s.insert(id(n), s);
+    }
+
+    pub(super) fn well(&mut self, n: usize) {
+        self.s.remove(&id(n));
+    }
+
+    pub(super) fn kinds(&self) -> Vec<&Kind> {
+        self.record.iter().map(|one| &one.kind).collect()
+    }
+
+    pub(super) fn shares(&self) -> Vec<u8> {
+        self.policy.view().map_or_else(Vec::new, |view| view.units.iter().map(|e| e.share_percent).collect())
+    }
+}

@@ -1,0 +1,97 @@
+//! The pool never goes below its floor by its own decision, and when it is below it says so.
+
+use super::{
+    Alarm, Kind, Note, Policy, Rule, Turn, Unit,
+    unit::{Lease, State},
+};
+use crate::pool::evidence::UnitId;
+
+/// The floor's arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Floor {
+    /// The most calls a second that the pool must carry.
+    pub peak_calls_per_s: u32,
+    /// What one unit carries.
+    pub unit_calls_per_s: u32,
+    /// Units that are needed: max(1, peak over what one unit carries, rounded up).
+    pub needed: usize,
+    /// Units in full use, steered ones with them.
+    pub full: usize,
+}
+
+impl Floor {
+    /// Whether one unit in this state may be taken out.
+    #[must_use]
+    pub fn allows(&self, state: State) -> bool {
+        if state.is_full() { self.full > self.needed } else { self.full > 0 }
+    }
+}
+
+impl Policy {
+    /// The floor now.
+    #[must_use]
+    pub fn floor(&self) -> Floor {
+        let unit_calls_per_s = self.parameters.unit_calls_per_s.max(1);
+        Floor {
+            peak_calls_per_s: self.peak_calls_per_s,
+            unit_calls_per_s,
+            needed: self.peak_calls_per_s.div_ceil(unit_calls_per_s).max(1) as usize,
+            full: self.units.values().filter(|unit| unit.state.is_full()).count(),
+        }
+    }
+
+    pub(super) fn hold_the_floor(&mut self, turn: &mut Turn<'_>) {
+        if self.floor().full == 0 {
+            self.let_the_best_in(turn);
+        }
+        self.balance(turn);
+        self.say_degraded(turn);
+    }
+
+    /// F2: nobody is in full use, so the best that has a lease is. One in quarantine, or taken out by an operator,
+    /// never is.
+    fn let_the_best_in(&mut self, turn: &mut Turn<'_>) {
+        let rank = |unit: &Unit| match unit.state {
+            State::Returning(percent) => Some(u16::from(percent) + 10),
+            State::Joining => Some(4),
+            State::Evicted if unit.why.rule == Rule::E4 => Some(3),
+            State::Probation => Some(2),
+            State::Evicted => Some(1),
+            State::Healthy | State::Suspect | State::Draining | State::Quarantined | State::Drained => None,
+        };
+        let leased = self.units.values().filter(|unit| unit.lease == Lease::Live);
+        // Of equals the first by name: `max_by_key` alone would take the last.
+        let best = leased.rev().filter_map(|unit| Some((rank(unit)?, unit))).max_by_key(|(rank, _)| *rank);
+        if let Some((_, unit)) = best {
+            let (id, from) = (unit.id().clone(), unit.state);
+            let kind = if from == State::Joining { Kind::Admit } else { Kind::Return };
+            let reason =
+                format!("nobody else is in full use, and {id}, {from}, is the best that has a lease");
+            self.shift(turn, &id, State::Healthy, Note::new(kind, Rule::F2, reason));
+        } else if self.steered().1 == 0 && !self.units.is_empty() {
+            let reason = "no unit serves: the last usable set stays published";
+            self.raise(turn, None, Note::new(Kind::Alarm(Alarm::NothingServes), Rule::F2, reason));
+        }
+    }
+
+    fn say_degraded(&mut self, turn: &mut Turn<'_>) {
+        let floor = self.floor();
+        let kept: Vec<UnitId> = std::mem::take(&mut turn.kept_sick);
+        let short = floor.full < floor.needed && !self.units.is_empty();
+        if !short && kept.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = kept.iter().map(UnitId::as_str).collect();
+        let reason = if names.is_empty() {
+            format!("{} units are in full use and {} are needed: shed load", floor.full, floor.needed)
+        } else {
+            format!("{} is sick and kept, as {} units are needed: shed load", names.join(", "), floor.needed)
+        };
+        let note = Note::new(Kind::Degraded, Rule::F1, reason)
+            .count("peak_calls_per_s", floor.peak_calls_per_s)
+            .count("unit_calls_per_s", floor.unit_calls_per_s)
+            .count("floor", floor.needed)
+            .count("full", floor.full);
+        self.raise(turn, None, note);
+    }
+}

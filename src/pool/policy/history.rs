@@ -1,0 +1,194 @@
+//! What the evictions of the past say of attributes: one that fails in two units sooner than chance would have it
+//! is suspect, and what was changed between two failures is ruled out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    decision::Rule,
+    parameters::{EPISODES_MAX, Parameters, SUSPECTS_MAX},
+    unit::Description,
+};
+use crate::pool::evidence::UnitId;
+
+const DAY_S: f64 = 86_400.0;
+
+/// One eviction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Episode {
+    /// When.
+    pub second: u64,
+    /// By which rule.
+    pub rule: Rule,
+    /// What the unit was then.
+    pub about: Description,
+}
+
+/// Why an attribute is suspect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suspicion {
+    /// Since when.
+    pub since: u64,
+    /// By which rule.
+    pub rule: Rule,
+    /// The units that failed with it.
+    pub units: Vec<UnitId>,
+    /// p of that by chance, in millionths; 0 where the verdict named it.
+    pub chance_ppm: u32,
+}
+
+/// A recurrence that chance does not explain.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Recurrence {
+    /// As `name=value`.
+    pub(super) attribute: String,
+    /// The unit that failed before.
+    pub(super) before: UnitId,
+    /// Units that share the attribute, m.
+    pub(super) sharing: usize,
+    /// Days between the two, T.
+    pub(super) days: f64,
+    /// p.
+    pub(super) chance: f64,
+}
+
+/// Past evictions, suspect attributes, and those that are ruled out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    episodes: Vec<Episode>,
+    suspects: BTreeMap<String, Suspicion>,
+    ruled_out: BTreeMap<String, u64>,
+}
+
+/// The probability that one of the m − 1 other units of an attribute fails within T days by chance alone, at λ
+/// failures a unit and year: p = 1 − exp(−λ(m−1)T/365).
+#[must_use]
+pub fn chance(failures_per_unit_year: f64, sharing: usize, days: f64) -> f64 {
+    let others = sharing.saturating_sub(1) as f64;
+    -(-failures_per_unit_year * others * days / 365.0).exp_m1()
+}
+
+impl History {
+    /// Past evictions, the oldest first.
+    #[must_use]
+    pub fn episodes(&self) -> &[Episode] {
+        &self.episodes
+    }
+
+    /// Suspect attributes, each as `name=value`.
+    #[must_use]
+    pub fn suspects(&self) -> &BTreeMap<String, Suspicion> {
+        &self.suspects
+    }
+
+    /// Attributes that are ruled out as the one cause, with the second in which they were.
+    #[must_use]
+    pub fn ruled_out(&self) -> &BTreeMap<String, u64> {
+        &self.ruled_out
+    }
+
+    /// The suspect attributes that a unit has.
+    #[must_use]
+    pub fn suspects_of(&self, about: &Description) -> Vec<String> {
+        about.shared().into_iter().filter(|attribute| self.suspects.contains_key(attribute)).collect()
+    }
+
+    /// The recurrences that an eviction now would be, the least likely by chance first; those of attributes that
+    /// are suspect already are left out.
+    pub(super) fn recurrences(
+        &self,
+        about: &Description,
+        second: u64,
+        units: &BTreeMap<UnitId, super::unit::Unit>,
+        parameters: &Parameters,
+    ) -> Vec<Recurrence> {
+        let shares = |other: &Description, attribute: &str| other.shared().iter().any(|a| a == attribute);
+        let other = |episode: &&Episode| {
+            episode.about.id != about.id
+                && episode.about.serial != about.serial
+                && episode.about.slot != about.slot
+        };
+        let fresh = about.shared().into_iter().filter(|attribute| !self.suspects.contains_key(attribute));
+        let mut found: Vec<Recurrence> = fresh
+            .filter_map(|attribute| {
+                let mut past = self.episodes.iter().rev().filter(other);
+                let last = past.find(|episode| shares(&episode.about, &attribute))?;
+                let sharing = units.values().filter(|unit| shares(&unit.about, &attribute)).count();
+                let days = second.saturating_sub(last.second) as f64 / DAY_S;
+                let chance = chance(parameters.failures_per_unit_year, sharing, days);
+                let before = last.about.id.clone();
+                Some(Recurrence { attribute, before, sharing, days, chance })
+            })
+            .filter(|found| found.sharing >= 2 && found.chance < parameters.chance_max)
+            .collect();
+        found.sort_by(|a, b| a.chance.total_cmp(&b.chance));
+        found
+    }
+
+    /// What has changed in a slot since its last eviction, each as the old `name=value`: a failure now rules it
+    /// out as the one cause.
+    pub(super) fn changed_since_last(&self, about: &Description) -> Vec<String> {
+        let Some(last) = self.episodes.iter().rev().find(|episode| episode.about.slot == about.slot) else {
+            return Vec::new();
+        };
+        let mut changed = Vec::new();
+        if last.about.serial != about.serial {
+            changed.push(format!("serial={}", last.about.serial));
+        }
+        let now = about.shared();
+        changed.extend(last.about.shared().into_iter().filter(|attribute| !now.contains(attribute)));
+        changed
+    }
+
+    pub(super) fn record(&mut self, episode: Episode) {
+        if self.episodes.len() >= EPISODES_MAX {
+            self.episodes.remove(0);
+        }
+        self.episodes.push(episode);
+    }
+
+    pub(super) fn suspect(&mut self, attribute: &str, suspicion: Suspicion) {
+        if self.suspects.len() >= SUSPECTS_MAX && !self.suspects.contains_key(attribute) {
+            let oldest =
+                self.suspects.iter().min_by_key(|(_, held)| held.since).map(|(name, _)| name.clone());
+            oldest.map(|name| self.suspects.remove(&name));
+        }
+        self.suspects.insert(attribute.to_owned(), suspicion);
+    }
+
+    pub(super) fn absolve(&mut self, attribute: &str) -> bool {
+        self.suspects.remove(attribute).is_some()
+    }
+
+    pub(super) fn rule_out(&mut self, attribute: &str, second: u64) {
+        if self.ruled_out.len() >= SUSPECTS_MAX && !self.ruled_out.contains_key(attribute) {
+            let oldest = self.ruled_out.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone());
+            oldest.map(|name| self.ruled_out.remove(&name));
+        }
+        self.ruled_out.insert(attribute.to_owned(), second);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_13th_and_the_18th_of_january_have_a_chance_of_1_4_percent() {
+        // From the 13th, 11:40, to the 18th, 15:40: 5 days and 4 hours.
+        let p = chance(1.0, 2, 5.0 + 4.0 / 24.0);
+        assert_eq!((p * 1_000.0).round(), 14.0, "{p}");
+        assert_eq!((chance(1.0, 2, 5.0) * 1_000.0).round(), 14.0);
+    }
+
+    #[test]
+    fn a_unit_alone_never_recurs_in_others() {
+        assert_eq!(chance(1.0, 1, 5.0), 0.0);
+        assert_eq!(chance(1.0, 0, 5.0), 0.0);
+        assert!(chance(1.0, 64, 3_650.0) <= 1.0);
+    }
+}

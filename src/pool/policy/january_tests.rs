@@ -1,0 +1,127 @@
+//! Promise: the January of 2016 goes otherwise: the shared cause is suspect on the 18th, and the return of the 20th
+//! is refused.
+
+use super::{
+    Decision, Kind, Request, Rule, State,
+    fixture::{Pool, about, id, intervention, order},
+};
+
+const DAY: u64 = 86_400;
+
+/// The second of a time of January, in the test's own time.
+fn at(day: u64, hour: u64, minute: u64) -> u64 {
+    100 * DAY + day * DAY + hour * 3_600 + minute * 60
+}
+
+/// When which unit was sick, by the Board of Audit's record.
+const TIMETABLE: [(usize, (u64, u64, u64), (u64, u64)); 6] = [
+    (1, (13, 11, 40), (13, 10)),
+    (2, (18, 15, 40), (19, 0)),
+    (2, (19, 8, 30), (8, 50)),
+    (2, (21, 18, 40), (19, 0)),
+    (2, (22, 9, 40), (9, 50)),
+    (2, (25, 10, 45), (11, 25)),
+];
+
+/// S rises as in the simulation of a hanging unit in a quiet pool: soft after 16 s, evicted after 52 s.
+fn set(pool: &mut Pool) {
+    let now = pool.second + 1;
+    for n in [1, 2] {
+        let since = TIMETABLE.iter().find_map(|(unit, (day, hour, minute), (h, m))| {
+            let (from, to) = (at(*day, *hour, *minute), at(*day, *h, *m));
+            (*unit == n && (from..to).contains(&now)).then(|| now - from)
+        });
+        match since {
+            None => pool.well(n),
+            Some(seconds) if seconds < 16 => pool.sick(n, 4.9),
+            Some(seconds) if seconds < 52 => pool.sick(n, 10.0),
+            Some(_) => pool.sick(n, 25.0),
+        }
+    }
+}
+
+/// Second by second near a disturbance, else a minute at a time.
+fn run_until(pool: &mut Pool, end: u64) {
+    while pool.second + 1 < end {
+        let now = pool.second + 1;
+        let near = TIMETABLE.iter().any(|(_, (day, hour, minute), (h, m))| {
+            now + 120 >= at(*day, *hour, *minute) && now < at(*day, *h, *m) + 3 * 3_600
+        });
+        if !near {
+            pool.second += 59;
+        }
+        set(pool);
+        pool.tell(Vec::new());
+    }
+}
+
+fn of<'a>(pool: &'a Pool, kind: &Kind, day: u64) -> Vec<&'a Decision> {
+    let on = |one: &&Decision| one.kind == *kind && (at(day, 0, 0)..at(day + 1, 0, 0)).contains(&one.second);
+    pool.record.iter().filter(on).collect()
+}
+
+#[test]
+fn the_timetable_of_january_2016_is_replayed() {
+    let mut pool = Pool::of(2);
+    pool.second = at(13, 11, 0);
+    run_until(&mut pool, at(18, 0, 0));
+
+    let evicted = of(&pool, &Kind::Evict, 13);
+    assert_eq!(evicted.len(), 1);
+    assert_eq!((evicted[0].unit.as_ref(), evicted[0].rule), (Some(&id(1)), Rule::E1));
+    assert!(evicted[0].second < at(13, 11, 41));
+    let steered = of(&pool, &Kind::SteerAway, 13);
+    assert!(steered[0].second < at(13, 11, 40) + 20, "{:?}", steered[0]);
+    assert_eq!(of(&pool, &Kind::Systemic, 13), [] as [&Decision; 0], "one failure shows nothing of a model");
+    assert_eq!(pool.state(1), State::Healthy, "it came back by steps");
+
+    run_until(&mut pool, at(19, 0, 0));
+    assert_eq!(of(&pool, &Kind::Evict, 18).len(), 1);
+    let systemic = of(&pool, &Kind::Systemic, 18);
+    assert_eq!(systemic.len(), 1);
+    assert_eq!(systemic[0].numbers["p"], 0.014);
+    assert_eq!(systemic[0].attributes, ["image=r1", "model=HSM-7"]);
+    assert!(systemic[0].reason.contains("SYSTEMIC_SUSPECT"), "{}", systemic[0].reason);
+    assert!(systemic[0].second < at(18, 15, 41));
+    assert_eq!(pool.state(2), State::Healthy, "it was well again after 19:00");
+
+    run_until(&mut pool, at(20, 10, 0));
+    let quarantined = of(&pool, &Kind::Quarantine, 19);
+    assert_eq!(quarantined.len(), 1);
+    assert_eq!(quarantined[0].numbers["slow"].round(), 1_933.0);
+
+    // Reconnected with no cause found.
+    for request in [Request::SignOff { unit: id(2), intervention: None }, Request::Undrain { unit: id(2) }] {
+        let decisions = pool.tell(vec![order("alice", request)]);
+        assert_eq!(decisions.len(), 1);
+        assert!(matches!(decisions[0].kind, Kind::Refuse(_)), "{decisions:?}");
+        let reason = &decisions[0].reason;
+        assert!(reason.contains("QUARANTINED") && reason.contains("1,933 of 1,800"), "{reason}");
+    }
+    run_until(&mut pool, at(26, 0, 0));
+    assert_eq!(pool.state(2), State::Quarantined);
+    assert!((20..26).all(|day| of(&pool, &Kind::Evict, day).is_empty()), "nobody could be hurt again");
+    assert_eq!(pool.shares(), [100, 0]);
+}
+
+#[test]
+fn more_boxes_of_the_suspect_model_add_capacity_and_not_diversity() {
+    let mut pool = Pool::of(2);
+    pool.second = at(13, 11, 0);
+    run_until(&mut pool, at(19, 0, 0));
+    let decisions = pool.tell(vec![order("bob", Request::Register(Box::new(about(3))))]);
+    let registered = decisions.iter().find(|one| one.kind == Kind::Register).expect("it is registered");
+    let warning = "adds capacity, not diversity; shares suspect attribute image=r1, model=HSM-7";
+    assert!(registered.reason.contains(warning), "{}", registered.reason);
+    let mut other = about(4);
+    other.model = "HSM-9".to_owned();
+    other.image = "r2".to_owned();
+    let decisions = pool.tell(vec![order("bob", Request::Register(Box::new(other)))]);
+    let registered = decisions.iter().find(|one| one.kind == Kind::Register).expect("it is registered");
+    assert!(!registered.reason.contains("diversity"), "{}", registered.reason);
+
+    let cleared = Request::Absolve { attribute: "model=HSM-7".to_owned(), intervention: intervention() };
+    let decisions = pool.tell(vec![order("bob", cleared)]);
+    assert_eq!(decisions[0].kind, Kind::Absolve);
+    assert!(!pool.policy.history().suspects().contains_key("model=HSM-7"));
+}

@@ -1,0 +1,253 @@
+//! The policy decides: from a judgement each second, and facts and orders, who is in use; each decision says from
+//! which rule and numbers it follows, and the same input gives the same decisions again, after a restart too.
+//!
+//! [`Policy`] is its own state: written and read again, it goes on as if nothing had happened. It reads no clock
+//! and draws no random number. One [`Policy::step`] a second, in this order: facts, orders, leases, drains,
+//! joiners, evictions, steering, returns, floor, alarms, view.
+
+mod alarms;
+mod damping;
+mod decision;
+mod evict;
+mod facts;
+mod floor;
+mod history;
+mod order;
+mod orders;
+mod parameters;
+mod release;
+mod returns;
+mod steer;
+mod unit;
+mod view;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod january_tests;
+#[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod order_tests;
+#[cfg(test)]
+mod return_tests;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use alarms::Raised;
+pub use damping::{Damping, Key, Penalties};
+pub use decision::{Alarm, Decision, Kind, Rule};
+pub use evict::back_off_s;
+pub use floor::Floor;
+pub use history::{Episode, History, Suspicion, chance};
+pub use order::{Fact, Intervention, NoOperator, Operator, Order, Request};
+pub use parameters::{
+    ATTRIBUTES_MAX, EPISODES_MAX, NAME_BYTES_MAX, PENALTIES_MAX, Parameters, SUSPECTS_MAX, UNITS_MAX,
+    WORDS_BYTES_MAX,
+};
+pub use unit::{Approval, Description, Lease, Progress, State, Unit, Why};
+pub use view::{Entry, View};
+
+use super::{
+    evidence::UnitId,
+    judgement::{Judgement, UnitJudgement, Verdict},
+};
+use decision::Note;
+
+/// Who is in use, and why. This is the whole state of the decider.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    parameters: Parameters,
+    units: BTreeMap<UnitId, Unit>,
+    damping: Damping,
+    history: History,
+    alarms: BTreeMap<String, Raised>,
+    second: u64,
+    epoch: u64,
+    version: u64,
+    published: (u64, Vec<Entry>),
+    last_usable: Vec<UnitId>,
+    last_eviction: Option<u64>,
+    database_away: bool,
+    leases_believed_until: u64,
+    observers: u32,
+    peak_calls_per_s: u32,
+}
+
+/// One second's work: what was judged, what is decided so far, and who was kept for the floor.
+struct Turn<'a> {
+    second: u64,
+    judgement: Option<&'a Judgement>,
+    decisions: Vec<Decision>,
+    kept_sick: Vec<UnitId>,
+}
+
+impl Turn<'_> {
+    fn judged(&self, unit: &UnitId) -> Option<&UnitJudgement> {
+        self.judgement.and_then(|judgement| judgement.units.get(unit))
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.judgement.map_or(Verdict::None, |judgement| judgement.verdict.clone())
+    }
+
+    fn is_shared(&self) -> bool {
+        self.judgement.is_some_and(|judgement| judgement.verdict == Verdict::Shared)
+    }
+
+    fn say(&mut self, unit: Option<&UnitId>, states: Option<(State, State)>, note: Note) {
+        self.decisions.push(Decision {
+            second: self.second,
+            unit: unit.cloned(),
+            kind: note.kind,
+            from: states.map(|(from, _)| from),
+            to: states.map(|(_, to)| to),
+            rule: note.rule,
+            reason: note.reason,
+            verdict: self.verdict(),
+            numbers: note.numbers,
+            attributes: note.attributes,
+        });
+    }
+}
+
+impl Policy {
+    /// A policy of a pool without units. What is wrong with the parameters is said by [`Parameters::faults`].
+    #[must_use]
+    pub fn new(parameters: Parameters) -> Self {
+        Self {
+            parameters,
+            units: BTreeMap::new(),
+            damping: Damping::default(),
+            history: History::default(),
+            alarms: BTreeMap::new(),
+            second: 0,
+            epoch: 0,
+            version: 0,
+            published: (0, Vec::new()),
+            last_usable: Vec::new(),
+            last_eviction: None,
+            database_away: false,
+            leases_believed_until: 0,
+            observers: 0,
+            peak_calls_per_s: 0,
+        }
+    }
+
+    /// Decides for one second. Call it once a second; time never runs backwards in here: a second before the
+    /// last one is taken for the last one.
+    ///
+    /// A judgement that is too old is not acted upon, and what is not known in it stays as it is.
+    pub fn step(&mut self, second: u64, judgement: &Judgement, facts: &[Fact]) -> Vec<Decision> {
+        let second = second.max(self.second);
+        let fresh = judgement.second.saturating_add(self.parameters.judgement_age_max_s) >= second;
+        let judgement = fresh.then_some(judgement);
+        self.second = second;
+        let mut turn = Turn { second, judgement, decisions: Vec::new(), kept_sick: Vec::new() };
+        let orders = self.take_in(&mut turn, facts);
+        if self.database_away {
+            self.refuse_all(&mut turn, &orders);
+        } else {
+            for order in orders {
+                self.obey(&mut turn, order);
+            }
+            self.decide(&mut turn);
+        }
+        self.publish();
+        turn.decisions
+    }
+
+    fn decide(&mut self, turn: &mut Turn<'_>) {
+        self.end_lapsed_leases(turn);
+        self.end_drains(turn);
+        self.let_joiners_in(turn);
+        self.evict_by_evidence(turn);
+        self.steer(turn);
+        self.bring_back(turn);
+        self.end_overrides(turn);
+        self.hold_the_floor(turn);
+        self.raise_alarms(turn);
+    }
+
+    /// Puts a unit into a state and says why.
+    fn shift(&mut self, turn: &mut Turn<'_>, id: &UnitId, to: State, note: Note) {
+        let Some(unit) = self.units.get_mut(id) else { return };
+        let from = unit.state;
+        unit.state = to;
+        unit.since = turn.second;
+        unit.why = Why { rule: note.rule, words: note.reason.clone() };
+        unit.progress = Progress::default();
+        if to != State::Draining {
+            unit.drain = None;
+        }
+        unit.traffic_red &= to != State::Healthy;
+        turn.say(Some(id), Some((from, to)), note);
+    }
+
+    /// The names of the units for which something holds, in their order.
+    fn names(&self, holds: impl Fn(&Unit) -> bool) -> Vec<UnitId> {
+        self.units.values().filter(|unit| holds(unit)).map(|unit| unit.id().clone()).collect()
+    }
+
+    /// Every unit, by name.
+    #[must_use]
+    pub fn units(&self) -> &BTreeMap<UnitId, Unit> {
+        &self.units
+    }
+
+    /// The units that the rule has to judge: those that take calls. All others are nobody's peers.
+    pub fn judged(&self) -> impl Iterator<Item = &Unit> {
+        self.units.values().filter(|unit| unit.state.serves())
+    }
+
+    /// The penalties of a unit, at the last second that was decided.
+    #[must_use]
+    pub fn penalties(&self, unit: &Unit) -> Penalties {
+        self.damping.at(&Key::of(&unit.about), self.second, &self.parameters)
+    }
+
+    /// Past evictions and suspect attributes.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What is raised now: alarms, and that the pool is degraded.
+    #[must_use]
+    pub fn alarms(&self) -> &BTreeMap<String, Raised> {
+        &self.alarms
+    }
+
+    /// The numbers it decides by.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The last second that was decided.
+    #[must_use]
+    pub fn second(&self) -> u64 {
+        self.second
+    }
+
+    /// Whether a unit that asks for a lease of its generation gets it: probes need one as well as callers.
+    #[must_use]
+    pub fn grants_lease(&self, unit: &UnitId) -> bool {
+        let state = self.units.get(unit).map(|unit| unit.state);
+        state.is_some_and(|state| state.serves() || matches!(state, State::Joining | State::Probation))
+            || self.published.1.iter().any(|entry| entry.kept && entry.unit == *unit)
+    }
+
+    /// Whether a unit may be probed now.
+    #[must_use]
+    pub fn may_probe(&self, unit: &UnitId) -> bool {
+        self.units
+            .get(unit)
+            .is_some_and(|unit| unit.probes_paused_until.is_none_or(|until| self.second >= until))
+    }
+}

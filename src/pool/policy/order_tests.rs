@@ -1,0 +1,189 @@
+//! Promise: no order makes the pool forget: what is out for a reason comes back by the rules alone.
+
+use super::{
+    Alarm, Description, Fact, Intervention, Kind, Request, Rule, State, UNITS_MAX,
+    fixture::{Pool, about, id, intervention, order},
+};
+
+fn refused(pool: &mut Pool, by: &str, request: Request) -> String {
+    let decisions = pool.tell(vec![order(by, request)]);
+    let refusal = decisions.iter().find(|one| matches!(one.kind, Kind::Refuse(_)));
+    refusal.map(|one| one.reason.clone()).unwrap_or_else(|| panic!("nothing is refused: {decisions:?}"))
+}
+
+/// A pool of 4 whose unit 2 is in quarantine.
+fn quarantined() -> Pool {
+    let mut pool = Pool::of(4);
+    for _ in 0..2 {
+        pool.sick(2, 30.0);
+        pool.until(&Kind::Evict, 2, 1);
+        pool.well(2);
+        pool.run(700);
+    }
+    assert_eq!(pool.state(2), State::Quarantined);
+    pool.record.clear();
+    pool
+}
+
+fn sign(intervention: Option<Intervention>) -> Request {
+    Request::SignOff { unit: id(2), intervention }
+}
+
+#[test]
+fn two_operators_and_a_record_release_a_unit_and_nothing_less_does() {
+    let mut pool = quarantined();
+    assert!(refused(&mut pool, "alice", sign(None)).contains("intervention record"));
+    let half = Intervention { changed: " ".to_owned(), ..intervention() };
+    assert!(refused(&mut pool, "alice", sign(Some(half))).contains("both parts"));
+    pool.tell(vec![order("alice", sign(Some(intervention())))]);
+    assert_eq!(pool.state(2), State::Quarantined);
+    assert!(refused(&mut pool, "alice", sign(None)).contains("another operator"));
+    assert!(refused(&mut pool, "alice", sign(Some(intervention()))).contains("another operator"));
+    let other = Intervention { changed: "a new fan".to_owned(), ..intervention() };
+    pool.tell(vec![order("bob", sign(Some(other.clone())))]);
+    assert_eq!(pool.state(2), State::Quarantined, "they did not sign the same");
+    pool.tell(vec![order("alice", sign(Some(other)))]);
+    let released = pool.record.iter().find(|one| one.kind == Kind::Release).expect("both signed");
+    assert!(released.reason.contains("operator/bob and operator/alice"), "{}", released.reason);
+    assert_eq!(pool.state(2), State::Probation, "it still has to prove itself");
+}
+
+#[test]
+fn a_failure_after_a_release_speaks_against_the_hypothesis_and_quarantines_at_once() {
+    let mut pool = quarantined();
+    pool.tell(vec![order("alice", sign(Some(intervention())))]);
+    pool.tell(vec![order("bob", sign(None))]);
+    pool.until(&Kind::Return, 2, 500);
+    pool.sick(2, 30.0);
+    pool.run(11);
+    let out = pool.record.iter().find(|one| one.kind == Kind::RuleOut).expect("it is said");
+    assert!(out.reason.contains("did not help, so not: the interrupt conflict"), "{}", out.reason);
+    assert_eq!(pool.state(2), State::Quarantined);
+}
+
+#[test]
+fn an_override_ends_after_a_day() {
+    let mut pool = quarantined();
+    let reason = "no cause found".to_owned();
+    pool.tell(vec![order("alice", Request::Override { unit: id(2), reason })]);
+    assert!(pool.kinds().contains(&&Kind::Alarm(Alarm::Overridden)));
+    let since = pool.second;
+    pool.until(&Kind::Return, 2, 500);
+    let forget = Request::Unregister { unit: id(2) };
+    pool.tell(vec![order("alice", Request::Drain { unit: id(2), reason: "evade".to_owned() })]);
+    pool.run(12);
+    assert!(refused(&mut pool, "alice", forget).contains("override"));
+    pool.tell(vec![order("alice", Request::Undrain { unit: id(2) })]);
+    pool.second = since + 86_400 - 2;
+    pool.run(1);
+    assert_ne!(pool.state(2), State::Quarantined);
+    pool.run(1);
+    let over = pool.record.iter().find(|one| one.rule == Rule::E3).expect("it is over");
+    assert_eq!((over.second, &over.kind), (since + 86_400, &Kind::Quarantine));
+    pool.run(10);
+    assert_eq!(pool.state(2), State::Quarantined);
+    assert!(refused(&mut pool, "alice", Request::Undrain { unit: id(2) }).contains("QUARANTINED"));
+}
+
+#[test]
+fn another_name_for_a_quarantined_box_or_slot_changes_nothing() {
+    let mut pool = quarantined();
+    pool.tell(vec![order("alice", Request::Unregister { unit: id(2) })]);
+    let renamed = Description { id: id(9), slot: "slot-9".to_owned(), ..about(2) };
+    pool.tell(vec![order("alice", Request::Register(Box::new(renamed)))]);
+    assert_eq!(pool.state(9), State::Quarantined, "the same box in another slot");
+    pool.tell(vec![order("alice", Request::Unregister { unit: id(9) })]);
+    let swapped = Description { serial: "S99".to_owned(), ..about(2) };
+    pool.tell(vec![order("alice", Request::Register(Box::new(swapped)))]);
+    assert_eq!(pool.state(2), State::Quarantined, "another box in the same slot");
+}
+
+#[test]
+fn a_failure_after_the_box_was_swapped_rules_that_serial_out() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 30.0);
+    pool.until(&Kind::Evict, 2, 1);
+    pool.run(11);
+    let swapped = Description { serial: "S99".to_owned(), ..about(2) };
+    pool.tell(vec![order("alice", Request::Register(Box::new(swapped)))]);
+    pool.well(2);
+    pool.until(&Kind::Return, 2, 600);
+    pool.sick(2, 30.0);
+    pool.run(1);
+    let out = pool.record.iter().find(|one| one.kind == Kind::RuleOut).expect("it is said");
+    assert_eq!(out.attributes, ["serial=S2"]);
+    assert!(pool.policy.history().ruled_out().contains_key("serial=S2"));
+}
+
+#[test]
+fn the_pool_has_room_for_its_limit_and_not_for_one_more() {
+    let mut pool = Pool::of(UNITS_MAX);
+    let one_more = Request::Register(Box::new(about(UNITS_MAX + 1)));
+    assert!(refused(&mut pool, "alice", one_more).contains("64 units"));
+    let same = pool.tell(vec![order("alice", Request::Register(Box::new(about(1))))]);
+    assert_eq!(same, [], "the same again is no change");
+}
+
+#[test]
+fn a_unit_in_use_is_neither_changed_nor_forgotten_and_a_slot_holds_one() {
+    let mut pool = Pool::of(3);
+    let changed = Description { image: "r2".to_owned(), ..about(2) };
+    assert!(refused(&mut pool, "alice", Request::Register(Box::new(changed))).contains("drain it"));
+    assert!(refused(&mut pool, "alice", Request::Unregister { unit: id(2) }).contains("drain it"));
+    let squatter = Description { id: id(9), serial: "S9".to_owned(), ..about(2) };
+    assert!(refused(&mut pool, "alice", Request::Register(Box::new(squatter))).contains("that slot"));
+    assert!(refused(&mut pool, "alice", Request::Undrain { unit: id(8) }).contains("not registered"));
+    let nameless = Description { slot: String::new(), ..about(8) };
+    assert!(refused(&mut pool, "alice", Request::Register(Box::new(nameless))).contains("slot has 0 bytes"));
+    let lost = Description { address: "nowhere".to_owned(), ..about(8) };
+    assert!(refused(&mut pool, "alice", Request::Register(Box::new(lost))).contains("must be host:port"));
+}
+
+#[test]
+fn a_drained_unit_comes_back_as_it_left_and_not_below_the_floor() {
+    let drain = |n: usize| Request::Drain { unit: id(n), reason: "a new disk".to_owned() };
+    let mut pool = Pool::of(2);
+    pool.tell(vec![order("alice", drain(2))]);
+    assert_eq!((pool.state(2), pool.shares()), (State::Draining, vec![100, 0]));
+    assert!(refused(&mut pool, "alice", drain(1)).contains("needs 1"));
+    pool.run(10);
+    assert_eq!(pool.state(2), State::Drained);
+    pool.run(1_000);
+    pool.tell(vec![order("alice", Request::Undrain { unit: id(2) })]);
+    assert_eq!(pool.state(2), State::Joining);
+
+    let mut pool = Pool::of(3);
+    pool.sick(2, 10.0);
+    pool.run(1);
+    pool.tell(vec![order("alice", drain(2))]);
+    pool.run(10);
+    pool.tell(vec![order("alice", Request::Undrain { unit: id(2) })]);
+    assert_eq!(pool.state(2), State::Probation, "what was suspect has to prove itself");
+}
+
+#[test]
+fn pausing_the_probe_clears_a_failure_that_the_probe_made() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 10.0);
+    pool.run(1);
+    let pause = |seconds| Request::PauseProbes { unit: id(2), seconds };
+    assert!(refused(&mut pool, "alice", pause(3_601)).contains("3600"));
+    pool.tell(vec![order("alice", pause(3_600))]);
+    assert!(!pool.policy.may_probe(&id(2)) && pool.policy.may_probe(&id(1)));
+    pool.well(2);
+    pool.run(1);
+    let alarm =
+        pool.record.iter().find(|one| one.kind == Kind::Alarm(Alarm::ProbeInduced)).expect("it is said");
+    assert_eq!(alarm.attributes, ["probe=deep"]);
+    pool.run(3_600);
+    assert!(pool.policy.may_probe(&id(2)), "a pause ends by itself");
+}
+
+#[test]
+fn orders_are_refused_while_the_database_is_away() {
+    let mut pool = Pool::of(3);
+    pool.tell(vec![Fact::Database { away: true }]);
+    let drain = Request::Drain { unit: id(2), reason: "now".to_owned() };
+    assert!(refused(&mut pool, "alice", drain).contains("database"));
+    assert_eq!(pool.state(2), State::Healthy);
+}

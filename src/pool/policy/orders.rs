@@ -1,0 +1,201 @@
+//! Operators' orders: each is carried out or refused with the reason, and none makes the pool forget what it knows.
+
+use super::{
+    Alarm, Floor, Kind, Note, Policy, Rule, Turn, UNITS_MAX, Unit, WORDS_BYTES_MAX,
+    order::{Operator, Order, Request},
+    unit::{Description, Lease, Progress, State, Why},
+};
+use crate::pool::evidence::UnitId;
+
+impl Policy {
+    /// While the database is away, no order can be put on record, so none is carried out.
+    pub(super) fn refuse_all(&self, turn: &mut Turn<'_>, orders: &[&Order]) {
+        for order in orders {
+            let reason = "the database is away: no order can be put on record".to_owned();
+            self.refuse(turn, order, Rule::B1, &reason);
+        }
+    }
+
+    fn refuse(&self, turn: &mut Turn<'_>, order: &Order, rule: Rule, reason: &str) {
+        let name = order.request.name();
+        let said = format!("{} ordered {name}: {reason}", order.by);
+        turn.say(order.request.unit(), None, Note::new(Kind::Refuse(name.to_owned()), rule, said));
+    }
+
+    /// Carries an order out, or says why not.
+    pub(super) fn obey(&mut self, turn: &mut Turn<'_>, order: &Order) {
+        let by = &order.by;
+        let done = match &order.request {
+            Request::Register(about) => self.register(turn, by, about),
+            Request::Unregister { unit } => self.unregister(turn, by, unit),
+            Request::Drain { unit, reason } => self.drain(turn, by, unit, reason),
+            Request::Undrain { unit } => self.undrain(turn, by, unit),
+            Request::SignOff { unit, intervention } => self.sign_off(turn, by, unit, intervention.as_ref()),
+            Request::Override { unit, reason } => self.override_quarantine(turn, by, unit, reason),
+            Request::PauseProbes { unit, seconds } => self.pause_probes(turn, by, unit, *seconds),
+            Request::ResumeProbes { unit } => self.resume_probes(turn, by, unit),
+            Request::Absolve { attribute, intervention } => self.absolve(turn, by, attribute, intervention),
+        };
+        if let Err(reason) = done {
+            self.refuse(turn, order, Rule::O1, &reason);
+        }
+    }
+
+    pub(super) fn known(&self, id: &UnitId) -> Result<&Unit, String> {
+        self.units.get(id).ok_or_else(|| format!("{id} is not registered"))
+    }
+
+    fn register(&mut self, turn: &mut Turn<'_>, by: &Operator, about: &Description) -> Result<(), String> {
+        let faults = about.faults();
+        if !faults.is_empty() {
+            return Err(faults.join("; "));
+        }
+        let id = &about.id;
+        let other = self.units.values().find(|unit| {
+            unit.id() != id && (unit.about.slot == about.slot || unit.about.serial == about.serial)
+        });
+        if let Some(other) = other {
+            return Err(format!("{} has that slot or that serial: unregister it first", other.id()));
+        }
+        if self.units.get(id).is_some_and(|unit| unit.about == *about) {
+            return Ok(());
+        }
+        let states = self.describe(turn, by, about)?;
+        let mut reason = format!("{by} registered {id}");
+        let shared = self.history.suspects_of(about);
+        if !shared.is_empty() {
+            reason += ": adds capacity, not diversity; shares suspect attribute ";
+            reason += &shared.join(", ");
+        }
+        turn.say(Some(id), Some(states), Note::new(Kind::Register, Rule::O1, reason).about(shared));
+        if states.1 != State::Quarantined && self.damping.quarantines(about) {
+            let reason =
+                format!("the slot or the box of {id} is in quarantine: two operators must sign it off");
+            self.shift(turn, id, State::Quarantined, Note::new(Kind::Quarantine, Rule::Q1, reason));
+        }
+        Ok(())
+    }
+
+    /// Puts a description in its place, and returns the unit's states before and after.
+    fn describe(
+        &mut self,
+        turn: &Turn<'_>,
+        by: &Operator,
+        about: &Description,
+    ) -> Result<(State, State), String> {
+        let (id, full) = (&about.id, self.units.len() >= UNITS_MAX);
+        let Some(unit) = self.units.get_mut(id) else {
+            if full {
+                return Err(format!("{UNITS_MAX} units are registered, and no more are allowed"));
+            }
+            let why = Why { rule: Rule::O1, words: format!("{by} registered it") };
+            self.units.insert(id.clone(), Unit::new(about.clone(), turn.second, why));
+            return Ok((State::Joining, State::Joining));
+        };
+        let from = unit.state;
+        if from.serves() || from == State::Draining {
+            return Err(format!("{id} is {from}: drain it before it is changed"));
+        }
+        unit.about = about.clone();
+        unit.progress = Progress::default();
+        unit.generation += 1;
+        unit.lease = Lease::Lapsed;
+        unit.state = if from == State::Probation { State::Evicted } else { from };
+        Ok((from, unit.state))
+    }
+
+    fn unregister(&mut self, turn: &mut Turn<'_>, by: &Operator, id: &UnitId) -> Result<(), String> {
+        let state = self.known(id)?.state;
+        if state.serves() || state == State::Draining {
+            return Err(format!("{id} is {state}: drain it first"));
+        }
+        if self.units[id].override_until.is_some() {
+            return Err(format!("{id} is let back by an override: wait until it is over"));
+        }
+        self.units.remove(id);
+        self.last_usable.retain(|last| last != id);
+        let reason = format!("{by} unregistered {id}; its penalties are kept");
+        turn.say(Some(id), Some((state, state)), Note::new(Kind::Unregister, Rule::O1, reason));
+        Ok(())
+    }
+
+    fn drain(&mut self, turn: &mut Turn<'_>, by: &Operator, id: &UnitId, why: &str) -> Result<(), String> {
+        if why.trim().is_empty() || why.len() > WORDS_BYTES_MAX {
+            return Err(format!("say why, in 1 to {WORDS_BYTES_MAX} bytes"));
+        }
+        let (floor, state) = (self.floor(), self.known(id)?.state);
+        match state {
+            State::Quarantined | State::Drained | State::Draining => {
+                return Err(format!("{id} is {state}: it takes no calls anyway"));
+            }
+            State::Healthy | State::Suspect | State::Returning(_) if !floor.allows(state) => {
+                let Floor { peak_calls_per_s, needed, full, .. } = floor;
+                return Err(format!(
+                    "{full} units are in full use and the peak of {peak_calls_per_s} calls/s needs {needed}"
+                ));
+            }
+            _ => {}
+        }
+        let second = turn.second;
+        let until = second.saturating_add(self.parameters.drain_s);
+        let to = if state.serves() { State::Draining } else { State::Drained };
+        let note = Note::new(Kind::Drain, Rule::O1, format!("{by} drains {id}: {why}"));
+        if let Some(unit) = self.units.get_mut(id) {
+            let well = matches!(state, State::Healthy | State::Joining);
+            unit.resume = if well { State::Joining } else { State::Evicted };
+            unit.drain = Some((until, State::Drained));
+        }
+        self.shift(turn, id, to, note);
+        Ok(())
+    }
+
+    fn undrain(&mut self, turn: &mut Turn<'_>, by: &Operator, id: &UnitId) -> Result<(), String> {
+        let unit = self.known(id)?;
+        match unit.state {
+            State::Drained => {}
+            State::Draining if unit.drain.is_some_and(|(_, to)| to == State::Drained) => {}
+            State::Quarantined => return Err(self.why_quarantined(unit)),
+            state => {
+                let why = &unit.why.words;
+                return Err(format!("{id} is {state} and not drained by an operator: {why}"));
+            }
+        }
+        let to = unit.resume;
+        let reason = format!("{by} lets {id} back: it must prove itself");
+        self.shift(turn, id, to, Note::new(Kind::Undrain, Rule::O1, reason));
+        Ok(())
+    }
+
+    fn pause_probes(
+        &mut self,
+        turn: &mut Turn<'_>,
+        by: &Operator,
+        id: &UnitId,
+        seconds: u64,
+    ) -> Result<(), String> {
+        let longest = self.parameters.probe_pause_max_s;
+        self.known(id)?;
+        if seconds == 0 || seconds > longest {
+            return Err(format!("probes are paused for 1 to {longest} s, not for {seconds}"));
+        }
+        let until = turn.second.saturating_add(seconds);
+        self.units.entry(id.clone()).and_modify(|unit| unit.probes_paused_until = Some(until));
+        let note =
+            Note::new(Kind::PauseProbes, Rule::V6, format!("{by} pauses the probes of {id} for {seconds} s"));
+        turn.say(Some(id), None, note.count("seconds", seconds));
+        Ok(())
+    }
+
+    fn resume_probes(&mut self, turn: &mut Turn<'_>, by: &Operator, id: &UnitId) -> Result<(), String> {
+        self.known(id)?;
+        if self.may_probe(id) {
+            return Err(format!("the probes of {id} are not paused"));
+        }
+        self.units.entry(id.clone()).and_modify(|unit| unit.probes_paused_until = None);
+        let note = Note::new(Kind::ResumeProbes, Rule::V6, format!("{by} lets {id} be probed again"));
+        turn.say(Some(id), None, note);
+        let kind = Kind::Alarm(Alarm::ProbeInduced);
+        self.lower_now(turn, &kind, Some(id));
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! Nothing leaves quarantine because somebody wants it back: two operators sign what was changed and what that
+//! tests, or an override lets it back for a day.
+
+use super::{
+    Key, Kind, Note, Policy, Rule, Turn, Unit, WORDS_BYTES_MAX,
+    order::{Intervention, Operator},
+    unit::{Approval, State},
+};
+use crate::pool::evidence::UnitId;
+
+const NEEDED: &str = "a release needs an intervention record (what was changed, which hypothesis it tests) and a \
+                      second operator";
+
+impl Policy {
+    /// Why a unit in quarantine is not let back.
+    pub(super) fn why_quarantined(&self, unit: &Unit) -> String {
+        format!("{} is QUARANTINED: {}; {NEEDED}", unit.id(), unit.why.words)
+    }
+
+    fn quarantined(&self, id: &UnitId) -> Result<&Unit, String> {
+        let unit = self.known(id)?;
+        match unit.state {
+            State::Quarantined => Ok(unit),
+            state => Err(format!("{id} is {state}, not QUARANTINED")),
+        }
+    }
+
+    pub(super) fn sign_off(
+        &mut self,
+        turn: &mut Turn<'_>,
+        by: &Operator,
+        id: &UnitId,
+        intervention: Option<&Intervention>,
+    ) -> Result<(), String> {
+        let unit = self.quarantined(id)?;
+        if intervention.is_some_and(|record| !record.is_complete()) {
+            return Err(format!(
+                "the record needs both parts, each of 1 to {WORDS_BYTES_MAX} bytes; {NEEDED}"
+            ));
+        }
+        let agreed = match (&unit.approval, intervention) {
+            (None, None) => {
+                let override_it = "with no cause found, only an override lets it back, and for a day";
+                return Err(format!("{}; {override_it}", self.why_quarantined(unit)));
+            }
+            (Some(first), record) if record.is_none_or(|record| *record == first.intervention) => {
+                if first.by == *by {
+                    return Err(format!(
+                        "{by} has signed already: the second signature is another operator's"
+                    ));
+                }
+                Some(first.clone())
+            }
+            (_, Some(_)) | (Some(_), None) => None,
+        };
+        match (agreed, intervention) {
+            (Some(first), _) => self.release(turn, by, id, first),
+            (None, Some(record)) => {
+                let approval = Approval { by: by.clone(), intervention: record.clone() };
+                self.units.entry(id.clone()).and_modify(|unit| unit.approval = Some(approval));
+                let reason = format!(
+                    "{by} signed {id} off: {}, to test: {}; another operator must sign too",
+                    record.changed, record.hypothesis
+                );
+                turn.say(Some(id), None, Note::new(Kind::SignOff, Rule::Q2, reason));
+            }
+            (None, None) => return Err(NEEDED.to_owned()),
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, turn: &mut Turn<'_>, by: &Operator, id: &UnitId, first: Approval) {
+        let Some(unit) = self.units.get_mut(id) else { return };
+        let Approval { by: first_by, intervention } = first;
+        let reason = format!(
+            "{first_by} and {by} released {id}: {}, to test: {}",
+            intervention.changed, intervention.hypothesis
+        );
+        unit.approval = None;
+        unit.intervention = Some(intervention);
+        unit.back_off_until = turn.second;
+        let about = unit.about.clone();
+        self.damping.release(&about);
+        let slow = self.damping.at(&Key::of(&about), turn.second, &self.parameters).slow;
+        let note = Note::new(Kind::Release, Rule::Q2, reason).with("slow", slow);
+        self.shift(turn, id, State::Evicted, note);
+    }
+
+    pub(super) fn override_quarantine(
+        &mut self,
+        turn: &mut Turn<'_>,
+        by: &Operator,
+        id: &UnitId,
+        why: &str,
+    ) -> Result<(), String> {
+        self.quarantined(id)?;
+        if why.trim().is_empty() || why.len() > WORDS_BYTES_MAX {
+            return Err(format!("say why, in 1 to {WORDS_BYTES_MAX} bytes"));
+        }
+        let lasts = self.parameters.override_s;
+        let until = turn.second.saturating_add(lasts);
+        let Some(unit) = self.units.get_mut(id) else { return Ok(()) };
+        unit.override_until = Some(until);
+        unit.back_off_until = turn.second;
+        let about = unit.about.clone();
+        self.damping.release(&about);
+        let reason = format!("{by} lets {id} back with no cause found, for {lasts} s and no longer: {why}");
+        let note = Note::new(Kind::Override, Rule::Q3, reason).count("seconds", lasts);
+        self.shift(turn, id, State::Evicted, note);
+        Ok(())
+    }
+
+    /// E3: an override that is over puts the quarantine back, as soon as the floor allows it.
+    pub(super) fn end_overrides(&mut self, turn: &mut Turn<'_>) {
+        let over = self.names(|unit| unit.override_until.is_some_and(|until| until <= turn.second));
+        for id in over {
+            let state = self.units[&id].state;
+            if state.serves() && !self.floor().allows(state) {
+                turn.kept_sick.push(id);
+                continue;
+            }
+            if state.serves() && !self.may_evict_now(turn.second) {
+                continue;
+            }
+            let until = turn.second.saturating_add(self.parameters.drain_s);
+            let Some(unit) = self.units.get_mut(&id) else { continue };
+            unit.override_until = None;
+            let about = unit.about.clone();
+            let open = state.serves() || state == State::Draining;
+            unit.drain = open.then_some((until, State::Quarantined));
+            if open {
+                unit.generation += 1;
+                unit.lease = super::Lease::Lapsed;
+                self.last_eviction = Some(turn.second);
+            }
+            self.damping.hold(&Key::of(&about));
+            let to = if open { State::Draining } else { State::Quarantined };
+            let reason =
+                format!("the override for {id} is over and no cause was found: it is quarantined again");
+            self.shift(turn, &id, to, Note::new(Kind::Quarantine, Rule::E3, reason));
+        }
+    }
+
+    pub(super) fn absolve(
+        &mut self,
+        turn: &mut Turn<'_>,
+        by: &Operator,
+        attribute: &str,
+        intervention: &Intervention,
+    ) -> Result<(), String> {
+        if !intervention.is_complete() {
+            return Err(format!(
+                "say what was changed and what it tests, each in 1 to {WORDS_BYTES_MAX} bytes"
+            ));
+        }
+        if !self.history.absolve(attribute) {
+            return Err(format!("{attribute:.64} is not suspect"));
+        }
+        let Intervention { changed, hypothesis } = intervention;
+        let reason = format!("{by} takes the suspicion from {attribute}: {changed}, to test: {hypothesis}");
+        let note = Note::new(Kind::Absolve, Rule::O1, reason);
+        turn.say(None, None, note.about(vec![attribute.to_owned()]));
+        Ok(())
+    }
+}

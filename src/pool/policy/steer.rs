@@ -1,0 +1,124 @@
+//! The soft step: new calls are steered away from a unit that looks worse than its peers, and come back; never
+//! from more than half of the pool, nor from more than the rest can carry.
+
+use super::{Alarm, Kind, Note, Parameters, Policy, Rule, Turn, history::Suspicion, unit::State};
+use crate::pool::{
+    evidence::{Class, UnitId},
+    judgement::UnitJudgement,
+};
+
+/// The attribute that stands for being probed at all.
+pub(super) const PROBED: &str = "probe=deep";
+
+/// Whether a unit's probes are green while its traffic is red.
+pub(super) fn is_red_behind_green(judged: &UnitJudgement, parameters: &Parameters) -> bool {
+    let of = |class: Class| judged.bets.iter().filter(move |bet| bet.class == Some(class));
+    let red = of(Class::Traffic).any(|bet| {
+        let mut same_scale = of(Class::Traffic).filter(|other| other.scale == bet.scale);
+        bet.played && same_scale.all(|other| other.s >= parameters.red_s)
+    });
+    let probed = of(Class::Probe).any(|bet| bet.played);
+    red && probed && of(Class::Probe).all(|bet| bet.s < parameters.green_s)
+}
+
+/// Whether a unit's own traffic speaks for it.
+fn is_traffic_green(judged: &UnitJudgement, parameters: &Parameters) -> bool {
+    let mut traffic = judged.bets.iter().filter(|bet| bet.class == Some(Class::Traffic));
+    let played = traffic.clone().any(|bet| bet.played);
+    played && traffic.all(|bet| bet.s < parameters.green_s)
+}
+
+impl Policy {
+    pub(super) fn steer(&mut self, turn: &mut Turn<'_>) {
+        self.note_red_traffic(turn);
+        self.steer_back(turn);
+        if turn.is_shared() {
+            return;
+        }
+        let mut soft: Vec<(UnitId, f64)> = self
+            .names(|unit| unit.state == State::Healthy)
+            .into_iter()
+            .filter_map(|id| turn.judged(&id).filter(|j| j.soft || j.sick).map(|judged| (id, judged.s)))
+            .collect();
+        soft.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        for (id, s) in soft {
+            let (steered, serving) = self.steered();
+            let floor = self.floor();
+            let healthy = floor.full - steered;
+            if 2 * (steered + 1) > serving || healthy <= floor.needed {
+                return;
+            }
+            let trickle = self.parameters.trickle_percent;
+            let reason =
+                format!("{id} looks worse than its peers: new calls go elsewhere, but for {trickle} %");
+            let note = Note::new(Kind::SteerAway, Rule::S1, reason).with("s", s);
+            let note =
+                note.count("steered", steered + 1).count("serving", serving).count("floor", floor.needed);
+            self.shift(turn, &id, State::Suspect, note);
+        }
+    }
+
+    /// How many units are steered away from, and how many serve.
+    pub(super) fn steered(&self) -> (usize, usize) {
+        let count = |holds: &dyn Fn(State) -> bool| self.units.values().filter(|u| holds(u.state)).count();
+        (count(&|state| state == State::Suspect), count(&State::serves))
+    }
+
+    fn note_red_traffic(&mut self, turn: &mut Turn<'_>) {
+        for id in self.names(|unit| unit.state.serves()) {
+            let red = turn.judged(&id).is_some_and(|judged| is_red_behind_green(judged, &self.parameters));
+            if red {
+                self.units.entry(id.clone()).and_modify(|unit| unit.traffic_red = true);
+                let reason = format!("{id} answers probes and fails callers: its green probes prove nothing");
+                let note = Note::new(Kind::Alarm(Alarm::ProbeGreenTrafficRed), Rule::V5, reason);
+                self.raise(turn, Some(&id), note);
+            }
+        }
+    }
+
+    fn steer_back(&mut self, turn: &mut Turn<'_>) {
+        for id in self.names(|unit| unit.state == State::Suspect) {
+            let Some(judged) = turn.judged(&id) else { continue };
+            let red = self.units[&id].traffic_red && !is_traffic_green(judged, &self.parameters);
+            if judged.soft || judged.sick || red {
+                continue;
+            }
+            let s = judged.s;
+            let note = Note::new(Kind::SteerBack, Rule::S2, format!("the evidence against {id} is gone"));
+            self.shift(turn, &id, State::Healthy, note.with("s", s));
+            if !self.may_probe(&id) {
+                self.suspect_the_probe(turn, &id);
+            }
+        }
+    }
+
+    fn suspect_the_probe(&mut self, turn: &mut Turn<'_>, id: &UnitId) {
+        let reason = format!("{id} got well while its probes were paused: {PROBED} is suspect");
+        let note = Note::new(Kind::Alarm(Alarm::ProbeInduced), Rule::V6, reason);
+        self.raise(turn, Some(id), note.about(vec![PROBED.to_owned()]));
+        let units = vec![id.clone()];
+        let suspicion = Suspicion { since: turn.second, rule: Rule::V6, units, chance_ppm: 0 };
+        self.history.suspect(PROBED, suspicion);
+    }
+
+    /// Steers back the least bad while more are steered away from than may be, as after a unit was lost.
+    pub(super) fn balance(&mut self, turn: &mut Turn<'_>) {
+        loop {
+            let (steered, serving) = self.steered();
+            let floor = self.floor();
+            let fits = 2 * steered <= serving && floor.full - steered >= floor.needed;
+            if steered == 0 || fits {
+                return;
+            }
+            let suspects = self.names(|unit| unit.state == State::Suspect);
+            let s = |id: &UnitId| turn.judged(id).map_or(0.0, |judged| judged.s);
+            let Some(least) = suspects.into_iter().min_by(|a, b| s(a).total_cmp(&s(b))) else { return };
+            let reason =
+                format!("{least} is needed: {steered} of {serving} are steered away, the rest is too few");
+            let note = Note::new(Kind::SteerBack, Rule::S3, reason).with("s", s(&least));
+            let note =
+                note.count("steered", steered - 1).count("serving", serving).count("floor", floor.needed);
+            self.shift(turn, &least, State::Healthy, note);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! One unit of the pool: what it is, in which state, since when and why.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    decision::Rule,
+    order::{Intervention, Operator},
+    parameters::{ATTRIBUTES_MAX, NAME_BYTES_MAX},
+};
+use crate::pool::evidence::UnitId;
+
+/// Where a unit stands.
+///
+/// `JOINING → HEALTHY → SUSPECT → DRAINING → EVICTED → PROBATION → RETURNING → HEALTHY`; beside it `QUARANTINED`
+/// until two operators sign it off, and `DRAINED` by an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// Known, and not yet proved.
+    Joining,
+    /// In full use.
+    Healthy,
+    /// New calls are steered away, but for a trickle.
+    Suspect,
+    /// No new calls; those that run may end.
+    Draining,
+    /// Out of use until its back-off ends.
+    Evicted,
+    /// Probed and nothing else.
+    Probation,
+    /// On its way back, with this share of a full one in per cent.
+    Returning(u8),
+    /// Out of use until two operators sign it off.
+    Quarantined,
+    /// Out of use by an operator's order.
+    Drained,
+}
+
+impl State {
+    /// Whether it takes callers' calls at all.
+    #[must_use]
+    pub fn serves(self) -> bool {
+        self.is_full() || matches!(self, State::Returning(_))
+    }
+
+    /// Whether it counts for the floor: it could carry a full share.
+    #[must_use]
+    pub fn is_full(self) -> bool {
+        matches!(self, State::Healthy | State::Suspect)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Joining => f.write_str("JOINING"),
+            State::Healthy => f.write_str("HEALTHY"),
+            State::Suspect => f.write_str("SUSPECT"),
+            State::Draining => f.write_str("DRAINING"),
+            State::Evicted => f.write_str("EVICTED"),
+            State::Probation => f.write_str("PROBATION"),
+            State::Returning(percent) => write!(f, "RETURNING at {percent} %"),
+            State::Quarantined => f.write_str("QUARANTINED"),
+            State::Drained => f.write_str("DRAINED"),
+        }
+    }
+}
+
+/// Bytes of a unit's address: a host name has at most 253.
+const ADDRESS_BYTES_MAX: usize = 260;
+
+/// What an operator says of a unit when it is registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// Its name.
+    pub id: UnitId,
+    /// Where it takes calls, `host:port`.
+    pub address: String,
+    /// The place that the box stands in.
+    pub slot: String,
+    /// The box's own number.
+    pub serial: String,
+    /// The box's model.
+    pub model: String,
+    /// The software on it.
+    pub image: String,
+    /// What else it may share with others: firmware, rack, monitoring agent.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+fn is_host_and_port(address: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    address.len() <= ADDRESS_BYTES_MAX
+        && address.bytes().all(legal)
+        && address
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+impl Description {
+    /// What is wrong with it, all of it at once.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let fixed =
+            [("slot", &self.slot), ("serial", &self.serial), ("model", &self.model), ("image", &self.image)];
+        let mut faults: Vec<String> = fixed
+            .iter()
+            .filter(|(_, value)| value.is_empty() || value.len() > NAME_BYTES_MAX)
+            .map(|(name, value)| {
+                format!("{name} has {} bytes: 1 to {NAME_BYTES_MAX} are allowed", value.len())
+            })
+            .collect();
+        if !is_host_and_port(&self.address) {
+            faults.push(format!("address {:.64} must be host:port", self.address));
+        }
+        if self.attributes.len() > ATTRIBUTES_MAX {
+            faults
+                .push(format!("{} attributes: at most {ATTRIBUTES_MAX} are allowed", self.attributes.len()));
+        }
+        for (name, value) in &self.attributes {
+            let long = [name, value].iter().any(|text| text.is_empty() || text.len() > NAME_BYTES_MAX);
+            if long {
+                faults.push(format!("attribute {name:.20}: name and value have 1 to {NAME_BYTES_MAX} bytes"));
+            } else if name.contains('=') || ["slot", "serial", "model", "image"].contains(&name.as_str()) {
+                faults.push(format!("attribute {name}: the name is taken, or holds '='"));
+            }
+        }
+        faults
+    }
+
+    /// What it may share with others, as `name=value`: all but its slot and its serial.
+    #[must_use]
+    pub fn shared(&self) -> Vec<String> {
+        let fixed = [format!("image={}", self.image), format!("model={}", self.model)];
+        let others = self.attributes.iter().map(|(name, value)| format!("{name}={value}"));
+        fixed.into_iter().chain(others).collect()
+    }
+}
+
+/// A unit's leave to serve, of its present generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Lease {
+    /// The unit asks for it in time.
+    Live,
+    /// It did not, or never has.
+    Lapsed,
+    /// The unit gave it back.
+    Released,
+}
+
+/// Why a unit is in its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Why {
+    /// The rule that put it there.
+    pub rule: Rule,
+    /// In words.
+    pub words: String,
+}
+
+/// What was seen of a unit since it came to its state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// Seconds that were judged; those in which the policy was frozen or away do not count.
+    pub seconds: u64,
+    /// Probes, or calls while it returns.
+    pub n: u32,
+    /// Failed ones of them.
+    pub failed: u32,
+}
+
+impl Progress {
+    /// Adds what was seen.
+    pub(super) fn add(&mut self, n: u32, failed: u32) {
+        self.n = self.n.saturating_add(n);
+        self.failed = self.failed.saturating_add(failed.min(n));
+    }
+}
+
+/// A first signature under a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// Whose.
+    pub by: Operator,
+    /// What was changed and what that tests.
+    pub intervention: Intervention,
+}
+
+/// One unit, as the policy knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unit {
+    /// What was registered.
+    pub about: Description,
+    /// Rises with each eviction: a lease of an older one is void.
+    pub generation: u64,
+    /// Where it stands.
+    pub state: State,
+    /// Since which second.
+    pub since: u64,
+    /// Why.
+    pub why: Why,
+    /// Evictions in a row, e: each doubles the back-off.
+    pub evictions: u32,
+    /// Until when it stays out at least.
+    pub back_off_until: u64,
+    /// Its lease of this generation.
+    pub lease: Lease,
+    /// What was seen since it came to its state.
+    pub progress: Progress,
+    /// When a draining ends, and the state that it ends in.
+    pub drain: Option<(u64, State)>,
+    /// The state that an operator's undrain leads to.
+    pub resume: State,
+    /// Its traffic was red while its probes were green: green probes are no reason to trust it.
+    pub traffic_red: bool,
+    /// Until when an operator's override holds.
+    pub override_until: Option<u64>,
+    /// Until when it is not probed.
+    pub probes_paused_until: Option<u64>,
+    /// The first of the two signatures that release it.
+    pub approval: Option<Approval>,
+    /// What was changed before its last release: a failure speaks against the hypothesis.
+    pub intervention: Option<Intervention>,
+}
+
+impl Unit {
+    /// A unit that was just registered.
+    #[must_use]
+    pub(super) fn new(about: Description, second: u64, why: Why) -> Self {
+        Self {
+            about,
+            generation: 1,
+            state: State::Joining,
+            since: second,
+            why,
+            evictions: 0,
+            back_off_until: 0,
+            lease: Lease::Lapsed,
+            progress: Progress::default(),
+            drain: None,
+            resume: State::Joining,
+            traffic_red: false,
+            override_until: None,
+            probes_paused_until: None,
+            approval: None,
+            intervention: None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &UnitId {
+        &self.about.id
+    }
+}
