@@ -13,8 +13,11 @@ fn at(day: u64, hour: u64, minute: u64) -> u64 {
     100 * DAY + day * DAY + hour * 3_600 + minute * 60
 }
 
-/// When which unit was sick, by the Board of Audit's record.
-const TIMETABLE: [(usize, (u64, u64, u64), (u64, u64)); 6] = [
+/// Day, hour, minute.
+type Time = (u64, u64, u64);
+
+/// When which unit was sick, by the Board of Audit's record; the hour and minute of its end are of the same day.
+const TIMETABLE: [(usize, Time, (u64, u64)); 6] = [
     (1, (13, 11, 40), (13, 10)),
     (2, (18, 15, 40), (19, 0)),
     (2, (19, 8, 30), (8, 50)),

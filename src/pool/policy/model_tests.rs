@@ -17,7 +17,7 @@ use crate::pool::{
 const UNITS: usize = 5;
 
 /// What happens from one second on; S and leases stay as they are until they are changed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     Evidence(usize, f64),
     Shared(bool),
@@ -48,7 +48,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (unit.clone(), 0..100_u32, 0..30_u32).prop_map(|(n, all, failed)| Event::Calls(n, all, failed)),
         3 => (unit, 0..8_u8, any::<bool>()).prop_map(|(n, what, bob)| Event::Order(n, what, bob)),
         1 => (0..9_u64).prop_map(Event::Epoch),
-        6 => prop_oneof![1..15_u64, 50..200_u64, Just(2_000)].prop_map(Event::Skip),
+        6 => prop_oneof![1..15_u64, 50..200_u64, Just(2_000), Just(40_000)].prop_map(Event::Skip),
         1 => Just(Event::Restart),
     ]
 }
