@@ -1,0 +1,229 @@
+//! Promise: a ledger that is run again gives the same decisions, and a line that was changed is named.
+
+use std::collections::BTreeMap;
+
+use super::{Judge, LINE_BYTES_MAX, LedgerError, Line, Report, Second, Start, replay};
+use crate::pool::{
+    evidence::{Bucket, Class, Observer, UnitId},
+    judgement::{Judgement, UnitJudgement, Verdict},
+    policy::{Description, Fact, Operator, Order, Parameters, Policy, Request},
+};
+
+fn unit(n: usize) -> UnitId {
+    format!("relay-{n}").parse().expect("a name")
+}
+
+/// A rule for tests: S is the number of bad calls in the second.
+fn judge(second: u64, buckets: &[Bucket], policy: &Policy) -> Judgement {
+    let of = |unit: &UnitId| {
+        let bad: u32 = buckets.iter().filter(|bucket| bucket.unit == *unit).map(|bucket| bucket.bad).sum();
+        let s = f64::from(bad);
+        UnitJudgement {
+            s,
+            beyond: s - 21.4,
+            soft: s >= 5.0,
+            sick: s >= 21.4,
+            suspect: s >= 1.0,
+            seconds_to_sick: None,
+            threshold_us: 1,
+            left_out_caller: None,
+            absolute: 0.0,
+            bets: Vec::new(),
+        }
+    };
+    Judgement {
+        second,
+        units: policy.judged().map(|unit| (unit.id().clone(), of(unit.id()))).collect(),
+        verdict: Verdict::None,
+        p0: 0.04,
+        weak: BTreeMap::new(),
+        late_count: 0,
+    }
+}
+
+fn register(n: usize) -> Fact {
+    let about = Description {
+        id: unit(n),
+        address: format!("127.0.0.1:{}", 40_100 + n),
+        slot: format!("slot-{n}"),
+        serial: format!("S{n}"),
+        model: "HSM-7".to_owned(),
+        image: "r1".to_owned(),
+        attributes: BTreeMap::new(),
+    };
+    let by = Operator::try_from("operator/alice".to_owned()).expect("an operator");
+    Fact::Order(Order { by, request: Request::Register(Box::new(about)) })
+}
+
+/// Three units, of which the second is sick from second 60 to 70, for 700 seconds; with a `start` in the middle.
+fn recorded() -> Vec<Line> {
+    let mut policy = Policy::new(Parameters::default());
+    let start =
+        |policy: &Policy| Line::Start(Box::new(Start { format: 1, policy: policy.clone(), judge: None }));
+    let mut lines = vec![start(&policy)];
+    for second in 1..=700 {
+        if second == 300 {
+            lines.push(start(&policy));
+        }
+        let mut facts = if second == 1 { vec![Fact::Observers { count: 4 }] } else { Vec::new() };
+        let mut buckets = Vec::new();
+        for n in 1..=3 {
+            if second == 1 {
+                facts.push(register(n));
+                continue;
+            }
+            let generation = policy.units()[&unit(n)].generation;
+            facts.push(Fact::LeaseRenewed { unit: unit(n), generation });
+            facts.push(Fact::DeepProbes { unit: unit(n), n: 4, failed: 0 });
+            facts.push(Fact::Traffic { unit: unit(n), calls: 1, failed: 0 });
+            let bad = if n == 2 && (60..70).contains(&second) { 30 } else { 0 };
+            let observer = Observer::try_from("issuer/issuer-1".to_owned()).expect("an observer");
+            let class = Class::Traffic;
+            buckets.push(Bucket {
+                second,
+                observer,
+                unit: unit(n),
+                class,
+                caller: None,
+                n: 40,
+                bad,
+                latencies: None,
+            });
+        }
+        let judgement = judge(second, &buckets, &policy);
+        let decisions = policy.step(second, &judgement, &facts);
+        lines.push(Line::Second(Second { second, buckets, facts }));
+        lines.extend(decisions.into_iter().map(|decision| Line::Decision(Box::new(decision))));
+    }
+    lines
+}
+
+fn text(lines: &[Line]) -> String {
+    lines.iter().map(Line::text).collect()
+}
+
+fn run(lines: &[Line]) -> Report {
+    replay(text(lines).as_bytes(), judge).expect("every line is right")
+}
+
+fn decisions(lines: &[Line]) -> Vec<usize> {
+    (0..lines.len()).filter(|at| matches!(lines[*at], Line::Decision(_))).collect()
+}
+
+#[test]
+fn the_same_input_gives_the_same_decisions_again() {
+    let lines = recorded();
+    let report = run(&lines);
+    assert_eq!(report.difference, None);
+    assert_eq!((report.lines, report.seconds), (lines.len(), 700));
+    assert_eq!(report.same as usize, decisions(&lines).len());
+    assert!(report.same > 12, "an eviction and a return by steps: {report:?}");
+}
+
+#[test]
+fn a_changed_decision_is_found_wherever_it_stands() {
+    let lines = recorded();
+    for at in decisions(&lines) {
+        let mut changed = lines.clone();
+        if let Line::Decision(decision) = &mut changed[at] {
+            decision.reason.push('!');
+        }
+        let difference = run(&changed).difference.expect("it differs");
+        assert_eq!(difference.line, at + 1);
+        let words =
+            |one: Option<crate::pool::policy::Decision>| one.map(|one| one.reason).unwrap_or_default();
+        assert_eq!(words(difference.recorded), words(difference.replayed) + "!");
+    }
+}
+
+#[test]
+fn a_decision_that_was_left_out_or_added_is_found() {
+    let lines = recorded();
+    for at in decisions(&lines) {
+        let mut less = lines.clone();
+        less.remove(at);
+        assert!(run(&less).difference.is_some(), "left out at {}", at + 1);
+        let mut more = lines.clone();
+        more.insert(at, lines[at].clone());
+        let difference = run(&more).difference.expect("it differs");
+        assert_eq!(difference.line, at + 2, "the second of the two is too many");
+    }
+}
+
+#[test]
+fn a_changed_number_of_the_evidence_is_found() {
+    let mut lines = recorded();
+    let sick = |line: &mut Line| match line {
+        Line::Second(input) => input.buckets.iter_mut().any(|bucket| {
+            let found = bucket.bad == 30;
+            bucket.bad = if found { 29 } else { bucket.bad };
+            found
+        }),
+        _ => false,
+    };
+    assert!(lines.iter_mut().any(sick));
+    assert!(run(&lines).difference.is_some());
+}
+
+#[test]
+fn a_bad_line_is_named_by_number_and_field() {
+    let right = text(&recorded());
+    let mut lines: Vec<String> = right.lines().map(str::to_owned).collect();
+    let second = lines.iter().position(|line| line.contains("\"second\":60,")).expect("it is there");
+    let whole = lines[second].clone();
+    for (from, to, field) in [
+        ("\"bad\":30", "\"bad\":\"many\"", "second.buckets[1].bad"),
+        ("\"bad\":30", "\"bad\":41", "second.buckets[1].bad"),
+        ("\"n\":40,\"bad\":30", "\"bad\":30", "second.buckets[1]"),
+        ("relay-3\",\"class\":\"traffic\"", "relay-3\",\"class\":\"gossip\"", "second.buckets[2].class"),
+        ("\"second\":{", "\"second\":{\"colour\":1,", "second.colour"),
+        ("\"second\":60,", "\"second\":-1,", "second.second"),
+    ] {
+        lines[second] = whole.replacen(from, to, 1);
+        assert_ne!(lines[second], whole, "{from}");
+        match replay(lines.join("\n").as_bytes(), judge) {
+            Err(LedgerError::Bad { line, field: named, .. }) => {
+                assert_eq!((line, named.as_str()), (second + 1, field), "{to}");
+            }
+            other => panic!("{to}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_too_long_out_of_order_or_of_another_format_is_refused() {
+    let long = "x".repeat(LINE_BYTES_MAX + 1);
+    assert!(matches!(replay(long.as_bytes(), judge), Err(LedgerError::TooLong { line: 1 })));
+    let lines = recorded();
+    let headless = text(&lines[1..]);
+    assert!(matches!(replay(headless.as_bytes(), judge), Err(LedgerError::Order { line: 1, .. })));
+    let newer = lines[0].text().replacen("\"format\":1", "\"format\":2", 1);
+    let error = replay(newer.as_bytes(), judge).expect_err("it is refused");
+    assert_eq!(error.to_string(), "line 1, field start.format: format 2 is not read, only 1");
+    let wrong = lines[0].text().replacen("\"observers_min\":3", "\"observers_min\":0", 1);
+    let error = replay(wrong.as_bytes(), judge).expect_err("it is refused");
+    assert!(error.to_string().contains("start.policy.parameters.observers_min"), "{error}");
+}
+
+#[test]
+fn a_judge_goes_on_from_what_it_had_kept() {
+    struct Kept(bool);
+    impl Judge for Kept {
+        fn restore(&mut self, kept: Option<&serde_json::Value>) -> Result<(), String> {
+            self.0 = kept.is_none_or(|kept| kept == "wealth");
+            if self.0 { Ok(()) } else { Err("it is another's".to_owned()) }
+        }
+
+        fn judge(&mut self, second: u64, buckets: &[Bucket], policy: &Policy) -> Judgement {
+            judge(second, buckets, policy)
+        }
+    }
+    let start = |kept: &str| {
+        let judge = Some(kept.into());
+        let policy = Policy::new(Parameters::default());
+        Line::Start(Box::new(Start { format: 1, policy, judge })).text()
+    };
+    assert!(replay(start("wealth").as_bytes(), Kept(false)).is_ok());
+    let error = replay(start("words").as_bytes(), Kept(false)).expect_err("it is refused");
+    assert_eq!(error.to_string(), "line 1, field start.judge: it is another's");
+}
