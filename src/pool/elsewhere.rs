@@ -1,14 +1,15 @@
-//! What the default rules of Envoy, gRPC and HAProxy would have done with the same evidence, second by second, and
-//! if nothing, why: shown beside our own verdict, never acted upon.
+//! What the default rules of Envoy, gRPC and HAProxy would have done with the same evidence, second by
+//! second, and if nothing, why: shown beside our own verdict, never acted upon.
 //!
 //! Sources of the numbers: Envoy, `envoy/config/cluster/v3/outlier_detection.proto` (its defaults), and its
 //! detector, which takes the standard deviation of the whole set; gRPC, proposal A50 "xDS Outlier Detection";
 //! HAProxy 2.6, configuration manual, `fall`, `inter`, `observe`, `error-limit`, `on-error`.
 //!
-//! Each is given more than it would have had: the calls of all observers together, as if one proxy carried them,
-//! calls that are only slow as failures, and our deep probes as HAProxy's checks, which by default only connect.
-//! Within a second failures are taken to be spread evenly among the calls. Not modelled: that an ejected unit gets
-//! no calls, and that Envoy takes it back as soon as an active health check passes.
+//! All of them are off until somebody asks for them at all. Each is given more than it would have had: the
+//! calls of all observers together, as if one proxy carried them, calls that are only slow as failures, and
+//! our deep probes as HAProxy's checks, which by default only connect. Within a second failures are taken to
+//! be spread evenly among the calls. Not modelled: that an ejected unit gets no calls, and that Envoy takes
+//! it back as soon as an active health check passes.
 
 use std::collections::BTreeMap;
 
@@ -130,7 +131,8 @@ struct Run {
 }
 
 impl Run {
-    /// Goes on with a second's calls, the failures spread evenly among the successes; returns the longest run in it.
+    /// Goes on with a second's calls, the failures spread evenly among the successes; returns the longest run
+    /// in it.
     fn go_on(&mut self, seen: Count) -> u64 {
         let well = seen.n - seen.bad;
         let longest = if well == 0 {

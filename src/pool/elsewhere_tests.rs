@@ -1,5 +1,5 @@
-//! Promise: each default rule ejects at its published number and not one below it, and a sick unit of four escapes
-//! them as it did in January 2016.
+//! Promise: each default rule ejects at its published number and not one below it, and a sick unit of four
+//! escapes them as it did in January 2016.
 
 use super::{DefaultRule, Elsewhere};
 use crate::pool::evidence::{Bucket, Class, Observer, UnitId};

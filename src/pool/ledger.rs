@@ -1,8 +1,8 @@
-//! What went into the policy and what came out, a line each, so that anybody can run it again: the same input gives
-//! the same decisions, or the first that differs is named.
+//! What went into the policy and what came out, a line each, so that anybody can run it again: the same input
+//! gives the same decisions, or the first that differs is named.
 //!
-//! A ledger is JSON lines: one `start` with the policy as it was and whatever its judge keeps, then for each second
-//! one `second` with buckets and facts, followed by a `decision` for each that was made in it.
+//! A ledger is JSON lines: one `start` with the policy as it was and whatever its judge keeps, then for each
+//! second one `second` with buckets and facts, followed by a `decision` for each that was made in it.
 
 mod path;
 
@@ -221,7 +221,8 @@ fn too_bad(line: usize, buckets: &[Bucket]) -> Option<LedgerError> {
 
 /// Runs a ledger's input again, and compares what is decided with what was.
 ///
-/// A ledger may hold several `start` lines, as after a controller took over: each begins anew from its own state.
+/// A ledger may hold several `start` lines, as after a controller took over: each begins anew from its own
+/// state.
 ///
 /// # Errors
 /// [`LedgerError`] if a line is wrong. That a decision differs is no error: see [`Report::difference`].

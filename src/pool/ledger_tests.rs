@@ -55,7 +55,8 @@ fn register(n: usize) -> Fact {
     Fact::Order(Order { by, request: Request::Register(Box::new(about)) })
 }
 
-/// Three units, of which the second is sick from second 60 to 70, for 700 seconds; with a `start` in the middle.
+/// Three units, of which the second is sick from second 60 to 70, for 700 seconds; with a `start` in the
+/// middle.
 fn recorded() -> Vec<Line> {
     let mut policy = Policy::new(Parameters::default());
     let start =

@@ -6,6 +6,9 @@
 //! [`evidence`] is what was seen, the rule makes a [`judgement`] of it each second, and the [`policy`] decides.
 //! Rule and policy are pure: the same evidence gives the same decisions again, which a [`ledger`] lets anybody
 //! check. [`elsewhere`] is what the usual tools would have done.
+//! [`evidence`] is what was seen, the rule makes a [`judgement`] of it each second, and the [`policy`]
+//! decides. Rule and policy are pure: the same evidence gives the same decisions again, which a [`ledger`]
+//! lets anybody check. [`elsewhere`] is what the usual tools would have done.
 
 pub mod elsewhere;
 pub mod evidence;

@@ -1,7 +1,8 @@
-//! Names the field of a JSON text in which a reader stopped, so that a bad line can be mended without counting
-//! characters.
+//! Names the field of a JSON text in which a reader stopped, so that a bad line can be mended without
+//! counting characters.
 
-/// The path of the field at a column, counted from 1, as `second.buckets[3].n`; `(the line)` if there is none.
+/// The path of the field at a column, counted from 1, as `second.buckets[3].n`; `(the line)` if there is
+/// none.
 ///
 /// The text may be broken behind the column, and is not looked at there.
 pub(super) fn at(text: &str, column: usize) -> String {

@@ -1,8 +1,8 @@
-//! Penalties of evictions, on a fast and a slow scale, kept for a slot with its box and its image: a restart, or
-//! an order to forget the unit, does not clear them.
+//! Penalties of evictions, on a fast and a slow scale, kept for a slot with its box and its image: a restart,
+//! or an order to forget the unit, does not clear them.
 //!
-//! Source: RFC 2439, "BGP Route Flap Damping", 1998: each flap adds a constant, which halves with time; above one
-//! limit the route is suppressed until it has fallen below a lower one.
+//! Source: RFC 2439, "BGP Route Flap Damping", 1998: each flap adds a constant, which halves with time; above
+//! one limit the route is suppressed until it has fallen below a lower one.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,8 @@ impl Key {
     }
 }
 
-/// Penalties as they were after the last eviction, in thousandths, so that they are read as they were written.
+/// Penalties as they were after the last eviction, in thousandths, so that they are read as they were
+/// written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -119,7 +120,8 @@ impl Damping {
         held.any(|record| record.key.slot == about.slot || record.key.serial == about.serial)
     }
 
-    /// Ends the quarantine of a slot and its box. The penalties stay: the next eviction counts on top of them.
+    /// Ends the quarantine of a slot and its box. The penalties stay: the next eviction counts on top of
+    /// them.
     pub(super) fn release(&mut self, about: &Description) {
         for record in &mut self.records {
             if record.key.slot == about.slot || record.key.serial == about.serial {

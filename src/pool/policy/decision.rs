@@ -1,5 +1,5 @@
-//! What the policy decided, as it stands in the ledger: who, from where to where, by which rule, in words that
-//! an operator understands, and on which numbers.
+//! What the policy decided, as it stands in the ledger: who, from where to where, by which rule, in words
+//! that an operator understands, and on which numbers.
 
 use std::collections::BTreeMap;
 
@@ -68,6 +68,43 @@ pub enum Kind {
     AlarmOver(Alarm),
     /// An order is refused: which.
     Refuse(String),
+}
+
+impl Kind {
+    /// Its name, as it stands in the record.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Register => "register",
+            Kind::Unregister => "unregister",
+            Kind::Admit => "admit",
+            Kind::SteerAway => "steer_away",
+            Kind::SteerBack => "steer_back",
+            Kind::Evict => "evict",
+            Kind::Reset => "reset",
+            Kind::Drain => "drain",
+            Kind::Undrain => "undrain",
+            Kind::Leave => "leave",
+            Kind::Quarantine => "quarantine",
+            Kind::StartProbation => "start_probation",
+            Kind::FailProbation => "fail_probation",
+            Kind::Step(_) => "step",
+            Kind::Return => "return",
+            Kind::Degraded => "degraded",
+            Kind::DegradedOver => "degraded_over",
+            Kind::Systemic => "systemic",
+            Kind::RuleOut => "rule_out",
+            Kind::Absolve => "absolve",
+            Kind::SignOff => "sign_off",
+            Kind::Release => "release",
+            Kind::Override => "override",
+            Kind::PauseProbes => "pause_probes",
+            Kind::ResumeProbes => "resume_probes",
+            Kind::Alarm(_) => "alarm",
+            Kind::AlarmOver(_) => "alarm_over",
+            Kind::Refuse(_) => "refuse",
+        }
+    }
 }
 
 /// What somebody should look at.
@@ -275,6 +312,18 @@ mod tests {
     fn numbers_are_grouped_as_people_read_them() {
         for (value, text) in [(0.0, "0"), (999.4, "999"), (1_932.9, "1,933"), (1_234_567.0, "1,234,567")] {
             assert_eq!(grouped(value), text);
+        }
+    }
+
+    #[test]
+    fn a_kind_has_the_name_that_stands_in_its_record() {
+        let plain = [Kind::SteerAway, Kind::StartProbation, Kind::Return, Kind::DegradedOver, Kind::RuleOut];
+        for kind in plain {
+            assert_eq!(serde_json::to_value(&kind).expect("plain data"), kind.name());
+        }
+        for kind in [Kind::Step(5), Kind::Alarm(Alarm::SharedCause), Kind::Refuse("drain".to_owned())] {
+            let value = serde_json::to_value(&kind).expect("plain data");
+            assert!(value.get(kind.name()).is_some(), "{value}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! Units are taken out: at once when their lease lapses, by evidence one at a time, never below the floor, and
-//! never while all are sick alike.
+//! Units are taken out: at once when their lease lapses, by evidence one at a time, never below the floor,
+//! and never while all are sick alike.
 
 use super::{
     Alarm, Key, Kind, Note, Parameters, Policy, Rule, Turn,
@@ -11,8 +11,8 @@ use crate::pool::evidence::UnitId;
 
 /// The seconds that a unit stays out after its e-th eviction: min(base · 2^(e−1), longest) ± jitter.
 ///
-/// The jitter follows from seed, unit and e alone (FNV-1a, 64 bits), so that a replay draws it again, and units
-/// that were evicted together do not come back together.
+/// The jitter follows from seed, unit and e alone (FNV-1a, 64 bits), so that a replay draws it again, and
+/// units that were evicted together do not come back together.
 #[must_use]
 pub fn back_off_s(parameters: &Parameters, unit: &UnitId, evictions: u32) -> u64 {
     let doublings = evictions.saturating_sub(1).min(32);
@@ -91,7 +91,11 @@ impl Policy {
         let burst = self.names(|unit| self.is_burst(unit));
         let found = sick.into_iter().map(|(id, _)| (id, Rule::E1));
         for (id, rule) in found.chain(burst.into_iter().map(|id| (id, Rule::E2))) {
-            if !self.floor().allows(self.units[&id].state) {
+            let state = self.units[&id].state;
+            if !state.serves() {
+                continue;
+            }
+            if !self.floor().allows(state) {
                 turn.kept_sick.push(id);
             } else if self.may_evict_now(turn.second) {
                 let note = self.evidence_note(turn, &id, rule);
@@ -146,8 +150,6 @@ impl Policy {
         let after = self.damping.charge(&Key::of(&about), second, &self.parameters);
         let unit = self.units.get_mut(id).expect("who is evicted is a unit");
         unit.evictions = unit.evictions.saturating_add(1);
-        unit.generation += 1;
-        unit.lease = Lease::Lapsed;
         let back_off = back_off_s(&self.parameters, id, unit.evictions);
         unit.back_off_until = second.saturating_add(back_off);
         let held = after.quarantined || unit.override_until.take().is_some();
@@ -180,14 +182,10 @@ impl Policy {
         let slow = self.penalties(&self.units[id]).slow;
         let limit = f64::from(self.parameters.slow_quarantine);
         let reason = if slow < limit {
-            format!(
-                "{id} failed under an override, with no cause found: it stays out until two operators sign it off"
-            )
+            format!("{id} failed under an override, with no cause found: two operators must sign it off")
         } else {
             let (slow, limit) = (grouped(slow), grouped(limit));
-            format!(
-                "{id} failed again too soon: its slow penalty is {slow} of {limit}; two operators must sign it off"
-            )
+            format!("{id} failed again too soon: its slow penalty is {slow} of {limit}; two must sign it off")
         };
         Note::new(Kind::Quarantine, Rule::Q1, reason).with("slow", slow).with("limit", limit)
     }
@@ -215,11 +213,11 @@ impl Policy {
                 Note::new(Kind::RuleOut, Rule::V3, reason).about(std::mem::take(&mut out)),
             );
         }
-        let found = self.history.recurrences(about, second, &self.units, &self.parameters);
+        let found = self.history.recurrences(&episode, &self.units, &self.parameters);
         if let Some(first) = found.first() {
             let names: Vec<String> = found.iter().map(|one| one.attribute.clone()).collect();
             let reason = format!(
-                "SYSTEMIC_SUSPECT: {id} failed {:.1} days after {}, of {} units with {}: by chance p = {:.1} %",
+                "SYSTEMIC_SUSPECT: {id} failed {:.1} days after {}, of {} with {}: by chance p = {:.1} %",
                 first.days,
                 first.before,
                 first.sharing,

@@ -55,8 +55,8 @@ impl Policy {
         self.database_away = away;
         let kind = Kind::Alarm(Alarm::DatabaseAway);
         if away {
-            let reason = "the database is away: the view is frozen, leases are extended, nothing is admitted, \
-                          released or raised until it is back";
+            let reason = "the database is away: the view is frozen, leases are extended, and nothing is \
+                          admitted, released or raised until it is back";
             self.raise(turn, None, Note::new(kind, Rule::B1, reason));
         } else {
             self.leases_believed_until = turn.second.saturating_add(self.parameters.lease_s);

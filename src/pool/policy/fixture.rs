@@ -108,7 +108,7 @@ impl Pool {
         self.policy.units()[&id(n)].state
     }
 
-    fn judgement(&self) -> Judgement {
+    pub(super) fn judgement(&self) -> Judgement {
         let s = |unit: &UnitId| judged(self.s.get(unit).copied().unwrap_or(0.0));
         let units = self.policy.judged().map(|unit| (unit.id().clone(), s(unit.id())));
         Judgement {

@@ -48,8 +48,8 @@ impl Policy {
         self.say_degraded(turn);
     }
 
-    /// F2: nobody is in full use, so the best that has a lease is. One in quarantine, or taken out by an operator,
-    /// never is.
+    /// F2: nobody is in full use, so the best that has a lease is. One in quarantine, or taken out by an
+    /// operator, never is.
     fn let_the_best_in(&mut self, turn: &mut Turn<'_>) {
         let rank = |unit: &Unit| match unit.state {
             State::Returning(percent) => Some(u16::from(percent) + 10),

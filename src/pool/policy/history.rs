@@ -1,5 +1,5 @@
-//! What the evictions of the past say of attributes: one that fails in two units sooner than chance would have it
-//! is suspect, and what was changed between two failures is ruled out.
+//! What the evictions of the past say of attributes: one that fails in two units sooner than chance would
+//! have it is suspect, and what was changed between two failures is ruled out.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,10 @@ use super::{
 use crate::pool::evidence::UnitId;
 
 const DAY_S: f64 = 86_400.0;
+
+/// Seconds within which several lapsed leases show what lies between the boxes and here, and nothing of the
+/// boxes.
+const TOGETHER_S: u64 = 60;
 
 /// One eviction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +68,8 @@ pub struct History {
     ruled_out: BTreeMap<String, u64>,
 }
 
-/// The probability that one of the m − 1 other units of an attribute fails within T days by chance alone, at λ
-/// failures a unit and year: p = 1 − exp(−λ(m−1)T/365).
+/// The probability that one of the m − 1 other units of an attribute fails within T days by chance alone, at
+/// λ failures a unit and year: p = 1 − exp(−λ(m−1)T/365).
 #[must_use]
 pub fn chance(failures_per_unit_year: f64, sharing: usize, days: f64) -> f64 {
     let others = sharing.saturating_sub(1) as f64;
@@ -97,20 +101,24 @@ impl History {
         about.shared().into_iter().filter(|attribute| self.suspects.contains_key(attribute)).collect()
     }
 
-    /// The recurrences that an eviction now would be, the least likely by chance first; those of attributes that
-    /// are suspect already are left out.
+    /// The recurrences that an eviction now would be, the least likely by chance first; those of attributes
+    /// that are suspect already are left out.
     pub(super) fn recurrences(
         &self,
-        about: &Description,
-        second: u64,
+        now: &Episode,
         units: &BTreeMap<UnitId, super::unit::Unit>,
         parameters: &Parameters,
     ) -> Vec<Recurrence> {
+        let Episode { second, about, .. } = now;
+        let together = |past: &Episode| {
+            past.rule == Rule::E4 && now.rule == Rule::E4 && second - past.second.min(*second) < TOGETHER_S
+        };
         let shares = |other: &Description, attribute: &str| other.shared().iter().any(|a| a == attribute);
         let other = |episode: &&Episode| {
             episode.about.id != about.id
                 && episode.about.serial != about.serial
                 && episode.about.slot != about.slot
+                && !together(episode)
         };
         let fresh = about.shared().into_iter().filter(|attribute| !self.suspects.contains_key(attribute));
         let mut found: Vec<Recurrence> = fresh
@@ -129,8 +137,8 @@ impl History {
         found
     }
 
-    /// What has changed in a slot since its last eviction, each as the old `name=value`: a failure now rules it
-    /// out as the one cause.
+    /// What has changed in a slot since its last eviction, each as the old `name=value`: a failure now rules
+    /// it out as the one cause.
     pub(super) fn changed_since_last(&self, about: &Description) -> Vec<String> {
         let Some(last) = self.episodes.iter().rev().find(|episode| episode.about.slot == about.slot) else {
             return Vec::new();
@@ -183,6 +191,22 @@ mod tests {
         let p = chance(1.0, 2, 5.0 + 4.0 / 24.0);
         assert_eq!((p * 1_000.0).round(), 14.0, "{p}");
         assert_eq!((chance(1.0, 2, 5.0) * 1_000.0).round(), 14.0);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
+        let mut history = History::default();
+        for second in 0..=EPISODES_MAX as u64 {
+            history.record(Episode { second, rule: Rule::E1, about: super::super::fixture::about(1) });
+        }
+        assert_eq!((history.episodes().len(), history.episodes()[0].second), (EPISODES_MAX, 1));
+        for since in 0..=SUSPECTS_MAX as u64 {
+            let suspicion = Suspicion { since, rule: Rule::V1, units: Vec::new(), chance_ppm: 1 };
+            history.suspect(&format!("model={since}"), suspicion);
+            history.rule_out(&format!("serial={since}"), since);
+        }
+        assert_eq!((history.suspects().len(), history.ruled_out().len()), (SUSPECTS_MAX, SUSPECTS_MAX));
+        assert!(!history.suspects().contains_key("model=0") && !history.ruled_out().contains_key("serial=0"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Promise: the January of 2016 goes otherwise: the shared cause is suspect on the 18th, and the return of the 20th
-//! is refused.
+//! Promise: the January of 2016 goes otherwise: the shared cause is suspect on the 18th, and the return of
+//! the 20th is refused.
 
 use super::{
     Decision, Kind, Request, Rule, State,
@@ -16,7 +16,8 @@ fn at(day: u64, hour: u64, minute: u64) -> u64 {
 /// Day, hour, minute.
 type Time = (u64, u64, u64);
 
-/// When which unit was sick, by the Board of Audit's record; the hour and minute of its end are of the same day.
+/// When which unit was sick, by the Board of Audit's record; the hour and minute of its end are of the same
+/// day.
 const TIMETABLE: [(usize, Time, (u64, u64)); 6] = [
     (1, (13, 11, 40), (13, 10)),
     (2, (18, 15, 40), (19, 0)),

@@ -131,6 +131,34 @@ fn a_lease_of_an_older_generation_counts_for_nothing() {
 }
 
 #[test]
+fn a_generation_ends_when_the_draining_does_so_that_calls_that_run_may_end() {
+    let mut pool = Pool::of(3);
+    pool.sick(2, 30.0);
+    let evicted = pool.until(&Kind::Evict, 2, 1);
+    assert_eq!(pool.policy.units()[&id(2)].generation, 1);
+    assert!(pool.policy.grants_lease(&id(2)));
+    let reset = pool.until(&Kind::Reset, 2, 20);
+    assert_eq!(reset.second - evicted.second, 10);
+    assert_eq!(pool.policy.units()[&id(2)].generation, 2);
+    assert!(!pool.policy.grants_lease(&id(2)));
+    pool.gone.insert(id(3));
+    pool.run(1);
+    assert_eq!(pool.policy.units()[&id(3)].generation, 2, "a lapsed lease is void at once");
+}
+
+#[test]
+fn leases_that_lapse_together_say_nothing_of_what_the_boxes_share() {
+    for (apart, systemic) in [(59, false), (60, true)] {
+        let mut pool = Pool::of(4);
+        pool.gone.insert(id(1));
+        pool.run(apart);
+        pool.gone.insert(id(2));
+        pool.run(1);
+        assert_eq!(pool.kinds().contains(&&Kind::Systemic), systemic, "{apart} s apart: {:?}", pool.record);
+    }
+}
+
+#[test]
 fn a_unit_that_gives_its_lease_back_has_not_failed() {
     let mut pool = Pool::of(3);
     let generation = pool.policy.units()[&id(2)].generation;

@@ -1,9 +1,10 @@
-//! The policy decides: from a judgement each second, and facts and orders, who is in use; each decision says from
-//! which rule and numbers it follows, and the same input gives the same decisions again, after a restart too.
+//! The policy decides: from a judgement each second, and facts and orders, who is in use; each decision says
+//! from which rule and numbers it follows, and the same input gives the same decisions again, after a restart
+//! too.
 //!
-//! [`Policy`] is its own state: written and read again, it goes on as if nothing had happened. It reads no clock
-//! and draws no random number. One [`Policy::step`] a second, in this order: facts, orders, leases, drains,
-//! joiners, evictions, steering, returns, floor, alarms, view.
+//! [`Policy`] is its own state: written and read again, it goes on as if nothing had happened. It reads no
+//! clock and draws no random number. One [`Policy::step`] a second, in this order: facts, orders, leases,
+//! drains, joiners, evictions, steering, returns, floor, alarms, view.
 
 mod alarms;
 mod damping;
@@ -14,6 +15,7 @@ mod floor;
 mod history;
 mod order;
 mod orders;
+mod outlook;
 mod parameters;
 mod release;
 mod returns;
@@ -21,6 +23,8 @@ mod steer;
 mod unit;
 mod view;
 
+#[cfg(test)]
+mod alarm_tests;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -139,6 +143,11 @@ impl Policy {
         }
     }
 
+    /// Goes on with other numbers, as after a restart with other options.
+    pub fn set_parameters(&mut self, parameters: Parameters) {
+        self.parameters = parameters;
+    }
+
     /// Decides for one second. Call it once a second; time never runs backwards in here: a second before the
     /// last one is taken for the last one.
     ///
@@ -178,6 +187,11 @@ impl Policy {
     fn shift(&mut self, turn: &mut Turn<'_>, id: &UnitId, to: State, note: Note) {
         let Some(unit) = self.units.get_mut(id) else { return };
         let from = unit.state;
+        if from.is_leased() && !to.is_leased() {
+            // What it holds is void from here on, whether it listens or not.
+            unit.generation += 1;
+            unit.lease = Lease::Lapsed;
+        }
         unit.state = to;
         unit.since = turn.second;
         unit.why = Why { rule: note.rule, words: note.reason.clone() };
@@ -235,11 +249,11 @@ impl Policy {
         self.second
     }
 
-    /// Whether a unit that asks for a lease of its generation gets it: probes need one as well as callers.
+    /// Whether a unit that asks for a lease of its generation gets it, by its state or as one that is kept in
+    /// the view because nobody else serves.
     #[must_use]
     pub fn grants_lease(&self, unit: &UnitId) -> bool {
-        let state = self.units.get(unit).map(|unit| unit.state);
-        state.is_some_and(|state| state.serves() || matches!(state, State::Joining | State::Probation))
+        self.units.get(unit).is_some_and(|unit| unit.state.is_leased())
             || self.published.1.iter().any(|entry| entry.kept && entry.unit == *unit)
     }
 

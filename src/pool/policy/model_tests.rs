@@ -1,5 +1,5 @@
-//! Promise: whatever is judged and told, in whatever order, the policy keeps what it promises each second, and goes
-//! on the same after it was written and read.
+//! Promise: whatever is judged and told, in whatever order, the policy keeps what it promises each second,
+//! and goes on the same after it was written and read.
 
 use std::collections::BTreeMap;
 

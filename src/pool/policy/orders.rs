@@ -1,4 +1,5 @@
-//! Operators' orders: each is carried out or refused with the reason, and none makes the pool forget what it knows.
+//! Operators' orders: each is carried out or refused with the reason, and none makes the pool forget what it
+//! knows.
 
 use super::{
     Alarm, Floor, Kind, Note, Policy, Rule, Turn, UNITS_MAX, Unit, WORDS_BYTES_MAX,

@@ -32,18 +32,19 @@ pub struct Parameters {
     pub seed: u64,
     /// Seconds between two evictions by evidence: the peers change, so all is judged anew. Default 10.
     pub eviction_gap_s: u64,
-    /// Observers below which a unit is only steered away from, never evicted by evidence: with two, either may
-    /// lie and nobody can say which. Default 3.
+    /// Observers below which a unit is only steered away from, never evicted by evidence: with two, either
+    /// may lie and nobody can say which. Default 3.
     pub observers_min: u32,
     /// Seconds after which a judgement is too old to act upon. Default 5; ours.
     pub judgement_age_max_s: u64,
     /// Seconds that calls have to end in before the connections of an evicted unit are reset. Default 10.
     pub drain_s: u64,
-    /// Seconds that leases are believed after a database or a controller was away. Default 15, a lease's life.
+    /// Seconds that leases are believed after a database or a controller was away. Default 15, a lease's
+    /// life.
     pub lease_s: u64,
 
-    /// Calls a second that one unit carries: the floor is the peak demand over it, rounded up, and at least 1.
-    /// Default 2,000; ours: measure it where it runs.
+    /// Calls a second that one unit carries: the floor is the peak demand over it, rounded up, and at least
+    /// 1. Default 2,000; ours: measure it where it runs.
     pub unit_calls_per_s: u32,
     /// Share of a steered unit, in per cent of a full one. Not 0: without calls there is no evidence, and a
     /// unit whose probes are green and whose traffic is red would come back for its silence. Default 5.
@@ -57,8 +58,8 @@ pub struct Parameters {
     pub back_off_max_s: u64,
     /// Jitter of a back-off in per cent, to either side. Default 20.
     pub back_off_jitter_percent: u64,
-    /// Seconds of health after which earlier evictions no longer lengthen a back-off. Default 7 days, the slow
-    /// half-life; ours.
+    /// Seconds of health after which earlier evictions no longer lengthen a back-off. Default 7 days, the
+    /// slow half-life; ours.
     pub forgive_s: u64,
     /// Deep probes of a probation. Default 200.
     pub probation_probes: u32,
@@ -72,7 +73,8 @@ pub struct Parameters {
     pub step_s: u64,
     /// Least calls of a step. Default 50.
     pub step_calls: u32,
-    /// Failed calls within a step that are a burst, if they are `burst_percent` of its calls. Default 5; ours.
+    /// Failed calls within a step that are a burst, if they are `burst_percent` of its calls. Default 5;
+    /// ours.
     pub burst_failures: u32,
     /// Share of a step's calls whose failing is a burst, in per cent. Default 20; ours: a burst of the
     /// simulation's law fails 20 to 100 % of calls while it lasts.

@@ -1,5 +1,5 @@
-//! Nothing leaves quarantine because somebody wants it back: two operators sign what was changed and what that
-//! tests, or an override lets it back for a day.
+//! Nothing leaves quarantine because somebody wants it back: two operators sign what was changed and what
+//! that tests, or an override lets it back for a day.
 
 use super::{
     Key, Kind, Note, Policy, Rule, Turn, Unit, WORDS_BYTES_MAX,
@@ -8,8 +8,8 @@ use super::{
 };
 use crate::pool::evidence::UnitId;
 
-const NEEDED: &str = "a release needs an intervention record (what was changed, which hypothesis it tests) and a \
-                      second operator";
+const NEEDED: &str = "a release needs an intervention record (what was changed, which hypothesis it tests) \
+                      and a second operator";
 
 impl Policy {
     /// Why a unit in quarantine is not let back.
@@ -129,8 +129,6 @@ impl Policy {
             let open = state.serves() || state == State::Draining;
             unit.drain = open.then_some((until, State::Quarantined));
             if open {
-                unit.generation += 1;
-                unit.lease = super::Lease::Lapsed;
                 self.last_eviction = Some(turn.second);
             }
             self.damping.hold(&Key::of(&about));

@@ -145,3 +145,32 @@ fn a_lease_that_lapses_on_probation_ends_it() {
     let failed = pool.until(&Kind::FailProbation, 2, 2);
     assert_eq!((failed.rule, pool.state(2)), (Rule::E4, State::Evicted));
 }
+
+#[test]
+fn an_operator_is_told_what_a_unit_waits_for() {
+    let parameters = Parameters { fast_suppress: 1_000, ..Parameters::default() };
+    let mut pool = Pool::with(4, parameters);
+    let next = |pool: &Pool| pool.policy.outlook(&id(2)).unwrap_or_default();
+    assert!(next(&pool).starts_with("it stays HEALTHY"));
+    pool.sick(2, 30.0);
+    pool.until(&Kind::Evict, 2, 1);
+    assert_eq!(next(&pool), "EVICTED in 10 s");
+    pool.well(2);
+    pool.run(10);
+    let back_off = back_off_s(&Parameters::default(), &id(2), 1) - 10;
+    // 1,000 → 750 takes 747.1 s of half an hour's half-life.
+    let waits = format!(
+        "PROBATION when its back-off ends in {back_off} s, and its fast penalty falls from 996 to 750, \
+         in 738 s, and it asks for a lease"
+    );
+    assert_eq!(next(&pool), waits);
+    pool.until(&Kind::StartProbation, 2, 738);
+    pool.run(1);
+    assert_eq!(next(&pool), "RETURNING after 4 of 200 deep probes, 1 of 60 s, with 0 of at most 1 failures");
+    pool.until(&Kind::Step(1), 2, 60);
+    pool.run(3);
+    assert_eq!(next(&pool), "5 % after 3 of 50 calls and 3 of 60 s");
+    pool.tell(vec![Fact::Database { away: true }]);
+    assert_eq!(next(&pool), "nothing changes until the database is back");
+    assert_eq!(pool.policy.outlook(&id(9)), None);
+}

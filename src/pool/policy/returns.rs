@@ -1,4 +1,5 @@
-//! A unit comes in, or back, by proof: probes alone let it knock, and real calls, in rising shares, let it in.
+//! A unit comes in, or back, by proof: probes alone let it knock, and real calls, in rising shares, let it
+//! in.
 
 use super::{
     Kind, Note, Policy, Rule, Turn, evict,

@@ -1,5 +1,5 @@
-//! The soft step: new calls are steered away from a unit that looks worse than its peers, and come back; never
-//! from more than half of the pool, nor from more than the rest can carry.
+//! The soft step: new calls are steered away from a unit that looks worse than its peers, and come back;
+//! never from more than half of the pool, nor from more than the rest can carry.
 
 use super::{Alarm, Kind, Note, Parameters, Policy, Rule, Turn, history::Suspicion, unit::State};
 use crate::pool::{

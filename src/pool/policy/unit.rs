@@ -13,8 +13,8 @@ use crate::pool::evidence::UnitId;
 
 /// Where a unit stands.
 ///
-/// `JOINING → HEALTHY → SUSPECT → DRAINING → EVICTED → PROBATION → RETURNING → HEALTHY`; beside it `QUARANTINED`
-/// until two operators sign it off, and `DRAINED` by an operator.
+/// `JOINING → HEALTHY → SUSPECT → DRAINING → EVICTED → PROBATION → RETURNING → HEALTHY`; beside it
+/// `QUARANTINED` until two operators sign it off, and `DRAINED` by an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
@@ -45,6 +45,29 @@ impl State {
         self.is_full() || matches!(self, State::Returning(_))
     }
 
+    /// Whether a unit that asks for a lease of its generation gets it: probes and calls that run need one as
+    /// well as new calls do.
+    #[must_use]
+    pub fn is_leased(self) -> bool {
+        self.serves() || matches!(self, State::Joining | State::Draining | State::Probation)
+    }
+
+    /// Its name, without a share.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Joining => "JOINING",
+            State::Healthy => "HEALTHY",
+            State::Suspect => "SUSPECT",
+            State::Draining => "DRAINING",
+            State::Evicted => "EVICTED",
+            State::Probation => "PROBATION",
+            State::Returning(_) => "RETURNING",
+            State::Quarantined => "QUARANTINED",
+            State::Drained => "DRAINED",
+        }
+    }
+
     /// Whether it counts for the floor: it could carry a full share.
     #[must_use]
     pub fn is_full(self) -> bool {
@@ -55,15 +78,8 @@ impl State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            State::Joining => f.write_str("JOINING"),
-            State::Healthy => f.write_str("HEALTHY"),
-            State::Suspect => f.write_str("SUSPECT"),
-            State::Draining => f.write_str("DRAINING"),
-            State::Evicted => f.write_str("EVICTED"),
-            State::Probation => f.write_str("PROBATION"),
             State::Returning(percent) => write!(f, "RETURNING at {percent} %"),
-            State::Quarantined => f.write_str("QUARANTINED"),
-            State::Drained => f.write_str("DRAINED"),
+            other => f.write_str(other.name()),
         }
     }
 }
@@ -199,7 +215,7 @@ pub struct Approval {
 pub struct Unit {
     /// What was registered.
     pub about: Description,
-    /// Rises with each eviction: a lease of an older one is void.
+    /// Rises each time that it loses its leave to serve: a lease of an older one is void.
     pub generation: u64,
     /// Where it stands.
     pub state: State,
@@ -259,5 +275,40 @@ impl Unit {
     #[must_use]
     pub fn id(&self) -> &UnitId {
         &self.about.id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fixture::about, *};
+
+    #[test]
+    fn a_description_fits_its_limits_and_nothing_beyond_does() {
+        let long = |bytes: usize| "x".repeat(bytes);
+        let with = |name: String, value: String| Description {
+            attributes: BTreeMap::from([(name, value)]),
+            ..about(1)
+        };
+        let many = |n: usize| Description {
+            attributes: (0..n).map(|n| (format!("a{n}"), "v".to_owned())).collect(),
+            ..about(1)
+        };
+        for (description, faults) in [
+            (Description { serial: long(64), ..about(1) }, 0),
+            (Description { serial: long(65), model: String::new(), ..about(1) }, 2),
+            (many(16), 0),
+            (many(17), 1),
+            (with(long(64), long(64)), 0),
+            (with(long(65), long(64)), 1),
+            (with("rack=1".to_owned(), "v".to_owned()), 1),
+            (with("model".to_owned(), "v".to_owned()), 1),
+            (Description { address: "relay-1.example:443".to_owned(), ..about(1) }, 0),
+            (Description { address: "[::1]:443".to_owned(), ..about(1) }, 0),
+            (Description { address: "relay-1:0".to_owned(), ..about(1) }, 1),
+            (Description { address: "a b:1".to_owned(), ..about(1) }, 1),
+            (Description { address: format!("{}:443", long(257)), ..about(1) }, 1),
+        ] {
+            assert_eq!(description.faults().len(), faults, "{description:?}: {:?}", description.faults());
+        }
     }
 }

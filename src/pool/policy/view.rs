@@ -59,8 +59,8 @@ impl Policy {
         }
     }
 
-    /// The units that are sent calls although none of them should be: the last that were in use, and of a pool
-    /// that never was, all.
+    /// The units that are sent calls although none of them should be: the last that were in use, and of a
+    /// pool that never was, all.
     fn kept(&self) -> Vec<&UnitId> {
         if self.units.values().any(|unit| self.share(unit.state) > 0) {
             return Vec::new();

@@ -1,0 +1,96 @@
+//! What comes next for a unit if all goes on as now: the last line of an explanation.
+
+use super::{
+    Policy, Unit,
+    decision::grouped,
+    unit::{Lease, State},
+};
+use crate::pool::evidence::UnitId;
+
+impl Policy {
+    /// The next transition of a unit and what it waits for, in words; `None` if it is not registered.
+    #[must_use]
+    pub fn outlook(&self, unit: &UnitId) -> Option<String> {
+        let unit = self.units.get(unit)?;
+        if self.database_away {
+            return Some("nothing changes until the database is back".to_owned());
+        }
+        Some(match unit.state {
+            State::Joining => self.until_admitted(unit),
+            State::Healthy => "it stays HEALTHY while the evidence against it stays below S = 5".to_owned(),
+            State::Suspect => self.until_steered_back(unit),
+            State::Draining => {
+                let (until, to) = unit.drain.unwrap_or((self.second, State::Evicted));
+                format!("{to} in {} s", until.saturating_sub(self.second))
+            }
+            State::Evicted => self.until_probation(unit),
+            State::Probation => {
+                let (seen, wanted) = (unit.progress, &self.parameters);
+                format!(
+                    "RETURNING after {} of {} deep probes, {} of {} s, with {} of at most {} failures",
+                    seen.n,
+                    wanted.probation_probes,
+                    seen.seconds,
+                    wanted.probation_s,
+                    seen.failed,
+                    wanted.probation_failures_max
+                )
+            }
+            State::Returning(percent) => {
+                let (seen, wanted) = (unit.progress, &self.parameters);
+                let next = wanted.steps_percent.iter().find(|step| **step > percent).unwrap_or(&100);
+                format!(
+                    "{next} % after {} of {} calls and {} of {} s",
+                    seen.n, wanted.step_calls, seen.seconds, wanted.step_s
+                )
+            }
+            State::Quarantined => match &unit.approval {
+                None => "it stays out until two operators sign an intervention".to_owned(),
+                Some(first) => format!("it stays out until an operator beside {} signs", first.by),
+            },
+            State::Drained => "it stays out until an operator lets it back".to_owned(),
+        })
+    }
+
+    fn until_admitted(&self, unit: &Unit) -> String {
+        if unit.lease == Lease::Live {
+            let (seen, wanted) = (unit.progress.n, self.parameters.join_probes);
+            format!("HEALTHY after {seen} of {wanted} deep probes without a failure")
+        } else {
+            "it has to ask for a lease first".to_owned()
+        }
+    }
+
+    fn until_steered_back(&self, unit: &Unit) -> String {
+        if unit.traffic_red {
+            "HEALTHY when its own traffic speaks for it: its green probes do not count".to_owned()
+        } else {
+            "HEALTHY when the evidence against it falls below S = 1, DRAINING when it reaches its limit"
+                .to_owned()
+        }
+    }
+
+    fn until_probation(&self, unit: &Unit) -> String {
+        let penalties = self.penalties(unit);
+        let mut waits = Vec::new();
+        let back_off = unit.back_off_until.saturating_sub(self.second);
+        if back_off > 0 {
+            waits.push(format!("its back-off ends in {back_off} s"));
+        }
+        if penalties.suppressed {
+            let reuse = f64::from(self.parameters.fast_reuse);
+            let halvings = (penalties.fast / reuse.max(1.0)).log2().max(0.0);
+            let seconds = (halvings * self.parameters.fast_half_life_s as f64).ceil();
+            let (fast, reuse) = (grouped(penalties.fast), grouped(reuse));
+            waits.push(format!("its fast penalty falls from {fast} to {reuse}, in {} s", grouped(seconds)));
+        }
+        if unit.lease != Lease::Live {
+            waits.push("it asks for a lease".to_owned());
+        }
+        if waits.is_empty() {
+            "PROBATION at once".to_owned()
+        } else {
+            format!("PROBATION when {}", waits.join(", and "))
+        }
+    }
+}
