@@ -77,6 +77,21 @@ fn never_more_than_half_is_steered_away() {
         pool.run(5);
         let steered = (1..=n).filter(|n| pool.state(*n) == State::Suspect).count();
         assert_eq!(steered, most, "of {n}");
+        assert!(!pool.kinds().contains(&&Kind::SteerBack), "steered to and fro: {:?}", pool.record);
+    }
+}
+
+#[test]
+fn never_more_is_steered_away_than_the_rest_can_carry() {
+    for (calls_per_s, most) in [(4_000, 2), (4_001, 1), (6_001, 0)] {
+        let mut pool = Pool::of(4);
+        pool.tell(vec![Fact::Peak { calls_per_s }]);
+        pool.sick(1, 10.0);
+        pool.sick(2, 11.0);
+        pool.run(5);
+        let steered = [1, 2].into_iter().filter(|n| pool.state(*n) == State::Suspect).count();
+        assert_eq!(steered, most, "{calls_per_s} calls/s");
+        assert!(!pool.kinds().contains(&&Kind::SteerBack), "steered to and fro: {:?}", pool.record);
     }
 }
 
@@ -209,7 +224,7 @@ fn while_the_database_is_away_nothing_moves() {
 
 #[test]
 fn an_old_judgement_evicts_nobody() {
-    for (age, evicted) in [(5, true), (6, false)] {
+    for (age, evicted) in [(10, true), (11, false)] {
         let mut pool = Pool::of(4);
         let mut judgement = judgement_of(&pool);
         judgement.units.insert(id(2), judged(30.0));

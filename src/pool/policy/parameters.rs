@@ -35,7 +35,7 @@ pub struct Parameters {
     /// Observers below which a unit is only steered away from, never evicted by evidence: with two, either
     /// may lie and nobody can say which. Default 3.
     pub observers_min: u32,
-    /// Seconds after which a judgement is too old to act upon. Default 5; ours.
+    /// Seconds after which a judgement is too old to act upon; the rule itself lags by 2. Default 10; ours.
     pub judgement_age_max_s: u64,
     /// Seconds that calls have to end in before the connections of an evicted unit are reset. Default 10.
     pub drain_s: u64,
@@ -118,7 +118,7 @@ impl Default for Parameters {
             seed: 0,
             eviction_gap_s: 10,
             observers_min: 3,
-            judgement_age_max_s: 5,
+            judgement_age_max_s: 10,
             drain_s: 10,
             lease_s: 15,
             unit_calls_per_s: 2_000,

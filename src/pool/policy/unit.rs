@@ -148,12 +148,18 @@ impl Description {
         faults
     }
 
-    /// What it may share with others, as `name=value`: all but its slot and its serial.
+    /// What it may share with others, by name: all but its slot and its serial.
+    #[must_use]
+    pub fn named(&self) -> BTreeMap<String, String> {
+        let fixed = [("image", &self.image), ("model", &self.model)];
+        let fixed = fixed.map(|(name, value)| (name.to_owned(), value.clone()));
+        fixed.into_iter().chain(self.attributes.clone()).collect()
+    }
+
+    /// The same, each as `name=value`.
     #[must_use]
     pub fn shared(&self) -> Vec<String> {
-        let fixed = [format!("image={}", self.image), format!("model={}", self.model)];
-        let others = self.attributes.iter().map(|(name, value)| format!("{name}={value}"));
-        fixed.into_iter().chain(others).collect()
+        self.named().into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 }
 
