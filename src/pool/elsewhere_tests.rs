@@ -98,10 +98,11 @@ fn one_unit_in_ten_is_ejected_at_most_and_one_in_any_case() {
 
 #[test]
 fn an_ejection_lasts_for_thirty_seconds_times_its_number() {
-    let elsewhere = traffic(&[(10, 10), (10, 0)], 92);
-    let opinions = elsewhere.opinions(&unit(1));
     // Out at 1 for 30 s, at 31 for 60 s, at 91 for 90 s.
-    assert_eq!((opinions[0].first, opinions[0].last), (Some(1), Some(91)));
+    for (seconds, last) in [(30, 1), (90, 31), (91, 91)] {
+        let opinions = traffic(&[(10, 10), (10, 0)], seconds).opinions(&unit(1));
+        assert_eq!((opinions[0].first, opinions[0].last), (Some(1), Some(last)), "{seconds} s");
+    }
 }
 
 #[test]

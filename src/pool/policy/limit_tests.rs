@@ -138,11 +138,17 @@ fn a_lease_of_an_older_generation_counts_for_nothing() {
     pool.sick(2, 30.0);
     pool.until(&Kind::Evict, 2, 1);
     pool.well(2);
-    pool.gone.insert(id(2));
-    for _ in 0..200 {
-        pool.tell(vec![Fact::LeaseRenewed { unit: id(2), generation: 1 }]);
+    pool.until(&Kind::Reset, 2, 20);
+    pool.second += 1_000;
+    for generation in [1, 1, 3, 3] {
+        // Alone: the fixture would renew with the right one.
+        let facts = [Fact::LeaseRenewed { unit: id(2), generation }];
+        pool.second += 1;
+        pool.policy.step(pool.second, &pool.judgement(), &facts);
     }
     assert_eq!(pool.state(2), State::Evicted, "no probation without a lease of its own generation");
+    pool.policy.step(pool.second, &pool.judgement(), &[Fact::LeaseRenewed { unit: id(2), generation: 2 }]);
+    assert_eq!(pool.state(2), State::Probation);
 }
 
 #[test]

@@ -83,6 +83,9 @@ fn an_override_ends_after_a_day() {
     pool.run(10);
     assert_eq!(pool.state(2), State::Quarantined);
     assert!(refused(&mut pool, "alice", Request::Undrain { unit: id(2) }).contains("QUARANTINED"));
+    pool.tell(vec![order("alice", Request::Unregister { unit: id(2) })]);
+    pool.tell(vec![order("alice", Request::Register(Box::new(about(2))))]);
+    assert_eq!(pool.state(2), State::Quarantined, "the slot is as it was before the override");
 }
 
 #[test]
