@@ -83,7 +83,11 @@ fn the_database_is_said_to_be_away_once() {
         pool.tell(vec![Fact::Database { away: false }]);
     }
     assert_eq!(pool.kinds(), [&Kind::Alarm(Alarm::DatabaseAway), &Kind::AlarmOver(Alarm::DatabaseAway)]);
-    assert_eq!(pool.state(1), State::Healthy);
+    pool.gone.insert(id(1));
+    for _ in 0..15 {
+        pool.tell(vec![Fact::Database { away: false }]);
+    }
+    assert_eq!(pool.state(1), State::Evicted, "leases are believed for one life, however often it is said");
 }
 
 #[test]
