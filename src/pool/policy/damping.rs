@@ -43,7 +43,7 @@ struct Record {
 }
 
 /// Penalties at one second.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Penalties {
     /// On the fast scale.
     pub fast: f64,

@@ -7,7 +7,7 @@ use super::{
 use crate::pool::evidence::UnitId;
 
 /// The floor's arithmetic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Floor {
     /// The most calls a second that the pool must carry.
     pub peak_calls_per_s: u32,

@@ -157,11 +157,12 @@ fn a_generation_ends_when_the_draining_does_so_that_calls_that_run_may_end() {
     pool.sick(2, 30.0);
     let evicted = pool.until(&Kind::Evict, 2, 1);
     assert_eq!(pool.policy.units()[&id(2)].generation, 1);
-    assert!(pool.policy.grants_lease(&id(2)));
+    let may = |pool: &Pool| (pool.policy.grants_lease(&id(2)), pool.policy.takes_calls(&id(2)));
+    assert_eq!(may(&pool), (false, true), "it learns that it drains, and what runs may end");
     let reset = pool.until(&Kind::Reset, 2, 20);
     assert_eq!(reset.second - evicted.second, 10);
     assert_eq!(pool.policy.units()[&id(2)].generation, 2);
-    assert!(!pool.policy.grants_lease(&id(2)));
+    assert_eq!(may(&pool), (false, false));
     pool.gone.insert(id(3));
     pool.run(1);
     assert_eq!(pool.policy.units()[&id(3)].generation, 2, "a lapsed lease is void at once");

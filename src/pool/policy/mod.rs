@@ -249,12 +249,25 @@ impl Policy {
         self.second
     }
 
-    /// Whether a unit that asks for a lease of its generation gets it, by its state or as one that is kept in
-    /// the view because nobody else serves.
+    /// Whether a unit that asks for a lease of its generation gets it. One that drains does not, which is how
+    /// it learns of it.
     #[must_use]
     pub fn grants_lease(&self, unit: &UnitId) -> bool {
-        self.units.get(unit).is_some_and(|unit| unit.state.is_leased())
-            || self.published.1.iter().any(|entry| entry.kept && entry.unit == *unit)
+        let state = self.units.get(unit).map(|unit| unit.state);
+        state.is_some_and(|state| state.is_leased() && state != State::Draining) || self.is_kept(unit)
+    }
+
+    /// Whether calls that come through a unit, with the lease that it still holds, are taken: so that those
+    /// which run may end, they are until its draining is over.
+    #[must_use]
+    pub fn takes_calls(&self, unit: &UnitId) -> bool {
+        let state = self.units.get(unit).map(|unit| unit.state);
+        state.is_some_and(|state| state.is_leased() && state != State::Probation) || self.is_kept(unit)
+    }
+
+    /// Whether it is only in use because nobody else is.
+    fn is_kept(&self, unit: &UnitId) -> bool {
+        self.published.1.iter().any(|entry| entry.kept && entry.unit == *unit)
     }
 
     /// Whether a unit may be probed now.

@@ -45,8 +45,7 @@ impl State {
         self.is_full() || matches!(self, State::Returning(_))
     }
 
-    /// Whether a unit that asks for a lease of its generation gets it: probes and calls that run need one as
-    /// well as new calls do.
+    /// Whether a lease of its generation is good; when that ends, the generation rises.
     #[must_use]
     pub fn is_leased(self) -> bool {
         self.serves() || matches!(self, State::Joining | State::Draining | State::Probation)
