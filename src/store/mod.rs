@@ -27,6 +27,7 @@ mod mend;
 mod options;
 mod orders;
 mod pages;
+mod pool;
 mod quarantine;
 mod restore;
 mod rows;

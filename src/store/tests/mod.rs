@@ -13,6 +13,7 @@ mod mend;
 mod model;
 mod opening;
 mod orders;
+mod pool;
 mod recovery;
 mod restore;
 mod schema;

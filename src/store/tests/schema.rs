@@ -7,9 +7,13 @@ use super::*;
 use crate::store::{Pool, statement};
 
 /// Tables whose primary key does not begin with the municipality.
-const GLOBAL: [(&str, &str); 4] = [
+const GLOBAL: [(&str, &str); 8] = [
     ("_sqlx_migrations", "the migrations' own ledger"),
     ("heartbeat", "a row a task of the whole system"),
+    ("pool_controller", "one row: who decides about relays"),
+    ("pool_decision", "the ledger of the pool, which is no municipality's"),
+    ("pool_order", "orders of operators about relays"),
+    ("pool_state", "one row: the state of all relays"),
     ("restore", "a row each time that the whole file was restored"),
     ("wrapped_secret", "a handful of secrets of the whole issuer"),
 ];

@@ -17,13 +17,13 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("wire", &["domain"]),
     ("net", &["domain", "wire", "runtime", "telemetry"]),
     ("vault", &["domain"]),
-    ("store", &["domain", "vault", "runtime", "telemetry", "crash"]),
-    ("issuance", &["domain", "wire", "vault", "store", "net", "runtime", "telemetry", "crash"]),
-    ("relay", &["domain", "wire", "net", "runtime", "telemetry", "crash"]),
+    ("store", &["domain", "vault", "pool", "runtime", "telemetry", "crash"]),
+    ("issuance", &["domain", "wire", "vault", "store", "net", "pool", "runtime", "telemetry", "crash"]),
+    ("relay", &["domain", "wire", "net", "pool", "runtime", "telemetry", "crash"]),
     ("client", &["domain", "wire", "net", "runtime", "telemetry", "crash"]),
     ("pool", &["domain", "wire", "net", "runtime", "telemetry"]),
     ("ops", &["domain", "store", "telemetry"]),
-    ("config", &["issuance", "net", "ops", "relay", "store", "telemetry"]),
+    ("config", &["issuance", "net", "ops", "pool", "relay", "store", "telemetry"]),
     ("cli", &[EVERYTHING]),
 ];
 
