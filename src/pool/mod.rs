@@ -6,6 +6,7 @@
 //! is what the usual tools would have done. The [`controller`] runs them in the issuer that holds the lease, and
 //! makes leases ([`notes`]), the [`gate`] and the view of what was decided; stock clients learn it by [`ads`].
 
+pub mod ads;
 pub mod elsewhere;
 pub mod evidence;
 pub mod judgement;

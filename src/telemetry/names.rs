@@ -170,7 +170,8 @@ metrics! {
     /// caller_resets, caller_connections, all_calls, upstream_calls, or none.
     RELAY_REFUSALS = "todoke_relay_refusals_total", Kind::Counter, [REASON, LIMIT];
     /// What happened at a relay besides calls: client_reset, resent, header_stripped, answer_unread,
-    /// handshake_failed, connection_refused, connections_full, peer_dead, peer_revoked.
+    /// handshake_failed, connection_refused, connections_full, peer_dead, peer_revoked, fenced (it lost its
+    /// lease).
     RELAY_EVENTS = "todoke_relay_events_total", Kind::Counter, [EVENT];
     /// Bytes of messages that went through a relay.
     RELAY_BYTES = "todoke_relay_bytes_total", Kind::Counter, [DIRECTION];
@@ -188,6 +189,11 @@ metrics! {
     RELAY_SERVING = "todoke_relay_serving", Kind::Gauge, [];
     /// 1 once a relay was told to stop.
     RELAY_DRAINING = "todoke_relay_draining", Kind::Gauge, [];
+    /// Seconds of what a relay saw that no issuer took in time: the controller judges without them.
+    RELAY_EVIDENCE_LOST = "todoke_relay_evidence_lost_total", Kind::Counter, [];
+
+    /// Answers of the xDS server that a client refused: it goes on with the relays that it had.
+    ADS_REFUSED = "todoke_ads_refused_total", Kind::Counter, [];
 
     /// User and system CPU time of this process in seconds.
     PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, [];
