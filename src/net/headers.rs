@@ -3,8 +3,28 @@
 /// The caller that a relay identified, as `role/name`: written by the relay, exactly once.
 pub const CALLER: &str = "todoke-caller";
 
+/// The generation of the lease under which a relay passes a call on: written by the relay.
+pub const LEASE: &str = "todoke-lease";
+
+/// The unit over which the caller tried before, and how that ended: `relay-2;UNAVAILABLE`. The one such header
+/// that a client sends; a relay reads it and passes it on no further.
+pub const PREVIOUS_ATTEMPT: &str = "todoke-previous-attempt";
+
 /// What every header with which a node speaks about a call begins with.
 pub const PREFIX: &str = "todoke-";
+
+/// What a client says of an attempt over this unit that ended so.
+#[must_use]
+pub fn previous_attempt(unit: &str, code: tonic::Code) -> String {
+    let mut word = String::new();
+    for (at, c) in format!("{code:?}").char_indices() {
+        if c.is_ascii_uppercase() && at > 0 {
+            word.push('_');
+        }
+        word.push(c.to_ascii_uppercase());
+    }
+    format!("{unit};{word}")
+}
 
 /// Whether a relay must strip this header from what a client sent. `name` is lower case, as HTTP/2 has it.
 #[must_use]
@@ -15,6 +35,11 @@ pub fn is_reserved(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_previous_attempt_names_its_code_as_everybody_does() {
+        assert_eq!(previous_attempt("relay-2", tonic::Code::DeadlineExceeded), "relay-2;DEADLINE_EXCEEDED");
+    }
 
     #[test]
     fn what_a_node_says_is_reserved_and_nothing_else() {

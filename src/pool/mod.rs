@@ -7,11 +7,14 @@
 //! makes leases ([`notes`]), the [`gate`] and the view of what was decided; stock clients learn it by [`ads`].
 
 pub mod ads;
+pub mod drill;
 pub mod elsewhere;
 pub mod evidence;
+pub mod gate;
 pub mod judgement;
 pub mod keeper;
 pub mod ledger;
 pub mod notes;
 pub mod policy;
+pub mod prober;
 pub mod rule;

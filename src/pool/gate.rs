@@ -1,0 +1,192 @@
+//! An issuer takes calls only from relays that hold a live lease of their present generation, and gives no relay
+//! more than its share of what it can do at once: the only fence that holds against a relay which does not
+//! listen.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+
+use super::evidence::UnitId;
+use crate::{
+    domain::identity::Identity,
+    wire::fault::{Fault, Reason},
+};
+
+/// The calls that a relay without a lease may pass on: probes, by which it is seen to be well again.
+const PROBE: &str = "/todoke.v1.PoolService/Probe";
+/// And its own report, by which it asks for a lease.
+const REPORT: &str = "/todoke.v1.PoolService/Report";
+
+/// What a unit may do at this issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leave {
+    /// The generation whose calls are taken.
+    pub generation: u64,
+    /// Until when, in ms since 1970.
+    pub until_ms: i64,
+}
+
+/// Lets relays' calls in.
+#[derive(Debug)]
+pub struct Gate {
+    calls_max: u32,
+    units: ArcSwap<BTreeMap<UnitId, Arc<Unit>>>,
+}
+
+#[derive(Debug)]
+struct Unit {
+    leave: Option<Leave>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    in_flight: AtomicU32,
+    calls: AtomicU64,
+}
+
+/// A call's place in its relay's share; given back when dropped.
+#[derive(Debug)]
+pub struct Entered(Option<Arc<Counts>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(counts) = &self.0 {
+            counts.in_flight.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl Gate {
+    /// At most `calls_max` calls of one relay are worked on at once.
+    #[must_use]
+    pub fn new(calls_max: u32) -> Self {
+        Self { calls_max, units: ArcSwap::default() }
+    }
+
+    /// Says who may do what from now on; who is not named may nothing.
+    pub fn set(&self, leaves: &BTreeMap<UnitId, Option<Leave>>) {
+        let old = self.units.load();
+        let unit = |(unit, leave): (&UnitId, &Option<Leave>)| {
+            let counts = old.get(unit).map(|old| Arc::clone(&old.counts)).unwrap_or_default();
+            (unit.clone(), Arc::new(Unit { leave: *leave, counts }))
+        };
+        self.units.store(Arc::new(leaves.iter().map(unit).collect()));
+    }
+
+    /// Lets a call in that this relay passed on, or says why not. `generation` is what the relay says of its
+    /// lease.
+    ///
+    /// # Errors
+    /// `RELAY_FENCED`, `GENERATION_STALE`; `LANE_FULL` beyond its share.
+    pub fn enter(
+        &self,
+        relay: &Identity,
+        generation: Option<u64>,
+        path: &str,
+        now_ms: i64,
+    ) -> Result<Entered, Fault> {
+        if path == PROBE || path == REPORT {
+            return Ok(Entered(None));
+        }
+        let units = self.units.load();
+        let unit = UnitId::of(relay).and_then(|unit| units.get(&unit));
+        let fenced = |why: &str| {
+            Fault::new(Reason::RelayFenced, format!("{relay} {why}: use another relay"))
+                .after(Duration::from_millis(100))
+        };
+        let Some((unit, leave)) = unit.and_then(|unit| Some((unit, unit.leave?))) else {
+            return Err(fenced("holds no lease"));
+        };
+        if leave.until_ms <= now_ms {
+            return Err(fenced("did not renew its lease"));
+        }
+        if generation != Some(leave.generation) {
+            let words = format!("{relay} was let in again since: this process must stop");
+            return Err(Fault::new(Reason::GenerationStale, words));
+        }
+        let counts = &unit.counts;
+        counts.calls.fetch_add(1, Relaxed);
+        let entered = Entered(Some(Arc::clone(counts)));
+        if counts.in_flight.fetch_add(1, Relaxed) >= self.calls_max {
+            let words =
+                format!("{relay} has its share of {} calls here already: wait a moment", self.calls_max);
+            return Err(Fault::new(Reason::LaneFull, words).after(Duration::from_millis(100)));
+        }
+        Ok(entered)
+    }
+
+    /// How many calls of each relay came since the last time.
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<(UnitId, u64)> {
+        let units = self.units.load();
+        let taken = units.iter().map(|(unit, of)| (unit.clone(), of.counts.calls.swap(0, Relaxed)));
+        taken.filter(|(_, calls)| *calls > 0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/todoke.v1.BatchService/GetBatch";
+
+    fn relay() -> Identity {
+        "relay/relay-2".parse().expect("an identity")
+    }
+
+    fn gate(leave: Option<Leave>) -> Gate {
+        let gate = Gate::new(2);
+        gate.set(&BTreeMap::from([("relay-2".parse().expect("a name"), leave)]));
+        gate
+    }
+
+    fn reason(entered: Result<Entered, Fault>) -> Option<Reason> {
+        entered.err().map(|fault| fault.reason)
+    }
+
+    #[test]
+    fn only_a_live_lease_of_the_present_generation_opens_the_gate() {
+        let open = gate(Some(Leave { generation: 3, until_ms: 1_000 }));
+        let asked = |generation, now_ms| reason(open.enter(&relay(), generation, PATH, now_ms));
+        assert_eq!(asked(Some(3), 999), None);
+        assert_eq!(asked(Some(3), 1_000), Some(Reason::RelayFenced), "it ends then");
+        for stale in [None, Some(2), Some(4)] {
+            assert_eq!(asked(stale, 0), Some(Reason::GenerationStale), "{stale:?}");
+        }
+        assert_eq!(reason(gate(None).enter(&relay(), Some(3), PATH, 0)), Some(Reason::RelayFenced));
+        let other = "relay/relay-3".parse().expect("an identity");
+        assert_eq!(reason(open.enter(&other, Some(3), PATH, 0)), Some(Reason::RelayFenced));
+    }
+
+    #[test]
+    fn a_fenced_relay_still_passes_probes_and_reports() {
+        for path in [PROBE, REPORT] {
+            assert_eq!(reason(gate(None).enter(&relay(), None, path, 0)), None);
+        }
+    }
+
+    #[test]
+    fn a_relay_gets_its_share_and_no_more_and_keeps_it_when_leaves_are_set_anew() {
+        let open = gate(Some(Leave { generation: 1, until_ms: 9 }));
+        let enter = || open.enter(&relay(), Some(1), PATH, 0);
+        let (one, two) = (enter().expect("a place"), enter().expect("a place"));
+        open.set(&BTreeMap::from([(
+            "relay-2".parse().expect("a name"),
+            Some(Leave { generation: 1, until_ms: 9 }),
+        )]));
+        assert_eq!(reason(enter()), Some(Reason::LaneFull));
+        drop(one);
+        drop(enter().expect("a place is free again"));
+        drop(two);
+        assert_eq!(open.take_calls(), [("relay-2".parse().expect("a name"), 4)]);
+        assert_eq!(open.take_calls(), []);
+    }
+}

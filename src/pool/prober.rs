@@ -1,0 +1,236 @@
+//! Every relay and every issuer probes each unit: a deep probe goes the whole way through it to an issuer's
+//! signature and back, at random times, so that no fault that comes and goes can hide between them.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::Channel;
+
+use super::{
+    evidence::{Latencies, UnitId},
+    notes::UNITS_MAX,
+};
+use crate::{
+    domain::note::{self, VerifierKey},
+    net::{
+        channel::{self, BadAuthority, ChannelOptions},
+        tls::ClientTls,
+    },
+    wire::pb::{ProbeRequest, pool_service_client::PoolServiceClient},
+};
+
+/// The longest that a probe is waited for; it is bad long before.
+const PROBE_MAX: Duration = Duration::from_secs(10);
+
+/// The first line of what a probe's answer signs; the nonce in hex is the second.
+pub const SIGNED: &str = "todoke-probe v1";
+
+/// A unit that is to be probed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Which.
+    pub unit: UnitId,
+    /// Its `host:port`.
+    pub address: String,
+    /// Mean time between two probes; `None`: they are paused.
+    pub every: Option<Duration>,
+    /// An answer that takes longer is bad.
+    pub threshold: Duration,
+}
+
+/// What became of the probes of one unit since it was last asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Probed {
+    /// Probes whose outcome is known.
+    pub n: u32,
+    /// Bad ones.
+    pub bad: u32,
+    /// How long the answered ones took.
+    pub latencies: Latencies,
+}
+
+/// Probes units until it is dropped.
+pub struct Prober {
+    inner: Arc<Inner>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+struct Inner {
+    tls: ClientTls,
+    authority: String,
+    key: Option<VerifierKey>,
+    seed: u64,
+    units: Mutex<BTreeMap<UnitId, Unit>>,
+}
+
+/// One unit, as it is probed.
+struct Unit {
+    target: Target,
+    probed: Probed,
+    end: CancellationToken,
+}
+
+impl Inner {
+    fn units(&self) -> MutexGuard<'_, BTreeMap<UnitId, Unit>> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, unit: &UnitId, bad: bool, took: Option<Duration>) {
+        if let Some(Unit { probed, .. }) = self.units().get_mut(unit) {
+            probed.n = probed.n.saturating_add(1);
+            probed.bad = probed.bad.saturating_add(bad.into());
+            if let Some(took) = took {
+                probed.latencies.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            }
+        }
+    }
+}
+
+impl Prober {
+    /// Connects with `tls` to relays, whose certificates carry `authority`; an answer counts as good only if
+    /// this key has signed it, where one is given. `name` is the prober's own: two of them never probe in step.
+    #[must_use]
+    pub fn new(name: &str, tls: ClientTls, authority: &str, key: Option<VerifierKey>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let (authority, units) = (authority.to_owned(), Mutex::default());
+        let inner = Arc::new(Inner { tls, authority, key, seed: hasher.finish(), units });
+        Self { inner, tasks: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
+    /// Probes these from now on, and no others; at most [`UNITS_MAX`].
+    ///
+    /// # Errors
+    /// [`BadAuthority`], never once it was right.
+    pub fn aim(&self, targets: Vec<Target>) -> Result<(), BadAuthority> {
+        let wanted: BTreeMap<UnitId, Target> =
+            targets.into_iter().take(UNITS_MAX).map(|target| (target.unit.clone(), target)).collect();
+        let mut units = self.inner.units();
+        // One with another address is another one.
+        units.retain(|unit, old| {
+            let stays = wanted.get(unit).is_some_and(|target| target.address == old.target.address);
+            if !stays {
+                old.end.cancel();
+            }
+            stays
+        });
+        for (unit, target) in wanted {
+            if let Some(old) = units.get_mut(&unit) {
+                old.target = target;
+                continue;
+            }
+            let inner = &self.inner;
+            let channel =
+                channel::connect(&target.address, &inner.tls, &inner.authority, ChannelOptions::default())?;
+            let end = self.stop.child_token();
+            let probing = probe_on(Arc::clone(inner), unit.clone(), channel);
+            let until = end.clone();
+            self.tasks.spawn(async move { until.run_until_cancelled(probing).await });
+            units.insert(unit, Unit { target, probed: Probed::default(), end });
+        }
+        Ok(())
+    }
+
+    /// What was found of each unit since the last time; units without any probe are left out.
+    #[must_use]
+    pub fn take(&self) -> Vec<(UnitId, Probed)> {
+        let mut units = self.inner.units();
+        let taken = units.iter_mut().map(|(unit, of)| (unit.clone(), std::mem::take(&mut of.probed)));
+        taken.filter(|(_, probed)| probed.n > 0).collect()
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// How long a prober with nothing to do waits before it looks again.
+const IDLE: Duration = Duration::from_millis(200);
+
+async fn probe_on(inner: Arc<Inner>, unit: UnitId, channel: Channel) {
+    let mut last = Instant::now();
+    for count in 0u64.. {
+        // The time between two is exponential: nothing that repeats can keep out of its way. It is looked at
+        // in short steps, since the mean may change at any moment.
+        let wait = exponential(inner.seed, &unit, count);
+        let threshold = loop {
+            let Some((every, threshold)) =
+                inner.units().get(&unit).map(|of| (of.target.every, of.target.threshold))
+            else {
+                return;
+            };
+            match every.map(|every| last + every.mul_f64(wait)) {
+                Some(due) if due <= Instant::now() => break threshold,
+                Some(due) => sleep(IDLE.min(due.saturating_duration_since(Instant::now()))).await,
+                None => {
+                    last = Instant::now(); // paused
+                    sleep(IDLE).await;
+                }
+            }
+        };
+        last = Instant::now();
+        probe(&inner, &unit, channel.clone(), threshold, count).await;
+    }
+}
+
+/// One probe: bad as soon as it is too old, and then waited for no longer than [`PROBE_MAX`].
+async fn probe(inner: &Inner, unit: &UnitId, channel: Channel, threshold: Duration, count: u64) {
+    let nonce = [inner.seed.to_be_bytes(), count.to_be_bytes()].concat();
+    let mut client = PoolServiceClient::new(channel).max_decoding_message_size(4 * 1024);
+    let started = Instant::now();
+    let mut request = tonic::Request::new(ProbeRequest { nonce: nonce.clone().into() });
+    request.set_timeout(PROBE_MAX);
+    let mut answer = std::pin::pin!(client.probe(request));
+    if let Ok(answer) = timeout_at(started + threshold, answer.as_mut()).await {
+        let good = answer.is_ok_and(|answer| is_signed(inner, &answer.into_inner().signed, &nonce));
+        inner.count(unit, !good, good.then(|| started.elapsed()));
+        return;
+    }
+    inner.count(unit, true, None);
+    let _ = timeout_at(started + PROBE_MAX, answer).await;
+}
+
+fn is_signed(inner: &Inner, signed: &[u8], nonce: &[u8]) -> bool {
+    let Some(key) = &inner.key else { return true };
+    note::open(signed, key).is_ok_and(|text| text == signed_text(nonce))
+}
+
+/// The text that the answer to a probe signs.
+#[must_use]
+pub fn signed_text(nonce: &[u8]) -> String {
+    format!("{SIGNED}\n{}\n", hex::encode(nonce))
+}
+
+/// A number with the exponential law of mean 1, at most 4 so that no unit is left alone for long; never for
+/// secrets.
+fn exponential(seed: u64, unit: &UnitId, count: u64) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (seed, unit, count).hash(&mut hasher);
+    let uniform = ((hasher.finish() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    (-uniform.ln()).min(4.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_between_probes_have_the_mean_and_the_spread_of_the_law() {
+        let unit: UnitId = "relay-2".parse().expect("a name");
+        let times: Vec<f64> = (0..10_000).map(|count| exponential(7, &unit, count)).collect();
+        let mean = times.iter().sum::<f64>() / 10_000.0;
+        let below = times.iter().filter(|time| **time < 0.693).count();
+        assert!((0.94..1.02).contains(&mean), "{mean}: cut at 4, the mean is 0.98");
+        assert!((4_800..5_200).contains(&below), "{below} of 10,000 are below the median");
+        assert_ne!(exponential(7, &unit, 1), exponential(8, &unit, 1), "two probers are not in step");
+    }
+}
