@@ -9,7 +9,11 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep, timeout};
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{
+    Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
 
 pub use super::call_error::CallError;
 use super::{
@@ -19,9 +23,12 @@ use super::{
     refusals::{Own, is_transient},
     retry::{Budget, Dice, Latencies, wait_before},
 };
-use crate::wire::{
-    fault::Fault,
-    pb::{batch_service_client::BatchServiceClient, card_service_client::CardServiceClient},
+use crate::{
+    net::headers,
+    wire::{
+        fault::Fault,
+        pb::{batch_service_client::BatchServiceClient, card_service_client::CardServiceClient},
+    },
 };
 
 /// The largest answer that is taken: a receipt is at most 2 MiB, a page of dispositions less.
@@ -82,6 +89,8 @@ pub enum Weight {
 pub struct Attempt {
     channel: Channel,
     time_out: Duration,
+    /// What became of the attempt before it, for the relay that this one goes over.
+    previous: Option<MetadataValue<Ascii>>,
 }
 
 impl Attempt {
@@ -101,6 +110,9 @@ impl Attempt {
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.time_out);
+        if let Some(previous) = &self.previous {
+            request.metadata_mut().insert(headers::PREVIOUS_ATTEMPT, previous.clone());
+        }
         request
     }
 }
@@ -219,14 +231,15 @@ impl Caller {
     {
         let deadline = Instant::now() + self.options.deadline;
         let (mut heard, mut attempts, mut told) = (Heard::beside(heard), 0u32, Instant::now());
-        let mut until = deadline;
+        let (mut until, mut previous) = (deadline, None);
         locked(&self.shared).budget.earn();
         loop {
             let relays = self.picker.relay_count();
             let picked = self.picker.pick(&heard.avoid(relays), Instant::now());
             let time_out = self.time_out(method, weight, attempts).min(deadline - Instant::now());
             attempts += 1;
-            let error = match self.once(method, &picked, time_out, attempts, &send).await {
+            let attempt = Attempt { channel: self.channel(&picked), time_out, previous: previous.take() };
+            let error = match self.once(method, picked.name(), attempt, attempts, &send).await {
                 Ok(answer) => return Ok((answer, picked.index())),
                 Err(error) => error,
             };
@@ -236,6 +249,7 @@ impl Caller {
             let now = Instant::now();
             let wait = if error.transient {
                 picked.failed(now);
+                previous = headers::previous_attempt(picked.name(), error.status.code()).parse().ok();
                 self.wait(attempts, error.fault.as_ref().and_then(|fault| fault.retry_after), until - now)
             } else {
                 // Only to be heard over another relay, which costs nothing of the budget.
@@ -258,8 +272,8 @@ impl Caller {
     async fn once<T, F, Fut>(
         &self,
         method: &'static str,
-        picked: &Picked,
-        time_out: Duration,
+        relay: &str,
+        attempt: Attempt,
         attempts: u32,
         send: &F,
     ) -> Result<T, CallError>
@@ -267,15 +281,14 @@ impl Caller {
         F: Fn(Attempt) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let begun = Instant::now();
-        let attempt = Attempt { channel: self.channel(picked), time_out };
-        let status = match timeout(time_out, self.patiently(method, picked.name(), send(attempt))).await {
+        let (begun, time_out) = (Instant::now(), attempt.time_out);
+        let status = match timeout(time_out, self.patiently(method, relay, send(attempt))).await {
             Ok(Ok(answer)) => {
                 self.learn(method, begun.elapsed());
                 return Ok(answer.into_inner());
             }
             Ok(Err(status)) => status,
-            Err(_) => Status::deadline_exceeded(format!("{} did not answer in {time_out:?}", picked.name())),
+            Err(_) => Status::deadline_exceeded(format!("{relay} did not answer in {time_out:?}")),
         };
         let fault = Fault::from_status(&status);
         let transient = is_transient(&status, fault.as_ref());

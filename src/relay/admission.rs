@@ -16,6 +16,7 @@ use crate::domain::identity::Identity;
 use super::{
     options::Options,
     refusal::{Limit, Refusal},
+    seen::Tally,
 };
 
 /// Callers that are remembered although they have no connection; beyond it the idle ones are forgotten.
@@ -81,6 +82,8 @@ pub(super) struct Tenant {
     in_flight: AtomicU32,
     connections: AtomicU32,
     unread: AtomicU32,
+    /// What became of its calls.
+    pub(super) seen: Tally,
     starts: Bucket,
     resets: Bucket,
 }
@@ -91,6 +94,7 @@ impl Tenant {
             in_flight: AtomicU32::new(0),
             connections: AtomicU32::new(0),
             unread: AtomicU32::new(0),
+            seen: Tally::default(),
             starts: Bucket::new(options.caller_rate, options.caller_burst),
             resets: Bucket::new(options.caller_reset_rate, options.caller_reset_burst),
         }
@@ -181,6 +185,13 @@ impl Admission {
     pub(super) fn leave(&self, tenant: &Tenant) {
         tenant.in_flight.fetch_sub(1, Relaxed);
         self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Calls and bad ones of each caller that had any since the last time.
+    pub(super) fn take_seen(&self) -> Vec<(Identity, (u32, u32))> {
+        let callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = callers.iter().map(|(caller, tenant)| (caller.clone(), tenant.seen.take()));
+        seen.filter(|(_, (n, _))| *n > 0).collect()
     }
 
     /// Calls in flight, of all callers.

@@ -1,17 +1,21 @@
-//! Every call of a shard can be woken at once, so that the end of a drain is answered and not just cut.
+//! Every call of a shard can be woken at once, so that the end of a drain is answered and not just cut, and
+//! a call without an answer is noticed while it waits.
 
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::Waker,
 };
 
-/// The wakers of all calls in flight. Only one thread uses it, so that its lock is free.
+/// The wakers of all calls in flight. Only one thread uses it but for whoever rings, so that its lock is free.
 #[derive(Default)]
 pub(super) struct Bell {
     rung: AtomicBool,
+    /// Calls that began before this, in ns since the relay started, are to end.
+    cut_before_ns: AtomicU64,
+    nudges: AtomicU32,
     seats: Mutex<Seats>,
 }
 
@@ -48,16 +52,33 @@ impl Bell {
         seats.free.push(seat);
     }
 
-    /// Whether it was rung.
-    pub(super) fn is_rung(&self) -> bool {
-        self.rung.load(Relaxed)
+    /// Whether it was rung for a call that began then.
+    pub(super) fn is_rung(&self, began_ns: u64) -> bool {
+        self.rung.load(Relaxed) || began_ns < self.cut_before_ns.load(Relaxed)
+    }
+
+    /// How often it was rung or nudged.
+    pub(super) fn nudges(&self) -> u32 {
+        self.nudges.load(Relaxed)
+    }
+
+    /// Wakes every call, to look how old it is.
+    pub(super) fn nudge(&self) {
+        self.nudges.fetch_add(1, Relaxed);
+        let wakers: Vec<Waker> = self.lock().wakers.iter().flatten().cloned().collect();
+        wakers.iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Wakes every call; those that began before `ns` end.
+    pub(super) fn cut(&self, ns: u64) {
+        self.cut_before_ns.store(ns, Relaxed);
+        self.nudge();
     }
 
     /// Wakes every call; each sees that the bell was rung and ends.
     pub(super) fn ring(&self) {
         self.rung.store(true, Relaxed);
-        let wakers: Vec<Waker> = self.lock().wakers.iter().flatten().cloned().collect();
-        wakers.iter().for_each(Waker::wake_by_ref);
+        self.nudge();
     }
 }
 
@@ -87,9 +108,16 @@ mod tests {
         bell.leave(first);
         assert_eq!(bell.sit(&waker), first);
         bell.leave(second);
-        assert!(!bell.is_rung());
+        assert!(!bell.is_rung(0));
         bell.ring();
-        assert!(bell.is_rung());
+        assert!(bell.is_rung(u64::MAX));
         assert_eq!(count.0.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_cut_ends_what_began_before_it_and_nothing_later() {
+        let bell = Bell::default();
+        bell.cut(5);
+        assert_eq!((bell.is_rung(4), bell.is_rung(5), bell.nudges()), (true, false, 1));
     }
 }

@@ -6,20 +6,26 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use h2::{Reason as Code, RecvStream, client::ResponseFuture, server::SendResponse};
+use h2::{Reason as Code, RecvStream, server::SendResponse};
 use http::{Request, Response, request::Parts};
 use tokio::time::{Instant, Sleep};
 
-use crate::wire::fault::{Fault, Reason};
+use crate::{
+    pool::drill::Played,
+    wire::fault::{Fault, Reason},
+};
 
 use super::{
+    account::Account,
     answer,
     deadline::{self, GRPC_TIMEOUT},
+    look::{Asked, Look, look},
     peer::{Pass, Peer},
-    pump::{Cut, Pump, grpc_status},
+    pump::{Pump, grpc_status},
     reader::Reader,
     stats::Event,
     upstream::{Avoid, Grave, Slot},
@@ -27,6 +33,8 @@ use super::{
 
 /// How often a call is sent again that provably was not processed.
 const RESENDS_MAX: u8 = 2;
+/// How long a call hangs in a drill: longer than anybody waits.
+const HANG: Duration = Duration::from_secs(3_600);
 /// gRPC's number for a call that its caller gave up.
 const CANCELLED: u8 = 1;
 
@@ -45,11 +53,18 @@ pub(super) struct Call {
     bytes_up: u64,
     bytes_down: u64,
     pass: Option<Pass>,
+    account: Account,
 }
 
 type Waited = Pin<Box<dyn Future<Output = Result<Slot, Fault>> + Send>>;
 
 enum Stage {
+    /// A drill holds it up.
+    Held {
+        until: Pin<Box<Sleep>>,
+        head: Box<Parts>,
+        body: Option<RecvStream>,
+    },
     Waiting {
         slot: Waited,
         head: Box<Parts>,
@@ -63,26 +78,6 @@ enum Stage {
         down: Pump,
     },
     Over,
-}
-
-/// Sent to an issuer that has not answered yet.
-struct Asked {
-    slot: Slot,
-    up: Option<Pump>,
-    answer: ResponseFuture,
-    /// What is needed to send it again, as long as that would be right.
-    kept: Option<Box<Parts>>,
-}
-
-/// What a look at a call brought.
-enum Seen {
-    Headers(Response<RecvStream>),
-    Answered(Option<u8>),
-    Broken(h2::Error),
-    /// The client is gone; whether it broke this call off, or lost its connection.
-    ClientGone {
-        reset: bool,
-    },
 }
 
 impl Call {
@@ -107,6 +102,7 @@ impl Call {
             bytes_up: 0,
             bytes_down: 0,
             pass: Some(pass),
+            account: Account::open(peer, started),
         }
     }
 
@@ -118,11 +114,32 @@ impl Call {
             return None;
         }
         let body = (!body.is_end_stream()).then_some(body);
+        match self.peer.played() {
+            Played::Nothing => self.forward(head, body),
+            Played::Fail => self.fail(drilled()),
+            Played::Hang => self.hold(HANG, head, body),
+            Played::Wait(wait) => self.hold(wait, head, body),
+        }
+        (!matches!(self.stage, Stage::Over)).then_some(self)
+    }
+
+    fn hold(&mut self, wait: Duration, head: Parts, body: Option<RecvStream>) {
+        let (until, head) = (Box::pin(tokio::time::sleep(wait)), Box::new(head));
+        self.stage = Stage::Held { until, head, body };
+    }
+
+    /// The drill has held it up long enough.
+    fn release(&mut self) {
+        if let Stage::Held { head, body, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
+            self.forward(*head, body);
+        }
+    }
+
+    fn forward(&mut self, head: Parts, body: Option<RecvStream>) {
         match self.peer.shard.upstreams().try_slot() {
             Some(slot) => self.ask(slot, head, body),
             None => self.wait(Box::new(head), body, None),
         }
-        (!matches!(self.stage, Stage::Over)).then_some(self)
     }
 
     fn wait(&mut self, head: Box<Parts>, body: Option<RecvStream>, avoid: Avoid) {
@@ -155,9 +172,19 @@ impl Call {
         loop {
             let seen = match &mut self.stage {
                 Stage::Over => return Poll::Ready(()),
+                Stage::Held { until, .. } => {
+                    if let Poll::Ready(gone) = self.respond.poll_reset(cx) {
+                        Poll::Ready(Look::ClientGone { reset: gone.is_ok() })
+                    } else if until.as_mut().poll(cx).is_ready() {
+                        self.release();
+                        continue;
+                    } else {
+                        Poll::Pending
+                    }
+                }
                 Stage::Waiting { slot, .. } => {
                     if let Poll::Ready(gone) = self.respond.poll_reset(cx) {
-                        Poll::Ready(Seen::ClientGone { reset: gone.is_ok() })
+                        Poll::Ready(Look::ClientGone { reset: gone.is_ok() })
                     } else if let Poll::Ready(slot) = slot.as_mut().poll(cx) {
                         self.waited(slot);
                         continue;
@@ -170,10 +197,10 @@ impl Call {
             };
             match seen {
                 Poll::Pending => return self.mind_reader(cx),
-                Poll::Ready(Seen::Headers(response)) => self.answer(response),
-                Poll::Ready(Seen::Answered(status)) => self.over(status),
-                Poll::Ready(Seen::Broken(error)) => self.broken(&error),
-                Poll::Ready(Seen::ClientGone { reset }) => self.client_gone(reset),
+                Poll::Ready(Look::Headers(response)) => self.answer(response),
+                Poll::Ready(Look::Answered(status)) => self.over(status),
+                Poll::Ready(Look::Broken(error)) => self.broken(&error),
+                Poll::Ready(Look::ClientGone { reset }) => self.client_gone(reset),
             }
         }
     }
@@ -201,6 +228,7 @@ impl Call {
             return;
         };
         self.peer.shard.stats().answered(self.started.elapsed());
+        self.account.answered(&self.peer);
         let (head, body) = response.into_parts();
         let end = body.is_end_stream();
         let status = grpc_status(&head.headers);
@@ -274,7 +302,7 @@ impl Call {
                 self.bytes_up += up.map_or(0, |up| up.bytes());
                 self.bytes_down += down.bytes();
             }
-            Stage::Waiting { .. } | Stage::Over => {}
+            Stage::Held { .. } | Stage::Waiting { .. } | Stage::Over => {}
         }
     }
 
@@ -294,62 +322,16 @@ impl Call {
     }
 }
 
-impl Asked {
-    fn look(
-        &mut self,
-        respond: &mut SendResponse<Bytes>,
-        bytes_up: &mut u64,
-        cx: &mut Context<'_>,
-    ) -> Poll<Seen> {
-        if let Some(gone) = push(&mut self.up, bytes_up, cx) {
-            return Poll::Ready(gone);
-        }
-        match Pin::new(&mut self.answer).poll(cx) {
-            Poll::Ready(Ok(response)) => Poll::Ready(Seen::Headers(response)),
-            Poll::Ready(Err(error)) => Poll::Ready(Seen::Broken(error)),
-            Poll::Pending => respond.poll_reset(cx).map(|gone| Seen::ClientGone { reset: gone.is_ok() }),
-        }
-    }
-}
-
-/// Moves the request on; `Some` if the client broke off.
-fn push(up: &mut Option<Pump>, bytes_up: &mut u64, cx: &mut Context<'_>) -> Option<Seen> {
-    let pump = up.as_mut()?;
-    match pump.poll(cx) {
-        Poll::Pending => None,
-        Poll::Ready(Err(Cut::Source(error))) => {
-            Some(Seen::ClientGone { reset: error.is_reset() && error.is_remote() })
-        }
-        // All is sent, or the issuer wants no more of it, which is no failure: its answer counts.
-        Poll::Ready(Ok(_) | Err(Cut::Sink)) => {
-            *bytes_up += pump.bytes();
-            *up = None;
-            None
-        }
-    }
-}
-
-fn look(up: &mut Option<Pump>, down: &mut Pump, bytes_up: &mut u64, cx: &mut Context<'_>) -> Poll<Seen> {
-    if let Some(gone) = push(up, bytes_up, cx) {
-        return Poll::Ready(gone);
-    }
-    match down.poll(cx) {
-        Poll::Ready(Ok(passed)) => Poll::Ready(Seen::Answered(passed.status)),
-        Poll::Ready(Err(Cut::Source(error))) => Poll::Ready(Seen::Broken(error)),
-        Poll::Ready(Err(Cut::Sink)) => {
-            let reset = matches!(down.sink().poll_reset(cx), Poll::Ready(Ok(_)));
-            Poll::Ready(Seen::ClientGone { reset })
-        }
-        Poll::Pending => down.sink().poll_reset(cx).map(|gone| Seen::ClientGone { reset: gone.is_ok() }),
-    }
-}
-
 /// Whether the issuer says that it did nothing: it refused the stream, or its GOAWAY names an earlier one.
 ///
 /// Source: RFC 9113, 8.7. `h2` gives a remote GOAWAY to streams above the last one only.
 fn is_unprocessed(error: &h2::Error) -> bool {
     error.is_remote()
         && (error.is_go_away() || (error.is_reset() && error.reason() == Some(Code::REFUSED_STREAM)))
+}
+
+fn drilled() -> Fault {
+    Fault::new(Reason::UpstreamUnavailable, "this relay plays a fault on an operator's order: use another")
 }
 
 impl Future for Call {
@@ -360,11 +342,14 @@ impl Future for Call {
         if me.seat.is_none() {
             me.seat = Some(me.peer.shard.bell().sit(cx.waker()));
         }
-        let (waits, rung) = (matches!(me.stage, Stage::Waiting { .. }), me.peer.shard.bell().is_rung());
+        let shard = &me.peer.shard;
+        let (waits, rung) =
+            (matches!(me.stage, Stage::Waiting { .. }), shard.bell().is_rung(shard.ns_at(me.started)));
         // Places come free at the end of a drain, and what waits for one must not be sent on any more.
         if !(waits && rung) && me.step(cx).is_ready() {
             return Poll::Ready(());
         }
+        me.account.look(&me.peer);
         if me.deadline.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
             me.fail(Fault::new(
                 Reason::DeadlineExceeded,
@@ -381,11 +366,12 @@ impl Future for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let shard = &self.peer.shard;
         if let Some(seat) = self.seat {
-            shard.bell().leave(seat);
+            self.peer.shard.bell().leave(seat);
         }
         self.reader.leave(&self.peer.tenant);
+        self.account.close(&self.peer, self.status);
+        let shard = &self.peer.shard;
         shard.stats().end(self.status, self.bytes_up, self.bytes_down);
     }
 }

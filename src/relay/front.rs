@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::Stream as _;
 use h2::server;
 use rustls::pki_types::CertificateDer;
 use tokio::{
@@ -17,6 +18,7 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::net::{
@@ -28,6 +30,7 @@ use crate::net::{
 use super::{
     back::SEND_BUFFER,
     coal::Coal,
+    fence::Standing,
     keep_alive::{Beat, KeepAlive},
     peer::Peer,
     shard::Shard,
@@ -143,6 +146,10 @@ struct Front {
     age: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     leaving: bool,
+    /// Whether the fence was open since the client came.
+    served: bool,
+    /// Whether the relay may serve; observers stay whatever it says.
+    standing: WatchStream<Standing>,
     /// What the client had taken when it last took something, and until when it must take more.
     stalled: Option<(u64, Pin<Box<Sleep>>)>,
     /// Runs while a client that came after the order to stop has sent nothing yet.
@@ -158,17 +165,37 @@ impl Front {
         // Clients that came together do not leave together.
         let age = options.connection_age.mul_f64(0.9 + 0.2 * shard.fraction());
         // Who is only refused is told why, and holds a place no longer than that needs.
-        let age = if met.peer.is_refused() { age.min(REFUSED_AGE) } else { age };
+        let age = if met.peer.is_refused() || !shard.fence().is_open() && !met.peer.is_observer() {
+            age.min(REFUSED_AGE)
+        } else {
+            age
+        };
         let first_call = shard.soft().is_cancelled().then(|| Box::pin(sleep(FIRST_CALL)));
         let stop = Box::pin(shard.soft().cancelled_owned());
-        Self { met, keep_alive, age: Box::pin(sleep(age)), stop, leaving: false, stalled: None, first_call }
+        let (age, standing) = (Box::pin(sleep(age)), WatchStream::new(shard.fence().watch()));
+        Self {
+            met,
+            keep_alive,
+            age,
+            stop,
+            leaving: false,
+            served: false,
+            standing,
+            stalled: None,
+            first_call,
+        }
     }
 
     /// Whether it is time that the client goes.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let stopping = self.stop.as_mut().poll(cx).is_ready()
             && self.first_call.as_mut().is_none_or(|end| end.as_mut().poll(cx).is_ready());
-        stopping || self.age.as_mut().poll(cx).is_ready()
+        while let Poll::Ready(Some(_)) = Pin::new(&mut self.standing).poll_next(cx) {}
+        let peer = &self.met.peer;
+        // Who comes to a closed fence is told so by an answer, and is sent away when his time is over.
+        let fenced = self.served && !peer.shard.fence().is_open() && !peer.is_observer();
+        self.served |= peer.shard.fence().is_open();
+        stopping || fenced || self.age.as_mut().poll(cx).is_ready()
     }
 
     /// Asks the client to go: calls that it has sent are carried to their end.

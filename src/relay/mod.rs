@@ -1,6 +1,7 @@
 //! The relay's data plane: a call that is let in is carried to an issuer with its bytes unread, as
 //! exactly the caller that its certificate names; it is never acknowledged by anybody but the issuer.
 
+mod account;
 mod admission;
 mod answer;
 mod back;
@@ -8,18 +9,23 @@ mod bell;
 mod call;
 mod coal;
 mod deadline;
+mod drill;
+mod fence;
 mod front;
 mod health;
 mod keep_alive;
+mod look;
 mod options;
 mod peer;
 mod pump;
 mod reader;
 mod refusal;
+mod report;
+mod seen;
 mod shard;
 mod start;
 mod stats;
 mod upstream;
 
 pub use options::Options;
-pub use start::{Error, start};
+pub use start::{Error, Membership, start};

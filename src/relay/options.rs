@@ -1,6 +1,6 @@
 //! Every limit and patience of a relay, each with a default that works.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// The largest window that HTTP/2 knows.
 const WINDOW_MAX: u32 = (1 << 31) - 1;
@@ -79,6 +79,23 @@ pub struct Options {
     /// How long no issuer may be reached before the relay says NOT_SERVING. Default 3 s.
     pub away_max: Duration,
 
+    /// Whether it is a unit of its issuers' pool: it reports what it sees, and serves only while it holds
+    /// their lease. Default true.
+    pub pool: bool,
+    /// The public key that leases, views and probes are signed by, as `pki/receipt.pub`; without one whatever
+    /// an issuer says is believed. Default none.
+    pub pool_key: Option<PathBuf>,
+    /// `host:port` at which clients reach it, for the pool's view. Default: where it listens.
+    pub advertise: Option<String>,
+    /// The slot that the box stands in. Default: the relay's name.
+    pub slot: Option<String>,
+    /// The serial number of the box. Default empty: unknown.
+    pub serial: String,
+    /// The model of the box. Default empty: unknown.
+    pub model: String,
+    /// What runs on it. Default `todoke` and its version.
+    pub image: String,
+
     /// How long new connections are still served after the order to stop. Default 1 s.
     pub linger: Duration,
     /// How long calls in flight get at the end. Default 10 s.
@@ -119,6 +136,13 @@ impl Default for Options {
             upstream_alive_answer: seconds(4),
             reconnect: (Duration::from_millis(50), seconds(2)),
             away_max: seconds(3),
+            pool: true,
+            pool_key: None,
+            advertise: None,
+            slot: None,
+            serial: String::new(),
+            model: String::new(),
+            image: concat!("todoke ", env!("CARGO_PKG_VERSION")).to_owned(),
             linger: seconds(1),
             drain: seconds(10),
         }

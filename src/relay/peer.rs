@@ -16,8 +16,12 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, header, request::Parts
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
-    domain::identity::Identity,
+    domain::{
+        identity::{Identity, Role},
+        municipality::MunicipalityCode,
+    },
     net::headers,
+    pool::drill::Played,
     wire::fault::{Fault, Reason},
 };
 
@@ -28,11 +32,17 @@ use super::{
     deadline::{self, GRPC_TIMEOUT},
     health,
     refusal::{Limit, Refusal},
+    seen::previous_attempt,
     shard::Shard,
     stats::Event,
 };
 
 const CALLER: HeaderName = HeaderName::from_static(headers::CALLER);
+const LEASE: HeaderName = HeaderName::from_static(headers::LEASE);
+const PREVIOUS_ATTEMPT: HeaderName = HeaderName::from_static(headers::PREVIOUS_ATTEMPT);
+
+/// The one call that relays and issuers make as clients of a relay.
+const PROBE: &str = "/todoke.v1.PoolService/Probe";
 
 /// One connection's client.
 pub(super) struct Peer {
@@ -41,6 +51,9 @@ pub(super) struct Peer {
     /// How the identity stands in logs.
     pub(super) identity: String,
     caller: HeaderValue,
+    municipality: Option<MunicipalityCode>,
+    /// Whether it is a relay or an issuer, which only probes.
+    observer: bool,
     admitted: Result<(), Fault>,
     warned: AtomicBool,
 }
@@ -57,10 +70,44 @@ impl Peer {
             shard.stats().event(Event::ConnectionRefused);
             Err(Refusal { limit: Limit::CallerConnections, max, wait: Duration::from_secs(1) }.fault())
         };
+        let (municipality, observer) =
+            (identity.municipality(), matches!(identity.role(), Role::Relay | Role::Issuer));
         let identity = identity.to_string();
         let caller = HeaderValue::from_str(&identity).expect("an identity is ASCII without controls");
         let warned = AtomicBool::new(false);
-        Self { shard: Arc::clone(shard), tenant, identity, caller, admitted, warned }
+        let shard = Arc::clone(shard);
+        Self { shard, tenant, identity, caller, municipality, observer, admitted, warned }
+    }
+
+    /// Whether it is a relay or an issuer, which only probes, also while the relay serves nobody.
+    pub(super) fn is_observer(&self) -> bool {
+        self.observer
+    }
+
+    /// One of its calls stands in the account; probes are in that of their observer.
+    pub(super) fn count(&self, bad: bool) {
+        if self.municipality.is_some() {
+            self.tenant.seen.count(bad);
+        } else if !self.observer {
+            self.shard.common().others.count(bad);
+        }
+    }
+
+    /// What a drill makes of a call; probes are spared, so that traffic and probes can be told apart.
+    pub(super) fn played(&self) -> Played {
+        match self.observer {
+            true => Played::Nothing,
+            false => self.shard.drill().play(|| self.shard.fraction()),
+        }
+    }
+
+    /// Why the call of this path is not taken, if it is not.
+    fn barred(&self, path: &str) -> Option<Fault> {
+        if self.observer {
+            let words = format!("{} only probes here: use a municipality's certificate", self.identity);
+            return (path != PROBE).then(|| Fault::new(Reason::WrongRole, words));
+        }
+        (!self.shard.fence().is_open()).then(|| self.shard.fence().fault())
     }
 
     /// Whether its calls are refused one and all.
@@ -90,6 +137,10 @@ impl Peer {
         }
         if let Some(method) = health::Method::of(head.uri.path()) {
             return self.shard.spawn(health::serve(Arc::clone(&self.shard), method, body, respond));
+        }
+        if let Some(fault) = self.barred(head.uri.path()) {
+            self.shard.stats().refused(&fault);
+            return answer::refuse(&mut respond, fault);
         }
         let started = Instant::now();
         let pass = match Pass::take(self, started) {
@@ -130,6 +181,9 @@ impl Peer {
         parts.path_and_query = Some(asked.unwrap_or_else(|| uri::PathAndQuery::from_static("/")));
         head.uri = Uri::from_parts(parts).expect("scheme, authority and path are all there");
         head.headers.remove(header::HOST);
+        if let Some(value) = head.headers.remove(PREVIOUS_ATTEMPT) {
+            self.complain(&value);
+        }
         if head.headers.keys().any(|name| headers::is_reserved(name.as_str())) {
             let names: Vec<HeaderName> = head.headers.keys().cloned().collect();
             for name in names.into_iter().filter(|name| headers::is_reserved(name.as_str())) {
@@ -142,6 +196,20 @@ impl Peer {
             }
         }
         head.headers.insert(CALLER, self.caller.clone());
+        let generation = self.shard.fence().generation();
+        if generation > 0 {
+            head.headers.insert(LEASE, HeaderValue::from(generation));
+        }
+    }
+}
+
+impl Peer {
+    /// What the caller says of the attempt before this one; only a municipality's word is taken.
+    fn complain(&self, value: &HeaderValue) {
+        let unit = value.to_str().ok().and_then(previous_attempt);
+        if let (Some(unit), Some(municipality)) = (unit, self.municipality) {
+            self.shard.common().complaint(unit, municipality);
+        }
     }
 }
 

@@ -30,8 +30,11 @@ use super::{
     admission::{Admission, Tenant},
     back::{self, Back},
     bell::Bell,
+    drill::Drill,
+    fence::Fence,
     front,
     options::Options,
+    seen::{Common, Seen},
     stats::Stats,
     upstream::Upstreams,
 };
@@ -46,6 +49,9 @@ pub(super) struct Shared {
     pub(super) upstream_tls: ClientTls,
     pub(super) authority: Authority,
     pub(super) admission: Admission,
+    pub(super) common: Common,
+    pub(super) fence: Fence,
+    pub(super) drill: Drill,
     pub(super) started: Instant,
     /// How many issuers each shard is connected to.
     pub(super) connected: watch::Sender<Vec<usize>>,
@@ -78,6 +84,7 @@ pub(super) struct Shard {
     shared: Arc<Shared>,
     index: usize,
     stats: Stats,
+    seen: Seen,
     upstreams: Upstreams,
     bell: Bell,
     /// Clients' connections and their calls.
@@ -94,6 +101,7 @@ impl Shard {
             shared: Arc::clone(shared),
             index,
             stats: Stats::new(),
+            seen: Seen::new(),
             upstreams: Upstreams::new(options.upstreams.len(), options.upstream_wait),
             bell: Bell::default(),
             work: TaskTracker::new(),
@@ -146,6 +154,23 @@ impl Shard {
 
     pub(super) fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// What is seen of calls by all shards together.
+    pub(super) fn common(&self) -> &Common {
+        &self.shared.common
+    }
+
+    pub(super) fn drill(&self) -> &Drill {
+        &self.shared.drill
+    }
+
+    pub(super) fn fence(&self) -> &Fence {
+        &self.shared.fence
     }
 
     pub(super) fn bell(&self) -> &Bell {

@@ -1,6 +1,7 @@
 //! Starts a relay in order and stops it in order: health first, then GOAWAY, then the listener, calls last.
 
 use std::{
+    future::Future,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
@@ -13,18 +14,25 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    domain::note::VerifierKey,
     net::{
         listen::Listening,
         tcp::{Handed, TcpListener},
         tls::{ClientTls, ServerTls},
     },
-    runtime::{OnDeath, Running, Tasks},
+    pool::{evidence::UnitId, prober::Prober},
+    runtime::{OnDeath, Running, Tasks, clock::Clock},
     telemetry::names,
+    wire::pb::UnitAttributes,
 };
 
 use super::{
     admission::Admission,
+    drill::Drill,
+    fence::{Fence, Standing},
     options::Options,
+    report::{self, Reporting},
+    seen::Common,
     shard::{Place, Shard, Shared},
     stats::Reporter,
 };
@@ -46,11 +54,29 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
+/// What makes a relay a unit of its issuers' pool.
+pub struct Membership {
+    /// Which unit, by the relay's certificate.
+    pub unit: UnitId,
+    /// What it is, for its registration.
+    pub attributes: UnitAttributes,
+    /// By which leases, views and probes are believed; `None`: whatever an issuer says.
+    pub key: Option<VerifierKey>,
+    /// What it probes other relays with.
+    pub probe_tls: ClientTls,
+    /// What its seconds are told by.
+    pub clock: Clock,
+    /// Differs from one start of the process to the next.
+    pub incarnation: u64,
+}
+
 /// Starts a relay that serves at `listener` until the soft token of `tasks` is cancelled.
 ///
 /// It says NOT_SERVING until each of its shards is connected to an issuer, and while its certificate, CA or
 /// CRL is out of date. After the soft token it goes on for at least [`Options::linger`] and at most that and
 /// [`Options::drain`].
+///
+/// With a `membership` it serves only while it holds a lease of its issuers, if these keep a pool.
 ///
 /// # Errors
 /// [`Error`]; nothing runs then.
@@ -59,6 +85,7 @@ pub fn start(
     listener: TcpListener,
     tls: ServerTls,
     upstream_tls: ClientTls,
+    membership: Option<Membership>,
     tasks: &Tasks,
 ) -> Result<Running, Error> {
     let of = |(option, what): (&str, String)| format!("{option}: {what}");
@@ -77,8 +104,11 @@ pub fn start(
         admission: Admission::new(),
         authority,
         closing: CancellationToken::new(),
+        common: Common::new(),
         connected: watch::Sender::new(vec![0; shards_max]),
         connections: AtomicUsize::new(0),
+        drill: Drill::default(),
+        fence: Fence::new(membership.is_some()),
         hard: tasks.hard(),
         options,
         serving: watch::Sender::new(false),
@@ -97,8 +127,11 @@ pub fn start(
         clients.push(hand_over);
     }
     tasks.spawn("relay-health", OnDeath::Shutdown, tell_health(Arc::clone(&shared)));
+    if let Some(membership) = membership {
+        join(&shared, &shards, membership, tasks);
+    }
     let ended = CancellationToken::new();
-    let counting = report(Arc::clone(&shared), shards);
+    let counting = count(Arc::clone(&shared), shards);
     let end = ended.clone().drop_guard();
     tasks.spawn("relay-metrics", OnDeath::Shutdown, async move {
         let _end = end;
@@ -175,12 +208,14 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, clients: Clients) {
 /// counts only when it lasts.
 async fn tell_health(shared: Arc<Shared>) {
     let mut connected = shared.connected.subscribe();
+    let mut standing = shared.fence.watch();
     let name = &shared.options.name;
     let mut looks = interval(LOOK_EVERY);
     let telling = async {
         loop {
             let all = !connected.borrow_and_update().contains(&0);
-            let serves = all && shared.tls.ended().is_empty();
+            standing.mark_unchanged();
+            let serves = all && shared.fence.is_open() && shared.tls.ended().is_empty();
             if serves != *shared.serving.borrow() {
                 // The first time waits for nothing; what was there and is gone may come back at once.
                 let back = connected.wait_for(|each| !each.contains(&0));
@@ -196,6 +231,7 @@ async fn tell_health(shared: Arc<Shared>) {
             }
             tokio::select! {
                 changed = connected.changed() => if changed.is_err() { return },
+                changed = standing.changed() => if changed.is_err() { return },
                 _ = looks.tick() => {}
             }
         }
@@ -205,7 +241,46 @@ async fn tell_health(shared: Arc<Shared>) {
     tracing::info!("{name} is draining");
 }
 
-async fn report(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
+/// Begins to report, and to hold to what the answers say.
+fn join(shared: &Arc<Shared>, shards: &[Arc<Shard>], membership: Membership, tasks: &Tasks) {
+    let Membership { unit, attributes, key, probe_tls, clock, incarnation } = membership;
+    let authority = shared.authority.as_str();
+    let prober = Prober::new(&format!("relay/{unit}"), probe_tls, authority, key.clone());
+    let reporting =
+        Reporting { unit, attributes, key, prober, clock, incarnation, views: watch::Sender::new(None) };
+    let reports = report::run(Arc::clone(shared), shards.to_vec(), reporting);
+    tasks.spawn("relay-report", OnDeath::Shutdown, until(shared.closing.clone(), reports));
+    let fence = mind_fence(Arc::clone(shared), shards.to_vec());
+    tasks.spawn("relay-fence", OnDeath::Shutdown, until(shared.closing.clone(), fence));
+}
+
+async fn until(end: CancellationToken, task: impl Future<Output = ()>) {
+    end.run_until_cancelled(task).await;
+}
+
+/// Closes the fence when the lease ends, and some time later breaks off what was still in flight then.
+async fn mind_fence(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
+    let cut = async {
+        let mut standing = shared.fence.watch();
+        loop {
+            let _ = standing.wait_for(|now| matches!(now, Standing::Ordered { .. } | Standing::Lapsed)).await;
+            let name = &shared.options.name;
+            tracing::error!("{name} takes no calls: {}", shared.fence.reason().unwrap_or_default());
+            metrics::counter!(names::RELAY_EVENTS, names::EVENT => "fenced").increment(1);
+            let closed = Instant::now();
+            let open = standing.wait_for(|now| matches!(now, Standing::Leased { .. } | Standing::Unbound));
+            if timeout(shared.options.drain, open).await.is_err() {
+                shards.iter().for_each(|shard| shard.bell().cut(shard.ns_at(closed)));
+                let _ =
+                    standing.wait_for(|now| matches!(now, Standing::Leased { .. } | Standing::Unbound)).await;
+            }
+            tracing::info!("{name} takes calls again");
+        }
+    };
+    tokio::join!(shared.fence.mind(), cut);
+}
+
+async fn count(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
     let mut reporter = Reporter::default();
     let mut report = || {
         reporter.report(shards.iter().map(|shard| shard.stats()));
@@ -241,6 +316,7 @@ fn not_ready(shared: Arc<Shared>) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> 
 /// Says why a relay does not serve.
 fn reasons(shared: &Shared) -> Vec<String> {
     let mut reasons = shared.tls.ended();
+    reasons.extend(shared.fence.reason());
     if reasons.is_empty() || shared.connected.borrow().contains(&0) {
         reasons.push(without_issuer(shared));
     }

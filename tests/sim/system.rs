@@ -92,7 +92,7 @@ async fn relay(name: &'static str) -> turmoil::Result {
     let own = ServerTls::load(&files(name))?;
     let upstream = ClientTls::load_for(&files(name), "todoke.internal", &[Role::Issuer])?;
     let tasks = Tasks::new();
-    let _running = relay::start(options, listener, own, upstream, &tasks)?;
+    let _running = relay::start(options, listener, own, upstream, None, &tasks)?;
     died(&tasks).await
 }
 
@@ -113,7 +113,8 @@ async fn issuer(path: PathBuf, clock: Clock, wards: [Ward; 2]) -> turmoil::Resul
     let tasks = Tasks::new();
     let options = issuance::Options { cpu_jobs_max: 1, ..issuance::Options::default() };
     let vault = vault(pki());
-    let _running = issuance::start(options, listener, store, vault, tls, clock.clone(), &tasks).await?;
+    let parts = issuance::Parts { store, vault, tls, clock: clock.clone(), pool: None };
+    let _running = issuance::start(options, listener, parts, &tasks).await?;
     let time = async {
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;

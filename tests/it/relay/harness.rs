@@ -143,7 +143,7 @@ impl Relay {
         let upstream_tls =
             ClientTls::load_for(&files, "todoke.internal", &[Role::Issuer]).expect("a certificate");
         let own_tls = pki.server("relay-1");
-        let running = relay::start(options, listener, own_tls.clone(), upstream_tls.clone(), &tasks);
+        let running = relay::start(options, listener, own_tls.clone(), upstream_tls.clone(), None, &tasks);
         Self { running: running.expect("it starts"), own_tls, upstream_tls, tasks }
     }
 
