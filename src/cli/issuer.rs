@@ -1,7 +1,7 @@
 //! `todoke issuer`: opens the database and the vault, starts the service, listens last, and stops in
 //! reverse.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 
@@ -14,7 +14,11 @@ use crate::{
     config::{self, Flag, IssuerConfig},
     domain::identity::Role,
     issuance,
-    net::tls::ServerTls,
+    net::tls::{ClientTls, ServerTls},
+    pool::{
+        controller::{Controller, Parts},
+        prober::Prober,
+    },
     runtime::clock::Clock,
     store::Store,
     vault::Vault,
@@ -105,7 +109,9 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let listener = bind_calls("listen", config.listen).await?;
     let (name, drain) = (config.issuance.name.clone(), config.issuance.drain);
     let (clock, closing) = (Clock::system(), store.clone());
-    let running = issuance::start(config.issuance, listener, store, vault, tls, clock, &tasks).await;
+    let pool = pool(&config, &store, &vault, &clock)?;
+    let parts = issuance::Parts { store, vault, tls, clock, pool };
+    let running = issuance::start(config.issuance, listener, parts, &tasks).await;
     let running = running.map_err(|error| match error {
         issuance::Error::OtherKek(source) => Error::OtherKek { path: config.vault.kek, source },
         other => other.into(),
@@ -119,6 +125,30 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
         tracing::warn!("the database was not closed in time: its -wal file belongs to it");
     }
     Ok(code)
+}
+
+/// What judges the relays, if they are to be judged.
+fn pool(
+    config: &IssuerConfig,
+    store: &Store,
+    vault: &Vault,
+    clock: &Clock,
+) -> Result<Option<Controller>, Error> {
+    let options = &config.pool;
+    if !options.enabled {
+        return Ok(None);
+    }
+    let (name, relays) = (config.issuance.name.clone(), config.issuance.relay_name.as_str());
+    let tls = ClientTls::load_for(&config.tls, relays, &[Role::Relay])?;
+    let signer = vault.clone();
+    Ok(Some(Controller::new(Parts {
+        options: options.clone(),
+        prober: Prober::new(&format!("issuer/{name}"), tls, relays, Some(vault.verifier_key())),
+        name,
+        keeper: Arc::new(store.clone()),
+        sign: Arc::new(move |text| signer.sign_note(text)),
+        clock: clock.clone(),
+    })))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `todoke relay`: carries calls from municipalities to issuers, and stops without losing one.
 
-use std::time::Duration;
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use clap::Args;
 
@@ -13,7 +13,10 @@ use crate::{
     config::{self, Flag, RelayConfig},
     domain::identity::Role,
     net::tls::{ClientTls, ServerTls},
+    pool::evidence::UnitId,
     relay,
+    runtime::clock::Clock,
+    wire::pb::UnitAttributes,
 };
 
 /// Runs one relay; calls go on to the issuers unread, as the caller that the certificate names.
@@ -50,6 +53,9 @@ pub struct RelayArgs {
     /// Limits
     #[command(flatten)]
     pub limits: Limits,
+    /// What it is in its issuers' pool
+    #[command(flatten)]
+    pub unit: UnitArgs,
     /// How long new connections are still served after the order to stop (key relay.linger)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub linger: Option<Duration>,
@@ -87,6 +93,26 @@ pub struct Limits {
     pub connection_age: Option<Duration>,
 }
 
+/// What a relay is as a unit of the pool.
+#[derive(Debug, Clone, Default, Args)]
+pub struct UnitArgs {
+    /// The public key by which leases and views are believed, such as pki/receipt.pub (key relay.pool_key)
+    #[arg(long, value_name = "FILE")]
+    pub pool_key: Option<String>,
+    /// Where clients reach it, if not where it listens (key relay.advertise)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// The slot that the box stands in (key relay.slot)
+    #[arg(long, value_name = "NAME")]
+    pub slot: Option<String>,
+    /// The box's serial number (key relay.serial)
+    #[arg(long, value_name = "TEXT")]
+    pub serial: Option<String>,
+    /// The box's model (key relay.model)
+    #[arg(long, value_name = "TEXT")]
+    pub model: Option<String>,
+}
+
 impl RelayArgs {
     fn own_flags(&self) -> Vec<Option<Flag>> {
         let count = |name, key, n: Option<u64>| flag(name, key, n.map(|n| n.to_string()));
@@ -106,6 +132,11 @@ impl RelayArgs {
             count("--upstream-calls-max", "relay.upstream_calls_max", of(limits.upstream_calls_max)),
             count("--connections-max", "relay.connections_max", size(limits.connections_max)),
             count("--streams-max", "relay.streams_max", of(limits.streams_max)),
+            flag("--pool-key", "relay.pool_key", self.unit.pool_key.clone()),
+            flag("--advertise", "relay.advertise", self.unit.advertise.clone()),
+            flag("--slot", "relay.slot", self.unit.slot.clone()),
+            flag("--serial", "relay.serial", self.unit.serial.clone()),
+            flag("--model", "relay.model", self.unit.model.clone()),
             time("--connection-age", "relay.connection_age", limits.connection_age),
             time("--linger", "relay.linger", self.linger),
             time("--drain", "relay.drain", self.drain),
@@ -126,17 +157,44 @@ pub async fn run(args: RelayArgs) -> Result<u8, Error> {
     let tls = ServerTls::load(&config.tls)?;
     check_role(&tls, Role::Relay, &config.tls.cert)?;
     let upstream_tls = ClientTls::load_for(&config.tls, &config.server_name, &[Role::Issuer])?;
-    let (own, upstream) = (tls.clone(), upstream_tls.clone());
+    let probe_tls = ClientTls::load_for(&config.tls, &config.server_name, &[Role::Relay])?;
+    let (own, upstream, probe) = (tls.clone(), upstream_tls.clone(), probe_tls.clone());
     reload(&tasks, tls.clone(), move || {
-        let (own, upstream) = (own.reload(), upstream.reload());
-        Ok(own? | upstream?)
+        let (own, upstream, probe) = (own.reload(), upstream.reload(), probe.reload());
+        Ok(own? | upstream? | probe?)
     });
     let ops_listener = bind("ops_listen", config.ops_listen).await?;
     let listener = bind_calls("listen", config.listen).await?;
+    let membership = membership(&config, &tls, probe_tls, listener.local_addr().map_err(Error::Runtime)?)?;
     let (name, end) = (config.relay.name.clone(), config.relay.linger + config.relay.drain + MARGIN);
-    let running = relay::start(config.relay, listener, tls, upstream_tls, &tasks)?;
+    let running = relay::start(config.relay, listener, tls, upstream_tls, membership, &tasks)?;
     announce(&tasks, &name, running, (ops_listener, config.ops), config.addresses_file.as_deref())?;
     Ok(tasks.join(end).await.exit_code())
+}
+
+/// What the relay is in its issuers' pool; `None` if it is to be in none.
+fn membership(
+    config: &RelayConfig,
+    tls: &ServerTls,
+    probe_tls: ClientTls,
+    listens: SocketAddr,
+) -> Result<Option<relay::Membership>, Error> {
+    let options = &config.relay;
+    // Whose certificate it is was looked at already.
+    let unit = tls.identity().ok().as_ref().and_then(UnitId::of);
+    let (true, Some(unit)) = (options.pool, unit) else { return Ok(None) };
+    let key = options.pool_key.as_deref().map(super::report::public).transpose()?;
+    let clock = Clock::system();
+    let attributes = UnitAttributes {
+        address: options.advertise.clone().unwrap_or_else(|| listens.to_string()),
+        slot: options.slot.clone().unwrap_or_else(|| options.name.clone()),
+        serial: options.serial.clone(),
+        model: options.model.clone(),
+        image: options.image.clone(),
+        others: HashMap::new(),
+    };
+    let incarnation = u64::try_from(clock.now_ms()).unwrap_or_default();
+    Ok(Some(relay::Membership { unit, attributes, key, probe_tls, clock, incarnation }))
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ pub async fn run(args: ReportArgs) -> Result<u8, Error> {
     Ok(code)
 }
 
-fn public(path: &Path) -> Result<VerifierKey, Error> {
+pub(super) fn public(path: &Path) -> Result<VerifierKey, Error> {
     load_key(path).map_err(|source| Error::ReceiptPub { path: path.to_owned(), source })
 }
 

@@ -5,7 +5,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Conflict, Role};
-use crate::{issuance, net::tls::TlsFiles, ops, store::StoreOptions, telemetry::LogOptions};
+use crate::{
+    issuance, net::tls::TlsFiles, ops, pool::controller, store::StoreOptions, telemetry::LogOptions,
+};
 
 /// Everything about one issuer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub struct IssuerConfig {
     pub store: StoreOptions,
     /// Limits and patience of the service.
     pub issuance: issuance::Options,
+    /// How relays are judged.
+    pub pool: controller::Options,
     /// Limits of the ops port.
     pub ops: ops::Limits,
     /// Logs.
@@ -49,6 +53,7 @@ impl Default for IssuerConfig {
             vault: VaultFiles::default(),
             store: StoreOptions::default(),
             issuance: issuance::Options::default(),
+            pool: controller::Options::default(),
             ops: ops::Limits::default(),
             log: LogOptions::default(),
         }
@@ -93,6 +98,10 @@ impl Role for IssuerConfig {
                         for a dead sweeper";
             found.push(Conflict::new("issuance.sweep_every", what, "Make it shorter"));
         }
+        let numbers = self.pool.rule.faults().into_iter().map(|(key, what)| (format!("rule.{key}"), what));
+        let numbers = numbers
+            .chain(self.pool.policy.faults().into_iter().map(|(key, what)| (format!("policy.{key}"), what)));
+        found.extend(numbers.map(|(key, what)| Conflict::new(&format!("pool.{key}"), what, "Change it")));
         // One that is not set at all is said already.
         if let Err(what) = self.store.file()
             && !self.store.url.is_empty()

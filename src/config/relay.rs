@@ -51,7 +51,7 @@ impl Role for RelayConfig {
         ("tls.key", "pki/relay-1.key"),
         ("tls.ca", "pki/ca.pem"),
     ];
-    const FILES: &'static [&'static str] = &["tls.cert", "tls.key", "tls.ca", "tls.crl"];
+    const FILES: &'static [&'static str] = &["tls.cert", "tls.key", "tls.ca", "tls.crl", "relay.pool_key"];
     const MAY_BE_ZERO: &'static [&'static str] = &[
         "ops.drain",
         "relay.caller_unread_max",

@@ -39,12 +39,16 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     net::{self, tcp::TcpListener, tls::ServerTls},
+    pool::{ads::Ads, controller::Controller, service::Pool},
     runtime::{OnDeath, Running, Tasks, clock::Clock},
     store::{self, Store},
     vault::{self, Vault},
     wire::{
         DESCRIPTORS,
-        pb::{batch_service_server::BatchServiceServer, card_service_server::CardServiceServer},
+        pb::{
+            batch_service_server::BatchServiceServer, card_service_server::CardServiceServer,
+            pool_service_server::PoolServiceServer,
+        },
     },
 };
 
@@ -90,6 +94,20 @@ pub enum Error {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
+/// What an issuer is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Store,
+    /// What seals and signs.
+    pub vault: Vault,
+    /// Its certificate, and whom it believes.
+    pub tls: ServerTls,
+    /// What time is told by.
+    pub clock: Clock,
+    /// What judges the relays; without it every relay's calls are taken.
+    pub pool: Option<Controller>,
+}
+
 /// Starts the issuer: workers and sweeper first, then the calls; health says SERVING last.
 ///
 /// Everything runs as a task of `tasks` and ends with it: calls get `options.drain` after `tasks.soft()`, a
@@ -100,12 +118,10 @@ pub enum Error {
 pub async fn start(
     options: Options,
     listener: TcpListener,
-    store: Store,
-    vault: Vault,
-    tls: ServerTls,
-    clock: Clock,
+    parts: Parts,
     tasks: &Tasks,
 ) -> Result<Running, Error> {
+    let Parts { store, vault, tls, clock, pool } = parts;
     let vault = matched(&store, vault).await?;
     tell_restore(&store, &clock).await?;
     let address = listener.local_addr()?;
@@ -128,7 +144,10 @@ pub async fn start(
     let cards = CardServiceServer::new(card_service::Cards { core: Arc::clone(&core) })
         .max_decoding_message_size(message_max);
     let routes = routes::Services::new(message_max).with(health).with(reflection).with(former);
-    let routes = routes.with(batches).with(cards);
+    let mut routes = routes.with(batches).with(cards);
+    if let Some(pool) = &pool {
+        routes = with_pool(routes, pool, &core, tasks);
+    }
     tasks.spawn("sweeper", OnDeath::Shutdown, sweep::run(Arc::clone(&core), tasks.soft()));
     for _ in 0..workers {
         tasks.spawn("import-worker", OnDeath::Shutdown, work::run(Arc::clone(&core), tasks.soft()));
@@ -145,8 +164,27 @@ pub async fn start(
     say_health(&health_reporter, ServingStatus::Serving).await;
     let health = tell_health(health_reporter, Arc::clone(&core), tasks.soft());
     tasks.spawn("health", OnDeath::Ignore, health);
-    let not_ready = Arc::new(move || core.not_ready());
+    let not_ready = Arc::new(move || {
+        let mut reasons = core.not_ready();
+        reasons.extend(pool.iter().flat_map(Controller::not_ready));
+        reasons
+    });
     Ok(Running { address, not_ready, ended })
+}
+
+/// Adds what the pool is served by, and has it judged.
+fn with_pool(routes: Services, pool: &Controller, core: &core::Core, tasks: &Tasks) -> Services {
+    let ads = Ads::new(
+        pool.views(),
+        &core.options.name,
+        &core.options.relay_name,
+        core.options.ads_streams_max,
+        tasks.soft(),
+    );
+    let service = PoolServiceServer::new(Pool::new(pool.clone()))
+        .max_decoding_message_size(core.options.message_bytes_max);
+    tasks.spawn("pool-controller", OnDeath::Shutdown, pool.clone().run(tasks.soft()));
+    routes.with(service).with(ads.into_service()).behind(pool.gate(), core.clock.clone())
 }
 
 async fn say_health(reporter: &HealthReporter, status: ServingStatus) {
@@ -233,4 +271,4 @@ fn limits(drain: Duration) -> net::ServerLimits {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What health is asked about: the whole, and each service.
-const SERVICES: &[&str] = &["", "todoke.v1.BatchService", "todoke.v1.CardService"];
+const SERVICES: &[&str] = &["", "todoke.v1.BatchService", "todoke.v1.CardService", "todoke.v1.PoolService"];

@@ -7,6 +7,11 @@ use std::{path::PathBuf, time::Duration};
 pub struct Options {
     /// The issuer's own name, which stands in leases and logs. Default `issuer-1`.
     pub name: String,
+    /// The name that the relays' certificates carry, for clients that learn the pool by xDS. Default
+    /// `todoke.internal`.
+    pub relay_name: String,
+    /// Clients that learn the pool by xDS at once. Default 2,048.
+    pub ads_streams_max: usize,
     /// Longest message taken. Default 10 MiB: a chunk of 8 MiB or the chunk roots of a whole batch fit.
     pub message_bytes_max: usize,
     /// Longest time a call may take when its caller names no deadline. Default 60 s.
@@ -85,6 +90,8 @@ impl Default for Options {
         let seconds = Duration::from_secs;
         Self {
             name: "issuer-1".to_owned(),
+            relay_name: "todoke.internal".to_owned(),
+            ads_streams_max: 2_048,
             message_bytes_max: 10 * 1024 * 1024,
             call_deadline: seconds(60),
             streams_max: 128,

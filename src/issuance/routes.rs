@@ -13,6 +13,10 @@ use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
+    domain::identity::Role,
+    net::{PeerIdentity, headers},
+    pool::gate::{Entered, Gate},
+    runtime::clock::Clock,
     telemetry::names,
     wire::fault::{Fault, Reason},
 };
@@ -24,13 +28,14 @@ type Boxed = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infa
 pub struct Services {
     services: Arc<HashMap<&'static str, Boxed>>,
     message_bytes_max: usize,
+    gate: Option<(Arc<Gate>, Clock)>,
 }
 
 impl Services {
     /// Returns no services yet; messages may be as long as this.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { services: Arc::default(), message_bytes_max }
+        Self { services: Arc::default(), message_bytes_max, gate: None }
     }
 
     /// Adds a service under its own name.
@@ -44,6 +49,27 @@ impl Services {
         let mut services = (*self.services).clone();
         services.insert(S::NAME, BoxCloneSyncService::new(service));
         Self { services: Arc::new(services), ..self }
+    }
+}
+
+impl Services {
+    /// Takes relays' calls only as this gate lets them in.
+    #[must_use]
+    pub fn behind(self, gate: Arc<Gate>, clock: Clock) -> Self {
+        Self { gate: Some((gate, clock)), ..self }
+    }
+
+    /// Lets a call in; a peer that is no relay needs no leave.
+    fn enter(&self, request: &http::Request<Body>) -> Result<Option<Entered>, Fault> {
+        let Some((gate, clock)) = &self.gate else { return Ok(None) };
+        match request.extensions().get::<PeerIdentity>() {
+            Some(PeerIdentity(peer)) if peer.role() == Role::Relay => {
+                let lease = request.headers().get(headers::LEASE).and_then(|value| value.to_str().ok());
+                let generation = lease.and_then(|lease| lease.parse().ok());
+                gate.enter(peer, generation, request.uri().path(), clock.now_ms()).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -94,9 +120,14 @@ impl Service<http::Request<Body>> for Services {
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
         match self.services.get(name).cloned() {
             Some(service) => {
+                let entered = match self.enter(&request) {
+                    Ok(entered) => entered,
+                    Err(fault) => return Box::pin(async { Ok(ended_by(fault).into_http()) }),
+                };
                 let (ours, max) = (name.starts_with("todoke."), self.message_bytes_max);
                 Box::pin(async move {
                     let response = service.oneshot(request).await?;
+                    drop(entered);
                     Ok(if ours { with_reason(response, max) } else { response })
                 })
             }

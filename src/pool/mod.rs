@@ -7,6 +7,7 @@
 //! makes leases ([`notes`]), the [`gate`] and the view of what was decided; stock clients learn it by [`ads`].
 
 pub mod ads;
+pub mod controller;
 pub mod drill;
 pub mod elsewhere;
 pub mod evidence;
@@ -18,3 +19,4 @@ pub mod notes;
 pub mod policy;
 pub mod prober;
 pub mod rule;
+pub mod service;

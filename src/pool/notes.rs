@@ -103,6 +103,14 @@ impl View {
         Self::parse(opened(signed, key)?)
     }
 
+    /// Reads a view whatever its signature: for who has it from an issuer itself.
+    ///
+    /// # Errors
+    /// [`PoolNoteError`].
+    pub fn unsigned(note: &[u8]) -> Result<Self, PoolNoteError> {
+        Self::parse(text_of(note)?)
+    }
+
     fn parse(text: &str) -> Result<Self, PoolNoteError> {
         let mut lines = Lines::new(text);
         lines.heading(VIEW)?;
@@ -143,7 +151,19 @@ impl Lease {
     /// # Errors
     /// [`PoolNoteError`].
     pub fn open(signed: &[u8], key: &VerifierKey) -> Result<Self, PoolNoteError> {
-        let mut lines = Lines::new(opened(signed, key)?);
+        Self::parse(opened(signed, key)?)
+    }
+
+    /// Reads a lease whatever its signature: for who has it from an issuer itself.
+    ///
+    /// # Errors
+    /// [`PoolNoteError`].
+    pub fn unsigned(note: &[u8]) -> Result<Self, PoolNoteError> {
+        Self::parse(text_of(note)?)
+    }
+
+    fn parse(text: &str) -> Result<Self, PoolNoteError> {
+        let mut lines = Lines::new(text);
         lines.heading(LEASE)?;
         let lease = Self {
             unit: lines.value("unit", "'unit NAME'")?,
@@ -162,6 +182,10 @@ fn opened<'a>(signed: &'a [u8], key: &VerifierKey) -> Result<&'a str, PoolNoteEr
         return Err(PoolNoteError::TooLong);
     }
     Ok(note::open(signed, key)?)
+}
+
+fn text_of(note: &[u8]) -> Result<&str, PoolNoteError> {
+    if note.len() > NOTE_BYTES_MAX { Err(PoolNoteError::TooLong) } else { Ok(note::text_of(note)?) }
 }
 
 /// The lines of a text, in turn.

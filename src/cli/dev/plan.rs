@@ -44,6 +44,7 @@ impl Plan<'_> {
     pub(crate) fn relays(&self, upstreams: &[String]) -> Vec<Node> {
         let one = |n: u16| {
             let mut node = self.node(Kind::Relay, &format!("relay-{n}"));
+            node.flags.extend(["--pool-key".into(), self.layout.pki().join("receipt.pub").into()]);
             for upstream in upstreams {
                 node.flags.extend(["--upstream".into(), OsString::from(upstream)]);
             }

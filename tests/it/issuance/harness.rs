@@ -161,7 +161,8 @@ impl Issuer {
         change(&mut options);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let (served, timed) = (tls.clone(), clock.clone());
-        let started = issuance::start(options, listener, store.clone(), vault, served, timed, &tasks);
+        let parts = issuance::Parts { store: store.clone(), vault, tls: served, clock: timed, pool: None };
+        let started = issuance::start(options, listener, parts, &tasks);
         let running = started.await.expect("it starts");
         let (address, not_ready) = (running.address, running.not_ready);
         Self { dir, authority, clock, store, verifier, not_ready, address, tls, tasks }

@@ -73,6 +73,7 @@ impl Issuer {
         let tls = ServerTls::load(&files(&pki, "issuer-1")).expect("a server certificate");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        issuance::start(options, listener, store, vault, tls, clock, &self.tasks).await
+        let parts = issuance::Parts { store, vault, tls, clock, pool: None };
+        issuance::start(options, listener, parts, &self.tasks).await
     }
 }

@@ -1,0 +1,183 @@
+//! What the controller knows, as it is asked for.
+
+use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tonic::Status;
+
+use super::{Controller, Core};
+use crate::{
+    pool::{
+        evidence::UnitId,
+        keeper::{KeepError, KeptDecision},
+        policy::{Decision, Policy, State, Unit},
+        service,
+    },
+    wire::{
+        convert,
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+
+/// Decisions on one page: by default, and at most.
+const PAGE: (u32, u32) = (50, 500);
+
+fn unreadable(error: &KeepError) -> Fault {
+    Fault::new(Reason::DatabaseAway, error.to_string()).after(std::time::Duration::from_secs(1))
+}
+
+impl Core {
+    fn unit(&self, unit: &Unit) -> pb::Unit {
+        let judged = self.judgement.units.get(unit.id());
+        service::unit(&self.policy, unit, judged, self.intake.lease_until_ms(unit.id()))
+    }
+}
+
+impl Controller {
+    /// Reads a row, so that a probe goes the whole way.
+    pub(in crate::pool) async fn touch(&self) -> Result<(), Fault> {
+        self.0.keeper.holder().await.map(drop).map_err(|error| unreadable(&error))
+    }
+
+    pub(in crate::pool) fn sign(&self, text: &str) -> Vec<u8> {
+        self.signed(text)
+    }
+
+    /// The view as a signed note; `None` while there is no unit.
+    #[must_use]
+    pub fn signed_view(&self) -> Option<Vec<u8>> {
+        self.0.signed.load().as_ref().map(|view| view.to_vec())
+    }
+
+    pub(in crate::pool) fn list(&self) -> pb::ListUnitsResponse {
+        let core = self.core();
+        let view_version = self.0.views.borrow().as_ref().map_or(0, |view| view.version);
+        pb::ListUnitsResponse {
+            units: core.policy.units().values().map(|unit| core.unit(unit)).collect(),
+            verdict: serde_json::to_string(&core.judgement.verdict).expect("a verdict has a JSON form"),
+            degraded: core.policy.alarms().keys().any(|name| name == "degraded"),
+            floor: u32::try_from(core.policy.floor().needed).unwrap_or(u32::MAX),
+            controller: if core.epoch > 0 { self.0.name.clone() } else { String::new() },
+            controller_epoch: core.epoch,
+            frozen: core.frozen,
+            view_version,
+        }
+    }
+
+    pub(in crate::pool) async fn explain(&self, unit: &str) -> Result<pb::ExplainUnitResponse, Fault> {
+        let unknown =
+            || Fault::new(Reason::UnitUnknown, format!("no unit is named {unit}: see `todoke pool list`"));
+        let id: UnitId = unit.parse().map_err(|_| unknown())?;
+        let last = self.0.keeper.before(u64::MAX, 5, Some(id.as_str())).await.unwrap_or_default();
+        let core = self.core();
+        let known = core.policy.units().get(&id).ok_or_else(unknown)?;
+        let explanation = serde_json::json!({
+            "unit": known,
+            "judged": core.judgement.units.get(&id),
+            "verdict": core.judgement.verdict,
+            "p0": core.judgement.p0,
+            "observers_without_weight": core.judgement.weak,
+            "penalties": core.policy.penalties(known),
+            "floor": core.policy.floor(),
+            "siblings": siblings(&core.policy, known),
+            "suspect_attributes": core.policy.history().suspects_of(&known.about),
+            "last_decisions": last.iter().map(|row| &row.record).collect::<Vec<_>>(),
+        });
+        let explanation_json = explanation.to_string();
+        Ok(pb::ExplainUnitResponse { unit: Some(core.unit(known)), explanation_json, text: String::new() })
+    }
+
+    pub(in crate::pool) async fn decisions(
+        &self,
+        asked: pb::ListDecisionsRequest,
+    ) -> Result<pb::ListDecisionsResponse, Fault> {
+        let (default, max) = PAGE;
+        let size = u32::try_from(asked.page_size).unwrap_or(u32::MAX);
+        let size = convert::page_size(size, default, max)?;
+        let bad = |_| Fault::new(Reason::PageTokenInvalid, "page_token: start again with an empty one");
+        let before =
+            if asked.page_token.is_empty() { u64::MAX } else { asked.page_token.parse().map_err(bad)? };
+        let unit = (!asked.unit.is_empty()).then_some(asked.unit.as_str());
+        let rows = self.0.keeper.before(before, size, unit).await.map_err(|error| unreadable(&error))?;
+        let full = rows.len() == size as usize;
+        let next = rows.last().filter(|last| full && last.number > 1).map(|last| last.number.to_string());
+        Ok(pb::ListDecisionsResponse {
+            decisions: rows.iter().map(decision).collect(),
+            next_page_token: next.unwrap_or_default(),
+        })
+    }
+
+    /// Sends decisions as they are made, those after a number first; ends with one who is too slow.
+    pub(in crate::pool) async fn watch_decisions(
+        &self,
+        after: u64,
+        out: mpsc::Sender<Result<pb::WatchDecisionsResponse, Status>>,
+    ) {
+        let mut decided = self.0.decided.subscribe();
+        let mut last = after;
+        while after > 0 {
+            match self.0.keeper.after(last, PAGE.1).await {
+                Ok(rows) if rows.is_empty() => break,
+                Ok(rows) => {
+                    for row in rows {
+                        last = row.number;
+                        let told = pb::WatchDecisionsResponse { decision: Some(decision(&row)) };
+                        if out.send(Ok(told)).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(error) => return drop(out.send(Err(unreadable(&error).into())).await),
+            }
+        }
+        loop {
+            let row = tokio::select! {
+                row = decided.recv() => row,
+                () = out.closed() => return,
+            };
+            match row {
+                Ok(row) if row.number <= last => {}
+                Ok(row) => {
+                    let told = pb::WatchDecisionsResponse { decision: Some(decision(&row)) };
+                    if out.send(Ok(told)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {
+                    let words = "decisions came faster than they were read: ask again from the last number";
+                    return drop(out.send(Err(Fault::new(Reason::LimitExceeded, words).into())).await);
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+}
+
+/// The units that share anything with this one, with their states.
+fn siblings(policy: &Policy, unit: &Unit) -> Vec<(String, String, Vec<String>)> {
+    let shared = unit.about.shared();
+    let others = policy.units().values().filter(|other| other.id() != unit.id());
+    let of = |other: &Unit| {
+        let common: Vec<String> =
+            other.about.shared().into_iter().filter(|text| shared.contains(text)).collect();
+        (!common.is_empty()).then(|| (other.id().to_string(), other.state.to_string(), common))
+    };
+    others.filter_map(of).collect()
+}
+
+/// A decision as it is told.
+fn decision(row: &KeptDecision) -> pb::Decision {
+    let parsed: Option<Decision> = serde_json::from_str(&row.record).ok();
+    let state = |state: Option<State>| state.map_or(pb::UnitState::Unspecified, service::state).into();
+    pb::Decision {
+        number: row.number,
+        time: Some(convert::timestamp(row.decided_ms)),
+        unit: row.unit.clone(),
+        kind: row.kind.clone(),
+        rule: parsed.as_ref().map(|one| format!("{:?}", one.rule)).unwrap_or_default(),
+        why: parsed.as_ref().map(|one| one.reason.clone()).unwrap_or_default(),
+        from_state: state(parsed.as_ref().and_then(|one| one.from)),
+        to_state: state(parsed.as_ref().and_then(|one| one.to)),
+        epoch: row.epoch,
+        record_json: row.record.clone(),
+    }
+}

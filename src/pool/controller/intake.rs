@@ -1,0 +1,191 @@
+//! What is reported is taken once, whoever sends it twice, and turned into evidence for the rule and facts for
+//! the policy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    pool::{
+        evidence::{Bucket, Class, Latencies, Observer, UnitId},
+        notes::UNITS_MAX,
+        policy::{Fact, Policy},
+        rule::Judge,
+    },
+    wire::{
+        fault::{Fault, Reason},
+        pb::{EvidenceBucket, EvidenceClass},
+    },
+};
+
+/// Buckets of one report.
+const BUCKETS_MAX: usize = 4_096;
+
+/// Seconds of an observer that are remembered as taken.
+const SECONDS_MAX: usize = 120;
+
+/// How long a lease lives, in ms; it is renewed every 5 s at the latest, in practice each second.
+pub(super) const LEASE_MS: i64 = 15_000;
+
+/// How late an observer's timers may be before its word counts less, in ms; and how much later it has no vote.
+const LATE_MS: (u32, u32) = (250, 1_000);
+
+/// What was reported since the last step.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    observers: BTreeMap<Observer, BTreeSet<u64>>,
+    units: BTreeMap<UnitId, Asked>,
+    probes: BTreeMap<UnitId, (u32, u32)>,
+    traffic: BTreeMap<UnitId, (u32, u32)>,
+    facts: Vec<Fact>,
+}
+
+/// A unit that asks for its lease.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    incarnation: u64,
+    last_ms: i64,
+    lapsed: bool,
+}
+
+impl Intake {
+    /// Takes the buckets of one report; those that were taken before are passed over. Returns how many were
+    /// refused one by one: of units that take no part, too late, or impossible.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED`, `FIELD_INVALID`; nothing is taken then.
+    pub(super) fn take(
+        &mut self,
+        judge: &mut Judge,
+        observer: &Observer,
+        buckets: &[EvidenceBucket],
+        now_s: u64,
+    ) -> Result<u64, Fault> {
+        if buckets.len() > BUCKETS_MAX {
+            let words = format!("{} buckets are over the limit of {BUCKETS_MAX} a report", buckets.len());
+            return Err(Fault::new(Reason::LimitExceeded, words));
+        }
+        let read = |(at, bucket)| read(observer, at, bucket);
+        let buckets: Vec<Bucket> = buckets.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        let taken = self.observers.entry(observer.clone()).or_default();
+        let new: BTreeSet<u64> =
+            buckets.iter().map(|bucket| bucket.second).filter(|second| !taken.contains(second)).collect();
+        let mut refused = 0;
+        for bucket in buckets.iter().filter(|bucket| new.contains(&bucket.second)) {
+            let sums = if bucket.class == Class::Probe { &mut self.probes } else { &mut self.traffic };
+            if sums.len() < UNITS_MAX || sums.contains_key(&bucket.unit) {
+                let sum = sums.entry(bucket.unit.clone()).or_default();
+                *sum = (sum.0.saturating_add(bucket.n), sum.1.saturating_add(bucket.bad));
+            }
+            refused += u64::from(judge.take(bucket, now_s).is_err());
+        }
+        taken.extend(new);
+        while taken.len() > SECONDS_MAX {
+            taken.pop_first();
+        }
+        Ok(refused)
+    }
+
+    /// An observer says how late its own timers were.
+    pub(super) fn weigh(&self, judge: &mut Judge, observer: &Observer, late_ms: u32) {
+        let (from, to) = LATE_MS;
+        let weight = 100 - late_ms.clamp(from, to).saturating_sub(from) * 100 / (to - from);
+        judge.weigh(observer, u8::try_from(weight).unwrap_or(0));
+    }
+
+    /// A unit asks for its lease, holding one of this generation (0: none).
+    ///
+    /// # Errors
+    /// `GENERATION_STALE` for an older process of the same unit.
+    pub(super) fn asked(
+        &mut self,
+        policy: &Policy,
+        unit: &UnitId,
+        incarnation: u64,
+        generation: u64,
+        now_ms: i64,
+    ) -> Result<(), Fault> {
+        let Some(known) = policy.units().get(unit) else { return Ok(()) };
+        let asked =
+            self.units.entry(unit.clone()).or_insert(Asked { incarnation, last_ms: now_ms, lapsed: false });
+        if incarnation < asked.incarnation {
+            let words =
+                format!("another process serves as {unit} since: end this one, or give it another name");
+            return Err(Fault::new(Reason::GenerationStale, words));
+        }
+        *asked = Asked { incarnation, last_ms: now_ms, lapsed: false };
+        if generation == 0 || generation == known.generation {
+            let (unit, generation) = (unit.clone(), known.generation);
+            self.facts.push(Fact::LeaseRenewed { unit, generation });
+        }
+        Ok(())
+    }
+
+    /// Until when a unit that asked in time may serve.
+    pub(super) fn lease_until_ms(&self, unit: &UnitId) -> Option<i64> {
+        self.units.get(unit).map(|asked| asked.last_ms + LEASE_MS)
+    }
+
+    /// Adds a fact for the next step.
+    pub(super) fn add(&mut self, fact: Fact) {
+        self.facts.push(fact);
+    }
+
+    /// Everything that the policy is to be told in this second.
+    pub(super) fn facts(&mut self, policy: &Policy, now_ms: i64) -> Vec<Fact> {
+        self.units.retain(|unit, _| policy.units().contains_key(unit));
+        let mut facts = std::mem::take(&mut self.facts);
+        for (unit, asked) in &mut self.units {
+            if now_ms - asked.last_ms > LEASE_MS && !std::mem::replace(&mut asked.lapsed, true) {
+                let generation = policy.units()[unit].generation;
+                facts.push(Fact::LeaseLapsed { unit: unit.clone(), generation });
+            }
+        }
+        for (unit, (n, failed)) in std::mem::take(&mut self.probes) {
+            facts.push(Fact::DeepProbes { unit, n, failed });
+        }
+        for (unit, (calls, failed)) in std::mem::take(&mut self.traffic) {
+            facts.push(Fact::Traffic { unit, calls, failed });
+        }
+        let recent = |seconds: &&BTreeSet<u64>| {
+            seconds
+                .last()
+                .is_some_and(|last| i64::try_from(*last).is_ok_and(|last| last * 1000 > now_ms - LEASE_MS))
+        };
+        let count = self.observers.values().filter(recent).count();
+        facts.push(Fact::Observers { count: u32::try_from(count).unwrap_or(u32::MAX) });
+        facts
+    }
+}
+
+/// Reads a bucket.
+fn read(observer: &Observer, at: usize, bucket: &EvidenceBucket) -> Result<Bucket, Fault> {
+    let fault = |field: &str, what: &str| {
+        let field = format!("buckets[{at}].{field}");
+        Fault::new(Reason::FieldInvalid, format!("{field} {what}")).violation(field, what)
+    };
+    let class = match bucket.class() {
+        EvidenceClass::Traffic => Class::Traffic,
+        EvidenceClass::Probe => Class::Probe,
+        EvidenceClass::Unspecified => return Err(fault("class", "must be TRAFFIC or PROBE")),
+    };
+    if bucket.bad_count > bucket.call_count {
+        return Err(fault("bad_count", "must not be more than call_count"));
+    }
+    if bucket.latencies.len() > Latencies::PLACES {
+        return Err(fault("latencies", "must have at most 34 places"));
+    }
+    let caller = match bucket.caller.as_str() {
+        "" => None,
+        code => Some(code.parse().map_err(|_| fault("caller", "must be a municipality's code, or empty"))?),
+    };
+    let latencies = Latencies(bucket.latencies.clone());
+    Ok(Bucket {
+        second: u64::try_from(bucket.second).map_err(|_| fault("second", "must be of after 1970"))?,
+        observer: observer.clone(),
+        unit: bucket.unit.parse().map_err(|_| fault("unit", "must be a unit's name"))?,
+        class,
+        caller,
+        n: bucket.call_count,
+        bad: bucket.bad_count,
+        latencies: (caller.is_none() && !latencies.0.is_empty()).then_some(latencies),
+    })
+}

@@ -1,0 +1,71 @@
+//! Who is probed how often, and whose lease is given.
+
+use super::{Controller, Core, intake::LEASE_MS};
+use crate::{
+    pool::{
+        evidence::UnitId,
+        notes::Lease,
+        policy::{State, Unit},
+    },
+    wire::pb::ProbeTarget,
+};
+
+/// Mean time between two deep probes of one observer, in ms: of a unit that nothing is known against, and of one
+/// that something is to be found out about.
+const EVERY_MS: (u32, u32) = (5_000, 1_000);
+
+impl Core {
+    /// The units that an observer is to probe: all but itself.
+    pub(super) fn targets(&self, observer: Option<&UnitId>) -> Vec<ProbeTarget> {
+        let others = self.policy.units().values().filter(|unit| Some(unit.id()) != observer);
+        let target = |unit: &Unit| ProbeTarget {
+            unit: unit.id().to_string(),
+            address: unit.about.address.clone(),
+            deep_every_ms: self.probe_every_ms(unit),
+            threshold_us: self.judge.threshold_us(unit.id()),
+        };
+        others.map(target).collect()
+    }
+
+    fn probe_every_ms(&self, unit: &Unit) -> u32 {
+        let (slow, fast) = EVERY_MS;
+        if !self.policy.may_probe(unit.id()) {
+            return 0;
+        }
+        match unit.state {
+            State::Joining | State::Probation | State::Returning(_) | State::Suspect => fast,
+            _ if self.is_near_a_suspect(unit) => fast,
+            _ => slow,
+        }
+    }
+
+    /// Whether this unit, or one that shares anything with it, is suspect.
+    fn is_near_a_suspect(&self, unit: &Unit) -> bool {
+        let suspect = |id: &UnitId| self.judgement.units.get(id).is_some_and(|judged| judged.suspect);
+        if suspect(unit.id()) {
+            return true;
+        }
+        let shared = unit.about.shared();
+        let sibling = |other: &&Unit| other.about.shared().iter().any(|text| shared.contains(text));
+        self.policy.units().values().filter(sibling).any(|other| suspect(other.id()))
+    }
+
+    /// The lease of a unit that asks for it now, if it may have one; else why not.
+    pub(super) fn lease(&self, unit: &UnitId, now_ms: i64) -> Result<Lease, String> {
+        let Some(known) = self.policy.units().get(unit) else {
+            return Err("nobody registered it (`todoke pool register`)".to_owned());
+        };
+        if !self.policy.grants_lease(unit) || known.state == State::Probation {
+            return Err(format!("{}: {}", known.state, known.why.words));
+        }
+        let (unit, generation, epoch) = (unit.clone(), known.generation, self.epoch);
+        Ok(Lease { unit, generation, epoch, from_ms: now_ms, until_ms: now_ms + LEASE_MS })
+    }
+}
+
+impl Controller {
+    /// Signs a text with the issuer's key.
+    pub(super) fn signed(&self, text: &str) -> Vec<u8> {
+        (self.0.sign)(text)
+    }
+}

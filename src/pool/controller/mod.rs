@@ -1,0 +1,344 @@
+//! One issuer decides for the pool, as long as it holds the database's lease; a decision takes effect once it is
+//! kept. Without the database nothing is decided: what was in force stays so.
+
+mod answers;
+mod intake;
+mod leases;
+mod orders;
+mod report;
+mod step;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::{
+    sync::{broadcast, watch},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::intake::Intake;
+use super::{
+    evidence::{Observer, UnitId},
+    gate::Gate,
+    judgement::Judgement,
+    keeper::{KeepError, Keeper, KeptDecision},
+    notes::View,
+    policy::{self, Policy},
+    prober::Prober,
+    rule::{self, Judge},
+};
+use crate::runtime::clock::Clock;
+
+/// How often it decides.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How long the controller's lease lives without being renewed.
+const CONTROLLER_LEASE: Duration = Duration::from_secs(10);
+
+/// How often it is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(3);
+
+/// How long the database may take for one step; then it is taken to be away.
+const KEEP_MAX: Duration = Duration::from_secs(3);
+
+/// Decisions that wait for one who watches them.
+const WATCHED_MAX: usize = 256;
+
+/// Numbers and names of a controller.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Options {
+    /// Whether the pool is judged here, and relays need a lease. Default true.
+    pub enabled: bool,
+    /// Whether a relay that nobody registered is registered by its first report. Default true; with false an
+    /// operator registers each (`todoke pool register`).
+    pub self_register: bool,
+    /// Calls of one relay that are worked on here at once; one more is refused with LANE_FULL. Default 2,048.
+    pub relay_calls_max: u32,
+    /// The most calls a second that the pool must carry, for its floor; 0: one unit is enough. Default 0.
+    pub peak_calls_per_s: u32,
+    /// The rule's numbers.
+    pub rule: rule::Parameters,
+    /// The policy's numbers.
+    pub policy: policy::Parameters,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            self_register: true,
+            relay_calls_max: 2_048,
+            peak_calls_per_s: 0,
+            rule: rule::Parameters::default(),
+            policy: policy::Parameters::default(),
+        }
+    }
+}
+
+/// Signs a text as a note.
+pub type Sign = Arc<dyn Fn(&str) -> Vec<u8> + Send + Sync>;
+
+/// What a controller is made of.
+pub struct Parts {
+    /// Its numbers.
+    pub options: Options,
+    /// The issuer's name.
+    pub name: String,
+    /// Where what must not be lost is kept.
+    pub keeper: Arc<dyn Keeper>,
+    /// Signs views, leases and probes.
+    pub sign: Sign,
+    /// What the issuer itself probes units with.
+    pub prober: Prober,
+    /// What time is told by.
+    pub clock: Clock,
+}
+
+/// The pool, as one issuer knows it. A clone is the same.
+#[derive(Clone)]
+pub struct Controller(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    name: String,
+    observer: Observer,
+    keeper: Arc<dyn Keeper>,
+    sign: Sign,
+    prober: Prober,
+    clock: Clock,
+    gate: Arc<Gate>,
+    views: watch::Sender<Option<Arc<View>>>,
+    signed: ArcSwapOption<Vec<u8>>,
+    decided: broadcast::Sender<Arc<KeptDecision>>,
+    /// One step or order at a time.
+    turn: tokio::sync::Mutex<()>,
+    core: Mutex<Core>,
+}
+
+/// What is known, between two steps.
+struct Core {
+    judge: Judge,
+    policy: Policy,
+    intake: Intake,
+    judgement: Judgement,
+    /// Of the lease that is held; 0: another issuer decides, or nobody.
+    epoch: u64,
+    /// Whether the database is away.
+    frozen: bool,
+    kept_ms: i64,
+    /// Until when leases of before are believed, in ms since 1970.
+    believed_until_ms: i64,
+    drills: BTreeMap<UnitId, Drill>,
+}
+
+/// A fault that a unit plays on an operator's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Drill {
+    pub(super) fault: String,
+    pub(super) until_ms: i64,
+}
+
+/// Who decides, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Of the lease that is held here; 0: none.
+    pub epoch: u64,
+    /// Whether nothing can be decided, as the database is away.
+    pub frozen: bool,
+}
+
+impl Controller {
+    /// A controller that knows nothing yet; [`Controller::run`] makes it learn and decide.
+    ///
+    /// # Panics
+    /// If the issuer's name is none: it was checked with its certificate.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { options, name, keeper, sign, prober, clock } = parts;
+        let now_s = seconds(clock.now_ms());
+        let mut judge = Judge::new(options.rule.clone(), now_s);
+        let observer = Observer::try_from(format!("issuer/{name}")).expect("a name from a certificate");
+        let judgement = judge.judge(now_s);
+        let core = Core {
+            judge,
+            policy: Policy::new(options.policy.clone()),
+            intake: Intake::default(),
+            judgement,
+            epoch: 0,
+            frozen: false,
+            kept_ms: 0,
+            believed_until_ms: 0,
+            drills: BTreeMap::new(),
+        };
+        let gate = Arc::new(Gate::new(options.relay_calls_max));
+        Self(Arc::new(Inner {
+            options,
+            name,
+            observer,
+            keeper,
+            sign,
+            prober,
+            clock,
+            gate,
+            views: watch::Sender::new(None),
+            signed: ArcSwapOption::empty(),
+            decided: broadcast::Sender::new(WATCHED_MAX),
+            turn: tokio::sync::Mutex::default(),
+            core: Mutex::new(core),
+        }))
+    }
+
+    /// What lets relays' calls in.
+    #[must_use]
+    pub fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.0.gate)
+    }
+
+    /// The view, and each one after it.
+    #[must_use]
+    pub fn views(&self) -> watch::Receiver<Option<Arc<View>>> {
+        self.0.views.subscribe()
+    }
+
+    /// Decides each second until told to stop; then it gives its lease back.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewed = None;
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let now = tokio::time::Instant::now();
+            if renewed.is_none_or(|renewed: tokio::time::Instant| now - renewed >= RENEW_EVERY) {
+                let held = self.renew().await;
+                renewed = held.then_some(now);
+            }
+            self.observe();
+            if let Err(fault) = self.step(None).await {
+                tracing::debug!("the pool's step was not kept: {}", fault.message);
+            }
+        }
+        let epoch = self.core().epoch;
+        if epoch > 0 {
+            let given = self.0.keeper.give_up(&self.0.name, epoch, self.0.clock.now_ms());
+            if let Ok(Err(error)) = tokio::time::timeout(KEEP_MAX, given).await {
+                tracing::warn!(%error, "the pool's lease was not given back: another takes it in 10 s");
+            }
+        }
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.0.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who decides.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let core = self.core();
+        Standing { epoch: core.epoch, frozen: core.frozen }
+    }
+
+    /// Why an operator should look, beside the alarms of the pool itself.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        let frozen = self.core().frozen;
+        let words = "the pool is frozen, as its database is away: nothing is let in, released or raised";
+        frozen.then(|| words.to_owned()).into_iter().collect()
+    }
+
+    /// What this issuer saw by itself: its probes, and the calls that relays passed on.
+    fn observe(&self) {
+        let second = self.0.clock.now_ms().div_euclid(1000);
+        let mut buckets = Vec::new();
+        for (unit, probed) in self.0.prober.take() {
+            buckets.push(report::bucket(
+                second,
+                unit.as_str(),
+                true,
+                (probed.n, probed.bad),
+                probed.latencies.0,
+            ));
+        }
+        for (unit, calls) in self.0.gate.take_calls() {
+            let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+            buckets.push(report::bucket(second, unit.as_str(), false, (calls, 0), Vec::new()));
+        }
+        let core = &mut *self.core();
+        let Core { intake, judge, .. } = core;
+        if let Err(fault) = intake.take(judge, &self.0.observer, &buckets, seconds(second * 1000)) {
+            tracing::error!("what this issuer saw is not taken: {}", fault.message);
+        }
+        let targets = core.targets(None).into_iter().map(report::target).collect();
+        if let Err(error) = self.0.prober.aim(targets) {
+            tracing::error!(%error, "units cannot be probed: {error}");
+        }
+    }
+
+    /// Keeps its lease, or tries to get it; whether it holds it.
+    async fn renew(&self) -> bool {
+        let (held, now_ms) = (self.core().epoch, self.0.clock.now_ms());
+        let lease_ms = i64::try_from(CONTROLLER_LEASE.as_millis()).expect("a few seconds");
+        let taken = self.0.keeper.take(&self.0.name, held, now_ms, lease_ms);
+        let taken = tokio::time::timeout(KEEP_MAX, taken).await;
+        match taken.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned()))) {
+            Ok(Some(epoch)) if epoch == held => true,
+            Ok(Some(epoch)) => self.take_over(epoch).await,
+            Ok(None) => {
+                if std::mem::take(&mut self.core().epoch) > 0 {
+                    tracing::warn!("another issuer decides for the pool now");
+                }
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the pool's lease was not renewed: {error}");
+                false
+            }
+        }
+    }
+
+    /// Reads what was kept, and goes on from there.
+    async fn take_over(&self, epoch: u64) -> bool {
+        let _turn = self.0.turn.lock().await;
+        if !self.load().await {
+            return false;
+        }
+        let mut core = self.core();
+        core.epoch = epoch;
+        core.believed_until_ms = self.0.clock.now_ms() + intake::LEASE_MS;
+        core.intake.add(policy::Fact::Controller { epoch });
+        tracing::info!(epoch, "this issuer decides for the pool, epoch {epoch}");
+        true
+    }
+
+    /// Reads what is kept; whether that could be read.
+    async fn load(&self) -> bool {
+        let kept = tokio::time::timeout(KEEP_MAX, self.0.keeper.kept()).await;
+        let kept = match kept.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned()))) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "what was kept of the pool cannot be read: {error}");
+                return false;
+            }
+        };
+        let Some(kept) = kept else { return true };
+        match serde_json::from_str::<Policy>(&kept.state) {
+            Ok(policy) => {
+                self.core().policy = policy;
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "what was kept of the pool is not understood ({error}): was it written by \
+                    a newer version? start that one, or restore the database");
+                false
+            }
+        }
+    }
+}
+
+/// Whole seconds since 1970.
+fn seconds(ms: i64) -> u64 {
+    u64::try_from(ms.div_euclid(1000)).unwrap_or_default()
+}

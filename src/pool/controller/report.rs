@@ -1,0 +1,133 @@
+//! A relay reports, and is answered its lease, what to probe, and a newer view.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Controller, Drill, seconds};
+use crate::{
+    domain::identity::Identity,
+    pool::{
+        evidence::{Observer, UnitId},
+        policy::{Description, Fact, Operator, Order, Request},
+        prober::Target,
+    },
+    wire::{
+        convert,
+        fault::{Fault, Reason},
+        pb::{
+            EvidenceBucket, EvidenceClass, ProbeTarget, RelayOrder, ReportRequest, ReportResponse,
+            UnitAttributes,
+        },
+    },
+};
+
+/// In whose name a relay that nobody registered is registered.
+const ITSELF: &str = "operator/self-registration";
+
+/// A bucket of one's own.
+pub(super) fn bucket(
+    second: i64,
+    unit: &str,
+    probe: bool,
+    (call_count, bad_count): (u32, u32),
+    latencies: Vec<u32>,
+) -> EvidenceBucket {
+    let class = if probe { EvidenceClass::Probe } else { EvidenceClass::Traffic }.into();
+    let (unit, caller) = (unit.to_owned(), String::new());
+    EvidenceBucket { second, unit, class, caller, call_count, bad_count, latencies }
+}
+
+/// What a prober needs of a target.
+///
+/// # Panics
+/// Never: the unit's name comes from the policy.
+pub(super) fn target(target: ProbeTarget) -> Target {
+    let every = Duration::from_millis(target.deep_every_ms.into());
+    Target {
+        unit: target.unit.parse().expect("a unit's own name"),
+        address: target.address,
+        every: (!every.is_zero()).then_some(every),
+        threshold: Duration::from_micros(target.threshold_us),
+    }
+}
+
+/// What a relay says of itself.
+pub(super) fn description(unit: &UnitId, attributes: Option<UnitAttributes>) -> Description {
+    let UnitAttributes { address, slot, serial, model, image, others } = attributes.unwrap_or_default();
+    let known = |text: String, instead: &str| if text.is_empty() { instead.to_owned() } else { text };
+    Description {
+        id: unit.clone(),
+        address,
+        slot: known(slot, unit.as_str()),
+        serial: known(serial, unit.as_str()),
+        model: known(model, "unknown"),
+        image: known(image, "unknown"),
+        attributes: others.into_iter().collect::<BTreeMap<_, _>>(),
+    }
+}
+
+impl Controller {
+    /// Takes the report of a relay.
+    ///
+    /// # Errors
+    /// `WRONG_ROLE`, `LIMIT_EXCEEDED`, `FIELD_INVALID`, `GENERATION_STALE`.
+    pub async fn report(&self, relay: &Identity, request: ReportRequest) -> Result<ReportResponse, Fault> {
+        let (Some(unit), Ok(observer)) = (UnitId::of(relay), Observer::new(relay.clone())) else {
+            return Err(Fault::new(Reason::WrongRole, format!("{relay} is no relay: only relays report")));
+        };
+        self.take(&unit, &observer, &request)?;
+        if !self.core().policy.units().contains_key(&unit) && self.0.options.self_register {
+            self.register(&unit, request.attributes.clone()).await?;
+            self.take(&unit, &observer, &ReportRequest { buckets: Vec::new(), ..request.clone() })?;
+            // So that the gate knows of the lease before the relay does.
+            self.step(None).await?;
+        }
+        Ok(self.answer(&unit, request.view_version))
+    }
+
+    fn take(&self, unit: &UnitId, observer: &Observer, request: &ReportRequest) -> Result<(), Fault> {
+        let now_ms = self.0.clock.now_ms();
+        let mut core = self.core();
+        let super::Core { intake, judge, policy, .. } = &mut *core;
+        intake.asked(policy, unit, request.incarnation, request.generation, now_ms)?;
+        intake.weigh(judge, observer, request.timer_late_ms);
+        intake.take(judge, observer, &request.buckets, seconds(now_ms))?;
+        Ok(())
+    }
+
+    async fn register(&self, unit: &UnitId, attributes: Option<UnitAttributes>) -> Result<(), Fault> {
+        let by = Operator::try_from(ITSELF.to_owned()).expect("an operator's name");
+        let about = description(unit, attributes);
+        let faults = about.faults();
+        if !faults.is_empty() {
+            return Err(Fault::new(Reason::FieldInvalid, format!("attributes: {}", faults.join("; "))));
+        }
+        self.core().intake.add(Fact::Order(Order { by, request: Request::Register(Box::new(about)) }));
+        self.step(None).await.map(drop)
+    }
+
+    fn answer(&self, unit: &UnitId, view_version: u64) -> ReportResponse {
+        let now_ms = self.0.clock.now_ms();
+        let (lease, targets, threshold_us, drill) = {
+            let core = self.core();
+            let drill = core.drills.get(unit).filter(|drill| drill.until_ms > now_ms).cloned();
+            (core.lease(unit, now_ms), core.targets(Some(unit)), core.judge.threshold_us(unit), drill)
+        };
+        let newer = self.0.views.borrow().as_ref().is_some_and(|view| view.version != view_version);
+        let view = self.0.signed.load().as_ref().filter(|_| newer).map(|view| view.to_vec());
+        let (order, why, lease) = match lease {
+            Ok(lease) => (RelayOrder::Serve, String::new(), self.signed(&lease.text())),
+            Err(why) => (RelayOrder::Drain, why, Vec::new()),
+        };
+        let until = drill.as_ref().map(|drill: &Drill| convert::timestamp(drill.until_ms));
+        ReportResponse {
+            order: order.into(),
+            why,
+            lease: lease.into(),
+            view: view.unwrap_or_default().into(),
+            targets,
+            drill: drill.map(|drill| drill.fault).unwrap_or_default(),
+            drill_until_time: until,
+            threshold_us,
+        }
+    }
+}
