@@ -9,7 +9,7 @@ use crate::{
         judgement::Judgement,
         keeper::{KeepError, KeptDecision, KeptOrder, Step},
         notes::{Member, View},
-        policy::{Decision, Fact, Policy, State},
+        policy::{Decision, Fact, Policy},
         rule::Attributes,
     },
     wire::fault::{Fault, Reason},
@@ -178,7 +178,7 @@ impl Core {
             // A controller that was started anew has heard of nobody yet.
             let until_ms = self.intake.lease_until_ms(unit.id()).unwrap_or(self.believed_until_ms);
             let until_ms = if self.frozen { until_ms.max(now_ms + LEASE_MS) } else { until_ms };
-            let may = self.policy.grants_lease(unit.id()) && unit.state != State::Probation;
+            let may = self.policy.takes_calls(unit.id());
             may.then_some(Leave { generation: unit.generation, until_ms })
         };
         self.policy.units().values().map(|unit| (unit.id().clone(), leave(unit))).collect()
