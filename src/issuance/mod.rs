@@ -146,6 +146,7 @@ pub async fn start(
     let routes = routes::Services::new(message_max).with(health).with(reflection).with(former);
     let mut routes = routes.with(batches).with(cards);
     if let Some(pool) = &pool {
+        pool.begin().await;
         routes = with_pool(routes, pool, &core, tasks);
     }
     tasks.spawn("sweeper", OnDeath::Shutdown, sweep::run(Arc::clone(&core), tasks.soft()));

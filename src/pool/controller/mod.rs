@@ -205,6 +205,14 @@ impl Controller {
         self.0.views.subscribe()
     }
 
+    /// Takes the lease if it is free, and what was kept into force, before the first call is let in.
+    pub async fn begin(&self) {
+        self.renew().await;
+        if let Err(fault) = self.step(None).await {
+            tracing::warn!("the pool is not in force yet: {}", fault.message);
+        }
+    }
+
     /// Decides each second until told to stop; then it gives its lease back.
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = interval(EVERY);
