@@ -187,7 +187,7 @@ async fn probe(inner: &Inner, unit: &UnitId, channel: Channel, threshold: Durati
     let nonce = [inner.seed.to_be_bytes(), count.to_be_bytes()].concat();
     let mut client = PoolServiceClient::new(channel).max_decoding_message_size(4 * 1024);
     let started = Instant::now();
-    let mut request = tonic::Request::new(ProbeRequest { nonce: nonce.clone().into() });
+    let mut request = tonic::Request::new(ProbeRequest { nonce: nonce.clone() });
     request.set_timeout(PROBE_MAX);
     let mut answer = std::pin::pin!(client.probe(request));
     if let Ok(answer) = timeout_at(started + threshold, answer.as_mut()).await {

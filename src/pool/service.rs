@@ -98,7 +98,7 @@ impl PoolService for Pool {
         }
         self.controller.touch().await?;
         let signed = self.controller.sign(&signed_text(&nonce));
-        Ok(Response::new(pb::ProbeResponse { signed: signed.into() }))
+        Ok(Response::new(pb::ProbeResponse { signed }))
     }
 
     async fn get_view(
@@ -107,7 +107,7 @@ impl PoolService for Pool {
     ) -> Result<Response<pb::GetViewResponse>, Status> {
         caller(&request)?;
         let view = self.controller.signed_view().ok_or_else(not_ready)?;
-        Ok(Response::new(pb::GetViewResponse { view: view.into() }))
+        Ok(Response::new(pb::GetViewResponse { view }))
     }
 
     type WatchViewStream = Stream_<pb::WatchViewResponse>;
@@ -128,7 +128,7 @@ impl PoolService for Pool {
                     (now.filter(|version| *version != last), controller.signed_view())
                 {
                     last = version;
-                    if out.send(Ok(pb::WatchViewResponse { view: view.into() })).await.is_err() {
+                    if out.send(Ok(pb::WatchViewResponse { view })).await.is_err() {
                         return;
                     }
                 }

@@ -142,10 +142,9 @@ mod tests {
     async fn a_lease_opens_the_fence_until_it_ends_and_a_new_one_keeps_it_open() {
         let fence = Arc::new(Fence::new(true));
         assert!(!fence.is_open(), "nobody was asked yet");
-        let mind = tokio::spawn({
-            let fence = Arc::clone(&fence);
-            async move { fence.mind().await }
-        });
+        let minded = Arc::clone(&fence);
+        let tasks = tokio_util::task::TaskTracker::new();
+        let mind = tasks.spawn(async move { minded.mind().await });
         let mut watch = fence.watch();
         fence.set(leased(15));
         tokio::time::advance(Duration::from_secs(10)).await;

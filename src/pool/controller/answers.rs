@@ -114,20 +114,8 @@ impl Controller {
     ) {
         let mut decided = self.0.decided.subscribe();
         let mut last = after;
-        while after > 0 {
-            match self.0.keeper.after(last, PAGE.1).await {
-                Ok(rows) if rows.is_empty() => break,
-                Ok(rows) => {
-                    for row in rows {
-                        last = row.number;
-                        let told = pb::WatchDecisionsResponse { decision: Some(decision(&row)) };
-                        if out.send(Ok(told)).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-                Err(error) => return drop(out.send(Err(unreadable(&error).into())).await),
-            }
+        if after > 0 && !self.tell_past(&mut last, &out).await {
+            return;
         }
         loop {
             let row = tokio::select! {
@@ -147,6 +135,31 @@ impl Controller {
                     return drop(out.send(Err(Fault::new(Reason::LimitExceeded, words).into())).await);
                 }
                 Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Sends the decisions after a number that are kept; whether its reader is still there.
+    async fn tell_past(
+        &self,
+        last: &mut u64,
+        out: &mpsc::Sender<Result<pb::WatchDecisionsResponse, Status>>,
+    ) -> bool {
+        loop {
+            let rows = match self.0.keeper.after(*last, PAGE.1).await {
+                Ok(rows) if rows.is_empty() => return true,
+                Ok(rows) => rows,
+                Err(error) => {
+                    let _ = out.send(Err(unreadable(&error).into())).await;
+                    return false;
+                }
+            };
+            for row in rows {
+                *last = row.number;
+                let told = pb::WatchDecisionsResponse { decision: Some(decision(&row)) };
+                if out.send(Ok(told)).await.is_err() {
+                    return false;
+                }
             }
         }
     }

@@ -122,8 +122,8 @@ impl Controller {
         ReportResponse {
             order: order.into(),
             why,
-            lease: lease.into(),
-            view: view.unwrap_or_default().into(),
+            lease,
+            view: view.unwrap_or_default(),
             targets,
             drill: drill.map(|drill| drill.fault).unwrap_or_default(),
             drill_until_time: until,
