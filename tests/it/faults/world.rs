@@ -93,7 +93,7 @@ impl World {
         self.doors.push(own.clone());
         let tasks = Tasks::new();
         let listener = tokio::net::TcpListener::bind(listen).await.expect("the port is free");
-        let running = relay::start(options, listener, own, upstream, &tasks).expect("it starts");
+        let running = relay::start(options, listener, own, upstream, None, &tasks).expect("it starts");
         self.add(name, running.address);
         self.running.push(tasks.clone());
         (running.address, tasks)
