@@ -43,12 +43,12 @@
 //! | [`vault`] | sealing of personal data, blind index, signing | domain |
 //! | [`net`] | mutual TLS, limits of a server, channels, PKI | domain, wire, runtime, telemetry |
 //! | [`store`] | SQL, and nothing of gRPC | domain, vault, pool, runtime, telemetry, crash |
-//! | [`issuance`] | a batch on its whole way | domain, wire, vault, store, net, pool, runtime, telemetry, crash |
+//! | [`issuance`] | a batch's whole way | domain, wire, vault, store, net, pool, runtime, telemetry, crash |
 //! | [`client`] | reader, journal, uploader, receipts | domain, wire, net, runtime, telemetry, crash |
 //! | [`pool`] | evidence of units, the rule, the policy | domain, wire, net, runtime, telemetry |
-//! | [`relay`] | the data plane: identify, admit, forward, report | domain, wire, net, pool, runtime, telemetry, crash |
+//! | [`relay`] | the data plane: admit, forward | domain, wire, net, pool, runtime, telemetry, crash |
 //! | [`ops`] | `/metrics`, `/livez`, `/readyz` | domain, store, telemetry |
-//! | [`config`] | one struct a role, of components' options | issuance, net, ops, pool, relay, store, telemetry |
+//! | [`config`] | a struct a role | issuance, net, ops, pool, relay, store, telemetry |
 //! | [`cli`] | one file a sub-command, and all wiring | everything |
 //!
 //! # Where to read first

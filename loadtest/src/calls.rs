@@ -131,7 +131,7 @@ async fn before_a_cheap_backend(
         Ok(Target { channels, path, request: request.clone() })
     };
     let mut sides = vec![Side::new("echo direct", target(&upstream)?, None)];
-    let relay = peers::relay(todoke, folder, pki, &upstream)?;
+    let relay = peers::relay(todoke, folder, pki, &upstream, false)?;
     sides.push(Side::new("echo through the relay", target(&relay.address)?, Some(relay)));
     if !args.without_haproxy {
         let haproxy = peers::haproxy(folder, pki, &upstream, threads)?;
@@ -171,7 +171,7 @@ async fn before_the_issuer(
 ) -> Result<(), Failure> {
     let issuer = peers::issuer(todoke, folder, pki)?;
     let upstream = issuer.address.clone();
-    let relay = peers::relay(todoke, folder, pki, &upstream)?;
+    let relay = peers::relay(todoke, folder, pki, &upstream, true)?;
     let request = pb::GetBatchRequest { batch_id: one_batch(todoke, folder, pki, &relay)? };
     let target = |address: &str| -> Result<Target, Failure> {
         let path = PathAndQuery::from_static("/todoke.v1.BatchService/GetBatch");

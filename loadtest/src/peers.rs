@@ -143,8 +143,15 @@ fn todoke(program: &Path, folder: &Path, role: &str, flags: &[(&str, &Path)]) ->
     }
 }
 
-/// Our relay before `upstream`. Its limits for one caller are raised: eight callers here stand for 1,741.
-pub(crate) fn relay(program: &Path, folder: &Path, pki: &Pki, upstream: &str) -> Result<Peer, Failure> {
+/// Our relay before `upstream`, with a lease of it if `pool`: an echo gives none. Its limits for one caller
+/// are raised: eight callers here stand for 1,741.
+pub(crate) fn relay(
+    program: &Path,
+    folder: &Path,
+    pki: &Pki,
+    upstream: &str,
+    pool: bool,
+) -> Result<Peer, Failure> {
     let ca = pki.ca();
     todoke(
         program,
@@ -159,6 +166,7 @@ pub(crate) fn relay(program: &Path, folder: &Path, pki: &Pki, upstream: &str) ->
             ("--caller-rate", Path::new("1000000")),
             ("--caller-burst", Path::new("1000000")),
             ("--caller-calls-max", Path::new("1024")),
+            ("--pool", Path::new(if pool { "true" } else { "false" })),
         ],
     )
 }

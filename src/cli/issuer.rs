@@ -140,13 +140,13 @@ fn pool(
     }
     let (name, relays) = (config.issuance.name.clone(), config.issuance.relay_name.as_str());
     let tls = ClientTls::load_for(&config.tls, relays, &[Role::Relay])?;
-    let signer = vault.clone();
+    let signer = vault.signer();
     Ok(Some(Controller::new(Parts {
         options: options.clone(),
         prober: Prober::new(&format!("issuer/{name}"), tls, relays, Some(vault.verifier_key())),
         name,
         keeper: Arc::new(store.clone()),
-        sign: Arc::new(move |text| signer.sign_note(text)),
+        sign: Arc::new(move |text| signer.sign(text)),
         clock: clock.clone(),
     })))
 }

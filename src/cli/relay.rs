@@ -96,6 +96,9 @@ pub struct Limits {
 /// What a relay is as a unit of the pool.
 #[derive(Debug, Clone, Default, Args)]
 pub struct UnitArgs {
+    /// Whether it is a unit of the issuers' pool, which reports and needs a lease (key relay.pool)
+    #[arg(long, value_name = "BOOL")]
+    pub pool: Option<bool>,
     /// The public key by which leases and views are believed, such as pki/receipt.pub (key relay.pool_key)
     #[arg(long, value_name = "FILE")]
     pub pool_key: Option<String>,
@@ -132,6 +135,7 @@ impl RelayArgs {
             count("--upstream-calls-max", "relay.upstream_calls_max", of(limits.upstream_calls_max)),
             count("--connections-max", "relay.connections_max", size(limits.connections_max)),
             count("--streams-max", "relay.streams_max", of(limits.streams_max)),
+            flag("--pool", "relay.pool", self.unit.pool.map(|pool| pool.to_string())),
             flag("--pool-key", "relay.pool_key", self.unit.pool_key.clone()),
             flag("--advertise", "relay.advertise", self.unit.advertise.clone()),
             flag("--slot", "relay.slot", self.unit.slot.clone()),

@@ -6,8 +6,8 @@ pub const CALLER: &str = "todoke-caller";
 /// The generation of the lease under which a relay passes a call on: written by the relay.
 pub const LEASE: &str = "todoke-lease";
 
-/// The unit over which the caller tried before, and how that ended: `relay-2;UNAVAILABLE`. The one such header
-/// that a client sends; a relay reads it and passes it on no further.
+/// The unit over which the caller tried before, and how that ended: `relay-2;UNAVAILABLE`. The one such
+/// header that a client sends; a relay reads it and passes it on no further.
 pub const PREVIOUS_ATTEMPT: &str = "todoke-previous-attempt";
 
 /// What every header with which a node speaks about a call begins with.

@@ -1,4 +1,5 @@
-//! A fault that a unit plays on purpose, so that operators see what the pool does about it before it is needed.
+//! A fault that a unit plays on purpose, so that operators see what the pool does about it before that is
+//! needed.
 
 use std::{fmt, str::FromStr, time::Duration};
 

@@ -1,6 +1,6 @@
-//! An issuer takes calls only from relays that hold a live lease of their present generation, and gives no relay
-//! more than its share of what it can do at once: the only fence that holds against a relay which does not
-//! listen.
+//! An issuer takes calls only from relays that hold a live lease of their present generation, and gives no
+//! relay more than its share of what it can do at once: the only fence that holds against a relay which does
+//! not listen.
 
 use std::{
     collections::BTreeMap,

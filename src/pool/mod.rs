@@ -1,10 +1,11 @@
 //! The relay pool: from what many observers saw, one judge says which unit is sick, and why; a unit is taken
 //! out for a stated reason, never two at once, and comes back only by steps.
 //!
-//! [`evidence`] is what was seen; [`rule`] makes a [`judgement`] of it each second; [`policy`] decides. Both are
-//! pure: the same evidence gives the same decisions again, which a [`ledger`] lets anybody check. [`elsewhere`]
-//! is what the usual tools would have done. The [`controller`] runs them in the issuer that holds the lease, and
-//! makes leases ([`notes`]), the [`gate`] and the view of what was decided; stock clients learn it by [`ads`].
+//! [`evidence`] is what was seen; [`rule`] makes a [`judgement`] of it each second; [`policy`] decides. Both
+//! are pure: the same evidence gives the same decisions again, which a [`ledger`] lets anybody check.
+//! [`elsewhere`] is what the usual tools would have done. The [`controller`] runs them in the issuer that
+//! holds the lease, and makes leases ([`notes`]), the [`gate`] and the view of what was decided; stock
+//! clients learn it by [`ads`].
 
 pub mod ads;
 pub mod controller;

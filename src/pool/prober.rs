@@ -95,7 +95,7 @@ impl Inner {
 
 impl Prober {
     /// Connects with `tls` to relays, whose certificates carry `authority`; an answer counts as good only if
-    /// this key has signed it, where one is given. `name` is the prober's own: two of them never probe in step.
+    /// this key has signed it, where one is given. `name` is the prober's own: two of them are never in step.
     #[must_use]
     pub fn new(name: &str, tls: ClientTls, authority: &str, key: Option<VerifierKey>) -> Self {
         let mut hasher = DefaultHasher::new();

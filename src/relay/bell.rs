@@ -9,7 +9,7 @@ use std::{
     task::Waker,
 };
 
-/// The wakers of all calls in flight. Only one thread uses it but for whoever rings, so that its lock is free.
+/// The wakers of all calls in flight. Only one thread uses it but for who rings, so that its lock is free.
 #[derive(Default)]
 pub(super) struct Bell {
     rung: AtomicBool,

@@ -95,8 +95,9 @@ impl Fence {
             tokio::select! {
                 changed = standing.changed() => if changed.is_err() { return },
                 () = end(until) => {
-                    let over = |now: &Standing| matches!(now, Standing::Leased { until, .. } if *until <= Instant::now());
-                    if over(&self.standing.borrow()) {
+                    let over = until.is_some_and(|until| until <= Instant::now());
+                    // Another one may have come meanwhile.
+                    if over && !standing.has_changed().unwrap_or(false) {
                         self.set(Standing::Lapsed);
                     }
                 }

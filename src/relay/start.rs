@@ -88,16 +88,7 @@ pub fn start(
     membership: Option<Membership>,
     tasks: &Tasks,
 ) -> Result<Running, Error> {
-    let of = |(option, what): (&str, String)| format!("{option}: {what}");
-    let mut faults: Vec<String> = options.faults().into_iter().map(of).collect();
-    let authority = upstream_tls.server_name().to_str().parse::<Authority>();
-    if authority.is_err() {
-        faults.push("the issuers' server name cannot be sent as :authority".to_owned());
-    }
-    let Ok(authority) = authority else { return Err(Error::Options(faults)) };
-    if !faults.is_empty() {
-        return Err(Error::Options(faults));
-    }
+    let authority = checked(&options, &upstream_tls)?;
     let address = listener.local_addr()?;
     let shards_max = options.shards;
     let shared = Arc::new(Shared {
@@ -139,6 +130,17 @@ pub fn start(
     });
     tasks.spawn("relay-accept", OnDeath::Shutdown, accept(Arc::clone(&shared), listener, clients));
     Ok(Running { address, not_ready: not_ready(shared), ended })
+}
+
+/// Looks at everything that can be wrong, and returns what stands as `:authority` on calls to issuers.
+fn checked(options: &Options, upstream_tls: &ClientTls) -> Result<Authority, Error> {
+    let of = |(option, what): (&str, String)| format!("{option}: {what}");
+    let mut faults: Vec<String> = options.faults().into_iter().map(of).collect();
+    let authority = upstream_tls.server_name().to_str().parse::<Authority>();
+    if authority.is_err() {
+        faults.push("the issuers' server name cannot be sent as :authority".to_owned());
+    }
+    authority.ok().filter(|_| faults.is_empty()).ok_or(Error::Options(faults))
 }
 
 type Clients = Vec<mpsc::UnboundedSender<(Handed, Place)>>;

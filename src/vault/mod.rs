@@ -24,6 +24,7 @@ use crate::domain::{batch_id::BatchId, municipality::MunicipalityCode, note::Ver
 
 pub use envelope::{Aad, DataKey, Purpose, SEALED_OVERHEAD_BYTES};
 pub use kek::KekId;
+pub use receipts::Signer;
 pub use rotation::Rotation;
 
 /// What the vault makes of a text that is looked up without being shown.
@@ -98,7 +99,7 @@ pub struct Vault(Arc<Inner>);
 struct Inner {
     kek: kek::Kek,
     index: index::IndexKey,
-    signer: receipts::Signer,
+    signer: Arc<Signer>,
 }
 
 impl fmt::Debug for Vault {
@@ -115,7 +116,7 @@ impl Vault {
     /// [`Error`], with the file and what it should be.
     pub fn open(kek: &Path, receipt_key: &Path) -> Result<Self, Error> {
         let secret = files::kek(kek)?;
-        let signer = receipts::Signer::new(files::receipt_key(receipt_key)?);
+        let signer = Arc::new(Signer::new(files::receipt_key(receipt_key)?));
         let (kek, index) = kek::derive(&secret);
         Ok(Self(Arc::new(Inner { kek, index, signer })))
     }
@@ -183,6 +184,12 @@ impl Vault {
     #[must_use]
     pub fn sign_note(&self, text: &str) -> Vec<u8> {
         self.0.signer.sign(text)
+    }
+
+    /// The part of this vault that signs, for whoever needs nothing else of it.
+    #[must_use]
+    pub fn signer(&self) -> Arc<Signer> {
+        Arc::clone(&self.0.signer)
     }
 
     /// The public key that receipts are checked with.

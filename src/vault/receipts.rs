@@ -8,7 +8,7 @@ use crate::domain::note::{PUBLIC_KEY_BYTES, VerifierKey, assemble};
 const NAME: &str = "todoke.internal/issuer";
 
 /// Signs notes. The library wipes the key with it (`EVP_PKEY_free`).
-pub(super) struct Signer {
+pub struct Signer {
     pair: Ed25519KeyPair,
     public: [u8; PUBLIC_KEY_BYTES],
 }
@@ -19,8 +19,13 @@ impl Signer {
         Self { pair, public }
     }
 
-    /// Ed25519 draws nothing at random (RFC 8032): the same text has the same signature.
-    pub(super) fn sign(&self, text: &str) -> Vec<u8> {
+    /// Returns a text, which must end with a line feed, as a note with its signature. Ed25519 draws nothing at
+    /// random (RFC 8032): the same text has the same signature.
+    ///
+    /// # Panics
+    /// If the text does not end with a line feed.
+    #[must_use]
+    pub fn sign(&self, text: &str) -> Vec<u8> {
         assert!(text.ends_with('\n'), "a note's text ends with a line feed");
         let signature = self.pair.sign(text.as_bytes());
         let signature = signature.as_ref().try_into().expect("an Ed25519 signature has 64 bytes");

@@ -1,5 +1,5 @@
-//! What is reported is taken once, whoever sends it twice, and turned into evidence for the rule and facts for
-//! the policy.
+//! What is reported is taken once, whoever sends it twice, and turned into evidence for the rule and facts
+//! for the policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ const SECONDS_MAX: usize = 120;
 /// How long a lease lives, in ms; it is renewed every 5 s at the latest, in practice each second.
 pub(super) const LEASE_MS: i64 = 15_000;
 
-/// How late an observer's timers may be before its word counts less, in ms; and how much later it has no vote.
+/// How late an observer's timers may be before its word counts less, in ms; and how late it has no vote.
 const LATE_MS: (u32, u32) = (250, 1_000);
 
 /// What was reported since the last step.

@@ -10,8 +10,8 @@ use crate::{
     wire::pb::ProbeTarget,
 };
 
-/// Mean time between two deep probes of one observer, in ms: of a unit that nothing is known against, and of one
-/// that something is to be found out about.
+/// Mean time between two deep probes of one observer, in ms: of a unit that nothing is known against, and of
+/// one that something is to be found out about.
 const EVERY_MS: (u32, u32) = (5_000, 1_000);
 
 impl Core {

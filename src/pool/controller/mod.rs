@@ -1,5 +1,5 @@
-//! One issuer decides for the pool, as long as it holds the database's lease; a decision takes effect once it is
-//! kept. Without the database nothing is decided: what was in force stays so.
+//! One issuer decides for the pool, as long as it holds the database's lease; a decision takes effect once it
+//! is kept. Without the database nothing is decided: what was in force stays so.
 
 mod answers;
 mod intake;
@@ -338,8 +338,8 @@ impl Controller {
                 true
             }
             Err(error) => {
-                tracing::error!(%error, "what was kept of the pool is not understood ({error}): was it written by \
-                    a newer version? start that one, or restore the database");
+                tracing::error!(%error, "what was kept of the pool is not understood ({error}): was it \
+                    written by a newer version? start that one, or restore the database");
                 false
             }
         }

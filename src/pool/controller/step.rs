@@ -72,8 +72,8 @@ impl Controller {
     /// Decides once, with an order if there is one, and returns what was decided.
     ///
     /// # Errors
-    /// `DATABASE_AWAY`, `OUTCOME_UNKNOWN`; nothing is changed here then. `UPSTREAM_UNAVAILABLE` if another issuer
-    /// decides.
+    /// `DATABASE_AWAY`, `OUTCOME_UNKNOWN`; nothing is changed here then. `UPSTREAM_UNAVAILABLE` if another
+    /// issuer decides.
     pub(super) async fn step(&self, order: Option<(&Fact, Answer<'_>)>) -> Result<Vec<Decision>, Fault> {
         let _turn = self.0.turn.lock().await;
         if self.core().epoch == 0 {
@@ -164,7 +164,8 @@ impl Controller {
         for ((number, decision), row) in (first..).zip(decisions).zip(rows) {
             let (unit, kind) = (&row.unit, &row.kind);
             let whose = if unit.is_empty() { "the pool" } else { unit.as_str() };
-            tracing::warn!(number, %unit, %kind, "pool decision {number}, {kind} of {whose}: {}", decision.reason);
+            let why = &decision.reason;
+            tracing::warn!(number, %unit, %kind, "pool decision {number}, {kind} of {whose}: {why}");
             // Nobody may be watching.
             let _ = self.0.decided.send(Arc::new(KeptDecision { number, ..row }));
         }
