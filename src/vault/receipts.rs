@@ -19,8 +19,8 @@ impl Signer {
         Self { pair, public }
     }
 
-    /// Returns a text, which must end with a line feed, as a note with its signature. Ed25519 draws nothing at
-    /// random (RFC 8032): the same text has the same signature.
+    /// Returns a text, which must end with a line feed, as a note with its signature. Ed25519 draws nothing
+    /// at random (RFC 8032): the same text has the same signature.
     ///
     /// # Panics
     /// If the text does not end with a line feed.
