@@ -131,7 +131,9 @@ mod tests {
         assert_eq!(read.relays[0].address, "127.0.0.1:101");
         assert_eq!(read.relays[0].ops.as_deref(), Some("127.0.0.1:102"));
         assert_eq!((read.relays[0].pid, read.issuers[0].pid), (Some(7), Some(9)));
-        let alice = read.client("operator/alice").expect("she is listed");
-        assert_eq!(alice.cert, dir.path().join("pki/alice.pem"));
+        for operator in ["alice", "bob"] {
+            let files = read.client(&format!("operator/{operator}")).expect("an operator is listed");
+            assert_eq!(files.cert, dir.path().join(format!("pki/{operator}.pem")));
+        }
     }
 }

@@ -15,14 +15,16 @@ const LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 /// One older than this is made again at the next start, long before it ends.
 const RENEW_AFTER: Duration = Duration::from_secs(180 * 86_400);
 
-/// Who can call: a handful of municipalities, and one party of each other kind.
-pub(crate) const CALLERS: [&str; 9] = [
+/// Who can call: a handful of municipalities, two operators, as a release from quarantine needs two, and one
+/// party of each other kind.
+pub(crate) const CALLERS: [&str; 10] = [
     "municipality/131229", // Katsushika
     "municipality/131211", // Adachi
     "municipality/131237", // Edogawa
     "municipality/011002", // Sapporo
     "municipality/271004", // Osaka
     "operator/alice",
+    "operator/bob",
     "producer/press-1",
     "postal/office-1",
     "auditor/a",
