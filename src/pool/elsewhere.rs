@@ -13,6 +13,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::{
     evidence::{Bucket, Class, UnitId},
     policy::UNITS_MAX,
@@ -46,7 +48,8 @@ const FALL: u64 = 3;
 const ERROR_LIMIT: u64 = 10;
 
 /// A default rule of another tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DefaultRule {
     /// Envoy: five failures in a row.
     EnvoyConsecutive,
@@ -93,7 +96,7 @@ impl DefaultRule {
 }
 
 /// What one default rule would have done with one unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Opinion {
     /// Which.
     pub rule: DefaultRule,
@@ -204,11 +207,15 @@ impl Elsewhere {
 
     /// Takes in one second. Units beyond the pool's limit are not looked at.
     pub fn second(&mut self, second: u64, buckets: &[Bucket]) {
+        self.sums(second, buckets.iter().map(|bucket| (&bucket.unit, bucket.class, (bucket.n, bucket.bad))));
+    }
+
+    /// The same of calls, and bad ones of them, that are added up already.
+    pub fn sums<'a>(&mut self, second: u64, sums: impl Iterator<Item = (&'a UnitId, Class, (u32, u32))>) {
         let mut seen: BTreeMap<&UnitId, [Count; 2]> = BTreeMap::new();
-        for bucket in buckets {
-            let place = usize::from(bucket.class == Class::Probe);
-            let count = Count { n: bucket.n.into(), bad: bucket.bad.min(bucket.n).into() };
-            seen.entry(&bucket.unit).or_default()[place].add(count);
+        for (unit, class, (n, bad)) in sums {
+            let count = Count { n: n.into(), bad: bad.min(n).into() };
+            seen.entry(unit).or_default()[usize::from(class == Class::Probe)].add(count);
         }
         for (unit, [traffic, probes]) in seen {
             if self.units.len() < UNITS_MAX && !self.units.contains_key(unit) {

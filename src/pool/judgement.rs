@@ -54,6 +54,27 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// The words for the kinds, in the order of the list above.
+    pub const NAMES: [&str; 8] =
+        ["NONE", "UNIT", "UNITS", "ATTRIBUTE", "SHARED", "CALLER", "OBSERVER", "UNDECIDED"];
+
+    /// The word for its kind, as it stands in the record.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verdict::None => "NONE",
+            Verdict::Unit { .. } => "UNIT",
+            Verdict::Units { .. } => "UNITS",
+            Verdict::Attribute { .. } => "ATTRIBUTE",
+            Verdict::Shared => "SHARED",
+            Verdict::Caller { .. } => "CALLER",
+            Verdict::Observer { .. } => "OBSERVER",
+            Verdict::Undecided { .. } => "UNDECIDED",
+        }
+    }
+}
+
 /// One bet against one unit: on one class and scale, with some observers left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bet {

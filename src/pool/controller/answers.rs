@@ -3,12 +3,13 @@
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tonic::Status;
 
-use super::{Controller, Core};
+use super::{Controller, Core, seconds};
 use crate::{
     pool::{
         evidence::UnitId,
+        explain::{Explanation, Issuer, Known, verdict_words},
         keeper::{KeepError, KeptDecision},
-        policy::{Decision, Policy, State, Unit},
+        policy::{Decision, Kind, State, Unit},
         service,
     },
     wire::{
@@ -20,6 +21,9 @@ use crate::{
 
 /// Decisions on one page: by default, and at most.
 const PAGE: (u32, u32) = (50, 500);
+
+/// Decisions about a unit that are looked at to explain it: the last eviction should be among them.
+const LOOKED_AT: u32 = 50;
 
 fn unreadable(error: &KeepError) -> Fault {
     Fault::new(Reason::DatabaseAway, error.to_string()).after(std::time::Duration::from_secs(1))
@@ -53,8 +57,8 @@ impl Controller {
         let view_version = self.0.views.borrow().as_ref().map_or(0, |view| view.version);
         pb::ListUnitsResponse {
             units: core.policy.units().values().map(|unit| core.unit(unit)).collect(),
-            verdict: serde_json::to_string(&core.judgement.verdict).expect("a verdict has a JSON form"),
-            degraded: core.policy.alarms().keys().any(|name| name == "degraded"),
+            verdict: verdict_words(&core.judgement.verdict),
+            degraded: core.policy.alarms().values().any(|raised| raised.kind == Kind::Degraded),
             floor: u32::try_from(core.policy.floor().needed).unwrap_or(u32::MAX),
             controller: if core.epoch > 0 { self.0.name.clone() } else { String::new() },
             controller_epoch: core.epoch,
@@ -67,23 +71,35 @@ impl Controller {
         let unknown =
             || Fault::new(Reason::UnitUnknown, format!("no unit is named {unit}: see `todoke pool list`"));
         let id: UnitId = unit.parse().map_err(|_| unknown())?;
-        let last = self.0.keeper.before(u64::MAX, 5, Some(id.as_str())).await.unwrap_or_default();
+        // Without the database all but the past can still be said.
+        let past = self.0.keeper.before(u64::MAX, LOOKED_AT, Some(id.as_str())).await.unwrap_or_default();
+        let now_s = seconds(self.0.clock.now_ms());
         let core = self.core();
-        let known = core.policy.units().get(&id).ok_or_else(unknown)?;
-        let explanation = serde_json::json!({
-            "unit": known,
-            "judged": core.judgement.units.get(&id),
-            "verdict": core.judgement.verdict,
-            "p0": core.judgement.p0,
-            "observers_without_weight": core.judgement.weak,
-            "penalties": core.policy.penalties(known),
-            "floor": core.policy.floor(),
-            "siblings": siblings(&core.policy, known),
-            "suspect_attributes": core.policy.history().suspects_of(&known.about),
-            "last_decisions": last.iter().map(|row| &row.record).collect::<Vec<_>>(),
-        });
-        let explanation_json = explanation.to_string();
-        Ok(pb::ExplainUnitResponse { unit: Some(core.unit(known)), explanation_json, text: String::new() })
+        let unit = core.policy.units().get(&id).ok_or_else(unknown)?;
+        let explanation = Explanation::of(
+            unit,
+            &Known {
+                policy: &core.policy,
+                judgement: &core.judgement,
+                rule: core.judge.parameters(),
+                seen: core.intake.witnesses(&id, now_s),
+                lease_until_ms: core.intake.lease_until_ms(&id),
+                elsewhere: core.intake.elsewhere(&id),
+                decisions: &past,
+                issuer: Issuer {
+                    name: self.0.name.clone(),
+                    decides: core.epoch > 0,
+                    epoch: core.epoch,
+                    frozen: core.frozen,
+                },
+                now_s,
+            },
+        );
+        Ok(pb::ExplainUnitResponse {
+            unit: Some(core.unit(unit)),
+            explanation_json: serde_json::to_string(&explanation).expect("an explanation has a JSON form"),
+            text: explanation.text(),
+        })
     }
 
     pub(in crate::pool) async fn decisions(
@@ -163,18 +179,6 @@ impl Controller {
             }
         }
     }
-}
-
-/// The units that share anything with this one, with their states.
-fn siblings(policy: &Policy, unit: &Unit) -> Vec<(String, String, Vec<String>)> {
-    let shared = unit.about.shared();
-    let others = policy.units().values().filter(|other| other.id() != unit.id());
-    let of = |other: &Unit| {
-        let common: Vec<String> =
-            other.about.shared().into_iter().filter(|text| shared.contains(text)).collect();
-        (!common.is_empty()).then(|| (other.id().to_string(), other.state.to_string(), common))
-    };
-    others.filter_map(of).collect()
 }
 
 /// A decision as it is told.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     pool::{
+        elsewhere::{Elsewhere, Opinion},
         evidence::{Bucket, Class, Latencies, Observer, UnitId},
         notes::UNITS_MAX,
         policy::{Fact, Policy},
@@ -15,6 +16,8 @@ use crate::{
         pb::{EvidenceBucket, EvidenceClass},
     },
 };
+
+use super::{seconds, witnesses::Witnesses};
 
 /// Buckets of one report.
 const BUCKETS_MAX: usize = 4_096;
@@ -36,6 +39,10 @@ pub(super) struct Intake {
     probes: BTreeMap<UnitId, (u32, u32)>,
     traffic: BTreeMap<UnitId, (u32, u32)>,
     facts: Vec<Fact>,
+    witnesses: Witnesses,
+    elsewhere: Elsewhere,
+    /// Since when the other tools' rules are tried on it, too.
+    watched_since: Option<u64>,
 }
 
 /// A unit that asks for its lease.
@@ -75,6 +82,7 @@ impl Intake {
                 let sum = sums.entry(bucket.unit.clone()).or_default();
                 *sum = (sum.0.saturating_add(bucket.n), sum.1.saturating_add(bucket.bad));
             }
+            self.witnesses.add(now_s, bucket);
             refused += u64::from(judge.take(bucket, now_s).is_err());
         }
         taken.extend(new);
@@ -124,6 +132,29 @@ impl Intake {
         self.units.get(unit).map(|asked| asked.last_ms + LEASE_MS)
     }
 
+    /// Calls and bad ones that each observer saw of a unit in the last minute.
+    pub(super) fn witnesses(&self, unit: &UnitId, now_s: u64) -> BTreeMap<Observer, (u32, u32)> {
+        self.witnesses.of(unit, now_s)
+    }
+
+    /// What the other tools' rules would have done with a unit, and since when they see what was seen here.
+    pub(super) fn elsewhere(&self, unit: &UnitId) -> (Vec<Opinion>, Option<u64>) {
+        (self.elsewhere.opinions(unit), self.watched_since)
+    }
+
+    /// Lets the other tools' rules see what came since they last did; of units that there are, so that no
+    /// report can fill their places.
+    fn watch(&mut self, policy: &Policy, second: u64) {
+        self.watched_since.get_or_insert(second);
+        let sums = |sums: &BTreeMap<UnitId, (u32, u32)>, class: Class| {
+            let known = sums.iter().filter(|(unit, _)| policy.units().contains_key(*unit));
+            known.map(move |(unit, sum)| (unit.clone(), class, *sum)).collect::<Vec<_>>()
+        };
+        let (traffic, probes) = (sums(&self.traffic, Class::Traffic), sums(&self.probes, Class::Probe));
+        let all = traffic.iter().chain(&probes);
+        self.elsewhere.sums(second, all.map(|(unit, class, sum)| (unit, *class, *sum)));
+    }
+
     /// Adds a fact for the next step.
     pub(super) fn add(&mut self, fact: Fact) {
         self.facts.push(fact);
@@ -132,6 +163,7 @@ impl Intake {
     /// Everything that the policy is to be told in this second.
     pub(super) fn facts(&mut self, policy: &Policy, now_ms: i64) -> Vec<Fact> {
         self.units.retain(|unit, _| policy.units().contains_key(unit));
+        self.watch(policy, seconds(now_ms));
         let mut facts = std::mem::take(&mut self.facts);
         for (unit, asked) in &mut self.units {
             if now_ms - asked.last_ms > LEASE_MS && !std::mem::replace(&mut asked.lapsed, true) {

@@ -7,6 +7,7 @@ mod leases;
 mod orders;
 mod report;
 mod step;
+mod witnesses;
 
 use std::{
     collections::BTreeMap,

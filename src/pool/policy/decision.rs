@@ -131,6 +131,37 @@ pub enum Alarm {
     Overridden,
 }
 
+impl Alarm {
+    /// All of them.
+    pub const ALL: [Alarm; 9] = [
+        Alarm::DatabaseAway,
+        Alarm::ProbeGreenTrafficRed,
+        Alarm::SharedCause,
+        Alarm::SickCaller,
+        Alarm::SickObserver,
+        Alarm::FewObservers,
+        Alarm::ProbeInduced,
+        Alarm::NothingServes,
+        Alarm::Overridden,
+    ];
+
+    /// Its name, as it stands in the record.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Alarm::DatabaseAway => "DATABASE_AWAY",
+            Alarm::ProbeGreenTrafficRed => "PROBE_GREEN_TRAFFIC_RED",
+            Alarm::SharedCause => "SHARED_CAUSE",
+            Alarm::SickCaller => "SICK_CALLER",
+            Alarm::SickObserver => "SICK_OBSERVER",
+            Alarm::FewObservers => "FEW_OBSERVERS",
+            Alarm::ProbeInduced => "PROBE_INDUCED",
+            Alarm::NothingServes => "NOTHING_SERVES",
+            Alarm::Overridden => "OVERRIDDEN",
+        }
+    }
+}
+
 /// The rule that a decision rests on: its id, and what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Rule {
@@ -260,7 +291,7 @@ pub struct Decision {
 }
 
 /// A number as people read it: 1,933.
-pub(super) fn grouped(value: f64) -> String {
+pub(in crate::pool) fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.max(0.0));
     let places = digits.char_indices().map(|(at, digit)| {
         let comma = at > 0 && (digits.len() - at).is_multiple_of(3);
@@ -324,6 +355,13 @@ mod tests {
         for kind in [Kind::Step(5), Kind::Alarm(Alarm::SharedCause), Kind::Refuse("drain".to_owned())] {
             let value = serde_json::to_value(&kind).expect("plain data");
             assert!(value.get(kind.name()).is_some(), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_alarm_has_the_name_that_stands_in_its_record() {
+        for alarm in Alarm::ALL {
+            assert_eq!(serde_json::to_value(alarm).expect("plain data"), alarm.name());
         }
     }
 

@@ -10,11 +10,11 @@ use crate::pool::{
     judgement::{Bet, Judgement, UnitJudgement, Verdict},
 };
 
-pub(super) fn id(n: usize) -> UnitId {
+pub(in crate::pool) fn id(n: usize) -> UnitId {
     format!("relay-{n}").parse().expect("a unit's name")
 }
 
-pub(super) fn about(n: usize) -> Description {
+pub(in crate::pool) fn about(n: usize) -> Description {
     Description {
         id: id(n),
         address: format!("127.0.0.1:{}", 40_100 + n),
@@ -26,15 +26,15 @@ pub(super) fn about(n: usize) -> Description {
     }
 }
 
-pub(super) fn operator(name: &str) -> Operator {
+pub(in crate::pool) fn operator(name: &str) -> Operator {
     Operator::try_from(format!("operator/{name}")).expect("an operator")
 }
 
-pub(super) fn order(name: &str, request: Request) -> Fact {
+pub(in crate::pool) fn order(name: &str, request: Request) -> Fact {
     Fact::Order(Order { by: operator(name), request })
 }
 
-pub(super) fn intervention() -> Intervention {
+pub(in crate::pool) fn intervention() -> Intervention {
     Intervention {
         changed: "driver 2.1 to 2.2".to_owned(),
         hypothesis: "the interrupt conflict with the monitoring agent".to_owned(),
@@ -42,7 +42,7 @@ pub(super) fn intervention() -> Intervention {
 }
 
 /// A judgement of one unit with this S against a limit of 21.4.
-pub(super) fn judged(s: f64) -> UnitJudgement {
+pub(in crate::pool) fn judged(s: f64) -> UnitJudgement {
     UnitJudgement {
         s,
         beyond: s - 21.4,
@@ -57,7 +57,7 @@ pub(super) fn judged(s: f64) -> UnitJudgement {
     }
 }
 
-pub(super) fn bet(class: Class, s: f64, played: bool) -> Bet {
+pub(in crate::pool) fn bet(class: Class, s: f64, played: bool) -> Bet {
     Bet {
         class: Some(class),
         scale: 10,
@@ -72,24 +72,24 @@ pub(super) fn bet(class: Class, s: f64, played: bool) -> Bet {
 }
 
 /// A pool with its clock, in which leases are renewed, probes answered and calls made as told.
-pub(super) struct Pool {
-    pub(super) policy: Policy,
-    pub(super) second: u64,
+pub(in crate::pool) struct Pool {
+    pub(in crate::pool) policy: Policy,
+    pub(in crate::pool) second: u64,
     /// S of each unit that is not well. Its probes and calls fail, too, from 5 on.
-    pub(super) s: BTreeMap<UnitId, f64>,
+    pub(in crate::pool) s: BTreeMap<UnitId, f64>,
     /// Units that do not renew their leases.
-    pub(super) gone: BTreeSet<UnitId>,
-    pub(super) verdict: Verdict,
-    pub(super) record: Vec<Decision>,
+    pub(in crate::pool) gone: BTreeSet<UnitId>,
+    pub(in crate::pool) verdict: Verdict,
+    pub(in crate::pool) record: Vec<Decision>,
 }
 
 impl Pool {
     /// A pool of n healthy units and 4 observers.
-    pub(super) fn of(n: usize) -> Self {
+    pub(in crate::pool) fn of(n: usize) -> Self {
         Self::with(n, Parameters::default())
     }
 
-    pub(super) fn with(n: usize, parameters: Parameters) -> Self {
+    pub(in crate::pool) fn with(n: usize, parameters: Parameters) -> Self {
         let policy = Policy::new(parameters);
         let (s, gone) = (BTreeMap::new(), BTreeSet::new());
         let mut pool =
@@ -104,11 +104,11 @@ impl Pool {
         pool
     }
 
-    pub(super) fn state(&self, n: usize) -> State {
+    pub(in crate::pool) fn state(&self, n: usize) -> State {
         self.policy.units()[&id(n)].state
     }
 
-    pub(super) fn judgement(&self) -> Judgement {
+    pub(in crate::pool) fn judgement(&self) -> Judgement {
         let s = |unit: &UnitId| judged(self.s.get(unit).copied().unwrap_or(0.0));
         let units = self.policy.judged().map(|unit| (unit.id().clone(), s(unit.id())));
         Judgement {
@@ -122,7 +122,7 @@ impl Pool {
     }
 
     /// One second with these facts beside the usual ones.
-    pub(super) fn tell(&mut self, mut facts: Vec<Fact>) -> Vec<Decision> {
+    pub(in crate::pool) fn tell(&mut self, mut facts: Vec<Fact>) -> Vec<Decision> {
         self.second += 1;
         for unit in self.policy.units().values() {
             let (unit, generation) = (unit.id().clone(), unit.generation);
@@ -140,14 +140,14 @@ impl Pool {
         decisions
     }
 
-    pub(super) fn run(&mut self, seconds: u64) {
+    pub(in crate::pool) fn run(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.tell(Vec::new());
         }
     }
 
     /// Runs until something is decided of a unit, and says when that was.
-    pub(super) fn until(&mut self, kind: &Kind, n: usize, within: u64) -> Decision {
+    pub(in crate::pool) fn until(&mut self, kind: &Kind, n: usize, within: u64) -> Decision {
         let wanted = |one: &Decision| one.kind == *kind && one.unit.as_ref() == Some(&id(n));
         for _ in 0..within {
             if let Some(found) = self.tell(Vec::new()).into_iter().find(wanted) {
@@ -157,19 +157,19 @@ impl Pool {
         panic!("no {kind:?} of {n} within {within} s: {:#?}", self.record);
     }
 
-    pub(super) fn sick(&mut self, n: usize, s: f64) {
+    pub(in crate::pool) fn sick(&mut self, n: usize, s: f64) {
         self.s.insert(id(n), s);
     }
 
-    pub(super) fn well(&mut self, n: usize) {
+    pub(in crate::pool) fn well(&mut self, n: usize) {
         self.s.remove(&id(n));
     }
 
-    pub(super) fn kinds(&self) -> Vec<&Kind> {
+    pub(in crate::pool) fn kinds(&self) -> Vec<&Kind> {
         self.record.iter().map(|one| &one.kind).collect()
     }
 
-    pub(super) fn shares(&self) -> Vec<u8> {
+    pub(in crate::pool) fn shares(&self) -> Vec<u8> {
         self.policy.view().map_or_else(Vec::new, |view| view.units.iter().map(|e| e.share_percent).collect())
     }
 }

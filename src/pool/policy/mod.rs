@@ -26,7 +26,7 @@ mod view;
 #[cfg(test)]
 mod alarm_tests;
 #[cfg(test)]
-mod fixture;
+pub(super) mod fixture;
 #[cfg(test)]
 mod january_tests;
 #[cfg(test)]
@@ -60,6 +60,8 @@ use super::{
     evidence::UnitId,
     judgement::{Judgement, UnitJudgement, Verdict},
 };
+pub(in crate::pool) use decision::grouped;
+
 use decision::Note;
 
 /// Who is in use, and why. This is the whole state of the decider.

@@ -51,6 +51,19 @@ impl State {
         self.serves() || matches!(self, State::Joining | State::Draining | State::Probation)
     }
 
+    /// The names of all of them, in the order of the list above.
+    pub const NAMES: [&str; 9] = [
+        "JOINING",
+        "HEALTHY",
+        "SUSPECT",
+        "DRAINING",
+        "EVICTED",
+        "PROBATION",
+        "RETURNING",
+        "QUARANTINED",
+        "DRAINED",
+    ];
+
     /// Its name, without a share.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -286,6 +299,22 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::{super::fixture::about, *};
+
+    #[test]
+    fn every_state_has_its_name_in_the_list_of_names() {
+        let all = [
+            State::Joining,
+            State::Healthy,
+            State::Suspect,
+            State::Draining,
+            State::Evicted,
+            State::Probation,
+            State::Returning(5),
+            State::Quarantined,
+            State::Drained,
+        ];
+        assert_eq!(all.map(State::name), State::NAMES);
+    }
 
     #[test]
     fn a_description_fits_its_limits_and_nothing_beyond_does() {

@@ -1,0 +1,356 @@
+//! Why a unit stands where it stands: every number that this rests on, what may come next, and what the
+//! default rules of other tools would have done, for an operator who has never seen it.
+
+mod words;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{
+    elsewhere::Opinion,
+    evidence::{Observer, UnitId},
+    judgement::{Bet, Judgement, UnitJudgement, Verdict},
+    keeper::KeptDecision,
+    policy::{Decision, Description, Floor, Kind, Lease, Penalties, Policy, Raised, Rule, Suspicion, Unit},
+    rule,
+};
+
+pub use words::{time_of, verdict_words};
+
+/// Decisions about a unit that an explanation tells.
+pub const TOLD_MAX: usize = 5;
+
+/// What an explanation is made of, beside the unit.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// Who is in use.
+    pub policy: &'a Policy,
+    /// What the rule says.
+    pub judgement: &'a Judgement,
+    /// The rule's numbers.
+    pub rule: &'a rule::Parameters,
+    /// Calls and bad ones of the unit that each observer saw in the last minute.
+    pub seen: BTreeMap<Observer, (u32, u32)>,
+    /// Until when the unit may serve if it does not ask again, in ms since 1970.
+    pub lease_until_ms: Option<i64>,
+    /// What other tools would have done, and since when they see what is seen here.
+    pub elsewhere: (Vec<Opinion>, Option<u64>),
+    /// Decisions about the unit, newest first.
+    pub decisions: &'a [KeptDecision],
+    /// Who says all this.
+    pub issuer: Issuer,
+    /// Seconds since 1970.
+    pub now_s: u64,
+}
+
+/// The issuer that explains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Issuer {
+    /// Its name.
+    pub name: String,
+    /// Whether it decides; another one knows of decisions what is written down.
+    pub decides: bool,
+    /// Of its lease; 0: it has none.
+    pub epoch: u64,
+    /// Whether the database is away, so that nothing changes.
+    pub frozen: bool,
+}
+
+/// What one observer says of the unit, in the last minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Vote {
+    /// Who.
+    pub observer: Observer,
+    /// Calls that it saw.
+    pub calls: u32,
+    /// Bad ones of them.
+    pub bad: u32,
+    /// How much its word counts.
+    pub weight_percent: u8,
+    /// Why its word does not count, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discarded: Option<Discarded>,
+}
+
+/// Why an observer's word does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Discarded {
+    /// It misses its own timers, so that it may see its own slowness.
+    Starved,
+    /// Without it the evidence is least: whoever lies alone cannot evict.
+    LeftOut,
+}
+
+/// Another unit that shares something with this one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sibling {
+    /// Which.
+    pub unit: UnitId,
+    /// Where it stands.
+    pub state: &'static str,
+    /// S against it; `None` if it takes no calls.
+    pub s: Option<f64>,
+    /// What both have, as `name=value`.
+    pub shares: Vec<String>,
+}
+
+/// A suspect attribute that the unit has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Suspect {
+    /// As `name=value`.
+    pub attribute: String,
+    /// Why.
+    #[serde(flatten)]
+    pub suspicion: Suspicion,
+}
+
+/// A decision with its number in the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Told {
+    /// From 1.
+    pub number: u64,
+    /// What was decided.
+    #[serde(flatten)]
+    pub decision: Decision,
+}
+
+/// The numbers that a unit's S and penalties are held against.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Limits {
+    /// S from which new calls are steered away.
+    pub steer_at: f64,
+    /// S below which they come back.
+    pub back_below: f64,
+    /// p0: how much worse than its peers a unit may be.
+    pub p0: f64,
+    /// Fast penalty from which it stays out, and down to which.
+    pub fast: (u32, u32),
+    /// Slow penalty from which it is quarantined.
+    pub slow: u32,
+    /// Seconds in which the fast penalty and the slow one halve.
+    pub half_lives_s: (u64, u64),
+}
+
+/// Why a unit stands where it stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// Which.
+    pub unit: UnitId,
+    /// What was registered.
+    pub about: Description,
+    /// The name of its state.
+    pub state: &'static str,
+    /// The share of calls that it gets, in per cent of a full one.
+    pub share_percent: u8,
+    /// Whether it is only in use because nobody else is.
+    pub kept: bool,
+    /// Since which second.
+    pub since: u64,
+    /// For how many seconds.
+    pub seconds: u64,
+    /// The rule that put it there.
+    pub rule: Rule,
+    /// What that rule says.
+    pub rule_words: &'static str,
+    /// Why it applied.
+    pub why: String,
+    /// The next transition and what it waits for.
+    pub next: String,
+    /// Its lease.
+    pub lease: Lease,
+    /// Until when, if it does not ask again; ms since 1970.
+    pub lease_until_ms: Option<i64>,
+    /// The lease's generation.
+    pub generation: u64,
+    /// Until when an operator's override holds.
+    pub override_until: Option<u64>,
+    /// Until when it is not probed.
+    pub probes_paused_until: Option<u64>,
+    /// The evidence; `None` of a unit that takes no calls, which nobody judges.
+    pub evidence: Option<UnitJudgement>,
+    /// What it is held against.
+    pub limits: Limits,
+    /// Who says what.
+    pub votes: Vec<Vote>,
+    /// What all units together point to.
+    pub verdict: Verdict,
+    /// The other units that share something with it.
+    pub siblings: Vec<Sibling>,
+    /// The floor's arithmetic.
+    pub floor: Floor,
+    /// Whether the floor lets it be taken out.
+    pub may_be_taken_out: bool,
+    /// Penalties of past evictions.
+    pub penalties: Penalties,
+    /// Evictions in a row: each doubles the back-off.
+    pub evictions: u32,
+    /// What it has of suspect attributes.
+    pub suspects: Vec<Suspect>,
+    /// Alarms that are raised now, about it or the whole pool.
+    pub raised: Vec<Raised>,
+    /// What other tools' default rules would have done with the same evidence.
+    pub elsewhere: Vec<Opinion>,
+    /// Since when they were tried.
+    pub elsewhere_since: Option<u64>,
+    /// The last decisions about it, newest first.
+    pub decisions: Vec<Told>,
+    /// The last decision that evicted it, if it is among those that were looked at.
+    pub evicted_by: Option<Told>,
+    /// Who says this.
+    pub issuer: Issuer,
+    /// The state with its share, and whether it takes calls, for the text.
+    #[serde(skip)]
+    stands: (String, bool),
+}
+
+impl Explanation {
+    /// Explains a unit.
+    #[must_use]
+    pub fn of(unit: &Unit, known: &Known<'_>) -> Self {
+        let Known { policy, judgement, elsewhere, issuer, now_s, .. } = known;
+        let (id, floor) = (unit.id(), policy.floor());
+        let view = policy.view();
+        let entry = view.iter().flat_map(|view| &view.units).find(|entry| entry.unit == *id);
+        let evidence = judgement.units.get(id).filter(|_| unit.state.serves()).cloned();
+        let decisions: Vec<Told> = known.decisions.iter().filter_map(Told::read).collect();
+        Self {
+            unit: id.clone(),
+            about: unit.about.clone(),
+            state: unit.state.name(),
+            share_percent: entry.map_or(0, |entry| entry.share_percent),
+            kept: entry.is_some_and(|entry| entry.kept),
+            since: unit.since,
+            seconds: now_s.saturating_sub(unit.since),
+            rule: unit.why.rule,
+            rule_words: unit.why.rule.words(),
+            why: unit.why.words.clone(),
+            next: policy.outlook(id).unwrap_or_default(),
+            lease: unit.lease,
+            lease_until_ms: known.lease_until_ms,
+            generation: unit.generation,
+            override_until: unit.override_until,
+            probes_paused_until: unit.probes_paused_until.filter(|until| until > now_s),
+            limits: known.limits(),
+            votes: known.votes(evidence.as_ref()),
+            evidence,
+            verdict: judgement.verdict.clone(),
+            siblings: known.siblings(unit),
+            may_be_taken_out: floor.allows(unit.state),
+            floor,
+            penalties: policy.penalties(unit),
+            evictions: unit.evictions,
+            suspects: known.suspects(unit),
+            raised: known.raised(id),
+            elsewhere: elsewhere.0.clone(),
+            elsewhere_since: elsewhere.1,
+            evicted_by: decisions.iter().find(|told| told.decision.kind == Kind::Evict).cloned(),
+            decisions: decisions.into_iter().take(TOLD_MAX).collect(),
+            issuer: issuer.clone(),
+            stands: (unit.state.to_string(), unit.state.serves()),
+        }
+    }
+
+    /// The bet that decides: the one that is nearest to its limit, or farthest beyond.
+    #[must_use]
+    pub fn decisive(&self) -> Option<&Bet> {
+        self.evidence.as_ref().and_then(decisive)
+    }
+}
+
+/// Two S of which people see no difference.
+fn is_same(one: &Bet, other: &Bet) -> bool {
+    (one.s - other.s).abs() < 0.05
+}
+
+/// Whether a bet is only there to show its neighbour's with nobody left out.
+fn is_beside(bets: &[Bet], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| bets.get(before));
+    before.is_some_and(|before| (before.class, before.scale) == (bets[at].class, bets[at].scale))
+}
+
+fn decisive(judged: &UnitJudgement) -> Option<&Bet> {
+    let bets = judged.bets.iter().enumerate().filter(|(at, _)| !is_beside(&judged.bets, *at));
+    // Of equals the first: `max_by` alone would take the last.
+    bets.rev().map(|(_, bet)| bet).max_by(|a, b| (a.s - a.limit).total_cmp(&(b.s - b.limit)))
+}
+
+/// The observers without whom the evidence is less: nobody, if that makes no difference.
+fn left_out(judged: &UnitJudgement) -> &[Observer] {
+    let Some(least) = decisive(judged) else { return &[] };
+    let at = judged.bets.iter().position(|bet| std::ptr::eq(bet, least));
+    let with_all = at.and_then(|at| judged.bets.get(at + 1).filter(|_| is_beside(&judged.bets, at + 1)));
+    if with_all.is_some_and(|all| !is_same(all, least)) { &least.left_out } else { &[] }
+}
+
+impl Told {
+    fn read(kept: &KeptDecision) -> Option<Self> {
+        let decision = serde_json::from_str(&kept.record).ok()?;
+        Some(Self { number: kept.number, decision })
+    }
+}
+
+impl Known<'_> {
+    fn limits(&self) -> Limits {
+        let policy = self.policy.parameters();
+        Limits {
+            steer_at: self.rule.soft_at,
+            back_below: self.rule.suspect_at,
+            p0: self.judgement.p0,
+            fast: (policy.fast_suppress, policy.fast_reuse),
+            slow: policy.slow_quarantine,
+            half_lives_s: (policy.fast_half_life_s, policy.slow_half_life_s),
+        }
+    }
+
+    /// Everybody who saw the unit, and those who have no full vote whether they saw it or not.
+    fn votes(&self, evidence: Option<&UnitJudgement>) -> Vec<Vote> {
+        let left_out = evidence.map_or(&[][..], left_out);
+        let mut seen = self.seen.clone();
+        for observer in self.judgement.weak.keys().chain(left_out) {
+            seen.entry(observer.clone()).or_default();
+        }
+        let vote = |(observer, (calls, bad)): (Observer, (u32, u32))| {
+            let weight_percent = self.judgement.weak.get(&observer).copied().unwrap_or(100);
+            let discarded = if weight_percent == 0 {
+                Some(Discarded::Starved)
+            } else {
+                left_out.contains(&observer).then_some(Discarded::LeftOut)
+            };
+            Vote { observer, calls, bad, weight_percent, discarded }
+        };
+        seen.into_iter().map(vote).collect()
+    }
+
+    fn siblings(&self, unit: &Unit) -> Vec<Sibling> {
+        let shared = unit.about.shared();
+        let others = self.policy.units().values().filter(|other| other.id() != unit.id());
+        let of = |other: &Unit| {
+            let all = other.about.shared().into_iter();
+            let shares: Vec<String> = all.filter(|text| shared.contains(text)).collect();
+            let judged = self.judgement.units.get(other.id()).filter(|_| other.state.serves());
+            let (unit, state, s) = (other.id().clone(), other.state.name(), judged.map(|judged| judged.s));
+            (!shares.is_empty()).then_some(Sibling { unit, state, s, shares })
+        };
+        others.filter_map(of).collect()
+    }
+
+    fn suspects(&self, unit: &Unit) -> Vec<Suspect> {
+        let history = self.policy.history();
+        let of = |attribute: String| {
+            let suspicion = history.suspects().get(&attribute)?.clone();
+            Some(Suspect { attribute, suspicion })
+        };
+        history.suspects_of(&unit.about).into_iter().filter_map(of).collect()
+    }
+
+    fn raised(&self, unit: &UnitId) -> Vec<Raised> {
+        let alarms = self.policy.alarms().values();
+        alarms.filter(|raised| raised.unit.as_ref().is_none_or(|of| of == unit)).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "explain_tests.rs"]
+mod tests;

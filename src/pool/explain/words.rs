@@ -1,0 +1,368 @@
+//! The words of an explanation: an operator who reads them from the top learns where the unit stands, why,
+//! what comes next, and then what that rests on.
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{Discarded, Explanation, Sibling, Suspect, Told, Vote, is_beside, is_same};
+use crate::pool::{
+    elsewhere::Opinion,
+    evidence::Class,
+    judgement::{Bet, UnitJudgement, Verdict},
+    policy::{Floor, Lease, Raised, grouped},
+};
+
+/// A second since 1970 as people read it, in UTC.
+#[must_use]
+pub fn time_of(second: u64) -> String {
+    let time = i64::try_from(second).ok().and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("second {second}"))
+}
+
+/// What a verdict means.
+#[must_use]
+pub fn verdict_words(verdict: &Verdict) -> String {
+    let listed = |units: &[crate::pool::evidence::UnitId]| {
+        units.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let words = match verdict {
+        Verdict::None => "nothing is wrong that can be seen".to_owned(),
+        Verdict::Unit { unit } => format!("{unit} is sick, and every other unit is shown to be well"),
+        Verdict::Units { units } => {
+            format!("{} are sick, and share nothing that the others lack", listed(units))
+        }
+        Verdict::Attribute { units, attributes } => format!(
+            "{} are sick, and are exactly those with {}: which of these it is cannot be told",
+            listed(units),
+            attributes.join(", ")
+        ),
+        Verdict::Shared => {
+            "all are sick alike: look behind them, or at what all share; nobody is evicted".to_owned()
+        }
+        Verdict::Caller { caller } => format!("the calls of municipality {caller} fail wherever they go"),
+        Verdict::Observer { observer, link: None } => {
+            format!("{observer} sees failures that nobody else does")
+        }
+        Verdict::Observer { observer, link: Some(unit) } => {
+            format!("{observer} alone sees {unit} fail: look at the way between them")
+        }
+        Verdict::Undecided { seconds: Some(seconds) } => {
+            format!("there is evidence, and not enough of it: {seconds} s more, if all goes on as now")
+        }
+        Verdict::Undecided { seconds: None } => {
+            "there is evidence, and not enough of it; nobody can say for how long".to_owned()
+        }
+    };
+    format!("{}: {words}", verdict.name())
+}
+
+/// A time span in its largest whole unit, once there are two of it.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// `thing`, or `things` unless there is one.
+fn many(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+impl Explanation {
+    /// All of it in words, without a line break at the end.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let parts = [
+            self.standing(),
+            self.evidence(),
+            self.votes(),
+            self.others(),
+            self.arithmetic(),
+            self.elsewhere(),
+            self.past(),
+        ];
+        parts.map(|lines| lines.join("\n")).join("\n\n")
+    }
+
+    fn standing(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!(
+                "{} is {} since {}, for {}, and gets {} % of a full share of calls",
+                self.unit,
+                self.stands.0,
+                time_of(self.since),
+                span(self.seconds),
+                self.share_percent
+            ),
+            format!("Why:   {}", self.why),
+            format!("Rule:  {:?}, {}", self.rule, self.rule_words),
+            format!("Next:  {}", self.next),
+            format!("Lease: {}", self.lease_words()),
+        ];
+        if self.kept {
+            lines.push("Kept in use only because nobody else is: somebody has to carry the calls".to_owned());
+        }
+        if let Some(until) = self.override_until {
+            lines.push(format!("Let back by an operator with no cause found, until {}", time_of(until)));
+        }
+        if let Some(until) = self.probes_paused_until {
+            lines.push(format!("Not probed until {}, on an operator's order", time_of(until)));
+        }
+        lines.extend(self.raised.iter().map(raised));
+        lines
+    }
+
+    fn lease_words(&self) -> String {
+        let generation = self.generation;
+        let words = match self.lease {
+            Lease::Live => "live",
+            Lease::Lapsed => "lapsed: the unit does not ask for one",
+            Lease::Released => "given back by the unit",
+        };
+        let until = self.lease_until_ms.filter(|_| self.lease == Lease::Live);
+        let until = until.and_then(|ms| u64::try_from(ms / 1_000).ok());
+        match until {
+            Some(until) => {
+                format!("{words} until {} unless renewed, generation {generation}", time_of(until))
+            }
+            None => format!("{words}, generation {generation}"),
+        }
+    }
+
+    fn evidence(&self) -> Vec<String> {
+        let Some(judged) = &self.evidence else { return self.no_evidence() };
+        let (s, limit) = match self.decisive() {
+            Some(bet) => (bet.s, bet.limit),
+            None => (judged.s, judged.s - judged.beyond),
+        };
+        let steer_at = self.limits.steer_at;
+        let mut lines = vec![
+            format!(
+                "Evidence against it: S = {s:.1}; steered away from at {steer_at:.1}, evicted at {limit:.1}"
+            ),
+            format!("  {} The bet marked * decides.", seconds_needed(judged)),
+            format!(
+                "  S rises while its share of bad calls exceeds the others' by more than p0 = {}, and falls \
+                 again when it does not.",
+                percent(self.limits.p0)
+            ),
+            format!(
+                "  A call is bad if it failed for a reason that a relay can cause, or is older than {} ms.",
+                judged.threshold_us / 1_000
+            ),
+        ];
+        if let Some(caller) = judged.left_out_caller {
+            lines.push(format!("  Calls of municipality {caller} are left out: one caller cannot evict."));
+        }
+        lines.push(
+            "    CLASS    SCALE      S  LIMIT   BAD OF CALLS  OTHERS' BAD OF CALLS   EXCESS  LEFT OUT"
+                .to_owned(),
+        );
+        let mut decides = false;
+        for (at, bet) in judged.bets.iter().enumerate() {
+            decides |= self.decisive().is_some_and(|one| std::ptr::eq(one, bet));
+            let beside = judged.bets.get(at + 1).filter(|_| is_beside(&judged.bets, at + 1));
+            // Where leaving somebody out changes nothing, what all have seen says more.
+            if beside.is_none_or(|all| !is_same(all, bet)) {
+                lines.push(row(bet, std::mem::take(&mut decides)));
+            }
+        }
+        lines
+    }
+
+    fn no_evidence(&self) -> Vec<String> {
+        let mut lines =
+            vec![format!("Evidence against it: none is weighed while it is {}, without callers", self.state)];
+        if let Some(Told { number, decision }) = &self.evicted_by {
+            let time = time_of(decision.second);
+            lines.push(format!(
+                "  Evicted by decision {number}, {time}, {:?}: {}",
+                decision.rule, decision.reason
+            ));
+        }
+        lines
+    }
+
+    fn votes(&self) -> Vec<String> {
+        let counted = self.votes.iter().filter(|vote| vote.discarded.is_none() && vote.calls > 0);
+        let (n, k) = (counted.clone().count(), counted.filter(|vote| vote.bad > 0).count());
+        let discarded = self.votes.iter().filter(|vote| vote.discarded.is_some()).count();
+        let mut lines = vec![format!(
+            "Votes: {k} of {} saw bad calls of it in the last minute, {} discarded",
+            many(n, "observer"),
+            many(discarded, "vote")
+        )];
+        lines.extend(self.votes.iter().map(vote));
+        lines
+    }
+
+    fn others(&self) -> Vec<String> {
+        let mut lines = vec![format!("Verdict on all units: {}", verdict_words(&self.verdict))];
+        if self.siblings.is_empty() {
+            lines.push("Siblings: none shares an attribute with it".to_owned());
+        } else {
+            lines.push("Siblings, which share what may be the cause:".to_owned());
+            lines.extend(self.siblings.iter().map(sibling));
+        }
+        if self.suspects.is_empty() {
+            lines.push("Suspect attributes of it: none".to_owned());
+        } else {
+            lines.push("Suspect attributes of it:".to_owned());
+            lines.extend(self.suspects.iter().map(suspect));
+        }
+        lines
+    }
+
+    fn arithmetic(&self) -> Vec<String> {
+        let Floor { peak_calls_per_s, unit_calls_per_s, needed, full } = self.floor;
+        let may = match (self.stands.1, self.may_be_taken_out) {
+            (false, _) => "it takes no calls",
+            (true, true) => "it may be taken out",
+            (true, false) => "it may not be taken out",
+        };
+        let (fast, slow) = (grouped(self.penalties.fast), grouped(self.penalties.slow));
+        let (out, reuse) = (grouped(self.limits.fast.0.into()), grouped(self.limits.fast.1.into()));
+        let (fast_half, slow_half) = self.limits.half_lives_s;
+        let held = if self.penalties.quarantined { ", in quarantine" } else { "" };
+        let kept = if self.penalties.suppressed { ", kept out" } else { "" };
+        vec![
+            format!(
+                "Floor: {} needed, max(1, {} calls/s at peak / {} of one unit); {full} in full use: {may}",
+                many(needed, "unit"),
+                grouped(peak_calls_per_s.into()),
+                grouped(unit_calls_per_s.into())
+            ),
+            format!(
+                "Penalties: fast {fast}, out from {out} until {reuse}, halves in {}{kept}; slow {slow}, \
+                 quarantine from {}, halves in {}{held}",
+                span(fast_half),
+                grouped(self.limits.slow.into()),
+                span(slow_half)
+            ),
+            format!("Evictions in a row: {}; each doubles the back-off", self.evictions),
+        ]
+    }
+
+    fn elsewhere(&self) -> Vec<String> {
+        let since = self.elsewhere_since.map(time_of).unwrap_or_else(|| "now".to_owned());
+        let mut lines = vec![format!("Default rules elsewhere, with the same evidence since {since}:")];
+        if self.elsewhere.is_empty() {
+            lines.push("  nothing was seen of it yet".to_owned());
+        }
+        lines.extend(self.elsewhere.iter().map(opinion));
+        lines
+    }
+
+    fn past(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.decisions.is_empty() {
+            lines.push("Decisions about it: none yet".to_owned());
+        } else {
+            lines.push("Last decisions about it, newest first:".to_owned());
+            lines.extend(self.decisions.iter().map(told));
+        }
+        let name = &self.issuer.name;
+        lines.push(match (self.issuer.frozen, self.issuer.decides) {
+            (true, _) => format!(
+                "{name} says this. FROZEN: its database is away, and nothing changes until it is back"
+            ),
+            (false, true) => format!("{name} says this, which decides, epoch {}", self.issuer.epoch),
+            (false, false) => {
+                format!("{name} says this, which does not decide: the one that does knows more")
+            }
+        });
+        lines
+    }
+}
+
+fn seconds_needed(judged: &UnitJudgement) -> String {
+    match judged.seconds_to_sick {
+        _ if judged.sick => "The limit is reached.".to_owned(),
+        Some(seconds) => format!("At the present pace the limit is reached in {seconds} s."),
+        None => "At the present pace the limit is never reached.".to_owned(),
+    }
+}
+
+fn row(bet: &Bet, decides: bool) -> String {
+    let mark = if decides { '*' } else { ' ' };
+    let class = match bet.class {
+        Some(Class::Traffic) => "traffic",
+        Some(Class::Probe) => "probe",
+        None => "both",
+    };
+    let excess = if bet.played { percent(bet.d) } else { "too few".to_owned() };
+    let left_out: Vec<String> = bet.left_out.iter().map(ToString::to_string).collect();
+    let left_out = if left_out.is_empty() { "nobody".to_owned() } else { left_out.join(", ") };
+    format!(
+        "  {mark} {class:7} {:>4} s {:>6.1} {:>6.1} {:>14} {:>21} {excess:>8}  {left_out}",
+        bet.scale,
+        bet.s,
+        bet.limit,
+        format!("{} of {}", bet.own.0, bet.own.1),
+        format!("{} of {}", bet.peers.0, bet.peers.1)
+    )
+}
+
+fn vote(vote: &Vote) -> String {
+    let Vote { observer, calls, bad, weight_percent, discarded } = vote;
+    let note = match discarded {
+        Some(Discarded::Starved) => "; DISCARDED: it misses its own timers".to_owned(),
+        Some(Discarded::LeftOut) => "; DISCARDED: left out, as nobody may evict alone".to_owned(),
+        None if *weight_percent < 100 => format!("; counts {weight_percent} %: it misses its own timers"),
+        None => String::new(),
+    };
+    format!("  {:24} {bad} bad of {calls}{note}", observer.to_string())
+}
+
+fn sibling(sibling: &Sibling) -> String {
+    let Sibling { unit, state, s, shares } = sibling;
+    let s = s.map(|s| format!(", S = {s:.1}")).unwrap_or_default();
+    format!("  {unit} {state}{s}: {}", shares.join(", "))
+}
+
+fn suspect(suspect: &Suspect) -> String {
+    let Suspect { attribute, suspicion } = suspect;
+    let units: Vec<String> = suspicion.units.iter().map(ToString::to_string).collect();
+    let chance = match suspicion.chance_ppm {
+        0 => String::new(),
+        ppm => format!("; by chance p = {}", percent(f64::from(ppm) / 1e6)),
+    };
+    format!(
+        "  {attribute}, since {}, rule {:?}: {} failed with it{chance}",
+        time_of(suspicion.since),
+        suspicion.rule,
+        units.join(", ")
+    )
+}
+
+fn raised(raised: &Raised) -> String {
+    format!("RAISED since {}: {}", time_of(raised.since), raised.reason)
+}
+
+fn opinion(opinion: &Opinion) -> String {
+    let Opinion { rule, first, last, why } = opinion;
+    match (first, last) {
+        (Some(first), Some(last)) => {
+            let again = if last > first { format!(", last at {}", time_of(*last)) } else { String::new() };
+            format!("  {}: EJECTED at {}{again}; {why}", rule.name(), time_of(*first))
+        }
+        _ => format!("  {}: nothing; {why}", rule.name()),
+    }
+}
+
+fn told(told: &Told) -> String {
+    let Told { number, decision } = told;
+    format!(
+        "  {number:>5}  {}  {:15} {:?}: {}",
+        time_of(decision.second),
+        decision.kind.name(),
+        decision.rule,
+        decision.reason
+    )
+}

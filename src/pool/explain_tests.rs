@@ -1,0 +1,217 @@
+//! Promise: whatever a unit's state, its explanation says in words where it stands, why, what it rests on and
+//! what comes next, and the JSON holds the same.
+
+use super::{
+    super::{
+        elsewhere::Elsewhere,
+        evidence::{Bucket, Class},
+        policy::{
+            Parameters, Request, State,
+            fixture::{Pool, id, intervention, order},
+        },
+    },
+    *,
+};
+
+fn observer(text: &str) -> Observer {
+    Observer::try_from(text.to_owned()).expect("an observer")
+}
+
+/// Sixty seconds of ten calls each, of which so many fail on one unit.
+fn watched(pool: &Pool, n: usize, bad: u32) -> Elsewhere {
+    let mut elsewhere = Elsewhere::new();
+    for second in pool.second - 60..pool.second {
+        let bucket = |unit: usize| {
+            let (observer, unit_id) = (observer("issuer/issuer-1"), id(unit));
+            let (class, bad) = (Class::Traffic, if unit == n { bad } else { 0 });
+            Bucket { second, observer, unit: unit_id, class, caller: None, n: 10, bad, latencies: None }
+        };
+        elsewhere.second(second, &[1, 2, 3, 4].map(bucket));
+    }
+    elsewhere
+}
+
+/// What was decided of a unit since the pool was made, newest first.
+fn kept(pool: &Pool, n: usize) -> Vec<KeptDecision> {
+    let rows = (1..).zip(&pool.record).map(|(number, decision)| KeptDecision {
+        number,
+        epoch: 3,
+        decided_ms: 0,
+        unit: decision.unit.as_ref().map(ToString::to_string).unwrap_or_default(),
+        kind: decision.kind.name().to_owned(),
+        record: serde_json::to_string(decision).expect("plain data"),
+    });
+    let mut rows: Vec<KeptDecision> = rows.filter(|row| row.unit == id(n).as_str()).collect();
+    rows.reverse();
+    rows
+}
+
+fn explained(pool: &Pool, n: usize, bad: u32, change: impl FnOnce(&mut Judgement)) -> Explanation {
+    let mut judgement = pool.judgement();
+    change(&mut judgement);
+    let witness = |name: &str| (observer(name), (120, bad * 12));
+    let decisions = kept(pool, n);
+    let known = Known {
+        policy: &pool.policy,
+        judgement: &judgement,
+        rule: &rule::Parameters::default(),
+        seen: ["issuer/issuer-1", "relay/relay-3", "relay/relay-4"].map(witness).into(),
+        lease_until_ms: i64::try_from(pool.second * 1_000 + 15_000).ok(),
+        elsewhere: (watched(pool, n, bad).opinions(&id(n)), Some(pool.second - 60)),
+        decisions: &decisions,
+        issuer: Issuer { name: "issuer-1".to_owned(), decides: true, epoch: 3, frozen: false },
+        now_s: pool.second,
+    };
+    Explanation::of(&pool.policy.units()[&id(n)], &known)
+}
+
+fn text(pool: &Pool, n: usize, bad: u32) -> String {
+    explained(pool, n, bad, |_| ()).text()
+}
+
+/// A pool of 4 whose unit 2 was evicted by evidence and is well again.
+fn evicted(parameters: Parameters) -> Pool {
+    let mut pool = Pool::with(4, parameters);
+    pool.sick(2, 30.0);
+    pool.until(&Kind::Evict, 2, 1);
+    pool.well(2);
+    pool
+}
+
+#[test]
+fn healthy() {
+    insta::assert_snapshot!(text(&Pool::of(4), 1, 0));
+}
+
+#[test]
+fn suspect() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 7.2);
+    pool.run(12);
+    assert_eq!(pool.state(2), State::Suspect);
+    insta::assert_snapshot!(text(&pool, 2, 3));
+}
+
+#[test]
+fn evicted_by_evidence() {
+    let mut pool = evicted(Parameters::default());
+    pool.run(12);
+    assert_eq!(pool.state(2), State::Evicted);
+    insta::assert_snapshot!(text(&pool, 2, 10));
+}
+
+#[test]
+fn evicted_by_its_lease() {
+    let mut pool = Pool::of(4);
+    pool.gone.insert(id(3));
+    pool.run(2);
+    assert_eq!(pool.state(3), State::Evicted);
+    insta::assert_snapshot!(text(&pool, 3, 0));
+}
+
+#[test]
+fn quarantined() {
+    let mut pool = evicted(Parameters { slow_quarantine: 900, ..Parameters::default() });
+    pool.run(12);
+    assert_eq!(pool.state(2), State::Quarantined);
+    let sign_off = Request::SignOff { unit: id(2), intervention: Some(intervention()) };
+    pool.tell(vec![order("alice", sign_off)]);
+    insta::assert_snapshot!(text(&pool, 2, 0));
+}
+
+#[test]
+fn probation() {
+    let mut pool = evicted(Parameters::default());
+    pool.until(&Kind::StartProbation, 2, 60);
+    pool.run(20);
+    insta::assert_snapshot!(text(&pool, 2, 0));
+}
+
+#[test]
+fn returning() {
+    let mut pool = evicted(Parameters::default());
+    pool.until(&Kind::Step(5), 2, 300);
+    pool.run(20);
+    assert_eq!(pool.state(2), State::Returning(5));
+    insta::assert_snapshot!(text(&pool, 2, 0));
+}
+
+/// One observer is left out, one is starved, one counts less, and one municipality is left out.
+fn undecided(judgement: &mut Judgement) {
+    let left_out = vec![observer("relay/relay-3")];
+    let judged = judgement.units.get_mut(&id(2)).expect("it is judged");
+    judged.seconds_to_sick = Some(34);
+    judged.left_out_caller = "131229".parse().ok();
+    let traffic = Bet { left_out, d: 0.173, own: (9, 40), peers: (1, 120), ..judged.bets[0].clone() };
+    let nobody = Bet { left_out: Vec::new(), s: 18.3, own: (19, 60), peers: (1, 180), ..traffic.clone() };
+    let thin = Bet { class: Some(Class::Probe), s: 0.0, played: false, own: (0, 2), ..nobody.clone() };
+    let slow = Bet { class: None, scale: 60, limit: 19.6, s: 9.1, ..nobody.clone() };
+    judged.bets = vec![traffic, nobody, thin, slow];
+    judgement.weak = [(observer("relay/relay-4"), 0), (observer("issuer/issuer-2"), 60)].into();
+    judgement.verdict = Verdict::Undecided { seconds: Some(34) };
+}
+
+#[test]
+fn what_is_undecided() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 12.0);
+    pool.run(3);
+    insta::assert_snapshot!(explained(&pool, 2, 3, undecided).text());
+}
+
+#[test]
+fn the_json_holds_what_the_words_say() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 12.0);
+    pool.run(3);
+    let explanation = explained(&pool, 2, 3, undecided);
+    let json = serde_json::to_value(&explanation).expect("plain data");
+    assert_eq!((&json["unit"], &json["state"]), (&"relay-2".into(), &"SUSPECT".into()));
+    assert_eq!(json["evidence"]["bets"][0]["left_out"][0], "relay/relay-3");
+    assert_eq!(json["verdict"], serde_json::json!({"kind": "UNDECIDED", "seconds": 34}));
+    let discarded: Vec<&serde_json::Value> = json["votes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|vote| vote.get("discarded").is_some())
+        .collect();
+    assert_eq!((discarded.len(), &discarded[0]["discarded"]), (2, &"LEFT_OUT".into()));
+    assert_eq!(json["decisions"][0]["kind"], "steer_away");
+    assert_eq!(json["siblings"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn the_bet_that_decides_is_the_nearest_to_its_own_limit() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 12.0);
+    pool.run(3);
+    let decides = |s: f64| {
+        let explanation = explained(&pool, 2, 3, |judgement| {
+            undecided(judgement);
+            let judged = judgement.units.get_mut(&id(2)).expect("it is judged");
+            judged.bets[3].s = s;
+        });
+        explanation.decisive().map(|bet| bet.scale)
+    };
+    // 12 of 21.4 is 9.4 short, and of a bet with nobody left out nothing is said that counts.
+    assert_eq!((decides(10.1), decides(10.3)), (Some(10), Some(60)));
+}
+
+#[test]
+fn a_verdict_has_the_word_that_stands_in_its_record() {
+    let all = [
+        Verdict::None,
+        Verdict::Unit { unit: id(1) },
+        Verdict::Units { units: vec![id(1)] },
+        Verdict::Attribute { units: vec![id(1)], attributes: vec!["model=HSM-7".to_owned()] },
+        Verdict::Shared,
+        Verdict::Caller { caller: "131229".parse().expect("a code") },
+        Verdict::Observer { observer: observer("relay/relay-1"), link: None },
+        Verdict::Undecided { seconds: None },
+    ];
+    for (verdict, name) in all.iter().zip(Verdict::NAMES) {
+        assert_eq!(serde_json::to_value(verdict).expect("plain data")["kind"], name);
+        assert_eq!(verdict.name(), name);
+        assert!(verdict_words(verdict).starts_with(&format!("{name}: ")));
+    }
+}
