@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use super::evidence::UnitId;
 use crate::{
     domain::identity::Identity,
+    telemetry::names,
     wire::fault::{Fault, Reason},
 };
 
@@ -96,6 +97,13 @@ impl Gate {
         if path == PROBE || path == REPORT {
             return Ok(Entered(None));
         }
+        self.admit(relay, generation, now_ms).inspect_err(|fault| {
+            let reason = fault.reason.as_str();
+            metrics::counter!(names::POOL_GATE_REFUSALS, names::REASON => reason).increment(1);
+        })
+    }
+
+    fn admit(&self, relay: &Identity, generation: Option<u64>, now_ms: i64) -> Result<Entered, Fault> {
         let units = self.units.load();
         let unit = UnitId::of(relay).and_then(|unit| units.get(&unit));
         let fenced = |why: &str| {

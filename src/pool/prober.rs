@@ -22,6 +22,7 @@ use crate::{
         channel::{self, BadAuthority, ChannelOptions},
         tls::ClientTls,
     },
+    telemetry::names,
     wire::pb::{ProbeRequest, pool_service_client::PoolServiceClient},
 };
 
@@ -83,6 +84,8 @@ impl Inner {
     }
 
     fn count(&self, unit: &UnitId, bad: bool, took: Option<Duration>) {
+        let (name, outcome) = (unit.to_string(), if bad { "bad" } else { "good" });
+        metrics::counter!(names::POOL_PROBES, names::UNIT => name, names::OUTCOME => outcome).increment(1);
         if let Some(Unit { probed, .. }) = self.units().get_mut(unit) {
             probed.n = probed.n.saturating_add(1);
             probed.bad = probed.bad.saturating_add(bad.into());

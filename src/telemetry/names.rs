@@ -1,7 +1,8 @@
 //! Every metric and label has its name here and nowhere else, with the description that operators read.
 //!
 //! Whoever needs a metric adds it to `metrics!` and uses the constant: `metrics::counter!(names::CHUNKS,
-//! names::OUTCOME => "stored")`. Labels take few values, all known beforehand, and never a person's data.
+//! names::OUTCOME => "stored")`. Labels take few values, all known beforehand but for the names of relays, of
+//! which a pool has 64 at most, and never a person's data.
 //! Names begin with `todoke_` and end with their unit; only what every process has follows the names that
 //! Prometheus' own clients use, so that ready-made dashboards work.
 
@@ -71,6 +72,8 @@ macro_rules! metrics {
     };
 }
 
+/// Which alarm of the pool, or DEGRADED.
+pub const ALARM: &str = "alarm";
 /// What caused it.
 pub const CAUSE: &str = "cause";
 /// The name of a gRPC code, or MISSING for an answer that named none.
@@ -83,6 +86,8 @@ pub const DISPOSITION: &str = "disposition";
 pub const EVENT: &str = "event";
 /// Which derived flag of a batch.
 pub const FLAG: &str = "flag";
+/// What was decided.
+pub const KIND: &str = "kind";
 /// Which limit was met, or `none`.
 pub const LIMIT: &str = "limit";
 /// How it came out.
@@ -91,6 +96,8 @@ pub const OUTCOME: &str = "outcome";
 pub const PART: &str = "part";
 /// What personal data was read for.
 pub const PURPOSE: &str = "purpose";
+/// The state of a relay in the pool.
+pub const STATE: &str = "state";
 /// How far a municipality is after a restore: waiting, compared or released.
 pub const STANDING: &str = "standing";
 /// Which transaction or read of the store.
@@ -99,6 +106,10 @@ pub const STATEMENT: &str = "statement";
 pub const REASON: &str = "reason";
 /// The name of a task.
 pub const TASK: &str = "task";
+/// The name of a relay; there are 64 at most.
+pub const UNIT: &str = "unit";
+/// What all relays together point to.
+pub const VERDICT: &str = "verdict";
 /// The version of this program.
 pub const VERSION: &str = "version";
 
@@ -191,6 +202,33 @@ metrics! {
     RELAY_DRAINING = "todoke_relay_draining", Kind::Gauge, [];
     /// Seconds of what a relay saw that no issuer took in time: the controller judges without them.
     RELAY_EVIDENCE_LOST = "todoke_relay_evidence_lost_total", Kind::Counter, [];
+
+    /// 1 for the state that a relay is in and 0 for the others, at the issuer that decides; at any other
+    /// issuer all are 0.
+    POOL_UNIT_STATE = "todoke_pool_unit_state", Kind::Gauge, [UNIT, STATE];
+    /// S, the evidence against a relay that takes calls: from 5 on new calls are steered away from it.
+    POOL_UNIT_EVIDENCE = "todoke_pool_unit_evidence", Kind::Gauge, [UNIT];
+    /// S at which a relay is evicted; 0 while it is not judged.
+    POOL_UNIT_EVIDENCE_LIMIT = "todoke_pool_unit_evidence_limit", Kind::Gauge, [UNIT];
+    /// 1 for what all relays together point to, 0 for the others: NONE, UNIT, UNITS, ATTRIBUTE, SHARED,
+    /// CALLER, OBSERVER or UNDECIDED.
+    POOL_VERDICT = "todoke_pool_verdict", Kind::Gauge, [VERDICT];
+    /// Alarms of the pool that are raised now, by alarm; DEGRADED: it carries less than its floor. `todoke
+    /// pool explain` says more.
+    POOL_ALARMS = "todoke_pool_alarms", Kind::Gauge, [ALARM];
+    /// Decisions about the pool, by kind; `todoke pool decisions` lists them.
+    POOL_DECISIONS = "todoke_pool_decisions_total", Kind::Counter, [KIND];
+    /// Leases that relays asked for, by outcome: given or refused.
+    POOL_LEASES = "todoke_pool_leases_total", Kind::Counter, [OUTCOME];
+    /// Deep probes that this process sent through relays, by relay and outcome: good or bad.
+    POOL_PROBES = "todoke_pool_probes_total", Kind::Counter, [UNIT, OUTCOME];
+    /// Calls of relays that an issuer did not let in, by reason: RELAY_FENCED (no live lease),
+    /// GENERATION_STALE, or LANE_FULL (its share of the issuer is used up).
+    POOL_GATE_REFUSALS = "todoke_pool_gate_refusals_total", Kind::Counter, [REASON];
+    /// The epoch of this issuer's lease to decide for the pool; 0 while another one decides.
+    POOL_EPOCH = "todoke_pool_epoch", Kind::Gauge, [];
+    /// 1 while the pool is frozen, as its database is away: nothing is let in, released or raised.
+    POOL_FROZEN = "todoke_pool_frozen", Kind::Gauge, [];
 
     /// Answers of the xDS server that a client refused: it goes on with the relays that it had.
     ADS_REFUSED = "todoke_ads_refused_total", Kind::Counter, [];

@@ -2,6 +2,7 @@
 //! is kept. Without the database nothing is decided: what was in force stays so.
 
 mod answers;
+mod gauges;
 mod intake;
 mod leases;
 mod orders;
@@ -177,6 +178,7 @@ impl Controller {
             drills: BTreeMap::new(),
         };
         let gate = Arc::new(Gate::new(options.relay_calls_max));
+        gauges::begin_at_zero();
         Self(Arc::new(Inner {
             options,
             name,

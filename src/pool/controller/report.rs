@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Controller, Drill, seconds};
+use super::{Controller, Drill, gauges, seconds};
 use crate::{
     domain::identity::Identity,
     pool::{
@@ -112,6 +112,7 @@ impl Controller {
             let drill = core.drills.get(unit).filter(|drill| drill.until_ms > now_ms).cloned();
             (core.lease(unit, now_ms), core.targets(Some(unit)), core.judge.threshold_us(unit), drill)
         };
+        gauges::lease(lease.is_ok());
         let newer = self.0.views.borrow().as_ref().is_some_and(|view| view.version != view_version);
         let view = self.0.signed.load().as_ref().filter(|_| newer).map(|view| view.to_vec());
         let (order, why, lease) = match lease {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Controller, Core, KEEP_MAX, intake::LEASE_MS, seconds};
+use super::{Controller, Core, KEEP_MAX, gauges, intake::LEASE_MS, seconds};
 use crate::{
     pool::{
         gate::Leave,
@@ -148,6 +148,7 @@ impl Controller {
     fn act(&self, now_ms: i64) {
         let (leaves, view) = {
             let core = self.core();
+            core.show();
             (core.leaves(now_ms), core.view(now_ms))
         };
         self.0.gate.set(&leaves);
@@ -162,6 +163,7 @@ impl Controller {
     fn tell(&self, decisions: &[Decision], rows: Vec<KeptDecision>, last: Option<u64>) {
         let first = last.unwrap_or_default() + 1 - rows.len() as u64;
         for ((number, decision), row) in (first..).zip(decisions).zip(rows) {
+            gauges::decided(&decision.kind);
             let (unit, kind) = (&row.unit, &row.kind);
             let whose = if unit.is_empty() { "the pool" } else { unit.as_str() };
             let why = &decision.reason;

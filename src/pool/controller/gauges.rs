@@ -1,0 +1,80 @@
+//! The pool as Prometheus reads it: set after each step, all at once; where another issuer decides, no unit
+//! is in any state, so that what several issuers export can be added up.
+
+use super::Core;
+use crate::{
+    pool::{
+        judgement::Verdict,
+        policy::{Alarm, Kind, Raised, State},
+    },
+    telemetry::names,
+    wire::fault::Reason,
+};
+
+/// What is raised beside the alarms: that the pool carries less than its floor.
+const DEGRADED: &str = "DEGRADED";
+
+fn flag(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
+}
+
+/// Puts the counters with labels to 0, so that whoever alarms on a rise sees the first.
+pub(super) fn begin_at_zero() {
+    for outcome in ["given", "refused"] {
+        metrics::counter!(names::POOL_LEASES, names::OUTCOME => outcome).increment(0);
+    }
+    for reason in [Reason::RelayFenced, Reason::GenerationStale, Reason::LaneFull] {
+        metrics::counter!(names::POOL_GATE_REFUSALS, names::REASON => reason.as_str()).increment(0);
+    }
+}
+
+/// Counts a lease that was asked for.
+pub(super) fn lease(given: bool) {
+    let outcome = if given { "given" } else { "refused" };
+    metrics::counter!(names::POOL_LEASES, names::OUTCOME => outcome).increment(1);
+}
+
+/// Counts a decision that was kept.
+pub(super) fn decided(kind: &Kind) {
+    metrics::counter!(names::POOL_DECISIONS, names::KIND => kind.name()).increment(1);
+}
+
+impl Core {
+    /// Shows what is so after a step.
+    pub(super) fn show(&self) {
+        let decides = self.epoch > 0;
+        metrics::gauge!(names::POOL_EPOCH).set(self.epoch as f64);
+        metrics::gauge!(names::POOL_FROZEN).set(flag(self.frozen));
+        for name in Verdict::NAMES {
+            let holds = decides && self.judgement.verdict.name() == name;
+            metrics::gauge!(names::POOL_VERDICT, names::VERDICT => name).set(flag(holds));
+        }
+        for unit in self.policy.units().values() {
+            let id = unit.id().to_string();
+            for state in State::NAMES {
+                let holds = decides && unit.state.name() == state;
+                let of = id.clone();
+                metrics::gauge!(names::POOL_UNIT_STATE, names::UNIT => of, names::STATE => state)
+                    .set(flag(holds));
+            }
+            let judged = self.judgement.units.get(unit.id()).filter(|_| decides);
+            let (s, limit) = judged.map_or((0.0, 0.0), |judged| (judged.s, judged.s - judged.beyond));
+            metrics::gauge!(names::POOL_UNIT_EVIDENCE, names::UNIT => id.clone()).set(s);
+            metrics::gauge!(names::POOL_UNIT_EVIDENCE_LIMIT, names::UNIT => id).set(limit);
+        }
+        self.show_raised(decides);
+    }
+
+    fn show_raised(&self, decides: bool) {
+        let raised = |is: &dyn Fn(&Kind) -> bool| {
+            let of = |raised: &&Raised| decides && is(&raised.kind);
+            self.policy.alarms().values().filter(of).count() as f64
+        };
+        for alarm in Alarm::ALL {
+            let count = raised(&|kind| *kind == Kind::Alarm(alarm));
+            metrics::gauge!(names::POOL_ALARMS, names::ALARM => alarm.name()).set(count);
+        }
+        let degraded = raised(&|kind| *kind == Kind::Degraded);
+        metrics::gauge!(names::POOL_ALARMS, names::ALARM => DEGRADED).set(degraded);
+    }
+}
