@@ -118,13 +118,14 @@ impl Controller {
         let mut answer = OrderUnitResponse::default();
         let mut kept = |policy: &Policy, decisions: &[Decision]| {
             answer = outcome(policy, &unit, decisions);
-            KeptOrder {
+            // What is refused has changed nothing: asked again, it is decided again, not said to be done.
+            refused(decisions).is_none().then(|| KeptOrder {
                 request_id: asked.request_id.clone(),
                 digest,
                 operator: caller.to_string(),
                 ordered_ms: now_ms,
                 answer: answer.encode_to_vec(),
-            }
+            })
         };
         let decisions = self.step(Some((&fact, &mut kept))).await?;
         refused(&decisions).map_or(Ok(answer), Err)
@@ -186,8 +187,10 @@ fn outcome(policy: &Policy, unit: &UnitId, decisions: &[Decision]) -> OrderUnitR
     let of = |kind: fn(&Kind) -> bool| {
         decisions.iter().filter(move |decision| decision.unit.as_ref() == Some(unit) && kind(&decision.kind))
     };
-    let warnings =
-        of(|kind| matches!(kind, Kind::Register)).map(|decision| decision.reason.clone()).collect();
+    // Of a registration there is only something to know if it shares what is suspect.
+    let registered = of(|kind| matches!(kind, Kind::Register));
+    let shares = registered.filter(|decision| !decision.attributes.is_empty());
+    let warnings = shares.map(|decision| decision.reason.clone()).collect();
     let pending = of(|kind| matches!(kind, Kind::SignOff)).map(|decision| decision.reason.clone()).next();
     OrderUnitResponse {
         unit: policy.units().get(unit).map(|unit| super::super::service::unit(policy, unit, None, None)),

@@ -28,8 +28,8 @@ struct Draft {
     due: bool,
 }
 
-/// Makes what an order is answered of what was decided, before it is kept with it.
-pub(super) type Answer<'a> = &'a mut (dyn FnMut(&Policy, &[Decision]) -> KeptOrder + Send);
+/// Makes what an order is answered of what was decided, before it is kept with it; `None` of a refused one.
+pub(super) type Answer<'a> = &'a mut (dyn FnMut(&Policy, &[Decision]) -> Option<KeptOrder> + Send);
 
 impl Core {
     fn draft(&mut self, now_ms: i64, peak_calls_per_s: u32, order: Option<&Fact>) -> Draft {
@@ -83,7 +83,7 @@ impl Controller {
         let peak = self.0.options.peak_calls_per_s;
         let (fact, answer) = order.map_or((None, None), |(fact, answer)| (Some(fact), Some(answer)));
         let draft = self.core().draft(now_ms, peak, fact);
-        let kept_order = answer.map(|answer| answer(&draft.policy, &draft.decisions));
+        let kept_order = answer.and_then(|answer| answer(&draft.policy, &draft.decisions));
         let Draft { policy, judgement, decisions, epoch, due } = draft;
         let must = due || !decisions.is_empty() || kept_order.is_some();
         let rows: Vec<KeptDecision> = decisions.iter().map(|decision| row(decision, epoch, now_ms)).collect();
