@@ -16,6 +16,7 @@ pub mod municipal;
 mod nothing;
 mod notices;
 pub mod pki;
+pub mod pool;
 mod process;
 mod progress;
 pub mod prove;
@@ -64,6 +65,7 @@ enum Command {
     Issuer(Box<issuer::IssuerArgs>),
     Config(config::ConfigArgs),
     Pki(pki::PkiArgs),
+    Pool(Box<pool::PoolArgs>),
     Restore(restore::RestoreArgs),
     Vault(vault::VaultArgs),
     Report(report::ReportArgs),
@@ -123,6 +125,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Issuer(args) => Box::pin(issuer::run(*args)).await,
         Command::Config(args) => config::run(&args),
         Command::Pki(args) => pki::run(&args),
+        Command::Pool(args) => Box::pin(pool::run(*args)).await,
         Command::Restore(args) => Box::pin(restore::run(args)).await,
         Command::Report(args) => Box::pin(report::run(args)).await,
         Command::Vault(args) => Box::pin(vault::run(args)).await,

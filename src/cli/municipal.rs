@@ -129,7 +129,8 @@ pub fn now_ms() -> i64 {
     crate::runtime::clock::Clock::system().now_ms()
 }
 
-fn seed() -> u64 {
+/// Randomness for waits and choices; never for secrets.
+pub(crate) fn seed() -> u64 {
     let (_, low) = new_batch_id().uuid().as_u64_pair();
     low
 }

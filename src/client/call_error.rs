@@ -65,7 +65,7 @@ impl std::fmt::Display for CallError {
                 None => {
                     let asking = match server_not_believed(&self.status) {
                         Some(why) => {
-                            write!(f, "the relay's certificate is not believed ({why})")?;
+                            write!(f, "the server's certificate is not believed ({why})")?;
                             advice(&why)
                         }
                         None => {
@@ -73,7 +73,7 @@ impl std::fmt::Display for CallError {
                             if !self.transient {
                                 return Ok(());
                             }
-                            "Is the system running, and are these its relays?"
+                            "Is the system running, and are these its addresses?"
                         }
                     };
                     write!(f, ". {asking} The same command goes on from here")

@@ -14,6 +14,7 @@ pub mod flow;
 mod heard;
 pub mod held;
 pub mod input_fault;
+pub mod issuers;
 #[cfg(test)]
 mod issuer_double;
 pub mod journal;

@@ -240,7 +240,7 @@ impl Session {
 }
 
 // Another's certificate would work, and send in the other's name.
-fn check_own(cert: &Path, signer: &Signer, caller_name: &str) -> Result<(), Error> {
+pub(super) fn check_own(cert: &Path, signer: &Signer, caller_name: &str) -> Result<(), Error> {
     let chain: Vec<CertificateDer<'static>> = signer.chain().into_iter().map(Into::into).collect();
     let whose = match peer_identity(&chain) {
         Ok(identity) if identity.to_string() == caller_name => return Ok(()),

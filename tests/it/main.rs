@@ -11,6 +11,7 @@ mod frames;
 mod input;
 mod issuance;
 mod net;
+mod operators;
 mod outdated;
 mod relay;
 mod restore;

@@ -1,0 +1,44 @@
+//! `todoke pool drill`: has a unit play a fault on purpose, for a stated time.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{orders::Ordering, pause_probes::until};
+use crate::{
+    cli::municipal,
+    client::error::Error,
+    pool::drill::Fault,
+    wire::pb::{self, order_unit_request::Order},
+};
+
+/// Has a unit play a fault on purpose, so that what the pool does about it is seen before it is needed.
+///
+/// It ends by itself. The unit's health answers stay green: only its calls suffer.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  \
+    todoke pool drill relay-2 --fault fail:30 --for 2m \\\n    \
+    --endpoints dev/endpoints.json --as operator/alice\n  \
+    todoke pool drill relay-2 --stop --endpoints dev/endpoints.json --as operator/alice")]
+pub(super) struct DrillArgs {
+    /// hang, fail:PERCENT, slow:MILLISECONDS or flap:BAD/GOOD in seconds
+    #[arg(long, value_name = "FAULT", required_unless_present = "stop")]
+    fault: Option<Fault>,
+    /// For how long, ten minutes at the most
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = municipal::wait)]
+    lasts: Duration,
+    /// Ends what is played
+    #[arg(long, conflicts_with = "fault")]
+    stop: bool,
+    #[command(flatten)]
+    pub(super) order: Ordering,
+}
+
+impl DrillArgs {
+    pub(super) async fn run(&self) -> Result<(), Error> {
+        let fault = self.fault.filter(|_| !self.stop);
+        let (until_time, fault) = (fault.map(|_| until(self.lasts)), fault.map(|fault| fault.to_string()));
+        let order = pb::DrillUnit { fault: fault.unwrap_or_default(), until_time };
+        self.order.give(Order::Drill(order)).await
+    }
+}

@@ -1,0 +1,147 @@
+//! `todoke pool list`: every unit with its state, share, evidence and penalties, and what all point to.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    asking::Asking,
+    show::{state, table, time, unit_json},
+};
+use crate::{
+    cli::municipal::{Output, many, say, say_event, say_result},
+    client::error::Error,
+    runtime::exit,
+    wire::pb,
+};
+
+/// Lists the units with state, share, evidence and penalties.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  \
+    todoke pool list --endpoints dev/endpoints.json --as operator/alice")]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+pub(super) async fn run(args: &ListArgs) -> Result<(), Error> {
+    let issuers = args.asking.issuers()?;
+    let message = pb::ListUnitsRequest {};
+    let list = issuers
+        .prefer(
+            "ListUnits",
+            &message,
+            |mut pool, request| async move { pool.list_units(request).await },
+            decides,
+        )
+        .await?;
+    if args.asking.output == Output::Json {
+        list.units.iter().for_each(|unit| say_event("unit", unit_json(unit)));
+        say_result(exit::DONE, summary(&list));
+    } else {
+        lines(&list).iter().for_each(|line| say(line));
+    }
+    Ok(())
+}
+
+/// Whether the issuer that answers decides: it knows most.
+pub(super) fn decides(list: &pb::ListUnitsResponse) -> bool {
+    !list.controller.is_empty()
+}
+
+fn summary(list: &pb::ListUnitsResponse) -> serde_json::Value {
+    json!({
+        "units": list.units.len(),
+        "verdict": list.verdict,
+        "degraded": list.degraded,
+        "floor": list.floor,
+        "controller": list.controller,
+        "controller_epoch": list.controller_epoch,
+        "frozen": list.frozen,
+        "view_version": list.view_version,
+    })
+}
+
+/// S and its limit; of a unit that takes no calls there is none.
+fn evidence(unit: &pb::Unit) -> String {
+    if unit.evidence_limit > 0.0 {
+        format!("{:.1} of {:.1}", unit.evidence, unit.evidence_limit)
+    } else {
+        "-".to_owned()
+    }
+}
+
+fn lines(list: &pb::ListUnitsResponse) -> Vec<String> {
+    let row = |unit: &pb::Unit| {
+        vec![
+            unit.unit.clone(),
+            state(unit).to_owned(),
+            format!("{} %", unit.share_percent),
+            evidence(unit),
+            format!("{:.0}", unit.penalty_fast),
+            format!("{:.0}", unit.penalty_slow),
+            unit.eviction_count.to_string(),
+            time(unit.state_since_time.as_ref()),
+            if unit.probes_paused { format!("{} (not probed)", unit.why) } else { unit.why.clone() },
+        ]
+    };
+    let rows: Vec<Vec<String>> = list.units.iter().map(row).collect();
+    let mut lines = if rows.is_empty() {
+        vec!["no unit is known yet: its first report makes it so, or `todoke pool register`".to_owned()]
+    } else {
+        let header = ["UNIT", "STATE", "SHARE", "S", "FAST", "SLOW", "EVICTIONS", "SINCE", "WHY"];
+        table(&header, &rows)
+    };
+    lines.push(format!("Verdict: {}", list.verdict));
+    let decided = match list.controller.as_str() {
+        "" => "no issuer decides now: this is what one of them knows".to_owned(),
+        name => format!("{name} decides, epoch {}", list.controller_epoch),
+    };
+    let needed = many(list.floor.into(), "unit");
+    lines.push(format!("Floor: {needed}. View: version {}. {decided}", list.view_version));
+    if list.degraded {
+        lines.push(
+            "DEGRADED: too few are in use, or a sick one is kept as it is needed. Shed load".to_owned(),
+        );
+    }
+    if list.frozen {
+        lines.push("FROZEN: the database is away, and nothing changes until it is back".to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_says_of_each_unit_where_it_stands_and_why_and_of_the_pool_what_is_wrong() {
+        let unit = |name: &str, state: pb::UnitState, share_percent, evidence| pb::Unit {
+            unit: name.to_owned(),
+            state: state.into(),
+            share_percent,
+            evidence,
+            evidence_limit: 21.4,
+            state_since_time: Some(prost_types::Timestamp { seconds: 1_000_000, nanos: 0 }),
+            why: format!("{name} joins"),
+            ..pb::Unit::default()
+        };
+        let list = pb::ListUnitsResponse {
+            units: vec![
+                unit("relay-1", pb::UnitState::Healthy, 100, 0.0),
+                unit("relay-2", pb::UnitState::Suspect, 5, 7.25),
+            ],
+            verdict: "UNDECIDED: there is evidence".to_owned(),
+            degraded: true,
+            floor: 1,
+            controller: "issuer-1".to_owned(),
+            controller_epoch: 3,
+            view_version: 17,
+            ..pb::ListUnitsResponse::default()
+        };
+        insta::assert_snapshot!(lines(&list).join("\n"));
+        let none = lines(&pb::ListUnitsResponse { frozen: true, ..pb::ListUnitsResponse::default() });
+        assert!(none[0].contains("todoke pool register"), "{none:?}");
+        assert!(none.iter().any(|line| line.contains("no issuer decides")), "{none:?}");
+        assert!(none.iter().any(|line| line.starts_with("FROZEN")), "{none:?}");
+    }
+}

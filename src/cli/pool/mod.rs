@@ -1,0 +1,69 @@
+//! `todoke pool …`: operators see which relays are in use and why, and give orders about them; they ask the
+//! issuers themselves, and no relay.
+
+mod asking;
+mod decisions;
+mod drill;
+mod explain;
+mod list;
+mod orders;
+mod pause_probes;
+mod register;
+mod show;
+mod view;
+mod watch;
+
+use clap::{Args, Subcommand};
+
+use super::municipal::fail;
+use crate::runtime::exit;
+
+/// Says which relays are in use and why, and gives orders about them.
+///
+/// Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 64 bad configuration, 75 try again later.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  \
+    todoke pool list --endpoints dev/endpoints.json --as operator/alice\n  \
+    todoke pool explain relay-2 --endpoints dev/endpoints.json --as operator/alice")]
+pub struct PoolArgs {
+    #[command(subcommand)]
+    command: PoolCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum PoolCommand {
+    List(list::ListArgs),
+    Explain(explain::ExplainArgs),
+    Watch(watch::WatchArgs),
+    Decisions(decisions::DecisionsArgs),
+    View(view::ViewArgs),
+    Drain(orders::DrainArgs),
+    Undrain(orders::UndrainArgs),
+    SignOff(orders::SignOffArgs),
+    Override(orders::OverrideArgs),
+    Register(Box<register::RegisterArgs>),
+    PauseProbes(pause_probes::PauseProbesArgs),
+    Drill(drill::DrillArgs),
+}
+
+/// Runs the command and returns its exit code.
+///
+/// # Errors
+/// None of its own: everything that goes wrong is shown and has its exit code.
+pub async fn run(args: PoolArgs) -> Result<u8, super::Error> {
+    let (done, output) = match &args.command {
+        PoolCommand::List(args) => (list::run(args).await, args.asking.output),
+        PoolCommand::Explain(args) => (explain::run(args).await, args.asking.output),
+        PoolCommand::Watch(args) => (watch::run(args).await, args.asking.output),
+        PoolCommand::Decisions(args) => (decisions::run(args).await, args.asking.output),
+        PoolCommand::View(args) => (view::run(args).await, args.asking.output),
+        PoolCommand::Drain(args) => (args.run().await, args.order.asking.output),
+        PoolCommand::Undrain(args) => (args.run().await, args.order.asking.output),
+        PoolCommand::SignOff(args) => (args.run().await, args.order.asking.output),
+        PoolCommand::Override(args) => (args.run().await, args.order.asking.output),
+        PoolCommand::Register(args) => (args.run().await, args.order.asking.output),
+        PoolCommand::PauseProbes(args) => (args.run().await, args.order.asking.output),
+        PoolCommand::Drill(args) => (args.run().await, args.order.asking.output),
+    };
+    Ok(done.map_or_else(|error| fail(&error, output), |()| exit::DONE))
+}

@@ -1,0 +1,156 @@
+//! `todoke pool drain | undrain | sign-off | override`: orders about one unit, each carried out once and on
+//! the record.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    asking::Asking,
+    show::{state, unit_json},
+};
+use crate::{
+    cli::municipal::{Output, new_batch_id, say, say_event, say_result, warn},
+    client::error::Error,
+    pool::evidence::UnitId,
+    runtime::exit,
+    wire::pb::{self, order_unit_request::Order},
+};
+
+/// What every order needs.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Ordering {
+    /// The unit, as `todoke pool list` shows it
+    #[arg(value_name = "UNIT")]
+    pub(super) unit: UnitId,
+    /// The key that makes the order idempotent: pass the same one to ask again what became of it
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+impl Ordering {
+    /// Gives the order, again and again under one id until it is answered, and shows what it came to.
+    pub(super) async fn give(&self, order: Order) -> Result<(), Error> {
+        let issuers = self.asking.issuers()?;
+        let request_id = self.request_id.clone().unwrap_or_else(|| new_batch_id().to_string());
+        let output = self.asking.output;
+        if output == Output::Json {
+            say_event("order", json!({"unit": self.unit.as_str(), "request_id": request_id}));
+        }
+        let (id, unit) = (request_id.clone(), self.unit.to_string());
+        let message = pb::OrderUnitRequest { request_id: id, unit, order: Some(order) };
+        let given = issuers
+            .ask("OrderUnit", &message, |mut pool, request| async move { pool.order_unit(request).await })
+            .await;
+        match given {
+            Ok(answer) => self.show(&answer, &request_id),
+            Err(error) => {
+                if error.transient && output == Output::Text {
+                    warn(&format!("it may have been carried out: --request-id {request_id} asks again"));
+                }
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self, answer: &pb::OrderUnitResponse, request_id: &str) {
+        let pb::OrderUnitResponse { unit, warnings, pending } = answer;
+        if self.asking.output == Output::Json {
+            let mut value = unit.as_ref().map_or_else(|| json!({"unit": self.unit.as_str()}), unit_json);
+            value["warnings"] = warnings.as_slice().into();
+            value["pending"] = pending.as_str().into();
+            value["request_id"] = request_id.into();
+            say_result(exit::DONE, value);
+            return;
+        }
+        match unit {
+            Some(unit) => say(&format!("{} is {}: {}", unit.unit, state(unit), unit.why)),
+            None => say(&format!("{}: it is ordered", self.unit)),
+        }
+        warnings.iter().for_each(|warning| say(&format!("Note: {warning}")));
+        if !pending.is_empty() {
+            say(&format!("Still needed: {pending}"));
+        }
+    }
+}
+
+/// Takes a unit out of use: no new calls, and those that run may end.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  todoke pool drain relay-2 --reason 'disk is replaced' \\\n    \
+                        --endpoints dev/endpoints.json --as operator/alice")]
+pub(super) struct DrainArgs {
+    /// Why, in one line; it is kept
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    pub(super) order: Ordering,
+}
+
+impl DrainArgs {
+    pub(super) async fn run(&self) -> Result<(), Error> {
+        self.order.give(Order::Drain(pb::DrainUnit { why: self.reason.clone() })).await
+    }
+}
+
+/// Lets a drained unit come back, once its probes pass.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  \
+    todoke pool undrain relay-2 --endpoints dev/endpoints.json --as operator/alice")]
+pub(super) struct UndrainArgs {
+    #[command(flatten)]
+    pub(super) order: Ordering,
+}
+
+impl UndrainArgs {
+    pub(super) async fn run(&self) -> Result<(), Error> {
+        self.order.give(Order::Undrain(pb::UndrainUnit::default())).await
+    }
+}
+
+/// Signs a quarantined unit off; the second of two operators releases it.
+///
+/// The first says what was changed and which hypothesis that tests; the second may leave both out, and then
+/// signs the same.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  todoke pool sign-off relay-2 --changed 'driver 2.1 to 2.2' \\\n    \
+                        --hypothesis 'interrupt conflict with the monitoring agent' \\\n    \
+                        --endpoints dev/endpoints.json --as operator/alice")]
+pub(super) struct SignOffArgs {
+    /// What was changed
+    #[arg(long, value_name = "TEXT", requires = "hypothesis")]
+    changed: Option<String>,
+    /// Which hypothesis the change tests
+    #[arg(long, value_name = "TEXT", requires = "changed")]
+    hypothesis: Option<String>,
+    #[command(flatten)]
+    pub(super) order: Ordering,
+}
+
+impl SignOffArgs {
+    pub(super) async fn run(&self) -> Result<(), Error> {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let order = pb::SignOffUnit { changed: text(&self.changed), hypothesis: text(&self.hypothesis) };
+        self.order.give(Order::SignOff(order)).await
+    }
+}
+
+/// Lets a quarantined unit come back with no cause found, for a day and no longer.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  todoke pool override relay-2 --reason 'no other box is left' \\\n    \
+                        --endpoints dev/endpoints.json --as operator/alice")]
+pub(super) struct OverrideArgs {
+    /// Why, in one line; it is kept
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    pub(super) order: Ordering,
+}
+
+impl OverrideArgs {
+    pub(super) async fn run(&self) -> Result<(), Error> {
+        let order = pb::OverrideUnit { why: self.reason.clone(), until_time: None };
+        self.order.give(Order::Override(order)).await
+    }
+}

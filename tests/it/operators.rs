@@ -1,0 +1,116 @@
+//! Promise: an operator sees which relays are in use and why, and an order is carried out once, on the
+//! record, and for operators only.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::system::{Dev, Folder, Said, http};
+
+/// The flags of a call as this party.
+fn by(folder: &Folder, party: &str) -> [String; 4] {
+    let endpoints = folder.path("dev/endpoints.json").display().to_string();
+    ["--endpoints".to_owned(), endpoints, "--as".to_owned(), party.to_owned()]
+}
+
+async fn pool(folder: &Folder, party: &str, words: &[&str]) -> Said {
+    folder.todoke(&[&["pool"], words].concat(), &by(folder, party)).await
+}
+
+/// What a command says if it succeeds: each line with its event.
+async fn said(folder: &Folder, words: &[&str]) -> Vec<Value> {
+    let said = pool(folder, "operator/alice", words).await;
+    assert_eq!(said.code, Some(0), "{words:?}: {}", said.all());
+    said.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["event"] == event).collect()
+}
+
+/// Waits until these units are in this state.
+async fn until(folder: &Folder, units: &[&str], state: &str) {
+    let begun = Instant::now();
+    loop {
+        let lines = said(folder, &["list"]).await;
+        let there = of(&lines, "unit").into_iter().filter(|unit| unit["state"] == state).count();
+        if there >= units.len() {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited for {state}: {lines:?}");
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_operator_sees_why_and_gives_orders_and_nobody_else_does() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    until(&folder, &["relay-1", "relay-2"], "HEALTHY").await;
+    sees(&folder).await;
+    orders(&folder).await;
+    is_refused(&folder).await;
+    let ops = folder.endpoints()["issuers"][0]["ops"].as_str().and_then(|ops| ops.parse().ok());
+    let metrics = http(ops.expect("the issuer's ops port"), "/metrics").await;
+    for line in [
+        "todoke_pool_unit_state{unit=\"relay-1\",state=\"HEALTHY\"} 1",
+        "todoke_pool_decisions_total{kind=\"drain\"} 1",
+        "todoke_pool_frozen 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
+    }
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+async fn sees(folder: &Folder) {
+    let lines = said(folder, &["list"]).await;
+    let result = lines.last().expect("a result");
+    assert_eq!((&result["units"], &result["controller"]), (&2.into(), &"issuer-1".into()));
+    let lines = said(folder, &["explain", "relay-1"]).await;
+    let explained = of(&lines, "explanation");
+    assert_eq!(explained[0]["state"], "HEALTHY", "{lines:?}");
+    assert!(explained[0]["evidence"]["bets"].as_array().is_some_and(|bets| !bets.is_empty()), "{lines:?}");
+    assert_eq!(explained[0]["elsewhere"].as_array().map(Vec::len), Some(6), "{lines:?}");
+    let lines = said(folder, &["view"]).await;
+    assert_eq!(of(&lines, "member").len(), 2, "{lines:?}");
+}
+
+async fn orders(folder: &Folder) {
+    let drain = ["drain", "relay-2", "--reason", "disk", "--request-id", "drain-1"];
+    for _ in 0..2 {
+        let lines = said(folder, &drain).await;
+        assert_eq!(lines.last().expect("a result")["state"], "DRAINING", "{lines:?}");
+    }
+    let lines = said(folder, &["decisions", "relay-2", "--limit", "100"]).await;
+    let drained = of(&lines, "decision").into_iter().filter(|one| one["kind"] == "drain");
+    let whys: Vec<&Value> = drained.map(|one| &one["why"]).collect();
+    assert_eq!(whys, ["operator/alice drains relay-2: disk"], "it was carried out once");
+    let first = of(&lines, "decision").last().map(|one| one["number"].to_string()).expect("a decision");
+    let watched = said(folder, &["watch", "--after", &first, "--count", "1"]).await;
+    assert_eq!(of(&watched, "decision").len(), 1, "{watched:?}");
+    until(folder, &["relay-2"], "DRAINED").await;
+    said(folder, &["undrain", "relay-2"]).await;
+}
+
+async fn is_refused(folder: &Folder) {
+    for (party, words, reason) in [
+        ("municipality/131229", &["list"][..], "WRONG_ROLE"),
+        ("auditor/a", &["undrain", "relay-1"], "WRONG_ROLE"),
+        ("operator/bob", &["explain", "relay-9"], "UNIT_UNKNOWN"),
+        ("operator/bob", &["sign-off", "relay-1", "--request-id", "s-1"], "ORDER_REFUSED"),
+        // What was refused is not said to be done when it is asked again.
+        ("operator/bob", &["sign-off", "relay-1", "--request-id", "s-1"], "ORDER_REFUSED"),
+        (
+            "operator/bob",
+            &["drain", "relay-1", "--reason", "x", "--request-id", "drain-1"],
+            "REQUEST_ID_REUSED",
+        ),
+    ] {
+        let said = pool(folder, party, words).await;
+        let error = said.result()["error"].to_string();
+        assert!(said.code == Some(1) && error.contains(reason), "{party} {words:?}: {}", said.all());
+    }
+    let said = pool(folder, "operator/carol", &["list"]).await;
+    assert_eq!(said.code, Some(64), "she has no certificate: {}", said.all());
+}
