@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{History, Said, Second};
 use super::left_out::Parts;
-use super::roster::group_of;
+use super::roster::Words;
 use super::wealth::Wealth;
 use crate::domain::municipality::MunicipalityCode;
 
@@ -81,14 +81,14 @@ pub(super) fn parts_of(
     caller: MunicipalityCode,
     history: &History,
     scale: u32,
-    weights: &[u8],
+    words: &Words,
     units: usize,
 ) -> Vec<Parts> {
     let mut parts = vec![Parts::default(); units];
     for said in history.last(scale).flat_map(|second: &Second| second.of_caller(caller)) {
-        let observer = usize::from(said.observer);
-        let weight = weights.get(observer).copied().unwrap_or(0);
-        parts[usize::from(said.unit)].add(group_of(observer), said.class, said.counted.weighed(weight));
+        let (observer, unit) = (usize::from(said.observer), usize::from(said.unit));
+        let counts = said.counted.weighed(words.weight(observer));
+        parts[unit].add(words.group(observer, unit), said.class, counts);
     }
     parts
 }

@@ -1,5 +1,7 @@
-//! No word of any two observers is needed for what the rule says: each bet is made once for every set of
-//! observers that may be left out, and the least of them counts.
+//! No word of any two observers about others is needed for what the rule says: each bet is made once for
+//! every set of observers that may be left out, and the least of them counts. What a unit says of itself
+//! always stays: nobody else sees its calls, and by lying it can only harm itself, or hide, which it can
+//! anyway.
 
 use super::super::evidence::Class;
 use super::counts::Counts;
@@ -114,11 +116,14 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn add(&mut self, group: usize, class: Class, counts: Counts) {
+    /// Adds what an observer of this group said; `None` is the unit itself, which is in none.
+    pub(super) fn add(&mut self, group: Option<usize>, class: Class, counts: Counts) {
         let places = [place(Some(class)), place(None)];
         for at in places {
             self.all[at] += counts;
-            self.groups[group][at] += counts;
+            if let Some(group) = group {
+                self.groups[group][at] += counts;
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::evidence::{Bucket, Class};
+use super::super::evidence::{Bucket, Class, Observer};
 use super::super::judgement::{Bet, Judgement, Verdict};
 use super::left_out::{Sets, members};
 use super::unit::Line;
@@ -146,6 +146,27 @@ fn an_observer_without_weight_has_no_vote() {
         let nothing = judgement.units[&unit_id(0)].bets.iter().all(|bet| bet.own.0 < 3);
         assert!(nothing, "{:?}", judgement.units[&unit_id(0)]);
     }
+}
+
+#[test]
+fn a_unit_whose_calls_nobody_else_sees_is_sick_by_its_own_word_though_its_probes_are_green() {
+    let mut judge = Judge::new(Parameters::default(), START);
+    judge.units(&units(3));
+    let relay = |unit: usize| Observer::try_from(format!("relay/relay-{}", unit + 1)).expect("an observer");
+    for second in START..START + 120 {
+        for (unit, other) in (0..3).flat_map(|unit| (0..3).map(move |other| (unit, other))) {
+            let (class, n) = if unit == other { (Class::Traffic, 10) } else { (Class::Probe, 1) };
+            let bad = if (unit, other) == (0, 0) { 10 } else { 0 };
+            let (observer, unit) = (relay(other), unit_id(unit));
+            let bucket = Bucket { second, observer, unit, class, caller: None, n, bad, latencies: None };
+            judge.take(&bucket, second).expect("it is in time");
+        }
+        judge.judge(second + 2);
+    }
+    let last = judge.judge(START + 121);
+    assert!(last.units[&unit_id(0)].sick, "{last:?}");
+    assert_eq!(last.verdict, Verdict::Unit { unit: unit_id(0) });
+    assert!((1..3).all(|unit| !last.units[&unit_id(unit)].soft), "{last:?}");
 }
 
 fn any_bucket() -> impl Strategy<Value = Bucket> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::evidence::Observer;
+use super::super::evidence::{Observer, UnitId};
 use super::left_out::GROUPS;
 
 /// Who observes, and how much each word counts.
@@ -74,9 +74,15 @@ impl Roster {
         &self.weights
     }
 
-    /// The weight of each place, in per cent.
-    pub(super) fn weights(&self) -> Vec<u8> {
-        self.places.iter().map(|seen| seen.as_ref().map_or(0, |seen| self.weight(&seen.observer))).collect()
+    /// The weight of each place, in per cent, and the place that each of these units has as an observer.
+    pub(super) fn words<'a>(&self, units: impl Iterator<Item = Option<&'a UnitId>>) -> Words {
+        let weight = |seen: &Option<Seen>| seen.as_ref().map_or(0, |seen| self.weight(&seen.observer));
+        let place =
+            |unit: &UnitId| self.present().find(|(_, observer)| observer.is(unit)).map(|(place, _)| place);
+        Words {
+            weights: self.places.iter().map(weight).collect(),
+            own: units.map(|unit| unit.and_then(place)).collect(),
+        }
     }
 
     /// Those that have a vote and were heard in this second or later.
@@ -94,6 +100,25 @@ impl Roster {
     /// Those that are there, by place.
     pub(super) fn present(&self) -> impl Iterator<Item = (usize, &Observer)> {
         self.places.iter().enumerate().filter_map(|(at, seen)| seen.as_ref().map(|seen| (at, &seen.observer)))
+    }
+}
+
+/// How observers' words count.
+pub(super) struct Words {
+    weights: Vec<u8>,
+    own: Vec<Option<usize>>,
+}
+
+impl Words {
+    /// How much the word of an observer counts, in per cent.
+    pub(super) fn weight(&self, observer: usize) -> u8 {
+        self.weights.get(observer).copied().unwrap_or(0)
+    }
+
+    /// The group by which an observer's word of a unit is left out; none, if it is the unit's own.
+    pub(super) fn group(&self, observer: usize, unit: usize) -> Option<usize> {
+        let own = self.own.get(unit).copied().flatten() == Some(observer);
+        (!own).then(|| group_of(observer))
     }
 }
 

@@ -12,7 +12,7 @@ use super::history::{History, Said, Second, Window};
 use super::judge::Judge;
 use super::latency::threshold_us;
 use super::left_out::{GROUPS, Parts, Sets, place};
-use super::roster::group_of;
+use super::roster::Words;
 use super::unit::{Unit, View};
 use super::usual::{Means, allowed};
 use super::verdict::terms;
@@ -25,14 +25,14 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(window: &Window, units: usize, weights: &[u8]) -> Self {
+    fn of(window: &Window, units: usize, words: &Words) -> Self {
         let mut sums = vec![Parts::default(); units];
         for (unit, parts) in sums.iter_mut().enumerate() {
             for (observer, cells) in window.of(unit).iter().enumerate() {
-                let weight = weights.get(observer).copied().unwrap_or(0);
+                let weight = words.weight(observer);
                 for (class, cell) in [(Class::Traffic, cells[0]), (Class::Probe, cells[1])] {
                     if cell.n > 0 && weight > 0 {
-                        parts.add(group_of(observer), class, cell.weighed(weight));
+                        parts.add(words.group(observer, unit), class, cell.weighed(weight));
                     }
                 }
             }
@@ -128,8 +128,12 @@ impl Judge {
         self.voters = self.roster.voters(since);
     }
 
+    fn words(&self) -> Words {
+        self.roster.words(self.units.iter().map(|unit| unit.as_ref().map(|unit| &unit.id)))
+    }
+
     fn bet_on_units(&mut self) {
-        let weights = self.roster.weights();
+        let words = self.words();
         let sets = Sets::of(self.roster.groups(), self.voters);
         let places: Vec<usize> = self.present().into_iter().map(|(place, _)| place).collect();
         let worst: Vec<Option<MunicipalityCode>> =
@@ -137,11 +141,11 @@ impl Judge {
         let mut excess = vec![0.0; places.len()];
         for scale in 0..self.windows.len() {
             let window = &self.windows[scale];
-            let sums = Sums::of(window, self.units.len(), &weights);
+            let sums = Sums::of(window, self.units.len(), &words);
             let mut calls: BTreeMap<MunicipalityCode, Sums> = BTreeMap::new();
             for (at, place) in places.iter().enumerate() {
                 let left_out = worst[at].map(|caller| {
-                    let look = || parts_of(caller, &self.history, window.scale, &weights, self.units.len());
+                    let look = || parts_of(caller, &self.history, window.scale, &words, self.units.len());
                     &*calls.entry(caller).or_insert_with(|| Sums::over(look()))
                 });
                 let view = sums.view(*place, left_out);
@@ -160,7 +164,7 @@ impl Judge {
 
     /// Remembers what the second was like, after all bets on it are made.
     fn conclude(&mut self, places: &[usize], worst: &[Option<MunicipalityCode>], excess: &[f64]) {
-        let weights = self.roster.weights();
+        let words = self.words();
         for (at, place) in places.iter().enumerate() {
             let mut counts = Counts::default();
             if let Some(second) = self.history.back(0) {
@@ -168,7 +172,7 @@ impl Judge {
                 let said = [Class::Traffic, Class::Probe].map(|class| second.said_of(unit, class));
                 let said = said.into_iter().flatten();
                 for said in said.filter(|said| said.caller.is_none() || said.caller != worst[at]) {
-                    counts += said.counted.weighed(weights[usize::from(said.observer)]);
+                    counts += said.counted.weighed(words.weight(usize::from(said.observer)));
                 }
             }
             let unit = self.units[*place].as_mut().expect("it is present");
@@ -182,24 +186,25 @@ impl Judge {
 
     /// The bets against observers, links and callers, on the shorter scale.
     fn bet_on_others(&mut self) {
-        let weights = self.roster.weights();
+        let words = self.words();
         let (window, both) = (&self.windows[0], place(None));
         let terms = terms(self.p0.get(), window.scale, &self.parameters);
         let (calls_min, noise_factor) = (self.parameters.calls_min, self.parameters.noise_factor);
         let weighed = |unit: usize| {
-            let cells = window.of(unit).iter().zip(&weights);
-            cells.map(|(cell, weight)| (cell[0] + cell[1]).weighed(*weight)).collect::<Vec<Counts>>()
+            let cells = window.of(unit).iter().enumerate();
+            let counts = cells.map(|(at, cell)| (cell[0] + cell[1]).weighed(words.weight(at)));
+            counts.collect::<Vec<Counts>>()
         };
         let seen: Vec<Vec<Counts>> = (0..self.units.len()).map(weighed).collect();
         self.doubts.step(&seen, &terms, calls_min, noise_factor);
 
-        let totals = Sums::of(window, self.units.len(), &weights);
+        let totals = Sums::of(window, self.units.len(), &words);
         let totals: Vec<Counts> = totals.units.iter().map(|parts| parts.all(both)).collect();
         let heaviest = self.callers.heaviest(self.parameters.caller_bad_min, self.parameters.caller_bets_max);
         let calls: Vec<(MunicipalityCode, Vec<Counts>)> = heaviest
             .into_iter()
             .map(|caller| {
-                let parts = parts_of(caller, &self.history, window.scale, &weights, self.units.len());
+                let parts = parts_of(caller, &self.history, window.scale, &words, self.units.len());
                 (caller, parts.iter().map(|parts| parts.all(both)).collect())
             })
             .collect();
