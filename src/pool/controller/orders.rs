@@ -36,7 +36,7 @@ fn words(field: &str, text: String) -> Result<String, Fault> {
 }
 
 fn is_request_id(text: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     (1..=64).contains(&text.len()) && text.bytes().all(legal)
 }
 
@@ -93,7 +93,7 @@ impl Controller {
             Fault::new(Reason::WrongRole, format!("{error}: use an operator's certificate"))
         })?;
         if !is_request_id(&asked.request_id) {
-            return Err(invalid("request_id", "must be 1 to 64 of a-z, 0-9 and '-'"));
+            return Err(invalid("request_id", "must be 1 to 64 of a-z, A-Z, 0-9 and '-'"));
         }
         let unit: UnitId = asked.unit.parse().map_err(|error| invalid("unit", &format!("{error}")))?;
         let digest = Digest::of(&asked.encode_to_vec());
@@ -118,7 +118,7 @@ impl Controller {
         let mut answer = OrderUnitResponse::default();
         let mut kept = |policy: &Policy, decisions: &[Decision]| {
             answer = outcome(policy, &unit, decisions);
-            // What is refused has changed nothing: asked again, it is decided again, not said to be done.
+            // What is refused has changed nothing: asked again, it is decided again, never said to be done.
             refused(decisions).is_none().then(|| KeptOrder {
                 request_id: asked.request_id.clone(),
                 digest,

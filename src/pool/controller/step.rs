@@ -42,7 +42,9 @@ impl Core {
         facts.extend(order.cloned());
         let mut policy = self.policy.clone();
         let decisions = policy.step(now_s, &judgement, &facts);
-        let due = now_ms - self.kept_ms >= KEEP_EVERY_MS || policy.view() != self.policy.view();
+        // A frozen pool learns only so that its database is back.
+        let stale = now_ms - self.kept_ms >= KEEP_EVERY_MS;
+        let due = self.frozen || stale || policy.view() != self.policy.view();
         Draft { policy, judgement, decisions, epoch: self.epoch, due }
     }
 
@@ -175,7 +177,8 @@ impl Controller {
 }
 
 impl Core {
-    /// Who may pass calls on here. A lease of a frozen pool does not end.
+    /// Who may pass calls on here: one that drains, too, until its draining is over. A lease of a frozen pool
+    /// does not end.
     fn leaves(&self, now_ms: i64) -> BTreeMap<crate::pool::evidence::UnitId, Option<Leave>> {
         let leave = |unit: &crate::pool::policy::Unit| {
             // A controller that was started anew has heard of nobody yet.

@@ -20,8 +20,9 @@ pub const SUSPECTS_MAX: usize = 64;
 pub const ATTRIBUTES_MAX: usize = 16;
 /// Bytes of a unit's serial, model, image, slot, or of an attribute's name or value.
 pub const NAME_BYTES_MAX: usize = 64;
-/// Bytes of what an operator writes down: a reason, what was changed, a hypothesis.
-pub const WORDS_BYTES_MAX: usize = 500;
+/// Bytes of what an operator writes down: a reason, what was changed, a hypothesis. The longest text that is
+/// taken has 1,000 characters.
+pub const WORDS_BYTES_MAX: usize = 4_000;
 
 /// The policy's numbers. Those without a source are the design's own (`relay-pool.md`, `pool-rule.md`) or,
 /// where it says so, ours and not simulated.
