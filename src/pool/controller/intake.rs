@@ -8,7 +8,7 @@ use crate::{
         elsewhere::{Elsewhere, Opinion},
         evidence::{Bucket, Class, Latencies, Observer, UnitId},
         notes::UNITS_MAX,
-        policy::{Fact, Policy},
+        policy::{Fact, Lease, Policy},
         rule::Judge,
     },
     wire::{
@@ -125,6 +125,15 @@ impl Intake {
             self.facts.push(Fact::LeaseRenewed { unit, generation });
         }
         Ok(())
+    }
+
+    /// Believes each lease of before as if it had just been asked for: who is gone meanwhile loses it by its
+    /// silence, as everybody does.
+    pub(super) fn believe(&mut self, policy: &Policy, now_ms: i64) {
+        for unit in policy.units().values().filter(|unit| unit.lease == Lease::Live) {
+            let asked = Asked { incarnation: 0, last_ms: now_ms, lapsed: false };
+            self.units.entry(unit.id().clone()).or_insert(asked);
+        }
     }
 
     /// Until when a unit that asked in time may serve.

@@ -318,7 +318,10 @@ impl Controller {
         }
         let mut core = self.core();
         core.epoch = epoch;
-        core.believed_until_ms = self.0.clock.now_ms() + intake::LEASE_MS;
+        let now_ms = self.0.clock.now_ms();
+        core.believed_until_ms = now_ms + intake::LEASE_MS;
+        let Core { intake, policy, .. } = &mut *core;
+        intake.believe(policy, now_ms);
         core.intake.add(policy::Fact::Controller { epoch });
         tracing::info!(epoch, "this issuer decides for the pool, epoch {epoch}");
         true
@@ -336,7 +339,9 @@ impl Controller {
         };
         let Some(kept) = kept else { return true };
         match serde_json::from_str::<Policy>(&kept.state) {
-            Ok(policy) => {
+            Ok(mut policy) => {
+                // What was kept has the numbers of the one that kept it.
+                policy.set_parameters(self.0.options.policy.clone());
                 self.core().policy = policy;
                 true
             }

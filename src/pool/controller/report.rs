@@ -69,11 +69,12 @@ impl Controller {
     /// Takes the report of a relay.
     ///
     /// # Errors
-    /// `WRONG_ROLE`, `LIMIT_EXCEEDED`, `FIELD_INVALID`, `GENERATION_STALE`.
+    /// `WRONG_ROLE`, `LIMIT_EXCEEDED`, `FIELD_INVALID`, `GENERATION_STALE`, `VIEW_NOT_READY`.
     pub async fn report(&self, relay: &Identity, request: ReportRequest) -> Result<ReportResponse, Fault> {
         let (Some(unit), Ok(observer)) = (UnitId::of(relay), Observer::new(relay.clone())) else {
             return Err(Fault::new(Reason::WrongRole, format!("{relay} is no relay: only relays report")));
         };
+        self.is_in_the_know(&unit)?;
         self.take(&unit, &observer, &request)?;
         if !self.core().policy.units().contains_key(&unit) && self.0.options.self_register {
             self.register(&unit, request.attributes.clone()).await?;
@@ -82,6 +83,17 @@ impl Controller {
             self.step(None).await?;
         }
         Ok(self.answer(&unit, request.view_version))
+    }
+
+    /// Whether anything can be said of a unit: who does not decide, and has not read of it yet, must not stop
+    /// it.
+    fn is_in_the_know(&self, unit: &UnitId) -> Result<(), Fault> {
+        let core = self.core();
+        if core.epoch > 0 || core.policy.units().contains_key(unit) {
+            return Ok(());
+        }
+        let words = format!("this issuer does not decide, and knows nothing of {unit} yet");
+        Err(Fault::new(Reason::ViewNotReady, words).after(Duration::from_secs(1)))
     }
 
     fn take(&self, unit: &UnitId, observer: &Observer, request: &ReportRequest) -> Result<(), Fault> {
