@@ -4,11 +4,14 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use hyper::body::{Frame, SizeHint};
 use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
@@ -107,6 +110,40 @@ fn with_reason(response: http::Response<Body>, message_bytes_max: usize) -> http
     ended_by(fault).into_http()
 }
 
+/// An answer that keeps its call's place until it is read to its end, or nobody reads it any more: a stream
+/// is one call as long as it lasts.
+struct Held {
+    answer: Body,
+    _place: Entered,
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.answer).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.answer.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.answer.size_hint()
+    }
+}
+
+fn held(answer: Body, place: Option<Entered>) -> Body {
+    match place {
+        Some(place) => Body::new(Held { answer, _place: place }),
+        None => answer,
+    }
+}
+
 impl Service<http::Request<Body>> for Services {
     type Response = http::Response<Body>;
     type Error = Infallible;
@@ -127,8 +164,8 @@ impl Service<http::Request<Body>> for Services {
                 let (ours, max) = (name.starts_with("todoke."), self.message_bytes_max);
                 Box::pin(async move {
                     let response = service.oneshot(request).await?;
-                    drop(entered);
-                    Ok(if ours { with_reason(response, max) } else { response })
+                    let response = if ours { with_reason(response, max) } else { response };
+                    Ok(response.map(|answer| held(answer, entered)))
                 })
             }
             None => Box::pin(async { Ok(Status::unimplemented("no such service").into_http()) }),
