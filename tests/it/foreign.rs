@@ -131,14 +131,14 @@ fn output(command: &mut Command) -> String {
 }
 
 /// The folder with the packages of the foreign clients, which are installed if they are not there.
-fn packages() -> PathBuf {
+pub(crate) fn packages() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("foreign");
     output(Command::new(here("install")).arg(&folder));
     folder
 }
 
 /// A file of `tests/foreign`.
-fn here(name: &str) -> PathBuf {
+pub(crate) fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign").join(name)
 }
 

@@ -13,6 +13,7 @@ mod issuance;
 mod net;
 mod operators;
 mod outdated;
+mod pool;
 mod relay;
 mod restore;
 mod stored;

@@ -26,6 +26,7 @@ use todoke::{
         pki::Authority,
         tls::{ClientTls, ServerTls, TlsFiles},
     },
+    pool::controller::Controller,
     runtime::{Tasks, clock::Clock},
     store::{Store, StoreOptions},
     vault::Vault,
@@ -118,7 +119,7 @@ pub(crate) struct Issuer {
     pub(crate) not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     pub(crate) address: std::net::SocketAddr,
     pub(super) tls: ServerTls,
-    pub(super) tasks: Tasks,
+    pub(crate) tasks: Tasks,
 }
 
 impl Drop for Issuer {
@@ -144,6 +145,17 @@ impl Issuer {
         clock: Clock,
         change: impl FnOnce(&mut Options),
     ) -> Self {
+        Self::start_with(dir, authority, clock, change, |_, _| None).await
+    }
+
+    /// The same with what judges the relays.
+    pub(crate) async fn start_with(
+        dir: TempDir,
+        authority: Authority,
+        clock: Clock,
+        change: impl FnOnce(&mut Options),
+        pool: impl FnOnce(&Store, &Vault) -> Option<Controller>,
+    ) -> Self {
         let pki = dir.path().join("pki");
         let vault = Vault::open(&pki.join("kek.key"), &pki.join("receipt.key")).expect("a vault");
         let verifier = vault.verifier_key();
@@ -160,8 +172,8 @@ impl Issuer {
         };
         change(&mut options);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let (served, timed) = (tls.clone(), clock.clone());
-        let parts = issuance::Parts { store: store.clone(), vault, tls: served, clock: timed, pool: None };
+        let (served, timed, pool) = (tls.clone(), clock.clone(), pool(&store, &vault));
+        let parts = issuance::Parts { store: store.clone(), vault, tls: served, clock: timed, pool };
         let started = issuance::start(options, listener, parts, &tasks);
         let running = started.await.expect("it starts");
         let (address, not_ready) = (running.address, running.not_ready);

@@ -1,0 +1,61 @@
+//! Promise: one municipality's complaints about a unit, however many, do nothing to it; those of several do.
+
+use std::time::Duration;
+
+use todoke::{net::headers, wire::pb};
+use tokio::time::{MissedTickBehavior, interval};
+use tonic::Code;
+
+use super::harness::{Pool, Relay, WARDS, quick};
+use crate::issuance::harness::{Party, id};
+
+/// How long one municipality complains: longer than three need.
+const SECONDS: u32 = 25;
+
+/// Calls over a relay, and says that the attempt before over `relay-2` failed.
+async fn complain(party: &Party) {
+    let mut request = party.request(pb::GetBatchRequest { batch_id: id(1).to_string() });
+    let previous = headers::previous_attempt("relay-2", Code::Unavailable);
+    request.metadata_mut().insert(headers::PREVIOUS_ATTEMPT, previous.parse().expect("ASCII"));
+    let answer = party.batches().get_batch(request).await.expect_err("nobody opened it");
+    assert_eq!(answer.code(), Code::NotFound, "the call itself is taken");
+}
+
+/// Has these municipalities complain over both other relays, twice a second, for so long.
+async fn complain_on(pool: &Pool, relays: &[Relay], wards: &[&str], seconds: u32) {
+    let over = [&relays[0], &relays[2]];
+    let parties: Vec<Party> =
+        wards.iter().flat_map(|ward| over.map(|relay| pool.ward(ward, relay))).collect();
+    let mut ticks = interval(Duration::from_millis(500));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for _ in 0..seconds * 2 {
+        ticks.tick().await;
+        for party in &parties {
+            complain(party).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_municipality_that_complains_alone_does_nothing_to_a_unit() {
+    let pool = Pool::start(quick()).await;
+    let relays = pool.relays(3).await;
+    complain_on(&pool, &relays, &WARDS[..1], SECONDS).await;
+    let judged = pool.explained("relay-2").await;
+    let left_out = judged["judged"]["left_out_caller"].as_str().unwrap_or_default();
+    assert_eq!(WARDS[0].split('/').nth(1), Some(left_out), "it was heard, and left out: {judged}");
+    for unit in ["relay-1", "relay-2", "relay-3"] {
+        let kinds: Vec<String> = pool.decisions(unit).await.into_iter().map(|one| one.kind).collect();
+        assert_eq!(kinds, ["register", "admit"], "{unit}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_municipalities_that_complain_over_two_relays_are_believed() {
+    let pool = Pool::start(quick()).await;
+    let relays = pool.relays(3).await;
+    tokio::select! {
+        _ = pool.decided("relay-2", "steer_away") => {}
+        () = complain_on(&pool, &relays, &WARDS[..3], 4 * SECONDS) => panic!("nobody believed them"),
+    }
+}

@@ -1,0 +1,125 @@
+//! Promise: a relay serves only under a live lease of its present generation; one that does not obey is
+//! refused by the issuer all the same, and none gets more than its share.
+
+use h2::client;
+use todoke::wire::{
+    fault::Reason,
+    pb::{self, UnitState, order_unit_request::Order},
+};
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use super::{
+    harness::{Pool, WARDS, ask, attributes, drain, eventually, health, order, quick, reason, undrain},
+    puppet::Puppet,
+};
+use crate::issuance::harness::files;
+
+#[tokio::test]
+async fn a_relay_takes_calls_from_its_first_lease_on_and_not_before() {
+    let mut options = quick();
+    options.self_register = false;
+    let pool = Pool::start(options).await;
+    let relay = pool.relay("relay-1").await;
+    let ward = pool.ward(WARDS[0], &relay);
+    let why = relay.serves_not().await.join("; ");
+    eventually("it was told why", || async {
+        let why = (relay.running.not_ready)().join("; ");
+        why.contains("pool register").then_some(())
+    })
+    .await;
+    assert_eq!(reason(ask(&ward).await), Some(Reason::RelayFenced), "{why}");
+    assert_eq!(health(&ward).await, Some(ServingStatus::NotServing));
+    let puppet = Puppet::new(&pool, "relay-2").await;
+    assert_eq!(puppet.passes(Some(1)).await.reason, Reason::RelayFenced, "the issuer takes none either");
+
+    let asked = pb::RegisterUnit { attributes: Some(attributes("relay-1", relay.running.address)) };
+    pool.order(order("r-1", "relay-1", Order::Register(asked))).await.expect("an operator may");
+    relay.serves().await;
+    eventually("a call is taken", || async { ask(&ward).await.ok() }).await;
+    assert_eq!(health(&ward).await, Some(ServingStatus::Serving));
+    assert_eq!(pool.until("relay-1", UnitState::Healthy).await.rule, "F2", "there is no other");
+}
+
+#[tokio::test]
+async fn a_drained_relay_sends_its_callers_away_and_serves_again_when_it_is_let_back() {
+    let pool = Pool::start(quick()).await;
+    let relays = pool.relays(2).await;
+    let tls = files(&pool.issuer.dir.path().join("pki"), "131229");
+    let tls = todoke::net::tls::ClientTls::load(&tls, "todoke.internal").expect("a certificate");
+    let tcp = tokio::net::TcpStream::connect(relays[1].running.address).await.expect("it listens");
+    let io = tokio_rustls::TlsConnector::from(tls.config()).connect(tls.server_name(), tcp).await;
+    let (_calls, connection) = client::handshake(io.expect("it is let in")).await.expect("HTTP/2");
+    let mut standing = tokio::task::JoinSet::new();
+    standing.spawn(connection);
+
+    pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
+    let why = relays[1].serves_not().await.join("; ");
+    assert!(why.contains("operator/alice drains relay-2: a test"), "{why}");
+    let away = tokio::time::timeout(std::time::Duration::from_secs(10), standing.join_next()).await;
+    let away = away.expect("the connection ends").expect("it was driven").expect("it ran");
+    away.expect("in order: GOAWAY came");
+    let ward = pool.ward(WARDS[0], &relays[1]);
+    assert_eq!(reason(ask(&ward).await), Some(Reason::RelayFenced));
+    assert_eq!(health(&ward).await, Some(ServingStatus::NotServing));
+    ask(&pool.ward(WARDS[0], &relays[0])).await.expect("the other goes on");
+    eventually("it has drained", || async {
+        pool.units().await["relay-2"].drained_by_operator.then_some(())
+    })
+    .await;
+
+    pool.order(undrain("u-1", "relay-2")).await.expect("it was drained");
+    let unit = pool.until("relay-2", UnitState::Healthy).await;
+    assert_eq!(unit.generation, 2, "what it held before is void");
+    relays[1].serves().await;
+    eventually("a call is taken", || async { ask(&pool.ward(WARDS[0], &relays[1])).await.ok() }).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_ignores_its_orders_is_refused_by_the_issuer() {
+    let mut options = quick();
+    options.policy.join_probes = 0;
+    let pool = Pool::start(options).await;
+    let (obeys, ignores) = (Puppet::new(&pool, "relay-1").await, Puppet::new(&pool, "relay-2").await);
+    obeys.leased(&pool).await;
+    assert_eq!(ignores.leased(&pool).await, 1);
+    let ignores = &ignores;
+    let taken = |generation| async move { ignores.passes(generation).await.reason };
+    eventually("its calls are taken", || async { (taken(Some(1)).await == Reason::NotFound).then_some(()) })
+        .await;
+    assert_eq!(taken(None).await, Reason::GenerationStale, "a call under no lease at all");
+    pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
+    let fenced = || async { (taken(Some(1)).await == Reason::RelayFenced).then_some(()) };
+    eventually("nothing of it is taken", fenced).await;
+
+    pool.order(undrain("u-1", "relay-2")).await.expect("it was drained");
+    assert_eq!(ignores.leased(&pool).await, 2);
+    eventually("its calls are taken again", || async {
+        (taken(Some(2)).await == Reason::NotFound).then_some(())
+    })
+    .await;
+    assert_eq!(taken(Some(1)).await, Reason::GenerationStale, "one of its old connections");
+    let mut older = ignores.nothing();
+    older.incarnation = 0;
+    let older = ignores.report(older).await.expect_err("a newer process reports");
+    assert_eq!(older.reason, Reason::GenerationStale);
+}
+
+#[tokio::test]
+async fn a_relay_has_its_share_of_calls_at_once_and_not_one_more() {
+    let mut options = quick();
+    options.relay_calls_max = 2;
+    let pool = Pool::start(options).await;
+    let puppet = Puppet::new(&pool, "relay-1").await;
+    let generation = puppet.leased(&pool).await;
+    let first = puppet.watches(generation).await.expect("a place is free");
+    let _second = puppet.watches(generation).await.expect("another is");
+    let one_more = puppet.watches(generation).await.expect_err("both are taken");
+    assert_eq!(one_more.reason, Reason::LaneFull);
+    assert_eq!(puppet.passes(Some(generation)).await.reason, Reason::LaneFull, "any call counts");
+    puppet.report(puppet.nothing()).await.expect("but its report is none");
+    drop(first);
+    eventually("the place is free again", || async {
+        (puppet.passes(Some(generation)).await.reason == Reason::NotFound).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,15 @@
+//! Promise: who serves is decided by one issuer from what all see, and holds whether a relay listens or not.
+
+mod away;
+mod complaints;
+mod crowd;
+mod drills;
+mod fence;
+mod harness;
+mod lapse;
+mod orders;
+mod process;
+mod puppet;
+mod reports;
+mod view;
+mod xds;

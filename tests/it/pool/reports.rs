@@ -1,0 +1,110 @@
+//! Promise: only relays report, each for itself; what cannot be right is refused by its field, and what comes
+//! twice counts once.
+
+use todoke::{
+    net::headers,
+    wire::{
+        fault::{Fault, Reason},
+        pb::{EvidenceBucket, ReportRequest, pool_service_client::PoolServiceClient},
+    },
+};
+
+use super::{
+    harness::{Pool, WARDS, eventually, quick},
+    puppet::{Puppet, traffic},
+};
+use crate::issuance::harness::fault;
+
+/// Buckets of one report.
+const BUCKETS_MAX: usize = 4_096;
+
+#[tokio::test]
+async fn nobody_but_a_relay_reports_and_no_relay_for_another() {
+    let pool = Pool::start(quick()).await;
+    let puppet = Puppet::new(&pool, "relay-1").await;
+    puppet.leased(&pool).await;
+    for identity in [WARDS[0], "operator/alice"] {
+        let mut other = PoolServiceClient::new(pool.issuer.party_again(identity).channel);
+        let refused = fault(other.report(puppet.nothing()).await.expect_err("it is no relay"));
+        assert_eq!(refused.reason, Reason::WrongRole, "{identity}");
+    }
+    let mut passed = Puppet::passed(puppet.nothing(), Some(1));
+    passed.metadata_mut().insert(headers::CALLER, "relay/relay-2".parse().expect("ASCII"));
+    let refused = fault(puppet.client().report(passed).await.expect_err("it is another's"));
+    assert_eq!(refused.reason, Reason::WrongRole);
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_right_is_refused_by_its_field() {
+    let pool = Pool::start(quick()).await;
+    let puppet = Puppet::new(&pool, "relay-1").await;
+    puppet.leased(&pool).await;
+    let good = traffic(pool.issuer.clock.now_ms() / 1000, "relay-1", 3, 1);
+    let puppet = &puppet;
+    let send = |buckets: Vec<EvidenceBucket>| async move {
+        puppet.report(ReportRequest { buckets, ..puppet.nothing() }).await
+    };
+    let bad = |change: &dyn Fn(&mut EvidenceBucket)| {
+        let mut bucket = good.clone();
+        change(&mut bucket);
+        bucket
+    };
+    for (field, wrong) in [
+        ("class", bad(&|bucket| bucket.class = 0)),
+        ("class", bad(&|bucket| bucket.class = 9)),
+        ("bad_count", bad(&|bucket| bucket.bad_count = 4)),
+        ("latencies", bad(&|bucket| bucket.latencies = vec![0; 35])),
+        ("caller", bad(&|bucket| bucket.caller = "13122".to_owned())),
+        ("second", bad(&|bucket| bucket.second = -1)),
+        ("unit", bad(&|bucket| bucket.unit = "no unit".to_owned())),
+    ] {
+        let refused = send(vec![good.clone(), wrong]).await.expect_err("it cannot be right");
+        assert_eq!(refused.reason, Reason::FieldInvalid, "{field}");
+        let named = refused.violations.iter().any(|(name, _)| *name == format!("buckets[1].{field}"));
+        assert!(named, "{field}: {refused:?}");
+    }
+    let at_the_limit = bad(&|bucket| bucket.latencies = vec![0; 34]);
+    send(vec![at_the_limit; BUCKETS_MAX]).await.expect("at the limit all are taken");
+    let refused: Fault = send(vec![good.clone(); BUCKETS_MAX + 1]).await.expect_err("it is one too many");
+    assert_eq!(refused.reason, Reason::LimitExceeded);
+}
+
+/// Bad calls, and calls, of a unit's traffic on the longer scale, with nobody left out.
+async fn counted(pool: &Pool, unit: &str) -> Option<(u64, u64)> {
+    let explained = pool.explained(unit).await;
+    let bets = explained["judged"]["bets"].as_array()?.clone();
+    let whole = bets.into_iter().find(|bet| {
+        let nobody = bet["left_out"].as_array().is_some_and(Vec::is_empty);
+        bet["class"] == "traffic" && bet["scale"] == 60 && nobody
+    })?;
+    Some((whole["own"][0].as_u64()?, whole["own"][1].as_u64()?))
+}
+
+#[tokio::test]
+async fn a_report_that_comes_twice_counts_once() {
+    let mut options = quick();
+    options.policy.join_probes = 0;
+    let pool = Pool::start(options).await;
+    let (one, two) = (Puppet::new(&pool, "relay-1").await, Puppet::new(&pool, "relay-2").await);
+    one.leased(&pool).await;
+    two.leased(&pool).await;
+    for unit in ["relay-1", "relay-2"] {
+        eventually("it is judged", || async { counted(&pool, unit).await }).await;
+    }
+    let second = pool.issuer.clock.now_ms() / 1000;
+    let report = |second, n| {
+        let buckets = vec![traffic(second, "relay-1", n, 1), traffic(second, "relay-2", n, 1)];
+        ReportRequest { buckets, ..two.nothing() }
+    };
+    for _ in 0..3 {
+        two.report(report(second, 100)).await.expect("it is taken, or was");
+    }
+    let is = |wanted: (u64, u64)| {
+        let pool = &pool;
+        async move { counted(pool, "relay-1").await.filter(|now| *now == wanted) }
+    };
+    eventually("it counts", || is((1, 100))).await;
+    two.report(report(second - 1, 50)).await.expect("an earlier second is another one");
+    two.report(report(second, 100)).await.expect("it was taken");
+    eventually("the other counts beside it", || is((2, 150))).await;
+}

@@ -1,0 +1,112 @@
+//! Promise: a stock client that is told no address of a relay learns the pool by xDS over mutual TLS, and
+//! calls no unit that was drained.
+
+use std::{
+    io::{BufRead as _, BufReader, Lines, Write as _},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use todoke::wire::pb::UnitState;
+
+use super::harness::{Pool, drain, eventually, quick, undrain};
+use crate::{
+    foreign::{here, packages},
+    system::Folder,
+};
+
+/// grpcio with a bootstrap file, which makes as many calls as it is told to.
+struct Stock {
+    process: Child,
+    told: ChildStdin,
+    says: Lines<BufReader<ChildStdout>>,
+}
+
+impl Drop for Stock {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Stock {
+    fn start(pki: &Path, port: u16, bootstrap: &Path) -> Self {
+        let file = |name: &str| pki.join(name).display().to_string();
+        let files = json!({
+            "certificate_file": file("131229.pem"), "private_key_file": file("131229.key"),
+            "ca_certificate_file": file("ca.pem"), "refresh_interval": "600s",
+        });
+        let known = json!({
+            "xds_servers": [{
+                "server_uri": format!("localhost:{port}"),
+                "channel_creds": [{"type": "tls", "config": files}],
+                "server_features": ["xds_v3", "ignore_resource_deletion"],
+            }],
+            "node": {
+                "id": "municipality-131229", "cluster": "todoke-clients",
+                "locality": {"region": "local", "zone": "a"},
+            },
+            "certificate_providers": {"todoke": {"plugin_name": "file_watcher", "config": files}},
+        });
+        std::fs::write(bootstrap, known.to_string()).expect("writable");
+        let mut process = Command::new(packages().join("python/bin/python"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("GRPC_XDS_BOOTSTRAP", bootstrap)
+            .arg(here("python/learn_pool.py"))
+            .args([file("ca.pem"), file("131229.key"), file("131229.pem")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it is installed");
+        let told = process.stdin.take().expect("it was asked for");
+        let says = BufReader::new(process.stdout.take().expect("it was asked for")).lines();
+        Self { process, told, says }
+    }
+
+    /// Makes calls one after another, and fails unless the issuer answered each of them.
+    fn calls(&mut self, count: u32) {
+        writeln!(self.told, "{count}").expect("it listens");
+        let said = self.says.next().expect("it answers").expect("UTF-8");
+        let said: Value = serde_json::from_str(&said).expect("it is JSON");
+        assert_eq!(said, json!({"NOT_FOUND": count}), "each call is answered");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_client_learns_the_pool_and_calls_no_drained_unit() {
+    let pool = Pool::start(quick()).await;
+    let folder = Folder::new();
+    let relays = [pool.process(&folder, "relay-1"), pool.process(&folder, "relay-2")];
+    for unit in ["relay-1", "relay-2"] {
+        pool.until(unit, UnitState::Healthy).await;
+    }
+    let pki = pool.issuer.dir.path().join("pki");
+    let mut stock = Stock::start(&pki, pool.issuer.address.port(), &folder.path("bootstrap.json"));
+    stock.calls(100);
+    for relay in &relays {
+        eventually("each relay gets its share", || async { (relay.answered().await >= 20).then_some(()) })
+            .await;
+    }
+
+    pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
+    pool.decided("relay-2", "reset").await;
+    stock.calls(50); // the first ones may still have been on their way to it
+    let of_first = |wanted| {
+        let relay = &relays[0];
+        async move { (relay.answered().await >= wanted).then_some(()) }
+    };
+    eventually("these are counted", || of_first(100)).await;
+    let (first, second) = (relays[0].answered().await, relays[1].answered().await);
+    stock.calls(100);
+    eventually("all go over the other", || of_first(first + 100)).await;
+    assert_eq!(relays[1].answered().await, second, "and none over the one that was drained");
+
+    pool.order(undrain("u-1", "relay-2")).await.expect("it was drained");
+    pool.until("relay-2", UnitState::Healthy).await;
+    let back = || async { (relays[1].answered().await >= second + 20).then_some(()) };
+    for _ in 0..10 {
+        stock.calls(50);
+    }
+    eventually("it is called again", back).await;
+}
