@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use todoke::{
     domain::batch::FlagKind,
     issuance::SILENT_MAX,
+    pool::policy::{Alarm, Kind, State},
     runtime::{OnDeath, Tasks},
     store::{Store, StoreOptions},
     telemetry::{
@@ -15,13 +16,62 @@ use todoke::{
 
 const RULES: &str = include_str!("../../deploy/alerts.yml");
 
+/// What the label of a metric can say, of those that rules and panels ask for.
+pub(crate) fn values(label: &str) -> Vec<String> {
+    match label {
+        names::FLAG => words(&FlagKind::ALL.map(FlagKind::as_str)),
+        names::PART => words(&["own", "ca", "crl"]),
+        "state" => words(&STATES.map(State::name)),
+        "kind" => words(&KINDS.map(|kind| kind.name())),
+        "alarm" => ALARMS.into_iter().map(alarm).chain(["DEGRADED".to_owned()]).collect(),
+        "outcome" => words(&["good", "bad", "given", "refused"]),
+        other => panic!("no rule or panel asked for a value of {other} so far: name its values here"),
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+const STATES: [State; 9] = [
+    State::Joining,
+    State::Healthy,
+    State::Suspect,
+    State::Draining,
+    State::Evicted,
+    State::Probation,
+    State::Returning(1),
+    State::Quarantined,
+    State::Drained,
+];
+
+const KINDS: [Kind; 4] = [Kind::Evict, Kind::SteerAway, Kind::Quarantine, Kind::Systemic];
+
+/// Those that a rule must be about; that the database is away, `todoke_pool_frozen` says.
+const ALARMS: [Alarm; 8] = [
+    Alarm::ProbeGreenTrafficRed,
+    Alarm::SharedCause,
+    Alarm::SickCaller,
+    Alarm::SickObserver,
+    Alarm::FewObservers,
+    Alarm::ProbeInduced,
+    Alarm::NothingServes,
+    Alarm::Overridden,
+];
+
+/// The name of an alarm, as it stands in the record.
+fn alarm(alarm: Alarm) -> String {
+    let name = serde_json::to_value(alarm).expect("plain data");
+    name.as_str().expect("a word").to_owned()
+}
+
 /// The expressions of all rules.
 fn expressions() -> Vec<&'static str> {
     RULES.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect()
 }
 
 /// The metrics of an expression, each with the label and value that it asks for.
-fn asked(expression: &str) -> Vec<(&str, Option<(&str, &str)>)> {
+pub(crate) fn asked(expression: &str) -> Vec<(&str, Option<(&str, &str)>)> {
     let starts = expression.match_indices("todoke_").map(|(at, _)| &expression[at..]);
     starts
         .map(|rest| {
@@ -46,9 +96,7 @@ fn every_metric_and_label_of_a_rule_is_one_of_the_code() {
             let metric = Metric::named(name).unwrap_or_else(|| panic!("there is no metric {name}"));
             if let Some((label, value)) = label {
                 assert!(metric.labels.contains(&label), "{name} has no label {label}");
-                let flags = FlagKind::ALL.map(FlagKind::as_str);
-                let known: &[&str] = if label == names::FLAG { &flags } else { &["own", "ca", "crl"] };
-                assert!(known.contains(&value), "{name}: {label} is never {value}");
+                assert!(values(label).iter().any(|known| known == value), "{name}: {label} is never {value}");
             }
         }
     }
@@ -74,6 +122,23 @@ fn every_flag_every_end_of_a_certificate_and_the_sweeper_have_a_rule() {
     let age = format!("time() - {}", names::SWEEP_HEARTBEAT);
     let silent = |rule: &&str| rule.contains(&age) && rule.ends_with(&silent);
     assert!(about_the_sweeper.iter().any(silent), "a silent one does, and municipalities see it as soon");
+}
+
+#[test]
+fn every_alarm_of_the_pool_and_every_state_that_needs_a_human_has_a_rule() {
+    let all: BTreeSet<(&str, Option<(&str, &str)>)> = expressions().into_iter().flat_map(asked).collect();
+    for name in values("alarm") {
+        let raised = ("todoke_pool_alarms", Some(("alarm", name.as_str())));
+        assert!(all.contains(&raised), "no rule for {name}");
+    }
+    for state in [State::Suspect, State::Evicted, State::Quarantined] {
+        let is = ("todoke_pool_unit_state", Some(("state", state.name())));
+        assert!(all.contains(&is), "no rule for {}", state.name());
+    }
+    let watched = ["todoke_pool_frozen", "todoke_pool_epoch", names::ADS_REFUSED, names::RELAY_EVIDENCE_LOST];
+    for metric in watched {
+        assert!(all.contains(&(metric, None)), "no rule for {metric}");
+    }
 }
 
 #[tokio::test]

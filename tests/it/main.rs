@@ -4,6 +4,7 @@ mod alerts;
 mod canary;
 mod cli;
 mod crash;
+mod dashboard;
 mod dev;
 mod faults;
 mod foreign;
