@@ -26,7 +26,12 @@
 //!    and its receipt ([`domain::receipt`]) is written, in one transaction.
 //! 6. The client checks signature and totals of the receipt; only then does `todoke import` end with 0.
 //!
-//! Meanwhile a sweeper derives what does not move (stalled, overdue, stuck, a hole in the sequence) from
+//! Which relays carry that is decided meanwhile ([`pool`]): relays and issuers probe each relay and report
+//! what became of calls; one issuer judges them against each other, gives leases, takes the sick one out for
+//! a stated reason, and publishes a signed view. A relay without a lease serves nobody, and the issuer
+//! refuses it whether it listens or not.
+//!
+//! A sweeper derives what does not move (stalled, overdue, stuck, a hole in the sequence) from
 //! the database, so that nobody has to remember to look.
 //!
 //! # Rooms
@@ -45,16 +50,17 @@
 //! | [`store`] | SQL, and nothing of gRPC | domain, vault, pool, runtime, telemetry, crash |
 //! | [`issuance`] | a batch's whole way | domain, wire, vault, store, net, pool, runtime, telemetry, crash |
 //! | [`client`] | reader, journal, uploader, receipts | domain, wire, net, runtime, telemetry, crash |
-//! | [`pool`] | evidence of units, the rule, the policy | domain, wire, net, runtime, telemetry |
-//! | [`relay`] | the data plane: admit, forward | domain, wire, net, pool, runtime, telemetry, crash |
+//! | [`pool`] | evidence, rule, policy, controller, leases, view | domain, wire, net, runtime, telemetry |
+//! | [`relay`] | identify, admit, forward, report | domain, wire, net, pool, runtime, telemetry, crash |
 //! | [`ops`] | `/metrics`, `/livez`, `/readyz` | domain, store, telemetry |
-//! | [`config`] | a struct a role | issuance, net, ops, pool, relay, store, telemetry |
+//! | [`config`] | one struct a role, of options | issuance, net, ops, pool, relay, store, telemetry |
 //! | [`cli`] | one file a sub-command, and all wiring | everything |
 //!
 //! # Where to read first
 //! [`domain::manifest`] and [`domain::receipt`] say what is promised, [`issuance`] keeps it,
 //! [`client::flow`] holds the issuer to it, and [`cli::issuer`] shows in thirty lines how a process is
-//! put together. The API is described in `proto/README.md`, running it in `deploy/README.md`, the tests
+//! put together. [`pool::rule`] says who is sick, [`pool::policy`] what then happens, [`pool::controller`]
+//! runs both. The API is described in `proto/README.md`, running it in `deploy/README.md`, the tests
 //! in `tests/README.md`.
 
 pub mod cli;

@@ -14,6 +14,8 @@ pub mod elsewhere;
 pub mod evidence;
 pub mod explain;
 pub mod gate;
+#[cfg(test)]
+mod guide_tests;
 pub mod judgement;
 pub mod keeper;
 pub mod ledger;

@@ -48,6 +48,9 @@ def check(guide):
     key = re.search(r"public key `([^`]+)`", guide).group(1)
     receipt = proof.open_receipt(note, key)
     assert hashlib.sha256(receipt.encode()).hexdigest() in guide, "the receipt's digest"
+    for title in ("todoke-view v1", "todoke-lease v1", "todoke-probe v1"):
+        text = proof.open_receipt(fenced(guide, title).encode(), key)
+        assert text.startswith(f"{title}\n"), title
     try:
         proof.open_receipt(note.replace(b"accepted 2", b"accepted 3"), key)
     except proof.InvalidSignature:
