@@ -14,9 +14,9 @@ pub mod flow;
 mod heard;
 pub mod held;
 pub mod input_fault;
-pub mod issuers;
 #[cfg(test)]
 mod issuer_double;
+pub mod issuers;
 pub mod journal;
 pub mod outcome;
 pub mod picker;
