@@ -270,6 +270,7 @@ pub(crate) fn check_flags<A: Args>(flags: fn(&A) -> Vec<Flag>, known: &[String])
         let value = match kind {
             "IP:PORT" => "127.0.0.1:1",
             "TIME" => "90s",
+            "BOOL" => "true",
             "FORMAT" => "pretty",
             "N" => "7",
             _ => "x",
