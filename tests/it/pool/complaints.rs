@@ -42,7 +42,7 @@ async fn a_municipality_that_complains_alone_does_nothing_to_a_unit() {
     let relays = pool.relays(3).await;
     complain_on(&pool, &relays, &WARDS[..1], SECONDS).await;
     let judged = pool.explained("relay-2").await;
-    let left_out = judged["judged"]["left_out_caller"].as_str().unwrap_or_default();
+    let left_out = judged["evidence"]["left_out_caller"].as_str().unwrap_or_default();
     assert_eq!(WARDS[0].split('/').nth(1), Some(left_out), "it was heard, and left out: {judged}");
     for unit in ["relay-1", "relay-2", "relay-3"] {
         let kinds: Vec<String> = pool.decisions(unit).await.into_iter().map(|one| one.kind).collect();
