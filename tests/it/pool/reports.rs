@@ -72,7 +72,7 @@ async fn a_report_that_cannot_be_right_is_refused_by_its_field() {
 /// Bad calls, and calls, of a unit's traffic on the longer scale, with nobody left out.
 async fn counted(pool: &Pool, unit: &str) -> Option<(u64, u64)> {
     let explained = pool.explained(unit).await;
-    let bets = explained["judged"]["bets"].as_array()?.clone();
+    let bets = explained["evidence"]["bets"].as_array()?.clone();
     let whole = bets.into_iter().find(|bet| {
         let nobody = bet["left_out"].as_array().is_some_and(Vec::is_empty);
         bet["class"] == "traffic" && bet["scale"] == 60 && nobody
