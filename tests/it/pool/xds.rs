@@ -5,12 +5,16 @@ use std::{
     io::{BufRead as _, BufReader, Lines, Write as _},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 use todoke::wire::pb::UnitState;
 
-use super::harness::{Pool, drain, eventually, quick, undrain};
+use super::{
+    harness::{Pool, drain, eventually, quick, undrain},
+    process::Process,
+};
 use crate::{
     foreign::{here, packages},
     system::Folder,
@@ -21,6 +25,7 @@ struct Stock {
     process: Child,
     told: ChildStdin,
     says: Lines<BufReader<ChildStdout>>,
+    made: u64,
 }
 
 impl Drop for Stock {
@@ -61,15 +66,38 @@ impl Stock {
             .expect("it is installed");
         let told = process.stdin.take().expect("it was asked for");
         let says = BufReader::new(process.stdout.take().expect("it was asked for")).lines();
-        Self { process, told, says }
+        Self { process, told, says, made: 0 }
     }
 
     /// Makes calls one after another, and fails unless the issuer answered each of them.
-    fn calls(&mut self, count: u32) {
+    fn calls(&mut self, count: u64) {
         writeln!(self.told, "{count}").expect("it listens");
         let said = self.says.next().expect("it answers").expect("UTF-8");
         let said: Value = serde_json::from_str(&said).expect("it is JSON");
         assert_eq!(said, json!({"NOT_FOUND": count}), "each call is answered");
+        self.made += count;
+    }
+}
+
+/// How many calls each relay answered, once every call that the client made is counted.
+async fn answered(relays: &[Process; 2], stock: &Stock) -> [u64; 2] {
+    eventually("every call is counted once", || async {
+        let counts = [relays[0].answered().await, relays[1].answered().await];
+        (counts[0] + counts[1] == stock.made).then_some(counts)
+    })
+    .await
+}
+
+/// Makes calls until each relay had at least 20 of them: it takes the client a while to connect to both.
+async fn reach_both(relays: &[Process; 2], stock: &mut Stock) {
+    let (begun, before) = (Instant::now(), answered(relays, stock).await);
+    loop {
+        stock.calls(50);
+        let now = answered(relays, stock).await;
+        if (0..2).all(|at| now[at] >= before[at] + 20) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "both were to be called: {before:?}, {now:?}");
     }
 }
 
@@ -83,30 +111,17 @@ async fn a_stock_client_learns_the_pool_and_calls_no_drained_unit() {
     }
     let pki = pool.issuer.dir.path().join("pki");
     let mut stock = Stock::start(&pki, pool.issuer.address.port(), &folder.path("bootstrap.json"));
-    stock.calls(100);
-    for relay in &relays {
-        eventually("each relay gets its share", || async { (relay.answered().await >= 20).then_some(()) })
-            .await;
-    }
+    reach_both(&relays, &mut stock).await;
 
     pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
     pool.decided("relay-2", "reset").await;
     stock.calls(50); // the first ones may still have been on their way to it
-    let of_first = |wanted| {
-        let relay = &relays[0];
-        async move { (relay.answered().await >= wanted).then_some(()) }
-    };
-    eventually("these are counted", || of_first(100)).await;
-    let (first, second) = (relays[0].answered().await, relays[1].answered().await);
+    let before = answered(&relays, &stock).await;
     stock.calls(100);
-    eventually("all go over the other", || of_first(first + 100)).await;
-    assert_eq!(relays[1].answered().await, second, "and none over the one that was drained");
+    let after = answered(&relays, &stock).await;
+    assert_eq!(after, [before[0] + 100, before[1]], "none go over the one that was drained");
 
     pool.order(undrain("u-1", "relay-2")).await.expect("it was drained");
     pool.until("relay-2", UnitState::Healthy).await;
-    let back = || async { (relays[1].answered().await >= second + 20).then_some(()) };
-    for _ in 0..10 {
-        stock.calls(50);
-    }
-    eventually("it is called again", back).await;
+    reach_both(&relays, &mut stock).await;
 }
