@@ -9,12 +9,14 @@ use super::{
 };
 
 statements! {
-    // One statement, so that of two that ask at once one gets no row.
+    // One statement, so that of two that ask at once one gets no row. A lease that ended begins anew, even for
+    // who held it: it does not know what happened meanwhile.
     TAKE_CONTROLLER = "
         INSERT INTO pool_controller (name, owner, epoch, until_ms) VALUES ('pool', $1, 1, $3)
         ON CONFLICT (name) DO UPDATE SET
             owner = excluded.owner,
             epoch = CASE WHEN pool_controller.owner = excluded.owner AND pool_controller.epoch = $4
+                AND pool_controller.until_ms > $2
                 THEN pool_controller.epoch ELSE pool_controller.epoch + 1 END,
             until_ms = excluded.until_ms
         WHERE (pool_controller.owner = excluded.owner AND pool_controller.epoch = $4)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::system::{Dev, Folder, Said, http};
+use super::system::{Dev, Folder, Said, Signal, http, signal};
 
 /// The flags of a call as this party.
 fn by(folder: &Folder, party: &str) -> [String; 4] {
@@ -60,6 +60,41 @@ async fn an_operator_sees_why_and_gives_orders_and_nobody_else_does() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
     }
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+/// Waits until this line is, or is not, in what the relays say of their readiness.
+async fn relays_say(endpoints: &Value, line: &str, wanted: bool) {
+    for relay in endpoints["relays"].as_array().expect("relays") {
+        let ops = relay["ops"].as_str().and_then(|ops| ops.parse().ok()).expect("an address");
+        let begun = Instant::now();
+        loop {
+            let page = http(ops, "/readyz").await;
+            if page.contains(line) == wanted {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{line}: {wanted}, but {page}");
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_that_stood_still_for_longer_than_a_lease_lives_holds_it_against_no_relay() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    until(&folder, &["relay-1", "relay-2"], "HEALTHY").await;
+    let endpoints = folder.endpoints();
+    let issuer = endpoints["issuers"][0]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+    let issuer = issuer.expect("a pid");
+    signal(Signal::STOP, issuer);
+    relays_say(&endpoints, "no issuer renewed it", true).await;
+    signal(Signal::CONT, issuer);
+    relays_say(&endpoints, "no issuer renewed it", false).await;
+    until(&folder, &["relay-1", "relay-2"], "HEALTHY").await;
+    let lines = said(&folder, &["decisions", "--limit", "100"]).await;
+    let evicted = of(&lines, "decision").into_iter().filter(|one| one["kind"] == "evict").collect::<Vec<_>>();
+    assert!(evicted.is_empty(), "{evicted:?}");
     assert_eq!(dev.stop().await, Some(0));
 }
 

@@ -114,7 +114,8 @@ impl Intake {
         let Some(known) = policy.units().get(unit) else { return Ok(()) };
         let asked =
             self.units.entry(unit.clone()).or_insert(Asked { incarnation, last_ms: now_ms, lapsed: false });
-        if incarnation < asked.incarnation {
+        // One that is silent for as long as a lease lives is gone; the next one's clock may have been set back.
+        if incarnation < asked.incarnation && now_ms - asked.last_ms <= LEASE_MS {
             let words =
                 format!("another process serves as {unit} since: end this one, or give it another name");
             return Err(Fault::new(Reason::GenerationStale, words));
@@ -132,7 +133,8 @@ impl Intake {
     pub(super) fn believe(&mut self, policy: &Policy, now_ms: i64) {
         for unit in policy.units().values().filter(|unit| unit.lease == Lease::Live) {
             let asked = Asked { incarnation: 0, last_ms: now_ms, lapsed: false };
-            self.units.entry(unit.id().clone()).or_insert(asked);
+            let asked = self.units.entry(unit.id().clone()).or_insert(asked);
+            (asked.last_ms, asked.lapsed) = (now_ms, false);
         }
     }
 
@@ -175,6 +177,7 @@ impl Intake {
         self.watch(policy, seconds(now_ms));
         let mut facts = std::mem::take(&mut self.facts);
         for (unit, asked) in &mut self.units {
+            asked.last_ms = asked.last_ms.min(now_ms); // the clock may have been set back
             if now_ms - asked.last_ms > LEASE_MS && !std::mem::replace(&mut asked.lapsed, true) {
                 let generation = policy.units()[unit].generation;
                 facts.push(Fact::LeaseLapsed { unit: unit.clone(), generation });

@@ -223,6 +223,9 @@ impl Controller {
         let mut renewed = None;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let now = tokio::time::Instant::now();
+            if self.core().epoch == 0 {
+                renewed = None;
+            }
             if renewed.is_none_or(|renewed: tokio::time::Instant| now - renewed >= RENEW_EVERY) {
                 let held = self.renew().await;
                 renewed = held.then_some(now);

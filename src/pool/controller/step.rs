@@ -99,7 +99,7 @@ impl Controller {
                 Ok(None) => {
                     tracing::warn!(
                         epoch,
-                        "another issuer decides for the pool now: this step counts for nothing"
+                        "the lease to decide for the pool is over, or another issuer's: this step counts for nothing"
                     );
                     self.core().epoch = 0;
                     return Err(not_here());

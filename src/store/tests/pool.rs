@@ -33,6 +33,9 @@ contract!(one_controller_holds_the_lease_and_a_later_one_has_a_higher_epoch, |ca
     assert_eq!(take("issuer-1", 1, NOW + 14_000).await, Some(3), "given back it is free at once");
     let held = case.store.holder().await.expect("a read").expect("a row");
     assert_eq!((held.owner.as_str(), held.epoch, held.until_ms), ("issuer-1", 3, NOW + 14_000 + LEASE_MS));
+    let late = NOW + 14_000 + LEASE_MS;
+    assert_eq!(take("issuer-1", 3, late - 1).await, Some(3), "it renews in time");
+    assert_eq!(take("issuer-1", 3, late - 1 + LEASE_MS).await, Some(4), "who was late begins anew");
 });
 
 contract!(only_the_holder_writes_and_all_of_a_step_or_nothing, |case| {
