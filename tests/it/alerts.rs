@@ -16,6 +16,9 @@ use todoke::{
 
 const RULES: &str = include_str!("../../deploy/alerts.yml");
 
+/// What promtool plays to each rule; `tests/run` has it do so.
+const PLAYED: &str = include_str!("../data/alerts.yml");
+
 /// What the label of a metric can say, of those that rules and panels ask for.
 pub(crate) fn values(label: &str) -> Vec<String> {
     match label {
@@ -81,6 +84,22 @@ pub(crate) fn asked(expression: &str) -> Vec<(&str, Option<(&str, &str)>)> {
             (&rest[..end], label.map(|(name, value)| (name, value.trim_matches('"'))))
         })
         .collect()
+}
+
+#[test]
+fn every_rule_is_played_what_it_must_be_silent_about_and_what_it_must_tell() {
+    let names = RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    for name in names {
+        let mine = PLAYED.split("  - interval: ").find(|test| test.contains(&format!("    name: {name}\n")));
+        let mine = mine.unwrap_or_else(|| panic!("tests/data/alerts.yml plays nothing to {name}"));
+        let asked = format!("ALERTS{{alertname=\"{name}\", alertstate=\"firing\"}}");
+        assert_eq!(mine.matches(&asked).count(), 2, "{name}: once silent, once firing");
+        assert_eq!(
+            (mine.matches("exp_samples: []").count(), mine.matches("value: 1").count()),
+            (1, 1),
+            "{name}"
+        );
+    }
 }
 
 #[test]
