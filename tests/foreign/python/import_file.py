@@ -64,6 +64,8 @@ def import_file(stub, file, caller, chunk_records, window, receipt_key):
     ended = again(lambda: watch(stub, known.batch_id))
     state, counts = pb.BatchState.Name(ended.state), ended.counts
     print(f"ended as {state}: {counts.accepted} accepted, {counts.rejected} rejected")
+    if ended.state != pb.BATCH_STATE_ACCEPTED:
+        raise SystemExit(f"no receipt for {known.batch_id}: ListDispositions names each record and why")
 
     answer = again(lambda: stub.GetReceipt(pb.GetReceiptRequest(batch_id=known.batch_id), timeout=SECONDS))
     receipt = open_receipt(answer.receipt, receipt_key)
