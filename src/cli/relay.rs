@@ -114,6 +114,9 @@ pub struct UnitArgs {
     /// The box's model (key relay.model)
     #[arg(long, value_name = "TEXT")]
     pub model: Option<String>,
+    /// Lets operators have it play faults, as `todoke pool drill` does (key relay.drills)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub drills: Option<bool>,
 }
 
 impl RelayArgs {
@@ -141,6 +144,7 @@ impl RelayArgs {
             flag("--slot", "relay.slot", self.unit.slot.clone()),
             flag("--serial", "relay.serial", self.unit.serial.clone()),
             flag("--model", "relay.model", self.unit.model.clone()),
+            flag("--drills", "relay.drills", self.unit.drills.map(|drills| drills.to_string())),
             time("--connection-age", "relay.connection_age", limits.connection_age),
             time("--linger", "relay.linger", self.linger),
             time("--drain", "relay.drain", self.drain),

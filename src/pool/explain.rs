@@ -12,7 +12,9 @@ use super::{
     evidence::{Observer, UnitId},
     judgement::{Bet, Judgement, UnitJudgement, Verdict},
     keeper::KeptDecision,
-    policy::{Decision, Description, Floor, Kind, Lease, Penalties, Policy, Raised, Rule, Suspicion, Unit},
+    policy::{
+        Decision, Description, Drill, Floor, Kind, Lease, Penalties, Policy, Raised, Rule, Suspicion, Unit,
+    },
     rule,
 };
 
@@ -168,6 +170,8 @@ pub struct Explanation {
     pub override_until: Option<u64>,
     /// Until when it is not probed.
     pub probes_paused_until: Option<u64>,
+    /// What it plays on purpose.
+    pub drill: Option<Drill>,
     /// The evidence; `None` of a unit that takes no calls, which nobody judges.
     pub evidence: Option<UnitJudgement>,
     /// What it is held against.
@@ -232,6 +236,7 @@ impl Explanation {
             generation: unit.generation,
             override_until: unit.override_until,
             probes_paused_until: unit.probes_paused_until.filter(|until| until > now_s),
+            drill: unit.drills.now.clone(),
             limits: known.limits(),
             votes: known.votes(evidence.as_ref()),
             evidence,

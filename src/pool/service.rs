@@ -249,7 +249,8 @@ pub(super) fn state(state: State) -> pb::UnitState {
     }
 }
 
-fn at(second: u64) -> prost_types::Timestamp {
+/// A second since 1970 as it goes over the wire.
+pub(super) fn at(second: u64) -> prost_types::Timestamp {
     convert::timestamp(i64::try_from(second).unwrap_or(i64::MAX / 1000).saturating_mul(1000))
 }
 
@@ -265,6 +266,7 @@ pub(super) fn unit(
     let view = policy.view();
     let entry = view.iter().flat_map(|view| &view.units).find(|entry| entry.unit == *unit.id());
     let waits = matches!(unit.state, State::Evicted);
+    let drill = unit.drills.now.as_ref();
     pb::Unit {
         unit: unit.id().to_string(),
         attributes: Some(pb::UnitAttributes {
@@ -290,5 +292,7 @@ pub(super) fn unit(
         earliest_return_time: waits.then(|| at(unit.back_off_until)),
         drained_by_operator: unit.state == State::Drained,
         probes_paused: !policy.may_probe(unit.id()),
+        drill: drill.map(|drill| drill.fault.to_string()).unwrap_or_default(),
+        drill_until_time: drill.map(|drill| at(drill.until)),
     }
 }

@@ -175,6 +175,10 @@ enum Stage {
 }
 
 impl Stage {
+    fn is_severed(&self) -> bool {
+        matches!(self, Stage::InUse(link) | Stage::Leaving(link) if link.is_severed())
+    }
+
     /// Takes the link out of its proof; `None` at any other stage.
     fn proved(
         &mut self,
@@ -278,7 +282,7 @@ impl Future for Back {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let me = &mut *self;
-        if !me.is_trusted() {
+        if !me.is_trusted() || me.stage.is_severed() {
             return Poll::Ready(());
         }
         me.advance(cx);

@@ -28,7 +28,7 @@ use super::{
     pump::{Pump, grpc_status},
     reader::Reader,
     stats::Event,
-    upstream::{Avoid, Grave, Slot},
+    upstream::{self, Avoid, Grave, Slot},
 };
 
 /// How often a call is sent again that provably was not processed.
@@ -117,6 +117,7 @@ impl Call {
         match self.peer.played() {
             Played::Nothing => self.forward(head, body),
             Played::Fail => self.fail(drilled()),
+            Played::Dropped => self.fail(upstream::away()),
             Played::Hang => self.hold(HANG, head, body),
             Played::Wait(wait) => self.hold(wait, head, body),
         }
@@ -255,6 +256,7 @@ impl Call {
     fn broken(&mut self, error: &h2::Error) {
         if let Stage::Asked(asked) = &mut self.stage
             && is_unprocessed(error)
+            && self.peer.played() != Played::Dropped // nor is there another connection then
             && self.bytes_up == 0 // else a part of the body is gone and cannot be sent again
             && asked.up.as_ref().is_none_or(|up| up.bytes() == 0)
             && let Some(head) = asked.kept.take()

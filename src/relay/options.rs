@@ -95,6 +95,8 @@ pub struct Options {
     pub model: String,
     /// What runs on it. Default `todoke` and its version.
     pub image: String,
+    /// Whether it plays faults on an operator's order (`todoke pool drill`). Default false.
+    pub drills: bool,
 
     /// How long new connections are still served after the order to stop. Default 1 s.
     pub linger: Duration,
@@ -143,6 +145,7 @@ impl Default for Options {
             serial: String::new(),
             model: String::new(),
             image: concat!("todoke ", env!("CARGO_PKG_VERSION")).to_owned(),
+            drills: false,
             linger: seconds(1),
             drain: seconds(10),
         }

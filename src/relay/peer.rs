@@ -93,11 +93,13 @@ impl Peer {
         }
     }
 
-    /// What a drill makes of a call; probes are spared, so that traffic and probes can be told apart.
+    /// What a drill makes of a call. Probes are spared, so that traffic and probes can be told apart, but for
+    /// what breaks behind the relay: that meets all alike.
     pub(super) fn played(&self) -> Played {
-        match self.observer {
-            true => Played::Nothing,
-            false => self.shard.drill().play(|| self.shard.fraction()),
+        match self.shard.drill().play(|| self.shard.fraction()) {
+            Played::Dropped => Played::Dropped,
+            _ if self.observer => Played::Nothing,
+            played => played,
         }
     }
 

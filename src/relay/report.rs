@@ -21,7 +21,6 @@ use crate::{
     runtime::clock::Clock,
     telemetry::names,
     wire::{
-        convert,
         fault::{Fault, Reason},
         pb::{
             EvidenceBucket, EvidenceClass, RelayOrder, ReportRequest, ReportResponse, UnitAttributes,
@@ -31,6 +30,7 @@ use crate::{
 };
 
 use super::{
+    drill::Said as Drilled,
     fence::Standing,
     shard::{Shard, Shared},
 };
@@ -79,6 +79,19 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         let asked = issuers.iter_mut().map(|issuer| issuer.report(&shared, &reporting, late));
         futures_util::future::join_all(asked).await;
         settle(&shared, &issuers);
+        play(&shared, &shards);
+    }
+}
+
+/// Does what is not done call by call of a drill that has begun.
+fn play(shared: &Shared, shards: &[Arc<Shard>]) {
+    match shared.drill.look() {
+        Some(drill::Fault::Crash) => {
+            tracing::error!("{} ends as in a crash, on an operator's order", shared.options.name);
+            std::process::abort();
+        }
+        Some(drill::Fault::DropUpstream) => shards.iter().for_each(|shard| shard.upstreams().sever()),
+        _ => {}
     }
 }
 
@@ -193,6 +206,7 @@ impl Issuer {
             timer_late_ms,
             incarnation: reporting.incarnation,
             bundles: Vec::new(),
+            drills: shared.drill.is_allowed(),
         });
         request.set_timeout(ANSWER_MAX);
         let asked = Instant::now();
@@ -241,7 +255,7 @@ impl Issuer {
                 threshold: Duration::from_micros(target.threshold_us),
             })
         });
-        shared.drill.set(drill(&answer, reporting.clock.now_ms()));
+        shared.drill.hear(drilled(&answer), asked);
         if let Err(error) = reporting.prober.aim(targets.collect()) {
             tracing::error!(%error, "units cannot be probed: {error}");
         }
@@ -300,11 +314,10 @@ impl Issuer {
     }
 }
 
-/// The fault that is to be played, and until when.
-fn drill(answer: &ReportResponse, now_ms: i64) -> Option<(drill::Fault, Instant)> {
-    let fault = answer.drill.parse().ok()?;
-    let left = convert::millis(answer.drill_until_time.as_ref()?) - now_ms;
-    Some((fault, Instant::now() + Duration::from_millis(u64::try_from(left).ok()?)))
+/// The fault that is to be played; one that this version does not know is none.
+fn drilled(answer: &ReportResponse) -> Drilled {
+    let left = Duration::from_millis(answer.drill_left_ms.into());
+    Drilled { number: answer.drill_number, fault: answer.drill.parse().ok().map(|fault| (fault, left)) }
 }
 
 /// Makes one standing of what all issuers said: any live lease of the latest epoch, else an order, else what

@@ -98,7 +98,7 @@ pub fn start(
         common: Common::new(),
         connected: watch::Sender::new(vec![0; shards_max]),
         connections: AtomicUsize::new(0),
-        drill: Drill::default(),
+        drill: Drill::new(options.drills),
         fence: Fence::new(membership.is_some()),
         hard: tasks.hard(),
         options,

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -38,6 +38,7 @@ pub(super) struct Link {
     graves: Mutex<Vec<Grave>>,
     driver: AtomicWaker,
     gone: CancellationToken,
+    severed: AtomicBool,
 }
 
 /// What is left of a call that nobody waits for any more; dropping it resets the stream.
@@ -84,6 +85,7 @@ impl Link {
             graves: Mutex::default(),
             driver: AtomicWaker::new(),
             gone: CancellationToken::new(),
+            severed: AtomicBool::new(false),
         }
     }
 
@@ -131,6 +133,11 @@ impl Link {
     /// Cancelled when the link takes no more requests.
     pub(super) fn gone(&self) -> CancellationToken {
         self.gone.clone()
+    }
+
+    /// Whether the connection is to end at once, with all calls on it.
+    pub(super) fn is_severed(&self) -> bool {
+        self.severed.load(Relaxed)
     }
 
     fn in_flight(&self) -> usize {
@@ -198,6 +205,15 @@ impl Upstreams {
         links.iter().for_each(|link| self.leave(link));
     }
 
+    /// Drops every connection with the calls on it, as if the network had; others are dialled at once.
+    pub(super) fn sever(&self) {
+        let links: Vec<_> = locked(&self.links).iter().flatten().cloned().collect();
+        for link in links {
+            link.severed.store(true, Relaxed);
+            self.leave(&link);
+        }
+    }
+
     /// The link with the fewest calls in flight, by share of what it may have.
     fn least(&self, avoid: Avoid) -> Option<Arc<Link>> {
         let links = locked(&self.links);
@@ -240,7 +256,8 @@ impl Upstreams {
     }
 }
 
-fn away() -> Fault {
+/// What a call is told while no issuer is connected.
+pub(super) fn away() -> Fault {
     Fault::new(Reason::UpstreamUnavailable, "no issuer can be reached from here: wait, or try another relay")
         .after(Duration::from_secs(1))
 }

@@ -50,6 +50,7 @@ async fn an_operator_sees_why_and_gives_orders_and_nobody_else_does() {
     until(&folder, &["relay-1", "relay-2"], "HEALTHY").await;
     sees(&folder).await;
     orders(&folder).await;
+    drills(&folder).await;
     is_refused(&folder).await;
     let ops = folder.endpoints()["issuers"][0]["ops"].as_str().and_then(|ops| ops.parse().ok());
     let metrics = http(ops.expect("the issuer's ops port"), "/metrics").await;
@@ -133,11 +134,50 @@ async fn orders(folder: &Folder) {
     said(folder, &["undrain", "relay-2"]).await;
 }
 
+async fn drills(folder: &Folder) {
+    let pid = || folder.endpoints()["relays"][1]["pid"].clone();
+    let before = pid();
+    let ordered = said(folder, &["drill", "relay-2", "--fault", "crash", "--for", "5m"]).await;
+    assert_eq!(ordered.last().expect("a result")["drill"], "crash", "{ordered:?}");
+    let over = decided(folder, "drill_over").await;
+    assert!(over["why"].as_str().is_some_and(|why| why.contains("started anew")), "{over}");
+    let begun = Instant::now();
+    while pid() == before {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it did not end, or nobody serves in its place");
+        sleep(Duration::from_millis(100)).await;
+    }
+    until(folder, &["relay-1", "relay-2"], "HEALTHY").await;
+    let after = pid();
+
+    said(folder, &["drill", "relay-2", "--fault", "fail:0.3"]).await;
+    let listed = said(folder, &["list"]).await;
+    assert_eq!(of(&listed, "unit")[1]["drill"], "fail:0.3", "{listed:?}");
+    said(folder, &["drill", "relay-2", "--stop"]).await;
+    let listed = said(folder, &["list"]).await;
+    assert_eq!(of(&listed, "unit")[1]["drill"], "", "{listed:?}");
+    assert_eq!(pid(), after, "the next process did not crash again");
+}
+
+/// Waits for a decision of a kind about the second relay.
+async fn decided(folder: &Folder, kind: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let lines = said(folder, &["decisions", "relay-2", "--limit", "100"]).await;
+        if let Some(found) = of(&lines, "decision").into_iter().find(|one| one["kind"] == kind) {
+            return found.clone();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited for {kind}: {lines:?}");
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
 async fn is_refused(folder: &Folder) {
     for (party, words, reason) in [
         ("municipality/131229", &["list"][..], "WRONG_ROLE"),
         ("auditor/a", &["undrain", "relay-1"], "WRONG_ROLE"),
         ("operator/bob", &["explain", "relay-9"], "UNIT_UNKNOWN"),
+        ("auditor/a", &["drill", "relay-1", "--fault", "hang"], "WRONG_ROLE"),
+        ("operator/bob", &["drill", "relay-1", "--stop"], "ORDER_REFUSED"),
         ("operator/bob", &["sign-off", "relay-1", "--request-id", "s-1"], "ORDER_REFUSED"),
         // What was refused is not said to be done when it is asked again.
         ("operator/bob", &["sign-off", "relay-1", "--request-id", "s-1"], "ORDER_REFUSED"),

@@ -45,6 +45,7 @@ impl Plan<'_> {
         let one = |n: u16| {
             let mut node = self.node(Kind::Relay, &format!("relay-{n}"));
             node.flags.extend(["--pool-key".into(), self.layout.pki().join("receipt.pub").into()]);
+            node.flags.push("--drills".into());
             for upstream in upstreams {
                 node.flags.extend(["--upstream".into(), OsString::from(upstream)]);
             }

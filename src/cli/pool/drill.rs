@@ -14,14 +14,21 @@ use crate::{
 
 /// Has a unit play a fault on purpose, so that what the pool does about it is seen before it is needed.
 ///
-/// It ends by itself. The unit's health answers stay green: only its calls suffer.
+/// It ends by itself, and its beginning and its end are on record. The unit's health answers stay green: only
+/// its calls suffer. What the pool does about it is real: an eviction counts like any other.
+///
+/// A unit plays nothing unless it was started with --drills, as those of `todoke dev` and `todoke demo` are.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  \
-    todoke pool drill relay-2 --fault fail:30 --for 2m \\\n    \
+    todoke pool drill relay-2 --fault fail:0.3 --for 2m \\\n    \
     --endpoints dev/endpoints.json --as operator/alice\n  \
     todoke pool drill relay-2 --stop --endpoints dev/endpoints.json --as operator/alice")]
 pub(super) struct DrillArgs {
-    /// hang, fail:PERCENT, slow:MILLISECONDS or flap:BAD/GOOD in seconds
+    /// hang, fail:SHARE, slow:TIME[:SHARE], flap:GOOD:BAD, crash or drop-upstream
+    ///
+    /// hang: calls are never answered. fail:0.3: so many fail. slow:2s:0.3: so many take so much longer, all
+    /// without a share. flap:3s:2s: none fails for 3 s, then all for 2 s. crash: its process ends at once.
+    /// drop-upstream: its connections to issuers break, and no call or probe gets through it.
     #[arg(long, value_name = "FAULT", required_unless_present = "stop")]
     fault: Option<Fault>,
     /// For how long, ten minutes at the most

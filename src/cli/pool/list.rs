@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     asking::Asking,
-    show::{state, table, time, unit_json},
+    show::{drill, state, table, time, unit_json},
 };
 use crate::{
     cli::municipal::{Output, many, say, say_event, say_result},
@@ -70,6 +70,18 @@ fn evidence(unit: &pb::Unit) -> String {
     }
 }
 
+/// Why it is in its state, and what an operator has ordered beside it.
+fn why(unit: &pb::Unit) -> String {
+    let mut words = unit.why.clone();
+    if unit.probes_paused {
+        words += " (not probed)";
+    }
+    if !unit.drill.is_empty() {
+        words += &format!(" ({})", drill(unit));
+    }
+    words
+}
+
 fn lines(list: &pb::ListUnitsResponse) -> Vec<String> {
     let row = |unit: &pb::Unit| {
         vec![
@@ -81,7 +93,7 @@ fn lines(list: &pb::ListUnitsResponse) -> Vec<String> {
             format!("{:.0}", unit.penalty_slow),
             unit.eviction_count.to_string(),
             time(unit.state_since_time.as_ref()),
-            if unit.probes_paused { format!("{} (not probed)", unit.why) } else { unit.why.clone() },
+            why(unit),
         ]
     };
     let rows: Vec<Vec<String>> = list.units.iter().map(row).collect();
@@ -129,6 +141,12 @@ mod tests {
             units: vec![
                 unit("relay-1", pb::UnitState::Healthy, 100, 0.0),
                 unit("relay-2", pb::UnitState::Suspect, 5, 7.25),
+                pb::Unit {
+                    probes_paused: true,
+                    drill: "hang".to_owned(),
+                    drill_until_time: Some(prost_types::Timestamp { seconds: 1_000_060, nanos: 0 }),
+                    ..unit("relay-3", pb::UnitState::Healthy, 100, 0.0)
+                },
             ],
             verdict: "UNDECIDED: there is evidence".to_owned(),
             degraded: true,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     asking::Asking,
-    show::{state, unit_json},
+    show::{drill, state, unit_json},
 };
 use crate::{
     cli::municipal::{Output, new_batch_id, say, say_event, say_result, warn},
@@ -66,6 +66,7 @@ impl Ordering {
             return;
         }
         match unit {
+            Some(unit) if !unit.drill.is_empty() => say(&format!("{} {}", unit.unit, drill(unit))),
             Some(unit) => say(&format!("{} is {}: {}", unit.unit, state(unit), unit.why)),
             None => say(&format!("{}: it is ordered", self.unit)),
         }

@@ -22,6 +22,11 @@ pub(super) fn state(unit: &pb::Unit) -> &'static str {
     if unit.drained_by_operator { "DRAINED" } else { state_name(unit.state()) }
 }
 
+/// What a unit plays on purpose.
+pub(super) fn drill(unit: &pb::Unit) -> String {
+    format!("plays {} until {}: a drill", unit.drill, time(unit.drill_until_time.as_ref()))
+}
+
 /// Lines of a table, its columns as wide as they need to be; the last one is left as it is.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let header: Vec<String> = header.iter().map(ToString::to_string).collect();
@@ -61,6 +66,8 @@ pub(super) fn unit_json(unit: &pb::Unit) -> Value {
         "evictions": unit.eviction_count,
         "earliest_return": time(unit.earliest_return_time.as_ref()),
         "probes_paused": unit.probes_paused,
+        "drill": unit.drill,
+        "drill_until": time(unit.drill_until_time.as_ref()),
         "address": about.address,
         "slot": about.slot,
         "serial": about.serial,

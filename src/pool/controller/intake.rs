@@ -8,7 +8,7 @@ use crate::{
         elsewhere::{Elsewhere, Opinion},
         evidence::{Bucket, Class, Latencies, Observer, UnitId},
         notes::UNITS_MAX,
-        policy::{Fact, Lease, Policy},
+        policy::{Fact, Lease, Policy, Process},
         rule::Judge,
     },
     wire::{
@@ -107,11 +107,12 @@ impl Intake {
         &mut self,
         policy: &Policy,
         unit: &UnitId,
-        incarnation: u64,
+        process: Process,
         generation: u64,
         now_ms: i64,
     ) -> Result<(), Fault> {
         let Some(known) = policy.units().get(unit) else { return Ok(()) };
+        let incarnation = process.incarnation;
         let asked =
             self.units.entry(unit.clone()).or_insert(Asked { incarnation, last_ms: now_ms, lapsed: false });
         // One that is silent for as long as a lease lives is gone; the next one's clock may have been set back.
@@ -121,6 +122,9 @@ impl Intake {
             return Err(Fault::new(Reason::GenerationStale, words));
         }
         *asked = Asked { incarnation, last_ms: now_ms, lapsed: false };
+        if known.drills.process != Some(process) {
+            self.facts.push(Fact::Started { unit: unit.clone(), process });
+        }
         if generation == 0 || generation == known.generation {
             let (unit, generation) = (unit.clone(), known.generation);
             self.facts.push(Fact::LeaseRenewed { unit, generation });

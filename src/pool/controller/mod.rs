@@ -11,7 +11,6 @@ mod step;
 mod witnesses;
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -25,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::intake::Intake;
 use super::{
-    evidence::{Observer, UnitId},
+    evidence::Observer,
     gate::Gate,
     judgement::Judgement,
     keeper::{KeepError, Keeper, KeptDecision},
@@ -135,14 +134,6 @@ struct Core {
     kept_ms: i64,
     /// Until when leases of before are believed, in ms since 1970.
     believed_until_ms: i64,
-    drills: BTreeMap<UnitId, Drill>,
-}
-
-/// A fault that a unit plays on an operator's order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Drill {
-    pub(super) fault: String,
-    pub(super) until_ms: i64,
 }
 
 /// Who decides, as an operator sees it.
@@ -175,7 +166,6 @@ impl Controller {
             frozen: false,
             kept_ms: 0,
             believed_until_ms: 0,
-            drills: BTreeMap::new(),
         };
         let gate = Arc::new(Gate::new(options.relay_calls_max));
         gauges::begin_at_zero();

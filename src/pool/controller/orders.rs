@@ -2,10 +2,11 @@
 
 use prost::Message as _;
 
-use super::{Controller, Drill, report::description};
+use super::{Controller, report::description};
 use crate::{
     domain::{digest::Digest, identity::Identity},
     pool::{
+        drill::{Fault as Played, SECONDS_MAX},
         evidence::UnitId,
         keeper::KeptOrder,
         policy::{Decision, Fact, Intervention, Kind, Operator, Order, Policy, Request},
@@ -19,9 +20,6 @@ use crate::{
 
 /// The longest text of an operator, in characters.
 const WORDS_MAX: usize = 1_000;
-
-/// The longest drill, in ms.
-const DRILL_MAX_MS: i64 = 600_000;
 
 fn invalid(field: &str, what: &str) -> Fault {
     Fault::new(Reason::FieldInvalid, format!("{field} {what}")).violation(field, what)
@@ -40,11 +38,11 @@ fn is_request_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(legal)
 }
 
-/// What is asked of the policy; `None` for what only the controller plays.
-fn request(unit: &UnitId, order: order_unit_request::Order, now_ms: i64) -> Result<Option<Request>, Fault> {
+/// What is asked of the policy.
+fn request(unit: &UnitId, order: order_unit_request::Order, now_ms: i64) -> Result<Request, Fault> {
     use order_unit_request::Order as Asked;
     let unit = unit.clone();
-    Ok(Some(match order {
+    Ok(match order {
         Asked::Register(asked) => {
             let about = description(&unit, asked.attributes);
             let faults = about.faults();
@@ -74,8 +72,18 @@ fn request(unit: &UnitId, order: order_unit_request::Order, now_ms: i64) -> Resu
                 Request::PauseProbes { unit, seconds: u64::try_from(seconds).unwrap_or_default() }
             }
         },
-        Asked::Drill(_) => return Ok(None),
-    }))
+        Asked::Drill(asked) if asked.fault.is_empty() => Request::StopDrill { unit },
+        Asked::Drill(asked) => {
+            let fault = asked.fault.parse::<Played>();
+            let fault = fault.map_err(|error| invalid("drill.fault", &error.to_string()))?;
+            let left_ms = asked.until_time.as_ref().map_or(0, convert::millis) - now_ms;
+            let seconds = u64::try_from(left_ms).unwrap_or_default().div_ceil(1000);
+            if !(1..=SECONDS_MAX).contains(&seconds) {
+                return Err(invalid("drill.until_time", "must be within the next ten minutes"));
+            }
+            Request::Drill { unit, fault, seconds }
+        }
+    })
 }
 
 impl Controller {
@@ -107,13 +115,7 @@ impl Controller {
             let words = format!("no unit is named {unit}: see `todoke pool list`");
             return Err(Fault::new(Reason::UnitUnknown, words));
         }
-        if let order_unit_request::Order::Drill(drill) = &wanted {
-            let until_ms = drill.until_time.as_ref().map_or(0, convert::millis);
-            return self.drill(&by, &unit, &drill.fault, until_ms, now_ms);
-        }
-        let Some(wanted) = request(&unit, wanted, now_ms)? else {
-            return Err(invalid("order", "must be one of the orders there are"));
-        };
+        let wanted = request(&unit, wanted, now_ms)?;
         let fact = Fact::Order(Order { by: by.clone(), request: wanted });
         let mut answer = OrderUnitResponse::default();
         let mut kept = |policy: &Policy, decisions: &[Decision]| {
@@ -147,33 +149,6 @@ impl Controller {
         }
         let answer = OrderUnitResponse::decode(found.answer.as_slice());
         answer.map(Some).map_err(|_| Fault::new(Reason::Internal, "the kept answer cannot be read"))
-    }
-
-    /// Has a unit play a fault on purpose; an empty one ends it.
-    fn drill(
-        &self,
-        by: &Operator,
-        unit: &UnitId,
-        fault: &str,
-        until_ms: i64,
-        now_ms: i64,
-    ) -> Result<OrderUnitResponse, Fault> {
-        let mut core = self.core();
-        core.drills.retain(|_, drill| drill.until_ms > now_ms);
-        if fault.is_empty() {
-            core.drills.remove(unit);
-        } else {
-            fault
-                .parse::<crate::pool::drill::Fault>()
-                .map_err(|error| invalid("drill.fault", &error.to_string()))?;
-            if !(now_ms..=now_ms + DRILL_MAX_MS).contains(&until_ms) {
-                return Err(invalid("drill.until_time", "must be within the next ten minutes"));
-            }
-            core.drills.insert(unit.clone(), Drill { fault: fault.to_owned(), until_ms });
-        }
-        let what = if fault.is_empty() { "no fault" } else { fault };
-        tracing::warn!(%unit, "{by} has {unit} play {what}");
-        Ok(OrderUnitResponse { unit: None, warnings: Vec::new(), pending: String::new() })
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Controller, Drill, gauges, seconds};
+use super::{Controller, gauges, seconds};
 use crate::{
     domain::identity::Identity,
     pool::{
         evidence::{Observer, UnitId},
-        policy::{Description, Fact, Operator, Order, Request},
+        policy::{Description, Fact, Operator, Order, Process, Request},
         prober::Target,
+        service,
     },
     wire::{
-        convert,
         fault::{Fault, Reason},
         pb::{
             EvidenceBucket, EvidenceClass, ProbeTarget, RelayOrder, ReportRequest, ReportResponse,
@@ -82,7 +82,7 @@ impl Controller {
             // So that the gate knows of the lease before the relay does.
             self.step(None).await?;
         }
-        Ok(self.answer(&unit, request.view_version))
+        Ok(self.answer(&unit, &request))
     }
 
     /// Whether anything can be said of a unit: who does not decide, and has not read of it yet, must not stop
@@ -100,7 +100,8 @@ impl Controller {
         let now_ms = self.0.clock.now_ms();
         let mut core = self.core();
         let super::Core { intake, judge, policy, .. } = &mut *core;
-        intake.asked(policy, unit, request.incarnation, request.generation, now_ms)?;
+        let process = Process { incarnation: request.incarnation, drills: request.drills };
+        intake.asked(policy, unit, process, request.generation, now_ms)?;
         intake.weigh(judge, observer, request.timer_late_ms);
         intake.take(judge, observer, &request.buckets, seconds(now_ms))?;
         Ok(())
@@ -117,30 +118,33 @@ impl Controller {
         self.step(None).await.map(drop)
     }
 
-    fn answer(&self, unit: &UnitId, view_version: u64) -> ReportResponse {
+    fn answer(&self, unit: &UnitId, request: &ReportRequest) -> ReportResponse {
         let now_ms = self.0.clock.now_ms();
-        let (lease, targets, threshold_us, drill) = {
+        let (lease, targets, threshold_us, drills) = {
             let core = self.core();
-            let drill = core.drills.get(unit).filter(|drill| drill.until_ms > now_ms).cloned();
-            (core.lease(unit, now_ms), core.targets(Some(unit)), core.judge.threshold_us(unit), drill)
+            let drills = core.policy.units().get(unit).map(|unit| unit.drills.clone());
+            (core.lease(unit, now_ms), core.targets(Some(unit)), core.judge.threshold_us(unit), drills)
         };
+        let drills = drills.unwrap_or_default();
+        let drill = drills.of(request.incarnation, now_ms);
         gauges::lease(lease.is_ok());
-        let newer = self.0.views.borrow().as_ref().is_some_and(|view| view.version != view_version);
+        let newer = self.0.views.borrow().as_ref().is_some_and(|view| view.version != request.view_version);
         let view = self.0.signed.load().as_ref().filter(|_| newer).map(|view| view.to_vec());
         let (order, why, lease) = match lease {
             Ok(lease) => (RelayOrder::Serve, String::new(), self.signed(&lease.text())),
             Err(why) => (RelayOrder::Drain, why, Vec::new()),
         };
-        let until = drill.as_ref().map(|drill: &Drill| convert::timestamp(drill.until_ms));
         ReportResponse {
             order: order.into(),
             why,
             lease,
             view: view.unwrap_or_default(),
             targets,
-            drill: drill.map(|drill| drill.fault).unwrap_or_default(),
-            drill_until_time: until,
+            drill: drill.map(|(drill, _)| drill.fault.to_string()).unwrap_or_default(),
+            drill_until_time: drill.map(|(drill, _)| service::at(drill.until)),
             threshold_us,
+            drill_number: drills.number,
+            drill_left_ms: drill.map_or(0, |(_, left)| u32::try_from(left).unwrap_or(u32::MAX)),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::pool::{
     elsewhere::Opinion,
     evidence::Class,
     judgement::{Bet, UnitJudgement, Verdict},
-    policy::{Floor, Lease, Raised, grouped},
+    policy::{Drill, Floor, Lease, Raised, grouped},
 };
 
 /// A second since 1970 as people read it, in UTC.
@@ -113,6 +113,10 @@ impl Explanation {
         }
         if let Some(until) = self.probes_paused_until {
             lines.push(format!("Not probed until {}, on an operator's order", time_of(until)));
+        }
+        if let Some(Drill { fault, by, since, until }) = &self.drill {
+            let (since, until) = (time_of(*since), time_of(*until));
+            lines.push(format!("A drill: plays {fault} since {since}, on the order of {by}, until {until}"));
         }
         lines.extend(self.raised.iter().map(raised));
         lines

@@ -62,6 +62,10 @@ pub enum Kind {
     PauseProbes,
     /// And go on.
     ResumeProbes,
+    /// A unit plays a fault on purpose.
+    Drill,
+    /// No longer.
+    DrillOver,
     /// Somebody should look.
     Alarm(Alarm),
     /// No longer.
@@ -100,6 +104,8 @@ impl Kind {
             Kind::Override => "override",
             Kind::PauseProbes => "pause_probes",
             Kind::ResumeProbes => "resume_probes",
+            Kind::Drill => "drill",
+            Kind::DrillOver => "drill_over",
             Kind::Alarm(_) => "alarm",
             Kind::AlarmOver(_) => "alarm_over",
             Kind::Refuse(_) => "refuse",
@@ -215,6 +221,8 @@ pub enum Rule {
     V6,
     /// An operator's order.
     O1,
+    /// The end of a drill.
+    O2,
     /// The database.
     B1,
     /// Too few observers.
@@ -253,6 +261,7 @@ impl Rule {
             Rule::V5 => "traffic beats probes: green probes never bring a unit back",
             Rule::V6 => "a monitor can be the cause",
             Rule::O1 => "an operator's order",
+            Rule::O2 => "a drill ends at its time, and with the process that plays it",
             Rule::B1 => "without the database nothing is admitted, released or raised",
             Rule::B2 => "with fewer than 3 observers nobody is evicted by evidence",
         }

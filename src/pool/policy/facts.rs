@@ -16,6 +16,7 @@ impl Policy {
                 Fact::LeaseRenewed { unit, generation } => self.lease(unit, *generation, Lease::Live),
                 Fact::LeaseLapsed { unit, generation } => self.lease(unit, *generation, Lease::Lapsed),
                 Fact::LeaseReleased { unit, generation } => self.lease(unit, *generation, Lease::Released),
+                Fact::Started { unit, process } => self.started(turn, unit, *process),
                 Fact::DeepProbes { unit, n, failed } => {
                     self.count(unit, *n, *failed, |state| matches!(state, State::Joining | State::Probation));
                 }

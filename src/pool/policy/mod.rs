@@ -3,12 +3,13 @@
 //! too.
 //!
 //! [`Policy`] is its own state: written and read again, it goes on as if nothing had happened. It reads no
-//! clock and draws no random number. One [`Policy::step`] a second, in this order: facts, orders, leases,
-//! drains, joiners, evictions, steering, returns, floor, alarms, view.
+//! clock and draws no random number. One [`Policy::step`] a second, in this order: facts, orders, drills,
+//! leases, drains, joiners, evictions, steering, returns, floor, alarms, view.
 
 mod alarms;
 mod damping;
 mod decision;
+mod drills;
 mod evict;
 mod facts;
 mod floor;
@@ -25,6 +26,8 @@ mod view;
 
 #[cfg(test)]
 mod alarm_tests;
+#[cfg(test)]
+mod drill_tests;
 #[cfg(test)]
 pub(super) mod fixture;
 #[cfg(test)]
@@ -45,6 +48,7 @@ use serde::{Deserialize, Serialize};
 pub use alarms::Raised;
 pub use damping::{Damping, Key, Penalties};
 pub use decision::{Alarm, Decision, Kind, Rule};
+pub use drills::{Drill, Drills, Process};
 pub use evict::back_off_s;
 pub use floor::Floor;
 pub use history::{Episode, History, Suspicion, chance};
@@ -174,6 +178,7 @@ impl Policy {
     }
 
     fn decide(&mut self, turn: &mut Turn<'_>) {
+        self.end_drills(turn);
         self.end_lapsed_leases(turn);
         self.end_drains(turn);
         self.let_joiners_in(turn);

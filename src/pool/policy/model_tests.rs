@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
-    Decision, Fact, Kind, Lease, Parameters, Policy, Request, Rule, State, UNITS_MAX,
+    Decision, Fact, Kind, Lease, Parameters, Policy, Process, Request, Rule, State, UNITS_MAX,
     fixture::{about, id, intervention, judged, order},
 };
 use crate::pool::{
+    drill::Fault,
     evidence::UnitId,
     judgement::{Judgement, Verdict},
 };
@@ -46,7 +47,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..11_000_u32).prop_map(Event::Peak),
         3 => (unit.clone(), 0..300_u32, 0..3_u32).prop_map(|(n, all, failed)| Event::Probes(n, all, failed)),
         3 => (unit.clone(), 0..100_u32, 0..30_u32).prop_map(|(n, all, failed)| Event::Calls(n, all, failed)),
-        3 => (unit, 0..8_u8, any::<bool>()).prop_map(|(n, what, bob)| Event::Order(n, what, bob)),
+        3 => (unit, 0..9_u8, any::<bool>()).prop_map(|(n, what, bob)| Event::Order(n, what, bob)),
         1 => (0..9_u64).prop_map(Event::Epoch),
         6 => prop_oneof![1..15_u64, 50..200_u64, Just(2_000), Just(40_000)].prop_map(Event::Skip),
         1 => Just(Event::Restart),
@@ -87,7 +88,7 @@ impl World {
             Event::Peak(calls_per_s) => facts.push(Fact::Peak { calls_per_s }),
             Event::Probes(n, all, failed) => facts.push(Fact::DeepProbes { unit: id(n), n: all, failed }),
             Event::Calls(n, calls, failed) => facts.push(Fact::Traffic { unit: id(n), calls, failed }),
-            Event::Order(n, what, bob) => facts.push(asked(n, what, if bob { "bob" } else { "alice" })),
+            Event::Order(n, what, bob) => facts.extend(asked(n, what, if bob { "bob" } else { "alice" })),
             Event::Epoch(epoch) => facts.push(Fact::Controller { epoch }),
             Event::Skip(by) => seconds = by,
             Event::Restart => {
@@ -176,7 +177,7 @@ impl World {
     }
 }
 
-fn asked(n: usize, what: u8, name: &str) -> Fact {
+fn asked(n: usize, what: u8, name: &str) -> [Fact; 2] {
     let (unit, reason) = (id(n), "as asked".to_owned());
     let request = match what {
         0 => Request::Register(Box::new(about(n))),
@@ -186,13 +187,15 @@ fn asked(n: usize, what: u8, name: &str) -> Fact {
         4 => Request::SignOff { unit, intervention: Some(intervention()) },
         5 => Request::Override { unit, reason },
         6 => Request::PauseProbes { unit, seconds: 30 },
+        7 => Request::Drill { unit, fault: Fault::Hang, seconds: 30 },
         _ => {
             let mut swapped = about(n);
             swapped.serial += "b";
             Request::Register(Box::new(swapped))
         }
     };
-    order(name, request)
+    let process = Process { incarnation: 1, drills: true };
+    [Fact::Started { unit: id(n), process }, order(name, request)]
 }
 
 proptest! {

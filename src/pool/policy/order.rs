@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{parameters::WORDS_BYTES_MAX, unit::Description};
+use super::{drills::Process, parameters::WORDS_BYTES_MAX, unit::Description};
 use crate::domain::identity::{Identity, Role};
-use crate::pool::evidence::UnitId;
+use crate::pool::{drill::Fault, evidence::UnitId};
 
 /// A person who operates the pool. Displays as `operator/alice`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,6 +120,20 @@ pub enum Request {
         /// Which.
         unit: UnitId,
     },
+    /// Have a unit play a fault on purpose, until its time is over.
+    Drill {
+        /// Which.
+        unit: UnitId,
+        /// What it plays.
+        fault: Fault,
+        /// For how long.
+        seconds: u64,
+    },
+    /// End that now.
+    StopDrill {
+        /// Which.
+        unit: UnitId,
+    },
     /// Take the suspicion from an attribute.
     Absolve {
         /// As `name=value`.
@@ -142,6 +156,8 @@ impl Request {
             Request::Override { .. } => "override",
             Request::PauseProbes { .. } => "pause-probes",
             Request::ResumeProbes { .. } => "resume-probes",
+            Request::Drill { .. } => "drill",
+            Request::StopDrill { .. } => "stop-drill",
             Request::Absolve { .. } => "absolve",
         }
     }
@@ -157,7 +173,9 @@ impl Request {
             | Request::SignOff { unit, .. }
             | Request::Override { unit, .. }
             | Request::PauseProbes { unit, .. }
-            | Request::ResumeProbes { unit } => Some(unit),
+            | Request::ResumeProbes { unit }
+            | Request::Drill { unit, .. }
+            | Request::StopDrill { unit } => Some(unit),
             Request::Absolve { .. } => None,
         }
     }
@@ -200,6 +218,13 @@ pub enum Fact {
         unit: UnitId,
         /// The lease's generation.
         generation: u64,
+    },
+    /// A process reports for a unit that did not before, or is known otherwise.
+    Started {
+        /// Which.
+        unit: UnitId,
+        /// What serves as it now.
+        process: Process,
     },
     /// Deep probes of a unit that ended in this second.
     DeepProbes {

@@ -35,6 +35,8 @@ impl Policy {
             Request::Override { unit, reason } => self.override_quarantine(turn, by, unit, reason),
             Request::PauseProbes { unit, seconds } => self.pause_probes(turn, by, unit, *seconds),
             Request::ResumeProbes { unit } => self.resume_probes(turn, by, unit),
+            Request::Drill { unit, fault, seconds } => self.drill(turn, by, unit, (*fault, *seconds)),
+            Request::StopDrill { unit } => self.stop_drill(turn, by, unit),
             Request::Absolve { attribute, intervention } => self.absolve(turn, by, attribute, intervention),
         };
         if let Err(reason) = done {
@@ -112,6 +114,9 @@ impl Policy {
         }
         if self.units[id].override_until.is_some() {
             return Err(format!("{id} is let back by an override: wait until it is over"));
+        }
+        if self.units[id].drills.now.is_some() {
+            return Err(format!("{id} plays a fault: end its drill first"));
         }
         self.units.remove(id);
         self.last_usable.retain(|last| last != id);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     decision::Rule,
+    drills::Drills,
     order::{Intervention, Operator},
     parameters::{ATTRIBUTES_MAX, NAME_BYTES_MAX},
 };
@@ -263,6 +264,9 @@ pub struct Unit {
     pub approval: Option<Approval>,
     /// What was changed before its last release: a failure speaks against the hypothesis.
     pub intervention: Option<Intervention>,
+    /// The faults that it plays on purpose.
+    #[serde(skip_serializing_if = "Drills::is_unknown", default)]
+    pub drills: Drills,
 }
 
 impl Unit {
@@ -286,6 +290,7 @@ impl Unit {
             probes_paused_until: None,
             approval: None,
             intervention: None,
+            drills: Drills::default(),
         }
     }
 

@@ -47,7 +47,7 @@ fn wrong_usage_is_code_2_with_a_remedy_on_standard_error() {
         (&["pool", "sign-off", "relay-2", "--as", "x", "--changed", "y"], "--hypothesis <TEXT>"),
         (&["pool", "register", "relay-5", "--as", "x", "--address", "h:1", "--attribute", "B"], "NAME=VALUE"),
         (&["pool", "pause-probes", "relay-2", "--as", "x"], "--for <TIME>"),
-        (&["pool", "drill", "relay-2", "--as", "x", "--fault", "burn"], "flap:BAD/GOOD"),
+        (&["pool", "drill", "relay-2", "--as", "x", "--fault", "burn"], "flap:GOOD:BAD"),
         (&["issuer", "--listen", "40301"], "--listen <IP:PORT>"),
         (&["sample", "--municipality", "131229", "--out", "x", "--control-totals", "x"], "name two"),
         (&["sample"], "--municipality <CODE>"),

@@ -50,7 +50,7 @@ async fn without_its_database_the_pool_is_frozen_and_relays_serve_on() {
 }
 
 /// What another issuer on the same database judges the pool by; it runs until the set is dropped.
-fn beside(pool: &Pool, options: Options) -> (Controller, JoinSet<()>) {
+pub(super) fn beside(pool: &Pool, options: Options) -> (Controller, JoinSet<()>) {
     issue(&pool.issuer.authority, "issuer/issuer-2");
     let pki = pool.issuer.dir.path().join("pki");
     let vault = Vault::open(&pki.join("kek.key"), &pki.join("receipt.key")).expect("a vault");

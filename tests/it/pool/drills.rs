@@ -1,5 +1,5 @@
-//! Promise: a unit that fails callers while its probes are green is steered away from, then evicted by
-//! evidence as the one cause, and a client of ours sees no failed call meanwhile.
+//! Promise: a unit that fails callers while its health is green is steered away from, then evicted by
+//! evidence as the one cause, and a client of ours sees no failed call meanwhile; what it plays is on record.
 
 use std::time::Duration;
 
@@ -7,8 +7,11 @@ use todoke::{
     client::calls::{CallOptions, Caller, Weight},
     wire::{
         convert::timestamp,
-        fault::Reason,
-        pb::{self, UnitState, order_unit_request::Order},
+        fault::{Fault, Reason},
+        pb::{
+            self, OrderUnitResponse, UnitState, order_unit_request::Order,
+            pool_service_client::PoolServiceClient,
+        },
     },
 };
 use tokio::{
@@ -16,11 +19,23 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{
+    away::beside,
     crowd::crowd,
-    harness::{Pool, Relay, WARDS, ask, order, quick, reason},
+    harness::{Pool, Relay, WARDS, ask, eventually, health, order, quick, reason},
+    puppet::Puppet,
 };
+
+impl Pool {
+    /// Has `relay-2` play a fault; an empty one ends it.
+    async fn drill(&self, id: &str, fault: &str, seconds: i64) -> Result<OrderUnitResponse, Fault> {
+        let until_time = Some(timestamp(self.issuer.clock.now_ms() + seconds * 1000));
+        let drill = pb::DrillUnit { fault: fault.to_owned(), until_time };
+        self.order(order(id, "relay-2", Order::Drill(drill))).await
+    }
+}
 
 /// Calls as our own client does, until told to stop; returns how many calls it made and which failed.
 fn own_client(pool: &Pool, relays: &[Relay], stop: CancellationToken) -> JoinSet<(u32, Vec<String>)> {
@@ -52,12 +67,16 @@ async fn is_evicted_for(fault: &str) {
     let _crowd = crowd(&pool, &relays);
     let stop = CancellationToken::new();
     let mut own = own_client(&pool, &relays, stop.clone());
-    let until_time = Some(timestamp(pool.issuer.clock.now_ms() + 300_000));
-    let drill = Order::Drill(pb::DrillUnit { fault: fault.to_owned(), until_time });
-    pool.order(order("x-1", "relay-2", drill)).await.expect("an operator may");
+    let standing = pool.ward(WARDS[0], &relays[1]);
+    let unit = pool.drill("x-1", fault, 300).await.expect("an operator may").unit.expect("it is known");
+    assert_eq!((unit.drill.as_str(), unit.drill_until_time.is_some()), (fault, true));
+    let begun = pool.decided("relay-2", "drill").await;
+    assert!(begun.why.contains(&format!("operator/alice has relay-2 play {fault}")), "{}", begun.why);
 
     let steered = pool.decided("relay-2", "steer_away").await;
     assert_eq!((steered.rule.as_str(), steered.to_state()), ("S1", UnitState::Suspect), "{}", steered.why);
+    assert_eq!(health(&standing).await, Some(ServingStatus::Serving), "its health is green");
+    assert_eq!(pool.explained("relay-2").await["drill"]["fault"], fault);
     let evicted = pool.decided("relay-2", "evict").await;
     assert_eq!(evicted.rule, "E1", "{}", evicted.why);
     let record: serde_json::Value = serde_json::from_str(&evicted.record_json).expect("it is JSON");
@@ -82,5 +101,74 @@ async fn a_relay_that_hangs_behind_green_probes_is_evicted_and_costs_our_client_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_fails_most_calls_behind_green_probes_is_evicted_and_costs_our_client_no_call() {
-    is_evicted_for("fail:80").await;
+    is_evicted_for("fail:0.8").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_loses_its_issuers_behind_green_health_is_evicted_and_costs_our_client_no_call() {
+    is_evicted_for("drop-upstream").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_upstream_breaks_what_runs_and_lets_nothing_through_until_the_drill_is_ended() {
+    let pool = Pool::start(quick()).await;
+    let relays = pool.relays(2).await;
+    let ward = pool.ward(WARDS[0], &relays[1]);
+    let mut client = PoolServiceClient::new(ward.channel.clone());
+    let watched = client.watch_view(pb::WatchViewRequest { after_version: 0 }).await;
+    let mut running = watched.expect("it goes through").into_inner();
+    running.message().await.expect("it runs").expect("the view as it is");
+
+    pool.drill("x-1", "drop-upstream", 60).await.expect("an operator may");
+    let cut = async {
+        while running.message().await?.is_some() {}
+        Ok::<_, tonic::Status>(())
+    };
+    let cut = tokio::time::timeout(Duration::from_secs(30), cut).await.expect("what runs is broken off");
+    assert!(cut.is_err(), "it did not end in order");
+    assert_eq!(reason(ask(&ward).await), Some(Reason::UpstreamUnavailable));
+    assert_eq!(health(&ward).await, Some(ServingStatus::Serving));
+    ask(&pool.ward(WARDS[0], &relays[0])).await.expect("the other goes on");
+
+    pool.drill("x-2", "", 0).await.expect("it is played");
+    let ended = pool.decided("relay-2", "drill_over").await;
+    assert!(ended.why.contains("operator/alice ends it"), "{}", ended.why);
+    eventually("it carries calls again", || async { ask(&ward).await.ok() }).await;
+}
+
+#[tokio::test]
+async fn whichever_issuer_a_relay_hears_and_whoever_decides_next_a_drill_goes_on_to_its_end() {
+    let mut options = quick();
+    options.policy.join_probes = 0;
+    let pool = Pool::start(options.clone()).await;
+    let (other, _running) = beside(&pool, options);
+    let puppets = [Puppet::new(&pool, "relay-1").await, Puppet::new(&pool, "relay-2").await];
+    for puppet in &puppets {
+        puppet.leased(&pool).await;
+    }
+    let relay = "relay/relay-2".parse().expect("an identity");
+    let refused = pool.drill("x-1", "hang", 20).await.expect_err("it was not started for that");
+    assert!(refused.reason == Reason::OrderRefused && refused.message.contains("--drills"), "{refused:?}");
+    let drills = || pb::ReportRequest { drills: true, ..puppets[1].nothing() };
+    puppets[1].report(drills()).await.expect("it may report");
+    pool.drill("x-2", "slow:2s:0.3", 20).await.expect("it was started anew for that");
+
+    let first = puppets[1].report(drills()).await.expect("it may report");
+    assert_eq!((first.drill.as_str(), first.drill_left_ms > 15_000), ("slow:2s:0.3", true), "{first:?}");
+    let of_other =
+        || async { other.report(&relay, drills()).await.ok().filter(|told| told.drill_number > 0) };
+    let second = eventually("the other one knows of it", of_other).await;
+    assert_eq!((&second.drill, second.drill_number), (&first.drill, first.drill_number), "the same drill");
+    pool.issuer.tasks.soft().cancel();
+    eventually("the other takes over", || async { (other.standing().epoch > 0).then_some(()) }).await;
+    let third = other.report(&relay, drills()).await.expect("it may report");
+    assert_eq!((third.drill, third.drill_number), (first.drill, first.drill_number), "it goes on");
+    eventually("it ends by itself", || async {
+        let told = other.report(&relay, drills()).await.expect("it may report");
+        (told.drill.is_empty() && told.drill_number > first.drill_number).then_some(())
+    })
+    .await;
+    let ends =
+        "SELECT count(*) FROM pool_decision WHERE kind = 'drill_over' AND record LIKE '%its time is over%'";
+    assert_eq!(pool.issuer.number(ends.to_owned()).await, 1);
 }

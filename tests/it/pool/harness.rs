@@ -129,6 +129,7 @@ impl Pool {
             caller_burst: 100_000,
             linger: Duration::from_millis(100),
             drain: Duration::from_secs(2),
+            drills: true,
             ..relay::Options::default()
         };
         let own = ServerTls::load(&tls).expect("a relay's certificate");
