@@ -28,8 +28,8 @@
 //!
 //! Which relays carry that is decided meanwhile ([`pool`]): relays and issuers probe each relay and report
 //! what became of calls; one issuer judges them against each other, gives leases, takes the sick one out for
-//! a stated reason, and publishes a signed view. A relay without a lease serves nobody, and the issuer
-//! refuses it whether it listens or not.
+//! a stated reason, and publishes a signed view, by which our client goes, too ([`client::picker`]). A relay
+//! without a lease serves nobody, and the issuer refuses it whether it listens or not.
 //!
 //! A sweeper derives what does not move (stalled, overdue, stuck, a hole in the sequence) from
 //! the database, so that nobody has to remember to look.

@@ -103,6 +103,7 @@ impl Asking {
 pub(crate) fn waits(output: Output) -> Tell {
     Arc::new(move |event| match event {
         Event::Waiting { why } if output == Output::Text => warn(&still_trying(why)),
+        Event::ViewIgnored { why } if output == Output::Text => warn(&format!("not gone by: {why}")),
         _ => (),
     })
 }

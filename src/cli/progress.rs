@@ -152,6 +152,7 @@ fn line(event: &Event) -> String {
             format!("{state}: {worked_records} of {} worked off{flags}", many(*records, "record"))
         }
         Event::Waiting { why } => still_trying(why),
+        Event::ViewIgnored { why } => format!("not gone by: {why}"),
         Event::Receipt { path, digest } => format!("receipt {digest} verified and written to {path}"),
     }
 }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{
     Request, Response, Status,
@@ -120,7 +121,8 @@ impl Attempt {
 /// Makes calls over the relays it was given.
 #[derive(Clone)]
 pub struct Caller {
-    channels: Arc<Vec<Channel>>,
+    /// By the index of their relays; only ever added to.
+    channels: Arc<ArcSwap<Vec<Channel>>>,
     picker: Picker,
     options: CallOptions,
     shared: Arc<Mutex<Shared>>,
@@ -144,7 +146,7 @@ impl Caller {
         let shared =
             Shared { budget: Budget::new(now), latencies: HashMap::new(), dice: Dice::new(seed ^ 0x5EED) };
         Self {
-            channels: Arc::new(channels),
+            channels: Arc::new(ArcSwap::from_pointee(channels)),
             picker: Picker::new(names, seed, now),
             options,
             shared: Arc::new(Mutex::new(shared)),
@@ -181,7 +183,23 @@ impl Caller {
     /// The channel to a relay that was picked.
     #[must_use]
     pub fn channel(&self, picked: &Picked) -> Channel {
-        self.channels[picked.index()].clone()
+        self.channel_at(picked.index())
+    }
+
+    /// The channel to the relay of this index.
+    pub(super) fn channel_at(&self, index: usize) -> Channel {
+        self.channels.load()[index].clone()
+    }
+
+    /// Adds a relay, which is used for nothing until the picker is told otherwise.
+    pub(super) fn add(&self, name: String, channel: &Channel) -> usize {
+        // First the channel, so that whoever is picked has one. One task alone adds relays.
+        self.channels.rcu(|channels| {
+            let mut channels = Vec::clone(channels);
+            channels.push(channel.clone());
+            channels
+        });
+        self.picker.add(name, Instant::now())
     }
 
     /// Makes one call with as many attempts as it needs and may have.

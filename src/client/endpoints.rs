@@ -150,6 +150,12 @@ impl Endpoints {
         })
     }
 
+    /// The file itself.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Returns the certificate files of a caller such as `municipality/131229`.
     ///
     /// # Errors

@@ -89,6 +89,11 @@ pub enum Event {
         /// What was said last.
         why: String,
     },
+    /// What was said, or kept, of which relays there are is not gone by.
+    ViewIgnored {
+        /// Why, and what to do.
+        why: String,
+    },
     /// The receipt was verified against the file's own totals and written.
     Receipt {
         /// Where.

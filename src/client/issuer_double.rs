@@ -32,7 +32,7 @@ use crate::{
 use self::notes::sign;
 pub(super) use self::{
     lies::Lie,
-    notes::{Forgery, receipt_key},
+    notes::{Forgery, receipt_key, signed_text},
 };
 
 /// What one batch has.

@@ -7,15 +7,18 @@ use std::{
 };
 
 use rustls::pki_types::CertificateDer;
+use tokio::task::JoinSet;
 
 use super::{
     calls::{Attempt, CallError, CallOptions, Caller, Weight},
     endpoints::Endpoints,
     error::Error,
     events::Tell,
+    kept_view,
     receipts::{self, ReceiptFault, load_key},
     refusals::Own,
     signer::Signer,
+    view::Follower,
 };
 use crate::{
     domain::{
@@ -54,13 +57,19 @@ pub struct Session {
     pub receipt_key_file: PathBuf,
     /// Who listens.
     pub tell: Tell,
+    /// Follows the pool's view until the session ends.
+    pub(super) _following: JoinSet<()>,
 }
 
 impl Session {
-    /// Reads certificate, key and receipt key, and prepares a channel to each relay; nothing is sent yet.
+    /// Reads certificate, key and receipt key, and prepares a channel to each relay; nothing but the
+    /// question which relays there are is sent by itself.
     ///
     /// # Errors
     /// [`Error`] for anything that is wrong in a file, and for a caller that is no municipality.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn connect(
         endpoints: &Endpoints,
         caller_name: &str,
@@ -87,7 +96,17 @@ impl Session {
         let caller = Caller::new(channels, options, seed).telling(tell.clone()).showing(own);
         let receipt_key_file = endpoints.receipt_key.clone();
         let caller_name = caller_name.to_owned();
-        Ok(Self { caller, signer, municipality, caller_name, receipt_key, receipt_key_file, tell })
+        let _following = follow(endpoints, &caller, tls, &receipt_key, (tell.clone(), seed));
+        Ok(Self {
+            caller,
+            signer,
+            municipality,
+            caller_name,
+            receipt_key,
+            receipt_key_file,
+            tell,
+            _following,
+        })
     }
 
     /// Opens the batch of this manifest, or the same one again.
@@ -237,6 +256,24 @@ impl Session {
         };
         self.caller.call("ListDispositions", Weight::Light, send).await
     }
+}
+
+// Follows the pool's view with this caller until the tasks are dropped.
+fn follow(
+    endpoints: &Endpoints,
+    caller: &Caller,
+    tls: ClientTls,
+    key: &VerifierKey,
+    of: (Tell, u64),
+) -> JoinSet<()> {
+    let names = endpoints.relays.iter().map(|relay| relay.id.clone());
+    let server_name = endpoints.server_name.clone();
+    let connect = move |address: &str| connect(address, &tls, &server_name, ChannelOptions::default()).ok();
+    let file = kept_view::path_for(endpoints.file());
+    let follower = Follower::begin(caller.clone(), names, key.clone(), file, Box::new(connect), of);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(follower.run());
+    tasks
 }
 
 // Another's certificate would work, and send in the other's name.

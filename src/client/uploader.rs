@@ -205,11 +205,12 @@ impl<'a> State<'a> {
             self.leave(at, Status::deadline_exceeded(format!("no acknowledgement for {limit:?}")));
         }
         let refusing = usize::from(!self.refused_by.is_empty());
-        let relays = self.upload.caller.picker().relay_count().saturating_sub(refusing);
+        // One that is to get little gets no stream of its own.
+        let relays = self.upload.caller.picker().whole_count().saturating_sub(refusing);
         let wanted = self.upload.options.streams.min(relays).max(1);
         while self.streams.len() < wanted && now >= self.reopen_at {
             let mut avoid: Vec<usize> = self.streams.iter().map(|stream| stream.picked.index()).collect();
-            if avoid.len() + self.last_left.len() < self.upload.caller.picker().relay_count() {
+            if avoid.len() + self.last_left.len() < self.upload.caller.picker().whole_count() {
                 avoid.extend(&self.last_left);
             }
             avoid.extend(self.refused_by.iter().chain(self.heard.against()));

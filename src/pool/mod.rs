@@ -19,8 +19,10 @@ mod guide_tests;
 pub mod judgement;
 pub mod keeper;
 pub mod ledger;
-pub mod notes;
 pub mod policy;
 pub mod prober;
 pub mod rule;
 pub mod service;
+
+// Clients read them, too, and know nothing of the pool itself.
+pub use crate::domain::pool_notes as notes;

@@ -80,6 +80,7 @@ impl World {
             receipt_key: receipt_key(),
             receipt_key_file: path("receipt.pub"),
             tell: Arc::new(|_| ()),
+            _following: JoinSet::default(),
         }
     }
 

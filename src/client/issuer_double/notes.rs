@@ -70,7 +70,15 @@ pub(super) fn sign(kept: &Kept, manifest: &Manifest, forgery: Option<Forgery>) -
     }
     let text = receipt.to_text();
     let stranger = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).expect("a seed");
-    let pair = if forgery == Some(Forgery::Key) { stranger } else { pair() };
+    signed(&text, &if forgery == Some(Forgery::Key) { stranger } else { pair() })
+}
+
+/// A text that is signed by the key that [`receipt_key`] belongs to.
+pub(in crate::client) fn signed_text(text: &str) -> Vec<u8> {
+    signed(text, &pair())
+}
+
+fn signed(text: &str, pair: &Ed25519KeyPair) -> Vec<u8> {
     let signature: [u8; 64] = pair.sign(text.as_bytes()).as_ref().try_into().expect("64 bytes");
-    note::assemble(&text, NAME, &public(), &signature)
+    note::assemble(text, NAME, &public(), &signature)
 }

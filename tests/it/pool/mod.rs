@@ -5,6 +5,7 @@ mod complaints;
 mod crowd;
 mod drills;
 mod fence;
+mod followed;
 mod harness;
 mod lapse;
 mod orders;

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::note::{self, NoteError, VerifierKey};
-
-use super::evidence::UnitId;
+use super::{
+    note::{self, NoteError, VerifierKey},
+    unit::UnitId,
+};
 
 /// Most units that a view holds.
 pub const UNITS_MAX: usize = 64;
@@ -127,6 +128,12 @@ impl View {
         }
         lines.end()?;
         Ok(Self { version, epoch, made_ms, members })
+    }
+
+    /// Whether it names any unit to send calls to; one that names none is no view to go by.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.members.iter().any(|member| member.share_percent > 0)
     }
 
     /// Whether this one replaces `other`: a later epoch does, and within one the later version.
