@@ -155,10 +155,8 @@ impl Follower {
         match &self.known {
             Some(known) if !view.replaces(known) => {
                 if known.replaces(&view) {
-                    let file = self.file.display();
                     self.ignore(&format!(
-                        "the view that came over {relay} is older than the one that is known. If the issuers' \
-                         database was restored from a backup, remove {file}"
+                        "the view that came over {relay} is older than the one that is known"
                     ));
                 }
                 if is_new {

@@ -219,7 +219,7 @@ async fn what_is_older_forged_or_empty_is_said_and_not_gone_by() {
     second.tell(&view(6, &[("r-1", &a, 0), ("r-2", &b, 100)]));
     first.tell(&good);
     assert!(follower.ask(false).await);
-    assert!(world.said().join("\n").contains("was restored from a backup, remove"), "{:?}", world.said());
+    assert!(world.said().join("\n").contains("is older than the one that is known"), "{:?}", world.said());
     assert_eq!(follower.known.map(|view| view.version), Some(7));
 }
 

@@ -10,14 +10,17 @@ use super::{
 
 statements! {
     // One statement, so that of two that ask at once one gets no row. A lease that ended begins anew, even for
-    // who held it: it does not know what happened meanwhile.
+    // who held it: it does not know what happened meanwhile. Epochs follow the clock, so that one of a database
+    // that was restored is still higher than all that were ever given.
     TAKE_CONTROLLER = "
-        INSERT INTO pool_controller (name, owner, epoch, until_ms) VALUES ('pool', $1, 1, $3)
+        INSERT INTO pool_controller (name, owner, epoch, until_ms) VALUES ('pool', $1, $5, $3)
         ON CONFLICT (name) DO UPDATE SET
             owner = excluded.owner,
             epoch = CASE WHEN pool_controller.owner = excluded.owner AND pool_controller.epoch = $4
                 AND pool_controller.until_ms > $2
-                THEN pool_controller.epoch ELSE pool_controller.epoch + 1 END,
+                THEN pool_controller.epoch
+                WHEN pool_controller.epoch >= excluded.epoch THEN pool_controller.epoch + 1
+                ELSE excluded.epoch END,
             until_ms = excluded.until_ms
         WHERE (pool_controller.owner = excluded.owner AND pool_controller.epoch = $4)
             OR pool_controller.until_ms <= $2
@@ -84,6 +87,7 @@ impl Keeper for Store {
         let done: Result<_, Error> = in_tx!(self, "take_controller", |tx| {
             let query = sqlx::query_scalar(TAKE_CONTROLLER).bind(owner).bind(now_ms);
             let query = query.bind(now_ms.saturating_add(lease_ms)).bind(int(held, "epoch")?);
+            let query = query.bind(now_ms.div_euclid(1000));
             let epoch: Option<i64> = query.fetch_optional(tx).await?;
             epoch.map(|epoch| uint(epoch, "epoch")).transpose()
         });

@@ -21,21 +21,31 @@ contract!(one_controller_holds_the_lease_and_a_later_one_has_a_higher_epoch, |ca
         let store = case.store.clone();
         async move { store.take(owner, held, now_ms, LEASE_MS).await.expect("a transaction") }
     };
-    assert_eq!(take("issuer-1", 0, NOW).await, Some(1));
+    let at = |ms: i64| u64::try_from((NOW + ms) / 1000).expect("after 1970");
+    assert_eq!(take("issuer-1", 0, NOW).await, Some(at(0)), "epochs follow the clock");
     assert_eq!(take("issuer-2", 0, NOW + LEASE_MS - 1).await, None, "it is held");
-    assert_eq!(take("issuer-1", 1, NOW + 3_000).await, Some(1), "it is renewed");
+    assert_eq!(take("issuer-1", at(0), NOW + 3_000).await, Some(at(0)), "it is renewed");
     assert_eq!(take("issuer-1", 0, NOW + 4_000).await, None, "started anew it is another");
-    assert_eq!(take("issuer-2", 0, NOW + 3_000 + LEASE_MS).await, Some(2), "at its end it is free");
-    assert_eq!(take("issuer-1", 1, NOW + 3_000 + LEASE_MS).await, None, "the old one is fenced");
-    case.store.give_up("issuer-1", 1, NOW).await.expect("a transaction");
-    assert_eq!(take("issuer-1", 1, NOW + 3_000 + LEASE_MS).await, None, "it had nothing to give");
-    case.store.give_up("issuer-2", 2, NOW + 14_000).await.expect("a transaction");
-    assert_eq!(take("issuer-1", 1, NOW + 14_000).await, Some(3), "given back it is free at once");
+    let second = at(3_000 + LEASE_MS);
+    assert_eq!(take("issuer-2", 0, NOW + 3_000 + LEASE_MS).await, Some(second), "at its end it is free");
+    assert_eq!(take("issuer-1", at(0), NOW + 3_000 + LEASE_MS).await, None, "the old one is fenced");
+    case.store.give_up("issuer-1", at(0), NOW).await.expect("a transaction");
+    assert_eq!(take("issuer-1", at(0), NOW + 3_000 + LEASE_MS).await, None, "it had nothing to give");
+    case.store.give_up("issuer-2", second, NOW + 14_000).await.expect("a transaction");
+    assert_eq!(
+        take("issuer-1", at(0), NOW + 14_000).await,
+        Some(at(14_000)),
+        "given back it is free at once"
+    );
     let held = case.store.holder().await.expect("a read").expect("a row");
-    assert_eq!((held.owner.as_str(), held.epoch, held.until_ms), ("issuer-1", 3, NOW + 14_000 + LEASE_MS));
+    let third = ("issuer-1", at(14_000), NOW + 14_000 + LEASE_MS);
+    assert_eq!((held.owner.as_str(), held.epoch, held.until_ms), third);
     let late = NOW + 14_000 + LEASE_MS;
-    assert_eq!(take("issuer-1", 3, late - 1).await, Some(3), "it renews in time");
-    assert_eq!(take("issuer-1", 3, late - 1 + LEASE_MS).await, Some(4), "who was late begins anew");
+    assert_eq!(take("issuer-1", held.epoch, late - 1).await, Some(held.epoch), "it renews in time");
+    let late = take("issuer-1", held.epoch, late - 1 + LEASE_MS).await.expect("it is free");
+    assert!(late > held.epoch, "who was late begins anew");
+    case.store.give_up("issuer-1", late, NOW).await.expect("a transaction");
+    assert_eq!(take("issuer-1", 0, NOW).await, Some(late + 1), "a clock that was set back makes none lower");
 });
 
 contract!(only_the_holder_writes_and_all_of_a_step_or_nothing, |case| {
