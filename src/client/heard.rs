@@ -17,6 +17,8 @@ pub(super) struct Heard {
     refusal: Option<CallError>,
     /// Who failed last.
     failed: Option<usize>,
+    /// Who has failed at all.
+    tried: BTreeSet<usize>,
     /// Who has answered the same before, so that another is rather asked.
     before: Vec<usize>,
 }
@@ -28,12 +30,20 @@ impl Heard {
     }
 
     /// Whom the next attempt is not for: who is against it anyway, then who has just failed, then who has
-    /// answered before, as long as that leaves one of `relays`.
+    /// answered before, as long as that leaves one of `relays`. Beside those who have answered before, each
+    /// of the others is asked once: a second opinion is not worth waiting for who is away.
     pub(super) fn avoid(&self, relays: usize) -> Vec<usize> {
         let failed = self.failed.filter(|_| self.against.len() + 1 < relays);
         let avoid: BTreeSet<usize> = self.against.iter().copied().chain(failed).collect();
-        let beside: BTreeSet<usize> = avoid.iter().chain(&self.before).copied().collect();
-        Vec::from_iter(if beside.len() < relays { beside } else { avoid })
+        if self.before.is_empty() {
+            return Vec::from_iter(avoid);
+        }
+        let others: BTreeSet<usize> = self.against.union(&self.tried).copied().collect();
+        let beside: BTreeSet<usize> = others.iter().chain(&self.before).copied().collect();
+        if beside.len() < relays {
+            return Vec::from_iter(beside);
+        }
+        others.into_iter().filter(|relay| !self.before.contains(relay)).collect()
     }
 
     /// Notes what was said over one of `relays`; whether the call is to end with it.
@@ -46,6 +56,7 @@ impl Heard {
         let status = &error.status;
         if !refuses && refused_certificate(status).is_none() && server_not_believed(status).is_none() {
             self.failed = Some(relay);
+            self.tried.insert(relay);
             return false;
         }
         let second = self.against.insert(relay) && refuses && self.refusal.is_some();
@@ -125,7 +136,7 @@ mod tests {
         assert!(!heard.note(1, &failed(1), 3));
         assert_eq!(heard.avoid(3), [0, 1]);
         assert!(!heard.note(2, &failed(2), 3));
-        assert_eq!(heard.avoid(3), [0, 2]);
+        assert_eq!(heard.avoid(3), [1, 2], "each of the others was asked");
         assert_eq!(Heard::beside(&[0]).avoid(1), [0; 0], "the only one there is");
         let mut two = Heard::beside(&[0]);
         assert!(!two.note(1, &failed(1), 2));

@@ -19,6 +19,7 @@ mod guide_tests;
 pub mod judgement;
 pub mod keeper;
 pub mod ledger;
+mod limits;
 pub mod policy;
 pub mod prober;
 pub mod rule;

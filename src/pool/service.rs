@@ -3,12 +3,12 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures_util::Stream;
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{
     controller::Controller,
     judgement::UnitJudgement,
+    limits::Limits,
     policy::{self, Policy, State},
     prober::signed_text,
 };
@@ -22,9 +22,6 @@ use crate::{
     },
 };
 
-/// Watchers of views, and of decisions.
-const WATCHERS_MAX: usize = 4_096;
-
 /// The longest nonce of a probe.
 const NONCE_MAX: usize = 64;
 
@@ -32,14 +29,14 @@ const NONCE_MAX: usize = 64;
 #[derive(Clone)]
 pub struct Pool {
     pub(super) controller: Controller,
-    watchers: Arc<Semaphore>,
+    limits: Arc<Limits>,
 }
 
 impl Pool {
     /// Serves what this controller knows.
     #[must_use]
     pub fn new(controller: Controller) -> Self {
-        Self { controller, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)) }
+        Self { controller, limits: Arc::new(Limits::new()) }
     }
 }
 
@@ -86,11 +83,13 @@ impl PoolService for Pool {
         if request.metadata().get(headers::CALLER).is_some() {
             return Err(Fault::new(Reason::WrongRole, "a relay reports to an issuer itself").into());
         }
+        let _place = self.limits.report(&relay)?;
         Ok(Response::new(self.controller.report(&relay, request.into_inner()).await?))
     }
 
     async fn probe(&self, request: Request<pb::ProbeRequest>) -> Result<Response<pb::ProbeResponse>, Status> {
-        role(&request, &[Role::Relay, Role::Issuer], "probe")?;
+        let prober = role(&request, &[Role::Relay, Role::Issuer], "probe")?;
+        self.limits.probe(&prober)?;
         let nonce = request.into_inner().nonce;
         if nonce.is_empty() || nonce.len() > NONCE_MAX {
             let words = "nonce must have 1 to 64 bytes";
@@ -116,8 +115,7 @@ impl PoolService for Pool {
         &self,
         request: Request<pb::WatchViewRequest>,
     ) -> Result<Response<Self::WatchViewStream>, Status> {
-        caller(&request)?;
-        let place = self.place()?;
+        let place = self.limits.view_watcher(&caller(&request)?)?;
         let mut last = request.into_inner().after_version;
         let (controller, mut views) = (self.controller.clone(), self.controller.views());
         let stream = async_stream(move |out| async move {
@@ -173,7 +171,7 @@ impl PoolService for Pool {
         request: Request<pb::WatchDecisionsRequest>,
     ) -> Result<Response<Self::WatchDecisionsStream>, Status> {
         role(&request, READERS, "see the pool")?;
-        let place = self.place()?;
+        let place = self.limits.decision_watcher()?;
         let (controller, after) = (self.controller.clone(), request.into_inner().after_number);
         let stream = async_stream(move |out| async move {
             let _place = place;
@@ -226,15 +224,6 @@ where
     let items = futures_util::StreamExt::map(tokio_stream::wrappers::ReceiverStream::new(read), Some);
     let both = futures_util::stream::select(items, filled);
     Box::pin(futures_util::StreamExt::filter_map(both, |item| async move { item }))
-}
-
-impl Pool {
-    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Fault> {
-        Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
-            Fault::new(Reason::LaneFull, "all places of watchers are taken")
-                .after(std::time::Duration::from_secs(1))
-        })
-    }
 }
 
 pub(super) fn state(state: State) -> pb::UnitState {

@@ -2,13 +2,13 @@
 //! signature alone.
 
 use todoke::{
-    pool::notes::View,
+    domain::pool_notes::View,
     wire::{
         fault::Reason,
         pb::{self, pool_service_client::PoolServiceClient},
     },
 };
-use tonic::transport::Channel;
+use tonic::{Response, transport::Channel};
 
 use super::{
     harness::{Pool, WARDS, drain, eventually, quick},
@@ -71,4 +71,30 @@ async fn a_municipality_that_asks_over_a_relay_learns_the_view_and_each_change_o
         (pool.controller.views().borrow().as_ref()?.version > version).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn nobody_takes_all_places_of_those_who_watch() {
+    let pool = Pool::start(quick()).await;
+    let watch = || async {
+        let asked = pb::WatchViewRequest { after_version: 0 };
+        pool.ops().watch_view(asked).await.map(Response::into_inner).map_err(fault)
+    };
+    let mut watching = Vec::new();
+    for _ in 0..4 {
+        watching.push(watch().await.expect("a place"));
+    }
+    assert_eq!(watch().await.map(drop).map_err(|fault| fault.reason), Err(Reason::LaneFull));
+    watching.pop();
+    eventually("a place is free again", || async { watch().await.ok() }).await;
+
+    let follow = || async {
+        let asked = pb::WatchDecisionsRequest { after_number: 0 };
+        pool.ops().watch_decisions(asked).await.map(Response::into_inner).map_err(fault)
+    };
+    let mut following = Vec::new();
+    for _ in 0..16 {
+        following.push(follow().await.expect("a place"));
+    }
+    assert_eq!(follow().await.map(drop).map_err(|fault| fault.reason), Err(Reason::LaneFull));
 }
