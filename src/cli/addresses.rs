@@ -8,12 +8,20 @@ use crate::client::receipts::write_whole;
 ///
 /// # Errors
 /// What the file system says.
-pub(crate) fn write(file: &Path, address: SocketAddr, ops: SocketAddr) -> io::Result<()> {
-    let json = serde_json::json!({
+pub(crate) fn write(
+    file: &Path,
+    address: SocketAddr,
+    ops: SocketAddr,
+    ads: Option<SocketAddr>,
+) -> io::Result<()> {
+    let mut json = serde_json::json!({
         "address": address.to_string(),
         "ops": ops.to_string(),
         "pid": std::process::id(),
     });
+    if let Some(ads) = ads {
+        json["ads"] = ads.to_string().into();
+    }
     write_whole(file, json.to_string().as_bytes())
 }
 
@@ -27,11 +35,13 @@ mod tests {
         let file = dir.path().join("relay-1.json");
         std::fs::write(&file, "of the last run").expect("written");
         let address = "127.0.0.1:40101".parse().expect("an address");
-        write(&file, address, "127.0.0.1:40201".parse().expect("an address")).expect("written");
+        let [ops, ads] = [40201, 40303].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        write(&file, address, ops, Some(ads)).expect("written");
         let read: serde_json::Value =
             serde_json::from_slice(&std::fs::read(&file).expect("there")).expect("JSON");
         assert_eq!(read["address"], "127.0.0.1:40101");
         assert_eq!(read["ops"], "127.0.0.1:40201");
+        assert_eq!(read["ads"], "127.0.0.1:40303");
         assert_eq!(read["pid"], std::process::id());
         assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1);
     }

@@ -1,14 +1,14 @@
 //! `todoke issuer`: opens the database and the vault, starts the service, listens last, and stops in
 //! reverse.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
 use super::{
     Error,
     municipal::duration,
-    process::{ProcessArgs, announce, bind, bind_calls, check_role, flag, reload, time},
+    process::{ProcessArgs, announce, bind, bind_any, bind_calls, check_role, flag, reload, serve_ads, time},
 };
 use crate::{
     config::{self, Flag, IssuerConfig},
@@ -16,10 +16,12 @@ use crate::{
     issuance,
     net::tls::{ClientTls, ServerTls},
     pool::{
+        ads::Ads,
         controller::{Controller, Parts},
+        disk::Disk,
         prober::Prober,
     },
-    runtime::clock::Clock,
+    runtime::{Tasks, clock::Clock},
     store::Store,
     vault::Vault,
 };
@@ -65,6 +67,9 @@ pub struct IssuerArgs {
     /// How long a worker's lease lasts without being renewed (key issuance.lease)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub lease: Option<Duration>,
+    /// Where to serve the pool's view by xDS without TLS, on loopback (key ads_listen)
+    #[arg(long, value_name = "IP:PORT")]
+    pub ads_listen: Option<SocketAddr>,
     /// How long calls in flight get at the end (key issuance.drain)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub drain: Option<Duration>,
@@ -77,6 +82,7 @@ impl IssuerArgs {
             flag("--kek", "vault.kek", self.kek.clone()),
             flag("--receipt-key", "vault.receipt_key", self.receipt_key.clone()),
             flag("--name", "issuance.name", self.name.clone()),
+            flag("--ads-listen", "ads_listen", self.ads_listen.map(|address| address.to_string())),
             time("--stall-after", "issuance.stall_after", self.stall_after),
             time("--sweep-every", "issuance.sweep_every", self.sweep_every),
             time("--stuck-after", "issuance.stuck_after", self.stuck_after),
@@ -106,17 +112,25 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let again = tls.clone();
     reload(&tasks, tls.clone(), move || again.reload());
     let ops_listener = bind("ops_listen", config.ops_listen).await?;
+    let ads_listener = bind_any("ads_listen", config.ads_listen).await?;
     let listener = bind_calls("listen", config.listen).await?;
     let (name, drain) = (config.issuance.name.clone(), config.issuance.drain);
     let (clock, closing) = (Clock::system(), store.clone());
-    let pool = pool(&config, &store, &vault, &clock)?;
+    let pool = pool(&config, &store, &vault, &clock, &tasks)?;
+    let ads = ads_listener.zip(pool.as_ref()).map(|(listener, pool)| {
+        let options = &config.issuance;
+        let (relays, most) = (options.relay_name.as_str(), options.ads_streams_max);
+        serve_ads(&tasks, listener, Ads::new(pool.views(), &name, relays, most, tasks.soft()))
+    });
+    let ads = ads.transpose()?;
     let parts = issuance::Parts { store, vault, tls, clock, pool };
     let running = issuance::start(config.issuance, listener, parts, &tasks).await;
     let running = running.map_err(|error| match error {
         issuance::Error::OtherKek(source) => Error::OtherKek { path: config.vault.kek, source },
         other => other.into(),
     })?;
-    announce(&tasks, &name, running, (ops_listener, config.ops), config.addresses_file.as_deref())?;
+    let ops = (ops_listener, config.ops);
+    announce(&tasks, &name, running, ops, ads, config.addresses_file.as_deref())?;
     tasks.soft().cancelled().await;
     let code = tasks.join(drain + MARGIN).await.exit_code();
     // The last connection writes the log back into the database, so that after an ordered stop one file is
@@ -133,6 +147,7 @@ fn pool(
     store: &Store,
     vault: &Vault,
     clock: &Clock,
+    tasks: &Tasks,
 ) -> Result<Option<Controller>, Error> {
     let options = &config.pool;
     if !options.enabled {
@@ -140,20 +155,43 @@ fn pool(
     }
     let (name, relays) = (config.issuance.name.clone(), config.issuance.relay_name.as_str());
     let tls = ClientTls::load_for(&config.tls, relays, &[Role::Relay])?;
-    let signer = vault.signer();
+    let (signer, key) = (vault.signer(), vault.verifier_key());
+    let disk = ledger_dir(config)
+        .map(|folder| Disk::open(folder, options.ledger_bytes_max, &key, tasks))
+        .unwrap_or_default();
     Ok(Some(Controller::new(Parts {
         options: options.clone(),
-        prober: Prober::new(&format!("issuer/{name}"), tls, relays, Some(vault.verifier_key())),
+        prober: Prober::new(&format!("issuer/{name}"), tls, relays, Some(key)),
         name,
         keeper: Arc::new(store.clone()),
         sign: Arc::new(move |text| signer.sign(text)),
         clock: clock.clone(),
+        disk,
     })))
+}
+
+/// Where the pool's ledger lies; `None` if there is to be none.
+fn ledger_dir(config: &IssuerConfig) -> Option<PathBuf> {
+    match &config.pool.ledger_dir {
+        Some(dir) => (!dir.as_os_str().is_empty()).then(|| dir.clone()),
+        None => config.store.file().ok().map(|file| PathBuf::from(format!("{file}-pool-ledger"))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ledger_lies_beside_the_database_or_where_it_is_told_to_or_nowhere() {
+        let mut config = IssuerConfig::default();
+        config.store.url = "sqlite:data/issuer.db".to_owned();
+        assert_eq!(ledger_dir(&config), Some(PathBuf::from("data/issuer.db-pool-ledger")));
+        config.pool.ledger_dir = Some(PathBuf::from("else"));
+        assert_eq!(ledger_dir(&config), Some(PathBuf::from("else")));
+        config.pool.ledger_dir = Some(PathBuf::new());
+        assert_eq!(ledger_dir(&config), None);
+    }
 
     #[test]
     fn every_flag_overrides_a_key_that_exists() {

@@ -17,6 +17,7 @@ mod nothing;
 mod notices;
 pub mod pki;
 pub mod pool;
+pub mod pool_offline;
 mod process;
 mod progress;
 pub mod prove;

@@ -23,6 +23,7 @@ use crate::{
         tls::{Expiry, ServerTls, TlsError},
     },
     ops,
+    pool::ads::{Ads, serve_plain},
     runtime::{self, OnDeath, Running, Tasks, clock::Clock},
     telemetry,
 };
@@ -115,6 +116,20 @@ pub(crate) fn time(name: &'static str, key: &'static str, value: Option<Duration
 /// [`Error::Listen`].
 pub(crate) async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { key, address, source })
+}
+
+/// The same, if an address is there.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub(crate) async fn bind_any(
+    key: &'static str,
+    address: Option<SocketAddr>,
+) -> Result<Option<TcpListener>, Error> {
+    match address {
+        Some(address) => bind(key, address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The same for calls.
@@ -227,6 +242,7 @@ pub(crate) fn announce(
     name: &str,
     running: Running,
     (listener, limits): (TcpListener, ops::Limits),
+    ads: Option<SocketAddr>,
     file: Option<&Path>,
 ) -> Result<(), Error> {
     let address = running.address;
@@ -234,7 +250,23 @@ pub(crate) fn announce(
     let ops = serve_ops(tasks, listener, state, limits, running.ended)?;
     tracing::info!(%address, %ops, "{name} listens at {address}");
     let Some(file) = file else { return Ok(()) };
-    addresses::write(file, address, ops).map_err(|source| Error::Write { path: file.to_owned(), source })
+    addresses::write(file, address, ops, ads).map_err(|source| Error::Write { path: file.to_owned(), source })
+}
+
+/// Serves the pool's view by xDS on loopback, and returns where.
+///
+/// # Errors
+/// [`Error::Runtime`] if the system does not know the listener.
+pub(crate) fn serve_ads(tasks: &Tasks, listener: TcpListener, ads: Ads) -> Result<SocketAddr, Error> {
+    let address = listener.local_addr().map_err(Error::Runtime)?;
+    tracing::info!(%address, "xDS is served at {address}");
+    let serving = serve_plain(ads, listener, tasks.soft());
+    tasks.spawn("ads", OnDeath::Shutdown, async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the xDS server ended");
+        }
+    });
+    Ok(address)
 }
 
 fn serve_ops(

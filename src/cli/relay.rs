@@ -1,21 +1,26 @@
 //! `todoke relay`: carries calls from municipalities to issuers, and stops without losing one.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
+use tokio::sync::watch;
 
 use super::{
     Error,
     municipal::duration,
-    process::{ProcessArgs, announce, bind, bind_calls, check_role, flag, reload, time},
+    process::{ProcessArgs, announce, bind, bind_any, bind_calls, check_role, flag, reload, serve_ads, time},
 };
 use crate::{
     config::{self, Flag, RelayConfig},
     domain::identity::Role,
     net::tls::{ClientTls, ServerTls},
-    pool::evidence::UnitId,
+    pool::{
+        ads::Ads,
+        disk::{ViewFile, load_view},
+        evidence::UnitId,
+    },
     relay,
-    runtime::clock::Clock,
+    runtime::{Tasks, clock::Clock},
     wire::pb::UnitAttributes,
 };
 
@@ -117,6 +122,12 @@ pub struct UnitArgs {
     /// Lets operators have it play faults, as `todoke pool drill` does (key relay.drills)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub drills: Option<bool>,
+    /// Where the last signed view of the pool is kept (key relay.view_file)
+    #[arg(long, value_name = "FILE")]
+    pub view_file: Option<String>,
+    /// Where to serve the pool's view by xDS without TLS, on loopback (key relay.ads_listen)
+    #[arg(long, value_name = "IP:PORT")]
+    pub ads_listen: Option<SocketAddr>,
 }
 
 impl RelayArgs {
@@ -145,6 +156,8 @@ impl RelayArgs {
             flag("--serial", "relay.serial", self.unit.serial.clone()),
             flag("--model", "relay.model", self.unit.model.clone()),
             flag("--drills", "relay.drills", self.unit.drills.map(|drills| drills.to_string())),
+            flag("--view-file", "relay.view_file", self.unit.view_file.clone()),
+            flag("--ads-listen", "relay.ads_listen", self.unit.ads_listen.map(|address| address.to_string())),
             time("--connection-age", "relay.connection_age", limits.connection_age),
             time("--linger", "relay.linger", self.linger),
             time("--drain", "relay.drain", self.drain),
@@ -172,11 +185,20 @@ pub async fn run(args: RelayArgs) -> Result<u8, Error> {
         Ok(own? | upstream? | probe?)
     });
     let ops_listener = bind("ops_listen", config.ops_listen).await?;
+    let ads_listener = bind_any("relay.ads_listen", config.relay.ads_listen).await?;
     let listener = bind_calls("listen", config.listen).await?;
-    let membership = membership(&config, &tls, probe_tls, listener.local_addr().map_err(Error::Runtime)?)?;
+    let listens = listener.local_addr().map_err(Error::Runtime)?;
+    let membership = membership(&config, &tls, probe_tls, listens, &tasks)?;
+    let ads = ads_listener.zip(membership.as_ref()).map(|(listener, membership)| {
+        let (name, relays) = (config.relay.name.as_str(), config.server_name.as_str());
+        let (views, most) = (membership.views.subscribe(), config.relay.ads_streams_max);
+        serve_ads(&tasks, listener, Ads::new(views, name, relays, most, tasks.soft()))
+    });
+    let ads = ads.transpose()?;
     let (name, end) = (config.relay.name.clone(), config.relay.linger + config.relay.drain + MARGIN);
     let running = relay::start(config.relay, listener, tls, upstream_tls, membership, &tasks)?;
-    announce(&tasks, &name, running, (ops_listener, config.ops), config.addresses_file.as_deref())?;
+    let ops = (ops_listener, config.ops);
+    announce(&tasks, &name, running, ops, ads, config.addresses_file.as_deref())?;
     Ok(tasks.join(end).await.exit_code())
 }
 
@@ -186,6 +208,7 @@ fn membership(
     tls: &ServerTls,
     probe_tls: ClientTls,
     listens: SocketAddr,
+    tasks: &Tasks,
 ) -> Result<Option<relay::Membership>, Error> {
     let options = &config.relay;
     // Whose certificate it is was looked at already.
@@ -202,7 +225,12 @@ fn membership(
         others: HashMap::new(),
     };
     let incarnation = u64::try_from(clock.now_ms()).unwrap_or_default();
-    Ok(Some(relay::Membership { unit, attributes, key, probe_tls, clock, incarnation }))
+    let last = options.view_file.as_deref().and_then(|file| load_view(file, key.as_ref()));
+    let views = watch::Sender::new(last.map(|(view, _)| Arc::new(view)));
+    let view_file = options.view_file.clone().map(|file| ViewFile::keep(file, tasks));
+    let unit_of =
+        relay::Membership { unit, attributes, key, probe_tls, clock, incarnation, views, view_file };
+    Ok(Some(unit_of))
 }
 
 #[cfg(test)]

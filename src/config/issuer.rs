@@ -6,7 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Conflict, Role};
 use crate::{
-    issuance, net::tls::TlsFiles, ops, pool::controller, store::StoreOptions, telemetry::LogOptions,
+    issuance,
+    net::tls::TlsFiles,
+    ops,
+    pool::{controller, ledger},
+    store::StoreOptions,
+    telemetry::LogOptions,
 };
 
 /// Everything about one issuer.
@@ -16,6 +21,9 @@ pub struct IssuerConfig {
     pub listen: SocketAddr,
     /// Where /metrics, /livez and /readyz are served. Default 127.0.0.1:40302.
     pub ops_listen: SocketAddr,
+    /// Where the pool's view is served by xDS without TLS, for clients on this machine: an address of
+    /// loopback. Default nowhere.
+    pub ads_listen: Option<SocketAddr>,
     /// Where the addresses are written once they are known, as JSON. Default nowhere.
     pub addresses_file: Option<PathBuf>,
     /// Certificate, key and CA.
@@ -48,6 +56,7 @@ impl Default for IssuerConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 40301)),
             ops_listen: SocketAddr::from(([127, 0, 0, 1], 40302)),
+            ads_listen: None,
             addresses_file: None,
             tls: TlsFiles::default(),
             vault: VaultFiles::default(),
@@ -85,6 +94,15 @@ impl Role for IssuerConfig {
 
     fn conflicts(&self) -> Vec<Conflict> {
         let mut found = super::same_address(self.listen, self.ops_listen);
+        found.extend(super::beyond_loopback("ads_listen", self.ads_listen));
+        if self.ads_listen.is_some() && !self.pool.enabled {
+            let what = "has no view to serve, as pool.enabled is false";
+            found.push(Conflict::new("ads_listen", what, "Leave it out, or enable the pool"));
+        }
+        if self.pool.ledger_bytes_max < ledger::BYTES_MIN {
+            let what = format!("must be at least {} bytes", ledger::BYTES_MIN);
+            found.push(Conflict::new("pool.ledger_bytes_max", what, "Leave it out for 256 MiB"));
+        }
         let issuance = &self.issuance;
         if issuance.retry.0 > issuance.retry.1 {
             found.push(Conflict::new("issuance.retry", "the shortest wait is over the longest", "Swap them"));

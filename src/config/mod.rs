@@ -33,6 +33,13 @@ fn same_address(listen: SocketAddr, ops_listen: SocketAddr) -> Vec<Conflict> {
     same.then(conflict).into_iter().collect()
 }
 
+/// The conflict of a port without TLS that others could reach.
+fn beyond_loopback(key: &str, listen: Option<SocketAddr>) -> Option<Conflict> {
+    let outside = listen.filter(|address| !address.ip().is_loopback())?;
+    let what = format!("is served without TLS, and {outside} is no address of loopback");
+    Some(Conflict::new(key, what, "Take 127.0.0.1 or [::1], beside the clients"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +71,30 @@ mod tests {
             all.into_iter().filter(|problem| problem.key == "issuance.sweep_every").count()
         };
         assert_eq!((problems("30s"), problems("30001ms"), problems("2m")), (0, 1, 1));
+    }
+
+    #[test]
+    fn xds_without_tls_is_served_on_loopback_only_and_where_there_is_a_view() {
+        let flag = |key, value: &str| Flag { name: "--test", key, value: value.to_owned() };
+        let of = |flags: Vec<Flag>| Sources { flags, ..Sources::default() };
+        let count = |problems: Vec<Problem>| {
+            problems.iter().filter(|problem| problem.key.ends_with("ads_listen")).count()
+        };
+        let issuer = |address: &str, enabled: &str| {
+            let flags = vec![flag("ads_listen", address), flag("pool.enabled", enabled)];
+            count(survey::<IssuerConfig>(&of(flags)).problems)
+        };
+        let relay = |address: &str, pool: &str| {
+            let flags = vec![flag("relay.ads_listen", address), flag("relay.pool", pool)];
+            count(survey::<RelayConfig>(&of(flags)).problems)
+        };
+        for loopback in ["127.0.0.1:0", "127.9.9.9:40303", "[::1]:40303"] {
+            assert_eq!((issuer(loopback, "true"), relay(loopback, "true")), (0, 0), "{loopback}");
+            assert_eq!((issuer(loopback, "false"), relay(loopback, "false")), (1, 1), "no view");
+        }
+        for outside in ["0.0.0.0:40303", "10.0.0.7:40303", "[::]:40303"] {
+            assert_eq!((issuer(outside, "true"), relay(outside, "true")), (1, 1), "{outside}");
+        }
     }
 
     // Every key with its default: whoever changes one sees here what operators will meet.

@@ -64,6 +64,7 @@ impl Role for RelayConfig {
 
     fn conflicts(&self) -> Vec<Conflict> {
         let mut found = super::same_address(self.listen, self.ops_listen);
+        found.extend(super::beyond_loopback("relay.ads_listen", self.relay.ads_listen));
         let faults = self.relay.faults().into_iter();
         found.extend(faults.map(|(key, what)| Conflict::new(&format!("relay.{key}"), what, "Change it")));
         found

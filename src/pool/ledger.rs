@@ -2,19 +2,33 @@
 //! gives the same decisions, or the first that differs is named.
 //!
 //! A ledger is JSON lines: one `start` with the policy as it was and whatever its judge keeps, then for each
-//! second one `second` with buckets and facts, followed by a `decision` for each that was made in it.
+//! second one `second` with weights, buckets and facts, followed by a `decision` for each that was made in
+//! it. A last line without a line break was cut off, as by a crash: it and its second count for nothing.
 
+mod analysis;
+mod export;
+mod files;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod judging;
 mod path;
+mod record;
 
-use std::io::BufRead;
+use std::{collections::BTreeMap, io::BufRead};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    evidence::Bucket,
+    evidence::{Bucket, Observer},
     judgement::Judgement,
     policy::{Decision, Fact, Policy},
 };
+
+pub use analysis::{Analysis, Analyst, D_BOUNDS, Histogram, Share, UnitAnalysis};
+pub use export::Export;
+pub(in crate::pool) use files::make_folder;
+pub use files::{BYTES_MIN, Piece, list};
+pub use record::Recorder;
 
 /// The format that is written and read.
 pub const FORMAT: u32 = 1;
@@ -22,6 +36,8 @@ pub const FORMAT: u32 = 1;
 pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most lines of a ledger: some four months of seconds.
 pub const LINES_MAX: usize = 12_000_000;
+/// Most observers of one second.
+pub const OBSERVERS_MAX: usize = 1_024;
 /// Most buckets of one second: every observer, unit and class, and the heaviest callers of each.
 pub const BUCKETS_MAX: usize = 16_384;
 /// Most facts of one second.
@@ -48,6 +64,9 @@ pub struct Start {
 pub struct Second {
     /// Which.
     pub second: u64,
+    /// How much observers' words count from here on, in per cent, of those who said so.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub weights: BTreeMap<Observer, u8>,
     /// What observers reported.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub buckets: Vec<Bucket>,
@@ -124,8 +143,11 @@ pub trait Judge {
     /// In words, if that cannot be read.
     fn restore(&mut self, kept: Option<&serde_json::Value>) -> Result<(), String>;
 
-    /// Judges the units that the policy has in use, by one second's buckets.
-    fn judge(&mut self, second: u64, buckets: &[Bucket], policy: &Policy) -> Judgement;
+    /// Judges the units that the policy has in use, by what was put in for one second.
+    fn judge(&mut self, input: &Second, policy: &Policy) -> Judgement;
+
+    /// Hears of each decision that stands in the ledger.
+    fn hear(&mut self, _decision: &Decision) {}
 }
 
 impl<F: FnMut(u64, &[Bucket], &Policy) -> Judgement> Judge for F {
@@ -133,8 +155,8 @@ impl<F: FnMut(u64, &[Bucket], &Policy) -> Judgement> Judge for F {
         Ok(())
     }
 
-    fn judge(&mut self, second: u64, buckets: &[Bucket], policy: &Policy) -> Judgement {
-        self(second, buckets, policy)
+    fn judge(&mut self, input: &Second, policy: &Policy) -> Judgement {
+        self(input.second, &input.buckets, policy)
     }
 }
 
@@ -162,6 +184,8 @@ pub struct Report {
     pub same: u64,
     /// The first that was not; the replay ends there.
     pub difference: Option<Difference>,
+    /// Whether the last line was cut off.
+    pub cut: bool,
 }
 
 impl Line {
@@ -203,7 +227,8 @@ impl Line {
                         LedgerError::Bad { line, field: format!("start.policy.parameters.{name}"), what }
                     })
                 }
-                Line::Second(second) => over("second.buckets", second.buckets.len(), BUCKETS_MAX)
+                Line::Second(second) => over("second.weights", second.weights.len(), OBSERVERS_MAX)
+                    .or_else(|| over("second.buckets", second.buckets.len(), BUCKETS_MAX))
                     .or_else(|| over("second.facts", second.facts.len(), FACTS_MAX))
                     .or_else(|| too_bad(line, &second.buckets)),
                 Line::Decision(_) => None,
@@ -226,7 +251,7 @@ fn too_bad(line: usize, buckets: &[Bucket]) -> Option<LedgerError> {
 ///
 /// # Errors
 /// [`LedgerError`] if a line is wrong. That a decision differs is no error: see [`Report::difference`].
-pub fn replay(mut lines: impl BufRead, mut judge: impl Judge) -> Result<Report, LedgerError> {
+pub fn replay(mut lines: impl BufRead, judge: &mut impl Judge) -> Result<Report, LedgerError> {
     let mut replay = Replay::default();
     let mut text = Vec::new();
     loop {
@@ -240,6 +265,10 @@ pub fn replay(mut lines: impl BufRead, mut judge: impl Judge) -> Result<Report, 
         if line > LINES_MAX {
             return Err(LedgerError::TooMany);
         }
+        if text.last() != Some(&b'\n') && text.len() <= LINE_BYTES_MAX {
+            replay.report.cut = true;
+            return Ok(replay.report);
+        }
         let utf8 = std::str::from_utf8(&text).map_err(|error| LedgerError::Bad {
             line,
             field: "(the line)".to_owned(),
@@ -247,7 +276,7 @@ pub fn replay(mut lines: impl BufRead, mut judge: impl Judge) -> Result<Report, 
         })?;
         let parsed = Line::parse(utf8, line)?;
         replay.report.lines = line;
-        replay.take(line, parsed, &mut judge)?;
+        replay.take(line, parsed, judge)?;
         if replay.report.difference.is_some() {
             return Ok(replay.report);
         }
@@ -281,13 +310,14 @@ impl Replay {
                 let Some(policy) = &mut self.policy else {
                     return Err(LedgerError::Order { line, what: "a ledger begins with a start line" });
                 };
-                let judgement = judge.judge(input.second, &input.buckets, policy);
+                let judgement = judge.judge(&input, policy);
                 let decided = policy.step(input.second, &judgement, &input.facts);
                 self.open = Some((line, input.second, decided.into_iter()));
                 self.compared = 0;
                 self.report.seconds += 1;
             }
             Line::Decision(recorded) => {
+                judge.hear(&recorded);
                 self.compared += 1;
                 let Some((_, second, decided)) =
                     self.open.as_mut().filter(|_| self.compared <= DECISIONS_MAX)

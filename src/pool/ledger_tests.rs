@@ -93,7 +93,7 @@ fn recorded() -> Vec<Line> {
         }
         let judgement = judge(second, &buckets, &policy);
         let decisions = policy.step(second, &judgement, &facts);
-        lines.push(Line::Second(Second { second, buckets, facts }));
+        lines.push(Line::Second(Second { second, weights: BTreeMap::new(), buckets, facts }));
         lines.extend(decisions.into_iter().map(|decision| Line::Decision(Box::new(decision))));
     }
     lines
@@ -104,7 +104,7 @@ fn text(lines: &[Line]) -> String {
 }
 
 fn run(lines: &[Line]) -> Report {
-    replay(text(lines).as_bytes(), judge).expect("every line is right")
+    replay(text(lines).as_bytes(), &mut judge).expect("every line is right")
 }
 
 fn decisions(lines: &[Line]) -> Vec<usize> {
@@ -152,6 +152,16 @@ fn a_decision_that_was_left_out_or_added_is_found() {
 }
 
 #[test]
+fn a_last_line_that_was_cut_off_counts_for_nothing_with_its_second() {
+    let lines = recorded();
+    let last = *decisions(&lines).last().expect("there are some");
+    let whole = text(&lines[..=last]);
+    let report = replay(&whole.as_bytes()[..whole.len() - 9], &mut judge).expect("the rest is right");
+    assert!(report.cut && report.difference.is_none(), "{report:?}");
+    assert_eq!(report.lines, last, "the decision was not read");
+}
+
+#[test]
 fn a_changed_number_of_the_evidence_is_found() {
     let mut lines = recorded();
     let sick = |line: &mut Line| match line {
@@ -182,7 +192,7 @@ fn a_bad_line_is_named_by_number_and_field() {
     ] {
         lines[second] = whole.replacen(from, to, 1);
         assert_ne!(lines[second], whole, "{from}");
-        match replay(lines.join("\n").as_bytes(), judge) {
+        match replay(lines.join("\n").as_bytes(), &mut judge) {
             Err(LedgerError::Bad { line, field: named, .. }) => {
                 assert_eq!((line, named.as_str()), (second + 1, field), "{to}");
             }
@@ -194,15 +204,15 @@ fn a_bad_line_is_named_by_number_and_field() {
 #[test]
 fn what_is_too_long_out_of_order_or_of_another_format_is_refused() {
     let long = "x".repeat(LINE_BYTES_MAX + 1);
-    assert!(matches!(replay(long.as_bytes(), judge), Err(LedgerError::TooLong { line: 1 })));
+    assert!(matches!(replay(long.as_bytes(), &mut judge), Err(LedgerError::TooLong { line: 1 })));
     let lines = recorded();
     let headless = text(&lines[1..]);
-    assert!(matches!(replay(headless.as_bytes(), judge), Err(LedgerError::Order { line: 1, .. })));
+    assert!(matches!(replay(headless.as_bytes(), &mut judge), Err(LedgerError::Order { line: 1, .. })));
     let newer = lines[0].text().replacen("\"format\":1", "\"format\":2", 1);
-    let error = replay(newer.as_bytes(), judge).expect_err("it is refused");
+    let error = replay(newer.as_bytes(), &mut judge).expect_err("it is refused");
     assert_eq!(error.to_string(), "line 1, field start.format: format 2 is not read, only 1");
     let wrong = lines[0].text().replacen("\"observers_min\":3", "\"observers_min\":0", 1);
-    let error = replay(wrong.as_bytes(), judge).expect_err("it is refused");
+    let error = replay(wrong.as_bytes(), &mut judge).expect_err("it is refused");
     assert!(error.to_string().contains("start.policy.parameters.observers_min"), "{error}");
 }
 
@@ -215,8 +225,8 @@ fn a_judge_goes_on_from_what_it_had_kept() {
             if self.0 { Ok(()) } else { Err("it is another's".to_owned()) }
         }
 
-        fn judge(&mut self, second: u64, buckets: &[Bucket], policy: &Policy) -> Judgement {
-            judge(second, buckets, policy)
+        fn judge(&mut self, input: &Second, policy: &Policy) -> Judgement {
+            judge(input.second, &input.buckets, policy)
         }
     }
     let start = |kept: &str| {
@@ -224,7 +234,7 @@ fn a_judge_goes_on_from_what_it_had_kept() {
         let policy = Policy::new(Parameters::default());
         Line::Start(Box::new(Start { format: 1, policy, judge })).text()
     };
-    assert!(replay(start("wealth").as_bytes(), Kept(false)).is_ok());
-    let error = replay(start("words").as_bytes(), Kept(false)).expect_err("it is refused");
+    assert!(replay(start("wealth").as_bytes(), &mut Kept(false)).is_ok());
+    let error = replay(start("words").as_bytes(), &mut Kept(false)).expect_err("it is refused");
     assert_eq!(error.to_string(), "line 1, field start.judge: it is another's");
 }

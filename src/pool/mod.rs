@@ -5,10 +5,11 @@
 //! are pure: the same evidence gives the same decisions again, which a [`ledger`] lets anybody check.
 //! [`elsewhere`] is what the usual tools would have done, and [`explain`] says all of it of one unit. The
 //! [`controller`] runs them in the issuer that holds the lease, and makes leases ([`notes`]), the [`gate`]
-//! and the view of what was decided; stock clients learn it by [`ads`].
+//! and the view of what was decided, which is on [`disk`], too; stock clients learn it by [`ads`].
 
 pub mod ads;
 pub mod controller;
+pub mod disk;
 pub mod drill;
 pub mod elsewhere;
 pub mod evidence;

@@ -6,7 +6,7 @@ use futures_util::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
-    controller::Controller,
+    controller::{self, Controller},
     judgement::UnitJudgement,
     limits::Limits,
     policy::{self, Policy, State},
@@ -187,7 +187,13 @@ impl PoolService for Pool {
         request: Request<pb::ExportLedgerRequest>,
     ) -> Result<Response<Self::ExportLedgerStream>, Status> {
         role(&request, READERS, "see the pool")?;
-        Err(Fault::new(Reason::NotFound, "this issuer keeps no ledger of evidence").into())
+        let place = self.place()?;
+        let export = self.controller.export(request.into_inner()).await?;
+        let stream = async_stream(move |out| async move {
+            let _place = place;
+            controller::send(export, out).await;
+        });
+        Ok(Response::new(stream))
     }
 
     async fn order_unit(

@@ -1,6 +1,6 @@
 //! Every limit and patience of a relay, each with a default that works.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The largest window that HTTP/2 knows.
 const WINDOW_MAX: u32 = (1 << 31) - 1;
@@ -97,6 +97,14 @@ pub struct Options {
     pub image: String,
     /// Whether it plays faults on an operator's order (`todoke pool drill`). Default false.
     pub drills: bool,
+    /// Where the last signed view of the pool is kept, so that after a start there is one at once. Default
+    /// nowhere.
+    pub view_file: Option<PathBuf>,
+    /// Where the pool's view is served by xDS without TLS, for clients on this machine: an address of
+    /// loopback. Default nowhere.
+    pub ads_listen: Option<SocketAddr>,
+    /// Clients that learn the pool by xDS here at once. Default 2,048.
+    pub ads_streams_max: usize,
 
     /// How long new connections are still served after the order to stop. Default 1 s.
     pub linger: Duration,
@@ -146,6 +154,9 @@ impl Default for Options {
             model: String::new(),
             image: concat!("todoke ", env!("CARGO_PKG_VERSION")).to_owned(),
             drills: false,
+            view_file: None,
+            ads_listen: None,
+            ads_streams_max: 2_048,
             linger: seconds(1),
             drain: seconds(10),
         }
@@ -173,6 +184,9 @@ impl Options {
             }) {
                 faults.push(("upstreams", format!("{address} must be host:port")));
             }
+        }
+        if self.ads_listen.is_some() && !self.pool {
+            faults.push(("ads_listen", "has no view to serve, as relay.pool is false".to_owned()));
         }
         if self.reconnect.0 > self.reconnect.1 {
             faults.push(("reconnect", "the shortest pause is over the longest".to_owned()));

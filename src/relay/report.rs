@@ -1,7 +1,14 @@
 //! A relay tells its issuers each second what it saw, and learns by what right it serves; what an issuer did
 //! not take is kept for it, within a limit, and sent again.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -13,6 +20,7 @@ use crate::{
     domain::{municipality::MunicipalityCode, note::VerifierKey},
     net::channel::{self, ChannelOptions},
     pool::{
+        disk::ViewFile,
         drill,
         evidence::{Latencies, UnitId},
         notes::{Lease, View},
@@ -56,6 +64,17 @@ pub(super) struct Reporting {
     pub(super) clock: Clock,
     pub(super) incarnation: u64,
     pub(super) views: watch::Sender<Option<Arc<View>>>,
+    pub(super) view_file: Option<ViewFile>,
+    /// Whether the view is still the one of the last run: the first that an issuer sends replaces it.
+    pub(super) from_disk: AtomicBool,
+}
+
+impl Reporting {
+    /// The version of the view that an issuer need not send.
+    fn view_version(&self) -> u64 {
+        let known = self.views.borrow().as_ref().map_or(0, |view| view.version);
+        if self.from_disk.load(Relaxed) { 0 } else { known }
+    }
 }
 
 /// Reports until it is dropped.
@@ -202,7 +221,7 @@ impl Issuer {
             attributes: Some(reporting.attributes.clone()),
             buckets: self.kept.iter().flatten().cloned().collect(),
             generation,
-            view_version: reporting.views.borrow().as_ref().map_or(0, |view| view.version),
+            view_version: reporting.view_version(),
             timer_late_ms,
             incarnation: reporting.incarnation,
             bundles: Vec::new(),
@@ -276,13 +295,17 @@ impl Issuer {
         };
         match view {
             Ok(view) => {
-                reporting.views.send_if_modified(|now| {
-                    let newer = now.as_ref().is_none_or(|now| view.replaces(now));
+                let first = reporting.from_disk.swap(false, Relaxed);
+                let taken = reporting.views.send_if_modified(|now| {
+                    let newer = first || now.as_ref().is_none_or(|now| view.replaces(now));
                     if newer {
                         *now = Some(Arc::new(view));
                     }
                     newer
                 });
+                if let Some(file) = reporting.view_file.as_ref().filter(|_| taken) {
+                    file.put(note);
+                }
             }
             Err(error) => {
                 tracing::error!(issuer = %self.address, %error, "the view of {} is not believed: {error}",

@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,7 @@ use crate::{
         tcp::{Handed, TcpListener},
         tls::{ClientTls, ServerTls},
     },
-    pool::{evidence::UnitId, prober::Prober},
+    pool::{disk::ViewFile, evidence::UnitId, notes::View, prober::Prober},
     runtime::{OnDeath, Running, Tasks, clock::Clock},
     telemetry::names,
     wire::pb::UnitAttributes,
@@ -68,6 +71,10 @@ pub struct Membership {
     pub clock: Clock,
     /// Differs from one start of the process to the next.
     pub incarnation: u64,
+    /// Where the view is shown; one that is there already is of the last run.
+    pub views: watch::Sender<Option<Arc<View>>>,
+    /// Where it is kept.
+    pub view_file: Option<ViewFile>,
 }
 
 /// Starts a relay that serves at `listener` until the soft token of `tasks` is cancelled.
@@ -245,11 +252,12 @@ async fn tell_health(shared: Arc<Shared>) {
 
 /// Begins to report, and to hold to what the answers say.
 fn join(shared: &Arc<Shared>, shards: &[Arc<Shard>], membership: Membership, tasks: &Tasks) {
-    let Membership { unit, attributes, key, probe_tls, clock, incarnation } = membership;
+    let Membership { unit, attributes, key, probe_tls, clock, incarnation, views, view_file } = membership;
     let authority = shared.authority.as_str();
     let prober = Prober::new(&format!("relay/{unit}"), probe_tls, authority, key.clone());
+    let from_disk = AtomicBool::new(views.borrow().is_some());
     let reporting =
-        Reporting { unit, attributes, key, prober, clock, incarnation, views: watch::Sender::new(None) };
+        Reporting { unit, attributes, key, prober, clock, incarnation, views, view_file, from_disk };
     let reports = report::run(Arc::clone(shared), shards.to_vec(), reporting);
     tasks.spawn("relay-report", OnDeath::Shutdown, until(shared.closing.clone(), reports));
     let fence = mind_fence(Arc::clone(shared), shards.to_vec());

@@ -229,6 +229,11 @@ metrics! {
     POOL_EPOCH = "todoke_pool_epoch", Kind::Gauge, [];
     /// 1 while the pool is frozen, as its database is away: nothing is let in, released or raised.
     POOL_FROZEN = "todoke_pool_frozen", Kind::Gauge, [];
+    /// Steps of the pool's controller that are not in its ledger, as the disk did not take them: these cannot
+    /// be run again.
+    POOL_LEDGER_LOST = "todoke_pool_ledger_lost_total", Kind::Counter, [];
+    /// 1 while the pool's ledger cannot be written.
+    POOL_LEDGER_FAILING = "todoke_pool_ledger_failing", Kind::Gauge, [];
 
     /// Answers of the xDS server that a client refused: it goes on with the relays that it had.
     ADS_REFUSED = "todoke_ads_refused_total", Kind::Counter, [];

@@ -166,3 +166,22 @@ async fn a_killed_dev_takes_its_processes_along() {
     let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
     assert_eq!(dev.stop().await, Some(0));
 }
+
+#[tokio::test]
+async fn what_the_pool_decided_is_made_again_from_its_folder_and_xds_is_served_on_loopback() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    let ads = folder.endpoints()["ads"].as_str().expect("where it is served").to_owned();
+    tokio::net::TcpStream::connect(&ads).await.expect("it is");
+    assert!(ads.starts_with("127.0.0.1:"), "{ads}");
+    assert_eq!(dev.stop().await, Some(0));
+    let ledger = folder.path("dev/issuer.db-pool-ledger");
+    assert!(ledger.join("view").exists(), "the last view is kept");
+    let ledger = ledger.display().to_string();
+    let said = folder.todoke(&["pool", "replay", &ledger], &[]).await;
+    assert_eq!((said.code, &said.result()["outcome"]), (Some(0), &"same".into()), "{}", said.all());
+    assert!(said.result()["decisions"].as_u64() > Some(1), "both were let in: {}", said.all());
+    let said = folder.todoke(&["pool", "analyse", &ledger], &[]).await;
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    assert_eq!(said.result()["files_that_differ"], 0, "{}", said.all());
+}

@@ -97,14 +97,18 @@ fn endpoints(places: &Places) -> Value {
         })
         .collect()
     };
-    json!({
+    let mut all = json!({
         "server_name": "todoke.internal",
         "ca": "pki/ca.pem",
         "receipt_key": "pki/receipt.pub",
         "relays": of(Kind::Relay),
         "issuers": of(Kind::Issuer),
         "clients": parties::clients(),
-    })
+    });
+    if let Some(ads) = places.values().find_map(|place| place.ports.ads) {
+        all["ads"] = ads.to_string().into();
+    }
+    all
 }
 
 #[cfg(test)]
@@ -114,7 +118,8 @@ mod tests {
 
     fn place(kind: Kind, port: u16, pid: u32) -> Place {
         let at = |port| ([127, 0, 0, 1], port).into();
-        Place { kind, ports: Ports { address: at(port), ops: at(port + 1) }, pid, alive: true }
+        let ads = (kind == Kind::Issuer).then(|| at(port + 2));
+        Place { kind, ports: Ports { address: at(port), ops: at(port + 1), ads }, pid, alive: true }
     }
 
     #[test]
@@ -130,6 +135,8 @@ mod tests {
         assert_eq!(read.relays[0].id, "relay-1");
         assert_eq!(read.relays[0].address, "127.0.0.1:101");
         assert_eq!(read.relays[0].ops.as_deref(), Some("127.0.0.1:102"));
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        assert!(text.contains("\"ads\": \"127.0.0.1:303\""), "where stock clients learn the pool: {text}");
         assert_eq!((read.relays[0].pid, read.issuers[0].pid), (Some(7), Some(9)));
         for operator in ["alice", "bob"] {
             let files = read.client(&format!("operator/{operator}")).expect("an operator is listed");

@@ -56,6 +56,8 @@ pub(crate) struct Ports {
     pub(crate) address: SocketAddr,
     /// `/metrics`, `/livez`, `/readyz`.
     pub(crate) ops: SocketAddr,
+    /// xDS without TLS, if it serves that.
+    pub(crate) ads: Option<SocketAddr>,
 }
 
 /// Why a process is not there.
@@ -76,6 +78,7 @@ pub(crate) enum LaunchError {
 struct Written {
     address: SocketAddr,
     ops: SocketAddr,
+    ads: Option<SocketAddr>,
     pid: u32,
 }
 
@@ -88,10 +91,13 @@ impl Node {
     pub(crate) fn last_ports(&self) -> Ports {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let or_any = |address: SocketAddr| if TcpListener::bind(address).is_ok() { address } else { any };
-        written(&self.addresses).map_or(Ports { address: any, ops: any }, |last| Ports {
-            address: or_any(last.address),
-            ops: or_any(last.ops),
-        })
+        let last = written(&self.addresses);
+        let of = |address: Option<SocketAddr>| address.map_or(any, or_any);
+        Ports {
+            address: of(last.as_ref().map(|last| last.address)),
+            ops: of(last.as_ref().map(|last| last.ops)),
+            ads: (self.kind == Kind::Issuer).then(|| of(last.and_then(|last| last.ads))),
+        }
     }
 
     /// Starts the process and waits until it is ready for calls.
@@ -105,8 +111,9 @@ impl Node {
         let waiting = async {
             loop {
                 if let Some(written) = written(&self.addresses).filter(|written| written.pid == alive.pid) {
-                    alive.ports = Ports { address: written.address, ops: written.ops };
-                    match probe::get(written.ops, "/readyz").await {
+                    let Written { address, ops, ads, .. } = written;
+                    alive.ports = Ports { address, ops, ads };
+                    match probe::get(ops, "/readyz").await {
                         Ok((200, _)) => return Ok(()),
                         Ok((status, reasons)) => why = format!("{status} {}", reasons.trim()),
                         Err(error) => why = format!("/readyz: {error}"),
@@ -141,6 +148,7 @@ impl Node {
                 Kind::Relay => "relay",
             })
             .args(["--listen", &ports.address.to_string(), "--ops-listen", &ports.ops.to_string()])
+            .args(ports.ads.iter().flat_map(|ads| ["--ads-listen".to_owned(), ads.to_string()]))
             .arg("--addresses-file")
             .arg(&self.addresses)
             .arg("--exit-with-parent")

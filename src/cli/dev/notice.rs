@@ -45,7 +45,7 @@ impl Notice {
 
     /// What is said of a process that has just become ready.
     pub(crate) fn ready(id: &str, alive: &Alive) -> Self {
-        let Ports { address, ops } = alive.ports;
+        let Ports { address, ops, .. } = alive.ports;
         Self::Ready { id: id.to_owned(), address, ops, pid: alive.pid }
     }
 }

@@ -164,7 +164,7 @@ mod tests {
             log: dir.path().join("issuer-1.log"),
         };
         let any = ([127, 0, 0, 1], 0).into();
-        let alive = node.spawn(Ports { address: any, ops: any }).expect("it runs");
+        let alive = node.spawn(Ports { address: any, ops: any, ads: None }).expect("it runs");
         let (pid, comm) = (alive.pid, format!("/proc/{}/comm", alive.pid));
         while std::fs::read_to_string(&comm).is_ok_and(|name| name != "sleep\n") {
             tokio::task::yield_now().await;

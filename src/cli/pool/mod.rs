@@ -1,5 +1,5 @@
 //! `todoke pool …`: operators see which relays are in use and why, and give orders about them; they ask the
-//! issuers themselves, and no relay.
+//! issuers themselves, and no relay; what is offline is in `pool_offline`.
 
 mod asking;
 mod decisions;
@@ -15,7 +15,10 @@ mod watch;
 
 use clap::{Args, Subcommand};
 
-use super::municipal::fail;
+use super::{
+    municipal::fail,
+    pool_offline::{AnalyseArgs, ReplayArgs},
+};
 use crate::runtime::exit;
 
 /// Says which relays are in use and why, and gives orders about them.
@@ -44,6 +47,8 @@ enum PoolCommand {
     Register(Box<register::RegisterArgs>),
     PauseProbes(pause_probes::PauseProbesArgs),
     Drill(drill::DrillArgs),
+    Replay(ReplayArgs),
+    Analyse(AnalyseArgs),
 }
 
 /// Runs the command and returns its exit code.
@@ -52,6 +57,8 @@ enum PoolCommand {
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn run(args: PoolArgs) -> Result<u8, super::Error> {
     let (done, output) = match &args.command {
+        PoolCommand::Replay(args) => return args.clone().run().await,
+        PoolCommand::Analyse(args) => return args.clone().run().await,
         PoolCommand::List(args) => (list::run(args).await, args.asking.output),
         PoolCommand::Explain(args) => (explain::run(args).await, args.asking.output),
         PoolCommand::Watch(args) => (watch::run(args).await, args.asking.output),

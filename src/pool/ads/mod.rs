@@ -4,6 +4,7 @@
 //! State of the world only, over one stream (ADS, xDS v3). Source: the xDS protocol as gRPC implements it
 //! (gRFC A27, A28), and what grpcio and grpc-js were seen to need.
 
+mod plain;
 mod resources;
 mod share;
 mod subscription;
@@ -33,6 +34,7 @@ use self::{
 use super::notes::View;
 use crate::telemetry::names;
 
+pub use plain::serve_plain;
 pub use share::is_among;
 
 /// Answers that wait for a client that does not read.

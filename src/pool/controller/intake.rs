@@ -1,15 +1,15 @@
 //! What is reported is taken once, whoever sends it twice, and turned into evidence for the rule and facts
 //! for the policy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     pool::{
         elsewhere::{Elsewhere, Opinion},
         evidence::{Bucket, Class, Latencies, Observer, UnitId},
+        ledger::{self, Second},
         notes::UNITS_MAX,
         policy::{Fact, Lease, Policy, Process},
-        rule::Judge,
     },
     wire::{
         fault::{Fault, Reason},
@@ -21,6 +21,9 @@ use super::{seconds, witnesses::Witnesses};
 
 /// Buckets of one report.
 const BUCKETS_MAX: usize = 4_096;
+
+/// Buckets of all reports that wait for the next step: what all relays kept while no issuer answered.
+const WAITING_MAX: usize = 4 * ledger::BUCKETS_MAX;
 
 /// Seconds of an observer that are remembered as taken.
 const SECONDS_MAX: usize = 120;
@@ -43,6 +46,8 @@ pub(super) struct Intake {
     elsewhere: Elsewhere,
     /// Since when the other tools' rules are tried on it, too.
     watched_since: Option<u64>,
+    weights: BTreeMap<Observer, u8>,
+    buckets: VecDeque<Bucket>,
 }
 
 /// A unit that asks for its lease.
@@ -54,49 +59,59 @@ struct Asked {
 }
 
 impl Intake {
-    /// Takes the buckets of one report; those that were taken before are passed over. Returns how many were
-    /// refused one by one: of units that take no part, too late, or impossible.
+    /// Takes the buckets of one report for the next step; those that were taken before are passed over.
     ///
     /// # Errors
-    /// `LIMIT_EXCEEDED`, `FIELD_INVALID`; nothing is taken then.
+    /// `LIMIT_EXCEEDED`, `FIELD_INVALID`, `LANE_FULL`; nothing is taken then.
     pub(super) fn take(
         &mut self,
-        judge: &mut Judge,
         observer: &Observer,
         buckets: &[EvidenceBucket],
         now_s: u64,
-    ) -> Result<u64, Fault> {
+    ) -> Result<(), Fault> {
         if buckets.len() > BUCKETS_MAX {
             let words = format!("{} buckets are over the limit of {BUCKETS_MAX} a report", buckets.len());
             return Err(Fault::new(Reason::LimitExceeded, words));
+        }
+        if self.buckets.len() + buckets.len() > WAITING_MAX {
+            let words = "more evidence came at once than is judged in a second: send it again";
+            return Err(Fault::new(Reason::LaneFull, words).after(std::time::Duration::from_secs(1)));
         }
         let read = |(at, bucket)| read(observer, at, bucket);
         let buckets: Vec<Bucket> = buckets.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         let taken = self.observers.entry(observer.clone()).or_default();
         let new: BTreeSet<u64> =
             buckets.iter().map(|bucket| bucket.second).filter(|second| !taken.contains(second)).collect();
-        let mut refused = 0;
-        for bucket in buckets.iter().filter(|bucket| new.contains(&bucket.second)) {
+        for bucket in buckets.into_iter().filter(|bucket| new.contains(&bucket.second)) {
             let sums = if bucket.class == Class::Probe { &mut self.probes } else { &mut self.traffic };
             if sums.len() < UNITS_MAX || sums.contains_key(&bucket.unit) {
                 let sum = sums.entry(bucket.unit.clone()).or_default();
                 *sum = (sum.0.saturating_add(bucket.n), sum.1.saturating_add(bucket.bad));
             }
-            self.witnesses.add(now_s, bucket);
-            refused += u64::from(judge.take(bucket, now_s).is_err());
+            self.witnesses.add(now_s, &bucket);
+            self.buckets.push_back(bucket);
         }
         taken.extend(new);
         while taken.len() > SECONDS_MAX {
             taken.pop_first();
         }
-        Ok(refused)
+        Ok(())
     }
 
     /// An observer says how late its own timers were.
-    pub(super) fn weigh(&self, judge: &mut Judge, observer: &Observer, late_ms: u32) {
+    pub(super) fn weigh(&mut self, observer: &Observer, late_ms: u32) {
         let (from, to) = LATE_MS;
         let weight = 100 - late_ms.clamp(from, to).saturating_sub(from) * 100 / (to - from);
-        judge.weigh(observer, u8::try_from(weight).unwrap_or(0));
+        if self.weights.len() < ledger::OBSERVERS_MAX || self.weights.contains_key(observer) {
+            self.weights.insert(observer.clone(), u8::try_from(weight).unwrap_or(0));
+        }
+    }
+
+    /// What came for the rule since the last step, as it is judged and recorded; the facts are not in it yet.
+    pub(super) fn evidence(&mut self, second: u64) -> Second {
+        let some = self.buckets.len().min(ledger::BUCKETS_MAX);
+        let (weights, buckets) = (std::mem::take(&mut self.weights), self.buckets.drain(..some).collect());
+        Second { second, weights, buckets, facts: Vec::new() }
     }
 
     /// A unit asks for its lease, holding one of this generation (0: none).
@@ -126,8 +141,10 @@ impl Intake {
             self.facts.push(Fact::Started { unit: unit.clone(), process });
         }
         if generation == 0 || generation == known.generation {
-            let (unit, generation) = (unit.clone(), known.generation);
-            self.facts.push(Fact::LeaseRenewed { unit, generation });
+            let renewed = Fact::LeaseRenewed { unit: unit.clone(), generation: known.generation };
+            if !self.facts.contains(&renewed) {
+                self.facts.push(renewed);
+            }
         }
         Ok(())
     }

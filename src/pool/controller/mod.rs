@@ -2,6 +2,7 @@
 //! is kept. Without the database nothing is decided: what was in force stays so.
 
 mod answers;
+mod export;
 mod gauges;
 mod intake;
 mod leases;
@@ -11,7 +12,8 @@ mod step;
 mod witnesses;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -22,12 +24,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::export::send;
 use self::intake::Intake;
 use super::{
+    disk::{Disk, ViewFile},
     evidence::Observer,
     gate::Gate,
     judgement::Judgement,
     keeper::{KeepError, Keeper, KeptDecision},
+    ledger::Recorder,
     notes::View,
     policy::{self, Policy},
     prober::Prober,
@@ -62,6 +67,11 @@ pub struct Options {
     pub relay_calls_max: u32,
     /// The most calls a second that the pool must carry, for its floor; 0: one unit is enough. Default 0.
     pub peak_calls_per_s: u32,
+    /// The folder of the ledger, from which every decision can be made again (`todoke pool replay`), and of
+    /// the last view. Default: beside the database, its name with `-pool-ledger`; an empty text: none.
+    pub ledger_dir: Option<PathBuf>,
+    /// Bytes of the ledger's files; the oldest go first. Default 256 MiB: about a day with four relays.
+    pub ledger_bytes_max: u64,
     /// The rule's numbers.
     pub rule: rule::Parameters,
     /// The policy's numbers.
@@ -75,6 +85,8 @@ impl Default for Options {
             self_register: true,
             relay_calls_max: 2_048,
             peak_calls_per_s: 0,
+            ledger_dir: None,
+            ledger_bytes_max: 256 << 20,
             rule: rule::Parameters::default(),
             policy: policy::Parameters::default(),
         }
@@ -98,6 +110,8 @@ pub struct Parts {
     pub prober: Prober,
     /// What time is told by.
     pub clock: Clock,
+    /// What is left on disk, and was found there.
+    pub disk: Disk,
 }
 
 /// The pool, as one issuer knows it. A clone is the same.
@@ -115,6 +129,10 @@ struct Inner {
     gate: Arc<Gate>,
     views: watch::Sender<Option<Arc<View>>>,
     signed: ArcSwapOption<Vec<u8>>,
+    /// Whether the view is still the one of the last run: the first that is made here replaces it.
+    from_disk: AtomicBool,
+    view_file: Option<ViewFile>,
+    ledger_dir: Option<PathBuf>,
     decided: broadcast::Sender<Arc<KeptDecision>>,
     /// One step or order at a time.
     turn: tokio::sync::Mutex<()>,
@@ -134,6 +152,7 @@ struct Core {
     kept_ms: i64,
     /// Until when leases of before are believed, in ms since 1970.
     believed_until_ms: i64,
+    recorder: Recorder,
 }
 
 /// Who decides, as an operator sees it.
@@ -152,7 +171,9 @@ impl Controller {
     /// If the issuer's name is none: it was checked with its certificate.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { options, name, keeper, sign, prober, clock } = parts;
+        let Parts { options, name, keeper, sign, prober, clock, disk } = parts;
+        let Disk { folder: ledger_dir, recorder, view_file, last_view } = disk;
+        let (view, note) = last_view.unzip();
         let now_s = seconds(clock.now_ms());
         let mut judge = Judge::new(options.rule.clone(), now_s);
         let observer = Observer::try_from(format!("issuer/{name}")).expect("a name from a certificate");
@@ -166,6 +187,7 @@ impl Controller {
             frozen: false,
             kept_ms: 0,
             believed_until_ms: 0,
+            recorder,
         };
         let gate = Arc::new(Gate::new(options.relay_calls_max));
         gauges::begin_at_zero();
@@ -178,8 +200,11 @@ impl Controller {
             prober,
             clock,
             gate,
-            views: watch::Sender::new(None),
-            signed: ArcSwapOption::empty(),
+            from_disk: AtomicBool::new(view.is_some()),
+            views: watch::Sender::new(view.map(Arc::new)),
+            signed: ArcSwapOption::new(note.map(Arc::new)),
+            view_file,
+            ledger_dir,
             decided: broadcast::Sender::new(WATCHED_MAX),
             turn: tokio::sync::Mutex::default(),
             core: Mutex::new(core),
@@ -271,8 +296,7 @@ impl Controller {
             buckets.push(report::bucket(second, unit.as_str(), false, (calls, 0), Vec::new()));
         }
         let core = &mut *self.core();
-        let Core { intake, judge, .. } = core;
-        if let Err(fault) = intake.take(judge, &self.0.observer, &buckets, seconds(second * 1000)) {
+        if let Err(fault) = core.intake.take(&self.0.observer, &buckets, seconds(second * 1000)) {
             tracing::error!("what this issuer saw is not taken: {}", fault.message);
         }
         let targets = core.targets(None).into_iter().map(report::target).collect();
@@ -311,6 +335,7 @@ impl Controller {
         }
         let mut core = self.core();
         core.epoch = epoch;
+        core.recorder.interrupt();
         let now_ms = self.0.clock.now_ms();
         core.believed_until_ms = now_ms + intake::LEASE_MS;
         let Core { intake, policy, .. } = &mut *core;
@@ -351,3 +376,6 @@ impl Controller {
 fn seconds(ms: i64) -> u64 {
     u64::try_from(ms.div_euclid(1000)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod record_tests;

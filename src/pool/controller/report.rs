@@ -99,12 +99,11 @@ impl Controller {
     fn take(&self, unit: &UnitId, observer: &Observer, request: &ReportRequest) -> Result<(), Fault> {
         let now_ms = self.0.clock.now_ms();
         let mut core = self.core();
-        let super::Core { intake, judge, policy, .. } = &mut *core;
+        let super::Core { intake, policy, .. } = &mut *core;
         let process = Process { incarnation: request.incarnation, drills: request.drills };
         intake.asked(policy, unit, process, request.generation, now_ms)?;
-        intake.weigh(judge, observer, request.timer_late_ms);
-        intake.take(judge, observer, &request.buckets, seconds(now_ms))?;
-        Ok(())
+        intake.weigh(observer, request.timer_late_ms);
+        intake.take(observer, &request.buckets, seconds(now_ms))
     }
 
     async fn register(&self, unit: &UnitId, attributes: Option<UnitAttributes>) -> Result<(), Fault> {

@@ -1,6 +1,9 @@
 //! One step: judge, decide, keep, and only then act.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use super::{Controller, Core, KEEP_MAX, gauges, intake::LEASE_MS, seconds};
 use crate::{
@@ -8,9 +11,9 @@ use crate::{
         gate::Leave,
         judgement::Judgement,
         keeper::{KeepError, KeptDecision, KeptOrder, Step},
+        ledger::{self, Second},
         notes::{Member, View},
         policy::{Decision, Fact, Policy},
-        rule::Attributes,
     },
     wire::fault::{Fault, Reason},
 };
@@ -26,6 +29,8 @@ struct Draft {
     decisions: Vec<Decision>,
     epoch: u64,
     due: bool,
+    /// What it was made of.
+    input: Second,
 }
 
 /// Makes what an order is answered of what was decided, before it is kept with it; `None` of a refused one.
@@ -34,40 +39,52 @@ pub(super) type Answer<'a> = &'a mut (dyn FnMut(&Policy, &[Decision]) -> Option<
 impl Core {
     fn draft(&mut self, now_ms: i64, peak_calls_per_s: u32, order: Option<&Fact>) -> Draft {
         let now_s = seconds(now_ms);
-        self.judge.units(&judged(&self.policy));
-        let judgement = self.judge.judge(now_s);
-        let mut facts = self.intake.facts(&self.policy, now_ms);
-        facts.push(Fact::Peak { calls_per_s: peak_calls_per_s });
-        facts.push(Fact::Database { away: false });
-        facts.extend(order.cloned());
+        self.recorder.before(now_s, &self.policy, &self.judge);
+        let (mut input, judgement) = self.judged(now_s);
+        input.facts = self.intake.facts(&self.policy, now_ms);
+        input.facts.push(Fact::Peak { calls_per_s: peak_calls_per_s });
+        input.facts.push(Fact::Database { away: false });
+        input.facts.extend(order.cloned());
         let mut policy = self.policy.clone();
-        let decisions = policy.step(now_s, &judgement, &facts);
+        let decisions = policy.step(now_s, &judgement, &input.facts);
         // A frozen pool learns only so that its database is back.
         let stale = now_ms - self.kept_ms >= KEEP_EVERY_MS;
         let due = self.frozen || stale || policy.view() != self.policy.view();
-        Draft { policy, judgement, decisions, epoch: self.epoch, due }
+        Draft { policy, judgement, decisions, epoch: self.epoch, due, input }
     }
 
-    /// Nothing can be kept: what is in force stays so.
-    fn freeze(&mut self, now_ms: i64) {
-        let judgement = self.judgement.clone();
-        self.policy.step(seconds(now_ms), &judgement, &[Fact::Database { away: true }]);
+    /// Judges what came since the last step, as a replay does it again.
+    fn judged(&mut self, now_s: u64) -> (Second, Judgement) {
+        let input = self.intake.evidence(now_s);
+        let judgement = ledger::Judge::judge(&mut self.judge, &input, &self.policy);
+        (input, judgement)
+    }
+
+    /// A step was kept: now it is in force.
+    fn take(&mut self, draft: Draft, kept: Option<i64>) {
+        self.policy = draft.policy;
+        self.judgement = draft.judgement;
+        self.recorder.step(draft.input, &draft.decisions);
+        if let Some(now_ms) = kept {
+            self.kept_ms = now_ms;
+            if std::mem::take(&mut self.frozen) {
+                tracing::info!("the pool's database is back: decisions are made again");
+            }
+        }
+    }
+
+    /// Nothing can be kept: what is in force stays so, and only what was told of leases is noted.
+    fn freeze(&mut self, now_ms: i64, draft: Draft) {
+        let Draft { judgement, mut input, .. } = draft;
+        input.facts.retain(|fact| !matches!(fact, Fact::Order(_) | Fact::Database { .. }));
+        input.facts.insert(0, Fact::Database { away: true });
+        let decisions = self.policy.step(seconds(now_ms), &judgement, &input.facts);
+        self.judgement = judgement;
+        self.recorder.step(input, &decisions);
         if !std::mem::replace(&mut self.frozen, true) {
             tracing::error!("the pool is frozen, as its database is away: leases and view stay as they are");
         }
     }
-}
-
-/// The units that the rule is to judge, with what they may share.
-fn judged(policy: &Policy) -> BTreeMap<crate::pool::evidence::UnitId, Attributes> {
-    let attributes = |about: &crate::pool::policy::Description| {
-        let pairs = about.shared().into_iter().filter_map(|text| {
-            let (name, value) = text.split_once('=')?;
-            Some((name.to_owned(), value.to_owned()))
-        });
-        Attributes(pairs.collect())
-    };
-    policy.judged().map(|unit| (unit.id().clone(), attributes(&unit.about))).collect()
 }
 
 impl Controller {
@@ -86,47 +103,46 @@ impl Controller {
         let (fact, answer) = order.map_or((None, None), |(fact, answer)| (Some(fact), Some(answer)));
         let draft = self.core().draft(now_ms, peak, fact);
         let kept_order = answer.and_then(|answer| answer(&draft.policy, &draft.decisions));
-        let Draft { policy, judgement, decisions, epoch, due } = draft;
-        let must = due || !decisions.is_empty() || kept_order.is_some();
+        let (decisions, epoch) = (draft.decisions.clone(), draft.epoch);
         let rows: Vec<KeptDecision> = decisions.iter().map(|decision| row(decision, epoch, now_ms)).collect();
-        let last = if must {
-            let state = serde_json::to_string(&policy).expect("a policy has a JSON form");
-            let (owner, order) = (self.0.name.as_str(), kept_order.as_ref());
-            let step = Step { owner, epoch, now_ms, state: &state, decisions: &rows, order };
-            let kept = tokio::time::timeout(KEEP_MAX, self.0.keeper.keep(&step)).await;
-            match kept.unwrap_or_else(|_| Err(KeepError::Unknown("it does not answer".to_owned()))) {
-                Ok(Some(last)) => Some(last),
-                Ok(None) => {
-                    tracing::warn!(
-                        epoch,
-                        "the lease to decide for the pool is over, or another issuer's: this step counts for nothing"
-                    );
-                    self.core().epoch = 0;
-                    return Err(not_here());
-                }
-                Err(error) => {
-                    self.core().freeze(now_ms);
-                    self.act(now_ms);
-                    return Err(away(&error));
-                }
-            }
-        } else {
-            None
+        let must = draft.due || !decisions.is_empty() || kept_order.is_some();
+        let kept = match must {
+            true => self.keep(&draft, &rows, kept_order.as_ref(), now_ms).await.map(Some),
+            false => Ok(None),
         };
-        {
-            let mut core = self.core();
-            core.policy = policy;
-            core.judgement = judgement;
-            if must {
-                core.kept_ms = now_ms;
-                if std::mem::take(&mut core.frozen) {
-                    tracing::info!("the pool's database is back: decisions are made again");
-                }
+        let last = match kept {
+            Ok(Some(None)) => {
+                let words = "the lease to decide for the pool is over, or another issuer's";
+                tracing::warn!(epoch, "{words}: this step counts for nothing");
+                self.core().epoch = 0;
+                return Err(not_here());
             }
-        }
+            Ok(last) => last.flatten(),
+            Err(error) => {
+                self.core().freeze(now_ms, draft);
+                self.act(now_ms);
+                return Err(away(&error));
+            }
+        };
+        self.core().take(draft, must.then_some(now_ms));
         self.act(now_ms);
         self.tell(&decisions, rows, last);
         Ok(decisions)
+    }
+
+    /// Keeps a step; the number of its last decision, or `None` if another issuer decides.
+    async fn keep(
+        &self,
+        draft: &Draft,
+        rows: &[KeptDecision],
+        order: Option<&KeptOrder>,
+        now_ms: i64,
+    ) -> Result<Option<u64>, KeepError> {
+        let state = serde_json::to_string(&draft.policy).expect("a policy has a JSON form");
+        let (owner, epoch) = (self.0.name.as_str(), draft.epoch);
+        let step = Step { owner, epoch, now_ms, state: &state, decisions: rows, order };
+        let kept = tokio::time::timeout(KEEP_MAX, self.0.keeper.keep(&step)).await;
+        kept.unwrap_or_else(|_| Err(KeepError::Unknown("it does not answer".to_owned())))
     }
 
     /// Follows what another issuer decides.
@@ -136,9 +152,7 @@ impl Controller {
         {
             let mut core = self.core();
             core.frozen = !read;
-            let units = judged(&core.policy);
-            core.judge.units(&units);
-            core.judgement = core.judge.judge(seconds(now_ms));
+            core.judgement = core.judged(seconds(now_ms)).1;
             let Core { intake, policy, .. } = &mut *core;
             drop(intake.facts(policy, now_ms));
         }
@@ -155,9 +169,15 @@ impl Controller {
         };
         self.0.gate.set(&leaves);
         let Some(view) = view else { return };
-        let newer = self.0.views.borrow().as_ref().is_none_or(|old| view.replaces(old));
+        // A database that was restored is behind what is on disk, and is the truth all the same.
+        let first = self.0.from_disk.swap(false, Relaxed);
+        let newer = first || self.0.views.borrow().as_ref().is_none_or(|old| view.replaces(old));
         if newer {
-            self.0.signed.store(Some(Arc::new((self.0.sign)(&view.text()))));
+            let note = (self.0.sign)(&view.text());
+            if let Some(file) = &self.0.view_file {
+                file.put(&note);
+            }
+            self.0.signed.store(Some(Arc::new(note)));
             self.0.views.send_replace(Some(Arc::new(view)));
         }
     }

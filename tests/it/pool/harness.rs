@@ -12,6 +12,7 @@ use todoke::{
     },
     pool::{
         controller::{Controller, Options, Parts},
+        disk::Disk,
         prober::Prober,
     },
     relay,
@@ -26,7 +27,7 @@ use todoke::{
         },
     },
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Response, Status, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -74,11 +75,23 @@ pub(super) struct Pool {
 
 /// What judges the relays of an issuer that has this name and this certificate.
 pub(super) fn controller(
+    named: (&str, &TlsFiles),
+    options: Options,
+    store: &Store,
+    vault: &Vault,
+    clock: &Clock,
+) -> Controller {
+    controller_with(named, options, store, vault, clock, Disk::default())
+}
+
+/// The same, which leaves something on disk.
+pub(super) fn controller_with(
     (name, tls): (&str, &TlsFiles),
     options: Options,
     store: &Store,
     vault: &Vault,
     clock: &Clock,
+    disk: Disk,
 ) -> Controller {
     let relays = ClientTls::load_for(tls, "todoke.internal", &[Role::Relay]).expect("a certificate");
     let (signer, key) = (vault.clone(), vault.verifier_key());
@@ -89,6 +102,7 @@ pub(super) fn controller(
         sign: Arc::new(move |text| signer.sign_note(text)),
         prober: Prober::new(&format!("issuer/{name}"), relays, "todoke.internal", Some(key)),
         clock: clock.clone(),
+        disk,
     })
 }
 
@@ -145,6 +159,8 @@ impl Pool {
             probe_tls: client(&[Role::Relay]),
             clock: self.issuer.clock.clone(),
             incarnation: 1,
+            views: watch::Sender::new(None),
+            view_file: None,
         };
         let tasks = Tasks::new();
         let upstream = client(&[Role::Issuer]);

@@ -1,0 +1,237 @@
+//! Promise: whatever happens to the controller (evidence, orders, a database that is away, another issuer
+//! that decides for a while), what it left on disk gives the same decisions again.
+
+use std::{io::BufReader, sync::atomic::AtomicU64};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    domain::identity::{Identity, Role},
+    net::{
+        pki::Authority,
+        tls::{ClientTls, TlsFiles},
+    },
+    pool::{
+        keeper::{Holder, Kept, KeptOrder, Step},
+        ledger::{self, Report},
+    },
+    runtime::Tasks,
+    wire::pb::{self, EvidenceBucket, EvidenceClass, order_unit_request::Order},
+};
+
+const START_MS: i64 = 1_785_000_000_000;
+
+/// A database in memory.
+#[derive(Default)]
+struct Memory {
+    away: AtomicBool,
+    epoch: AtomicU64,
+    decisions: AtomicU64,
+    kept: Mutex<Option<Kept>>,
+}
+
+impl Memory {
+    fn there(&self) -> Result<(), KeepError> {
+        let away = self.away.load(std::sync::atomic::Ordering::SeqCst);
+        if away { Err(KeepError::Away("it was switched off".to_owned())) } else { Ok(()) }
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Another issuer has decided since.
+    fn steal(&self) {
+        self.epoch.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[async_trait::async_trait]
+impl Keeper for Memory {
+    async fn take(&self, _: &str, held: u64, _: i64, _: i64) -> Result<Option<u64>, KeepError> {
+        self.there()?;
+        if held != self.epoch() || held == 0 {
+            self.steal();
+        }
+        Ok(Some(self.epoch()))
+    }
+
+    async fn give_up(&self, _: &str, _: u64, _: i64) -> Result<(), KeepError> {
+        self.there()
+    }
+
+    async fn holder(&self) -> Result<Option<Holder>, KeepError> {
+        self.there().map(|()| None)
+    }
+
+    async fn kept(&self) -> Result<Option<Kept>, KeepError> {
+        self.there()?;
+        Ok(self.kept.lock().expect("no panic").clone())
+    }
+
+    async fn keep(&self, step: &Step<'_>) -> Result<Option<u64>, KeepError> {
+        self.there()?;
+        if step.epoch != self.epoch() {
+            return Ok(None);
+        }
+        let (epoch, written_ms, state) = (step.epoch, step.now_ms, step.state.to_owned());
+        *self.kept.lock().expect("no panic") = Some(Kept { epoch, written_ms, state });
+        let made = step.decisions.len() as u64;
+        Ok(Some(self.decisions.fetch_add(made, std::sync::atomic::Ordering::SeqCst) + made))
+    }
+
+    async fn before(&self, _: u64, _: u32, _: Option<&str>) -> Result<Vec<KeptDecision>, KeepError> {
+        Ok(Vec::new())
+    }
+
+    async fn after(&self, _: u64, _: u32) -> Result<Vec<KeptDecision>, KeepError> {
+        Ok(Vec::new())
+    }
+
+    async fn order(&self, _: &str) -> Result<Option<KeptOrder>, KeepError> {
+        self.there().map(|()| None)
+    }
+}
+
+/// A controller with its pool of three, in which a second passes when it is told to.
+struct World {
+    dir: TempDir,
+    clock: Clock,
+    keeper: Arc<Memory>,
+    controller: Controller,
+    recorder: Recorder,
+    tasks: Tasks,
+    second: i64,
+}
+
+impl World {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let pki = dir.path().join("pki");
+        let authority = Authority::create(&pki, time::OffsetDateTime::now_utc()).expect("an authority");
+        let identity = "issuer/issuer-1".parse().expect("legal");
+        authority.issue(&identity, &[], Duration::from_secs(86_400)).expect("a certificate");
+        let [cert, key, ca] = ["issuer-1.pem", "issuer-1.key", "ca.pem"].map(|name| pki.join(name));
+        let files = TlsFiles { cert, key, ca, crl: None };
+        let tls = ClientTls::load_for(&files, "todoke.internal", &[Role::Relay]).expect("a certificate");
+        let (tasks, clock, keeper) = (Tasks::new(), Clock::fixed(START_MS), Arc::new(Memory::default()));
+        let folder = dir.path().join("ledger");
+        let recorder = Recorder::into_folder(folder.clone(), 16 << 20, &tasks);
+        let controller = Controller::new(Parts {
+            options: Options::default(),
+            name: "issuer-1".to_owned(),
+            keeper: Arc::clone(&keeper) as Arc<dyn Keeper>,
+            sign: Arc::new(|text| text.as_bytes().to_vec()),
+            prober: Prober::new("issuer/issuer-1", tls, "todoke.internal", None),
+            clock: clock.clone(),
+            disk: Disk { folder: Some(folder), recorder: recorder.clone(), ..Disk::default() },
+        });
+        Self { dir, clock, keeper, controller, recorder, tasks, second: START_MS / 1000 }
+    }
+
+    /// One second: three relays report, of which `relay-2` may fail, and the controller decides.
+    async fn second(&mut self, sick: bool) {
+        self.clock.advance(1_000);
+        self.second += 1;
+        if self.second % 3 == 0 {
+            self.controller.renew().await;
+        }
+        for n in 1..=3 {
+            let relay: Identity = format!("relay/relay-{n}").parse().expect("legal");
+            let of = |unit: usize, class: EvidenceClass| EvidenceBucket {
+                second: self.second,
+                unit: format!("relay-{unit}"),
+                class: class.into(),
+                caller: if unit == 1 { "131229".to_owned() } else { String::new() },
+                call_count: 10,
+                bad_count: if unit == 2 && sick { 8 } else { 0 },
+                latencies: if unit == 1 { Vec::new() } else { vec![3, 5, 2] },
+            };
+            let others = (1..=3).filter(|other| *other != n);
+            let mut buckets: Vec<_> = others.map(|other| of(other, EvidenceClass::Probe)).collect();
+            buckets.push(of(n, EvidenceClass::Traffic));
+            let timer_late_ms = if self.second % 40 == 0 { 700 } else { 3 };
+            let attributes = Some(pb::UnitAttributes {
+                address: format!("127.0.0.1:{n}"),
+                model: "HSM-7".to_owned(),
+                ..pb::UnitAttributes::default()
+            });
+            let request = pb::ReportRequest { buckets, timer_late_ms, attributes, ..Default::default() };
+            let _ = self.controller.report(&relay, request).await;
+        }
+        let _ = self.controller.step(None).await;
+        self.recorder.settled().await;
+    }
+
+    async fn order(&self, id: &str, unit: &str, order: Order) {
+        let operator = "operator/alice".parse().expect("legal");
+        let (request_id, unit, order) = (id.to_owned(), unit.to_owned(), Some(order));
+        let asked = pb::OrderUnitRequest { request_id, unit, order };
+        self.controller.order(&operator, asked).await.expect("it is carried out");
+    }
+
+    /// Five minutes in which everything happens.
+    async fn story(&mut self) {
+        for n in 0..300 {
+            if n == 60 {
+                let why = "the rack is moved".to_owned();
+                self.order("drain-1", "relay-3", Order::Drain(pb::DrainUnit { why })).await;
+            }
+            if n == 75 {
+                let why = "it stands".to_owned();
+                self.order("undrain-1", "relay-3", Order::Undrain(pb::UndrainUnit { why })).await;
+            }
+            let away = (200..215).contains(&n);
+            self.keeper.away.store(away, std::sync::atomic::Ordering::SeqCst);
+            if n == 250 {
+                self.keeper.steal();
+            }
+            self.second((90..199).contains(&n)).await;
+        }
+    }
+}
+
+fn again(lines: impl std::io::BufRead) -> Report {
+    let mut judge = Judge::new(rule::Parameters::default(), 0);
+    ledger::replay(lines, &mut judge).expect("every line is right")
+}
+
+#[tokio::test]
+async fn what_is_on_disk_and_what_is_exported_give_the_same_decisions_again() {
+    let mut world = World::start().await;
+    world.story().await;
+    let asked = pb::ExportLedgerRequest::default();
+    let mut export = world.controller.export(asked).await.expect("it is kept");
+    let mut text = Vec::new();
+    while let Some(lines) = export.read().expect("it is read") {
+        text.extend(lines);
+    }
+    world.tasks.soft().cancel();
+    world.tasks.join(Duration::from_secs(10)).await;
+    let (mut seconds, mut same, mut files) = (0, 0, 0);
+    for piece in ledger::list(&world.dir.path().join("ledger")).expect("it is there") {
+        let report = again(BufReader::new(std::fs::File::open(piece.path).expect("it is there")));
+        assert_eq!(report.difference, None, "file {files}");
+        (seconds, same, files) = (seconds + report.seconds, same + report.same, files + 1);
+    }
+    let evicted = world.controller.core().policy.units().values().any(|unit| unit.evictions > 0);
+    assert!(evicted, "one was evicted");
+    assert!(files >= 2, "another issuer decided in between");
+    assert!(seconds >= 290, "{seconds} steps, those without a database too");
+    let kept = world.keeper.decisions.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(kept > 10 && same >= kept, "{same} decisions, {kept} of them in the database");
+    let exported = again(text.as_slice());
+    assert_eq!((exported.difference, exported.same), (None, same), "the whole of it was exported");
+}
+
+#[tokio::test]
+async fn what_is_not_kept_is_not_found() {
+    let world = World::start().await;
+    let reason = async |asked| world.controller.export(asked).await.err().map(|fault| fault.reason);
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    use crate::wire::fault::Reason;
+    assert_eq!(reason(pb::ExportLedgerRequest::default()).await, Some(Reason::NotFound));
+    let turned = pb::ExportLedgerRequest { from_time: at(9), to_time: at(8) };
+    assert_eq!(reason(turned).await, Some(Reason::FieldInvalid));
+}
