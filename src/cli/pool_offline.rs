@@ -26,6 +26,7 @@ use crate::{
 
 /// Makes every decision of a ledger again, and names the first that differs; needs no server
 ///
+/// A ledger that was changed or damaged is refused; one that was cut off, as by a crash, is read up to there.
 /// Exit codes: 0 all are the same, 1 one differs, 2 the ledger cannot be read.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
@@ -67,7 +68,9 @@ enum Unread {
         "{}: no file of a ledger is in it. The issuer's key pool.ledger_dir says where they are", .0.display()
     )]
     Empty(PathBuf),
-    #[error("{}: {source}", path.display())]
+    #[error("{}: not one whole second is in it: there is nothing to run again", .0.display())]
+    Nothing(PathBuf),
+    #[error("{}: {source}. {}", path.display(), source.remedy())]
     Line { path: PathBuf, source: LedgerError },
 }
 
@@ -91,10 +94,12 @@ fn each(
     if files.is_empty() {
         return Err(Unread::Empty(ledger.to_owned()));
     }
+    let mut steps = 0;
     for path in files {
         let lines = BufReader::new(File::open(&path).map_err(place(&path))?);
         match ledger::replay(lines, judge) {
             Ok(report) => {
+                steps += report.steps;
                 if !ran(&path, report) {
                     return Ok(());
                 }
@@ -102,16 +107,17 @@ fn each(
             Err(source) => return Err(Unread::Line { path, source }),
         }
     }
-    Ok(())
+    if steps == 0 { Err(Unread::Nothing(ledger.to_owned())) } else { Ok(()) }
 }
 
 /// What a replay of all files found.
 #[derive(Debug, Default)]
 struct Found {
     files: u64,
-    seconds: u64,
+    steps: u64,
     same: u64,
-    cut: u64,
+    /// Files that end within a second, and the last line before it.
+    cut: Vec<(PathBuf, usize)>,
     difference: Option<(PathBuf, Difference)>,
 }
 
@@ -134,9 +140,9 @@ fn replayed(ledger: &Path) -> Result<Found, Unread> {
     let mut judge = rule::Judge::new(rule::Parameters::default(), 0);
     each(ledger, &mut judge, |path, report| {
         found.files += 1;
-        found.seconds += report.seconds;
+        found.steps += report.steps;
         found.same += report.same;
-        found.cut += u64::from(report.cut);
+        found.cut.extend(report.cut.then(|| (path.to_owned(), report.lines)));
         found.difference = report.difference.map(|difference| (path.to_owned(), difference));
         found.difference.is_none()
     })?;
@@ -145,7 +151,7 @@ fn replayed(ledger: &Path) -> Result<Found, Unread> {
 
 fn tell(found: &Found, output: Output) -> u8 {
     let code = if found.difference.is_none() { exit::DONE } else { exit::FAILED };
-    let Found { files, seconds, same, cut, difference } = found;
+    let Found { files, steps, same, cut, difference } = found;
     if output == Output::Json {
         let difference = difference.as_ref().map(|(path, difference)| {
             let Difference { line, second, recorded, replayed } = difference;
@@ -155,29 +161,38 @@ fn tell(found: &Found, output: Output) -> u8 {
         return say_result(
             code,
             json!({
-                "outcome": outcome, "files": files, "seconds": seconds, "decisions": same, "cut_files": cut,
+                "outcome": outcome, "files": files, "steps": steps, "decisions": same,
+                "cut_off": cut.iter().map(|(path, line)| json!({"file": path, "after_line": line}))
+                    .collect::<Vec<_>>(),
                 "difference": difference,
             }),
         );
     }
-    if *cut > 0 {
-        say(&format!("{}: the last line was cut off, and its second is left out", many(*cut, "file")));
+    for (path, line) in cut {
+        let path = path.display();
+        let why = "the second behind it was cut off, or is being written";
+        say(&format!("{path}: is read up to line {line}; {why}"));
     }
-    let (decisions, of) = (many(*same, "decision"), many(*seconds, "second"));
+    let (decisions, steps) = (many(*same, "decision"), many(*steps, "step"));
     match difference {
         None => {
             let are = if *same == 1 { "is" } else { "are" };
-            say(&format!("{decisions} of {of} {are} the same: OK"));
+            say(&format!("{decisions} in {steps} {are} the same: OK"));
         }
         Some((path, Difference { line, second, recorded, replayed })) => {
-            say(&format!("{decisions} of {of} are the same, and then one differs:"));
+            say(&format!("{decisions} in {steps} are the same, and then one differs:"));
             say(&format!("  {}, line {line}, {} ({second})", path.display(), time_of(*second)));
             say(&format!("  in the ledger: {}", shown(recorded.as_ref())));
             say(&format!("  decided now:   {}", shown(replayed.as_ref())));
+            say(DIFFERS);
         }
     }
     code
 }
+
+/// What to do about a decision that differs: no byte was changed by chance, as the checks fit.
+const DIFFERS: &str = "Either another version of todoke decided, then run the replay with that one; or \
+    somebody changed the ledger and its checks: compare it with `todoke pool decisions`";
 
 /// A decision in one line.
 fn shown(decision: Option<&Decision>) -> String {
@@ -199,11 +214,11 @@ impl AnalyseArgs {
     pub async fn run(self) -> Result<u8, Error> {
         let Of { ledger, output } = self.of;
         Ok(match blocking(move || analysed(&ledger)).await {
-            Ok((analysis, differ)) => {
+            Ok((analysis, left)) => {
                 if output == Output::Json {
-                    return Ok(say_result(exit::DONE, as_json(&analysis, differ)));
+                    return Ok(say_result(exit::DONE, as_json(&analysis, left)));
                 }
-                lines_of(&analysis, differ).iter().for_each(|line| say(line));
+                lines_of(&analysis, left).iter().for_each(|line| say(line));
                 exit::DONE
             }
             Err(error) => fail_with(exit::USAGE, &error, output),
@@ -211,24 +226,35 @@ impl AnalyseArgs {
     }
 }
 
-/// What was counted, and how many files were left where a decision differs.
-fn analysed(ledger: &Path) -> Result<(Analysis, u64), Unread> {
-    let (mut analyst, mut differ) = (Analyst::new(), 0);
-    each(ledger, &mut analyst, |_, report| {
-        differ += u64::from(report.difference.is_some());
-        true
-    })?;
-    Ok((analyst.analysis().clone(), differ))
+/// Files that were not read to their end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Left {
+    /// As a decision differs.
+    differ: u64,
+    /// As they end within a second.
+    cut: u64,
 }
 
-fn as_json(analysis: &Analysis, differ: u64) -> serde_json::Value {
+/// What was counted, and how many files were left where a decision differs.
+fn analysed(ledger: &Path) -> Result<(Analysis, Left), Unread> {
+    let (mut analyst, mut left) = (Analyst::new(), Left::default());
+    each(ledger, &mut analyst, |_, report| {
+        left.differ += u64::from(report.difference.is_some());
+        left.cut += u64::from(report.cut);
+        true
+    })?;
+    Ok((analyst.analysis().clone(), left))
+}
+
+fn as_json(analysis: &Analysis, left: Left) -> serde_json::Value {
     let mut value = serde_json::to_value(analysis).unwrap_or_default();
     value["d_bounds"] = json!(D_BOUNDS);
-    value["files_that_differ"] = differ.into();
+    value["files_that_differ"] = left.differ.into();
+    value["files_cut_off"] = left.cut.into();
     value
 }
 
-fn lines_of(analysis: &Analysis, differ: u64) -> Vec<String> {
+fn lines_of(analysis: &Analysis, left: Left) -> Vec<String> {
     let Analysis { seconds, from, to, decisions, p0, verdicts, units } = analysis;
     let mut lines = vec![format!(
         "{} judged, {} to {}; {}; p0 {:.4} to {:.4}",
@@ -239,9 +265,13 @@ fn lines_of(analysis: &Analysis, differ: u64) -> Vec<String> {
         p0.0,
         p0.1
     )];
-    if differ > 0 {
-        let files = many(differ, "file");
+    if left.differ > 0 {
+        let files = many(left.differ, "file");
         lines.push(format!("{files} not read to the end: a decision differs (`todoke pool replay`)"));
+    }
+    if left.cut > 0 {
+        let files = many(left.cut, "file");
+        lines.push(format!("{files} without the last second: it was cut off, or is being written"));
     }
     let verdicts: Vec<String> = verdicts.iter().map(|(word, n)| format!("{word} {n} s")).collect();
     lines.push(format!("verdicts: {}", verdicts.join(", ")));

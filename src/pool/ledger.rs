@@ -3,9 +3,11 @@
 //!
 //! A ledger is JSON lines: one `start` with the policy as it was and whatever its judge keeps, then for each
 //! second one `second` with weights, buckets and facts, followed by a `decision` for each that was made in
-//! it. A last line without a line break was cut off, as by a crash: it and its second count for nothing.
+//! it. Behind the start and behind each second stands a `check` over it and all before it. A second without
+//! its check at the end was cut off, as by a crash, and counts for nothing.
 
 mod analysis;
+mod check;
 mod export;
 mod files;
 #[cfg(test)]
@@ -13,8 +15,9 @@ pub(crate) mod fixture;
 mod judging;
 mod path;
 mod record;
+mod replay;
 
-use std::{collections::BTreeMap, io::BufRead};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +32,7 @@ pub use export::Export;
 pub(in crate::pool) use files::make_folder;
 pub use files::{BYTES_MIN, Piece, list};
 pub use record::Recorder;
+pub use replay::{Difference, Report, replay};
 
 /// The format that is written and read.
 pub const FORMAT: u32 = 1;
@@ -85,6 +89,8 @@ pub enum Line {
     Second(Second),
     /// One decision of the second before it.
     Decision(Box<Decision>),
+    /// The end of a start or a second: 64 hex digits, by which a change is found.
+    Check(String),
 }
 
 /// Why a ledger is not read on. Line numbers begin with 1.
@@ -105,7 +111,7 @@ pub enum LedgerError {
         line: usize,
     },
     /// There are too many lines.
-    #[error("the ledger has more than {LINES_MAX} lines: cut it at a start line")]
+    #[error("the ledger has more than {LINES_MAX} lines")]
     TooMany,
     /// A line is not what a ledger holds.
     #[error("line {line}, field {field}: {what}")]
@@ -116,6 +122,14 @@ pub enum LedgerError {
         field: String,
         /// What is wrong.
         what: String,
+    },
+    /// Lines do not fit the check that stands behind them.
+    #[error("lines {from} to {to}: these, or their check, are not as they were written")]
+    Changed {
+        /// The first of them.
+        from: usize,
+        /// That of the check.
+        to: usize,
     },
     /// The lines stand in a wrong order.
     #[error("line {line}: {what}")]
@@ -134,6 +148,29 @@ pub enum LedgerError {
         what: String,
     },
 }
+
+impl LedgerError {
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let elsewhere = "Take the file from a copy, or from an issuer (`todoke pool export`)";
+        let before = |line: usize| match line {
+            0 => elsewhere.to_owned(),
+            _ => format!("{elsewhere}; what stands before it can be run alone: `head -n {line}` gives it"),
+        };
+        match self {
+            Self::Read { .. } => "Look at the disk, and who may read the file".to_owned(),
+            Self::TooMany => "Run its parts, each from a start line on".to_owned(),
+            Self::Bad { field, .. } if field == "start.format" => OTHER_VERSION.to_owned(),
+            Self::Judge { .. } => OTHER_VERSION.to_owned(),
+            Self::Changed { from, .. } => before(from - 1),
+            Self::TooLong { line } | Self::Bad { line, .. } | Self::Order { line, .. } => before(line - 1),
+        }
+    }
+}
+
+/// What to do with a ledger whose words this version does not know.
+const OTHER_VERSION: &str = "Run it with the version of todoke that wrote it";
 
 /// What judges the evidence of a second: the rule, or a closure in its place.
 pub trait Judge {
@@ -158,34 +195,6 @@ impl<F: FnMut(u64, &[Bucket], &Policy) -> Judgement> Judge for F {
     fn judge(&mut self, input: &Second, policy: &Policy) -> Judgement {
         self(input.second, &input.buckets, policy)
     }
-}
-
-/// Where a replay first decided otherwise.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Difference {
-    /// The line of the recorded decision, or of the second that lacks one.
-    pub line: usize,
-    /// The second.
-    pub second: u64,
-    /// What the ledger has there.
-    pub recorded: Option<Decision>,
-    /// What the policy decides there now.
-    pub replayed: Option<Decision>,
-}
-
-/// What a replay found.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Report {
-    /// Lines that were read.
-    pub lines: usize,
-    /// Seconds that were run again.
-    pub seconds: u64,
-    /// Decisions that were the same.
-    pub same: u64,
-    /// The first that was not; the replay ends there.
-    pub difference: Option<Difference>,
-    /// Whether the last line was cut off.
-    pub cut: bool,
 }
 
 impl Line {
@@ -231,7 +240,7 @@ impl Line {
                     .or_else(|| over("second.buckets", second.buckets.len(), BUCKETS_MAX))
                     .or_else(|| over("second.facts", second.facts.len(), FACTS_MAX))
                     .or_else(|| too_bad(line, &second.buckets)),
-                Line::Decision(_) => None,
+                Line::Decision(_) | Line::Check(_) => None,
             };
         fault.map_or(Ok(read), Err)
     }
@@ -242,109 +251,6 @@ fn too_bad(line: usize, buckets: &[Bucket]) -> Option<LedgerError> {
     let Bucket { n, bad, .. } = &buckets[place];
     let field = format!("second.buckets[{place}].bad");
     Some(LedgerError::Bad { line, field, what: format!("{bad} of {n} calls cannot be bad") })
-}
-
-/// Runs a ledger's input again, and compares what is decided with what was.
-///
-/// A ledger may hold several `start` lines, as after a controller took over: each begins anew from its own
-/// state.
-///
-/// # Errors
-/// [`LedgerError`] if a line is wrong. That a decision differs is no error: see [`Report::difference`].
-pub fn replay(mut lines: impl BufRead, judge: &mut impl Judge) -> Result<Report, LedgerError> {
-    let mut replay = Replay::default();
-    let mut text = Vec::new();
-    loop {
-        let line = replay.report.lines + 1;
-        text.clear();
-        let limit = LINE_BYTES_MAX as u64 + 1;
-        let read = std::io::Read::take(&mut lines, limit).read_until(b'\n', &mut text);
-        if read.map_err(|source| LedgerError::Read { line, source })? == 0 {
-            break;
-        }
-        if line > LINES_MAX {
-            return Err(LedgerError::TooMany);
-        }
-        if text.last() != Some(&b'\n') && text.len() <= LINE_BYTES_MAX {
-            replay.report.cut = true;
-            return Ok(replay.report);
-        }
-        let utf8 = std::str::from_utf8(&text).map_err(|error| LedgerError::Bad {
-            line,
-            field: "(the line)".to_owned(),
-            what: error.to_string(),
-        })?;
-        let parsed = Line::parse(utf8, line)?;
-        replay.report.lines = line;
-        replay.take(line, parsed, judge)?;
-        if replay.report.difference.is_some() {
-            return Ok(replay.report);
-        }
-    }
-    replay.end_second();
-    Ok(replay.report)
-}
-
-/// A replay between two lines.
-#[derive(Default)]
-struct Replay {
-    report: Report,
-    policy: Option<Policy>,
-    /// The line of the last second, the second, and what was decided in it and is not compared yet.
-    open: Option<(usize, u64, std::vec::IntoIter<Decision>)>,
-    compared: usize,
-}
-
-impl Replay {
-    fn take(&mut self, line: usize, parsed: Line, judge: &mut impl Judge) -> Result<(), LedgerError> {
-        match parsed {
-            Line::Start(start) => {
-                self.end_second();
-                judge.restore(start.judge.as_ref()).map_err(|what| LedgerError::Judge { line, what })?;
-                self.policy = Some(start.policy);
-            }
-            Line::Second(input) => {
-                if !self.end_second() {
-                    return Ok(());
-                }
-                let Some(policy) = &mut self.policy else {
-                    return Err(LedgerError::Order { line, what: "a ledger begins with a start line" });
-                };
-                let judgement = judge.judge(&input, policy);
-                let decided = policy.step(input.second, &judgement, &input.facts);
-                self.open = Some((line, input.second, decided.into_iter()));
-                self.compared = 0;
-                self.report.seconds += 1;
-            }
-            Line::Decision(recorded) => {
-                judge.hear(&recorded);
-                self.compared += 1;
-                let Some((_, second, decided)) =
-                    self.open.as_mut().filter(|_| self.compared <= DECISIONS_MAX)
-                else {
-                    let what = "a decision stands behind its second, and no second has so many";
-                    return Err(LedgerError::Order { line, what });
-                };
-                let (second, replayed) = (*second, decided.next());
-                if replayed.as_ref() == Some(&*recorded) {
-                    self.report.same += 1;
-                } else {
-                    let recorded = Some(*recorded);
-                    self.report.difference = Some(Difference { line, second, recorded, replayed });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether all that was decided in the last second stands in the ledger, too.
-    fn end_second(&mut self) -> bool {
-        let Some((line, second, mut decided)) = self.open.take() else { return true };
-        let Some(replayed) = decided.next() else { return true };
-        let replayed = Some(replayed);
-        self.report.difference = Some(Difference { line, second, recorded: None, replayed });
-        false
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
-//! Promise: a ledger that is run again gives the same decisions, and a line that was changed is named.
+//! Promise: a ledger that is run again gives the same decisions, and whatever was changed in it is named.
 
 use std::collections::BTreeMap;
 
-use super::{Judge, LINE_BYTES_MAX, LedgerError, Line, Report, Second, Start, replay};
+use super::{
+    Judge, LINE_BYTES_MAX, LedgerError, Line, Report, Second, Start,
+    fixture::{number, written as text},
+    replay,
+};
 use crate::pool::{
     evidence::{Bucket, Class, Observer, UnitId},
     judgement::{Judgement, UnitJudgement, Verdict},
@@ -99,10 +103,6 @@ fn recorded() -> Vec<Line> {
     lines
 }
 
-fn text(lines: &[Line]) -> String {
-    lines.iter().map(Line::text).collect()
-}
-
 fn run(lines: &[Line]) -> Report {
     replay(text(lines).as_bytes(), &mut judge).expect("every line is right")
 }
@@ -116,7 +116,8 @@ fn the_same_input_gives_the_same_decisions_again() {
     let lines = recorded();
     let report = run(&lines);
     assert_eq!(report.difference, None);
-    assert_eq!((report.lines, report.seconds), (lines.len(), 700));
+    assert_eq!((report.lines, report.steps), (text(&lines).lines().count(), 700));
+    assert!(!report.cut);
     assert_eq!(report.same as usize, decisions(&lines).len());
     assert!(report.same > 12, "an eviction and a return by steps: {report:?}");
 }
@@ -130,7 +131,7 @@ fn a_changed_decision_is_found_wherever_it_stands() {
             decision.reason.push('!');
         }
         let difference = run(&changed).difference.expect("it differs");
-        assert_eq!(difference.line, at + 1);
+        assert_eq!(difference.line, number(&lines, at));
         let words =
             |one: Option<crate::pool::policy::Decision>| one.map(|one| one.reason).unwrap_or_default();
         assert_eq!(words(difference.recorded), words(difference.replayed) + "!");
@@ -147,18 +148,59 @@ fn a_decision_that_was_left_out_or_added_is_found() {
         let mut more = lines.clone();
         more.insert(at, lines[at].clone());
         let difference = run(&more).difference.expect("it differs");
-        assert_eq!(difference.line, at + 2, "the second of the two is too many");
+        assert_eq!(difference.line, number(&more, at + 1), "the second of the two is too many");
     }
 }
 
 #[test]
-fn a_last_line_that_was_cut_off_counts_for_nothing_with_its_second() {
+fn what_was_cut_off_counts_for_nothing_with_its_second_wherever_it_was_cut() {
     let lines = recorded();
-    let last = *decisions(&lines).last().expect("there are some");
-    let whole = text(&lines[..=last]);
-    let report = replay(&whole.as_bytes()[..whole.len() - 9], &mut judge).expect("the rest is right");
-    assert!(report.cut && report.difference.is_none(), "{report:?}");
-    assert_eq!(report.lines, last, "the decision was not read");
+    let last = decisions(&lines)[7];
+    let (whole, before) = (text(&lines[..=last]), text(&lines[..last]));
+    for at in before.len() - 1_000..=whole.len() {
+        let report = replay(&whole.as_bytes()[..at], &mut judge).expect("the rest is right");
+        let left = &whole[..at];
+        let is_check = |line: &str| line.starts_with("{\"check\"") && line.ends_with('\n');
+        let kept = left.split_inclusive('\n').collect::<Vec<_>>().iter().rposition(|line| is_check(line));
+        let kept = kept.expect("there are some") + 1;
+        assert_eq!((report.lines, report.difference), (kept, None), "cut at {at}");
+        assert_eq!(report.cut, left.lines().count() > kept, "cut at {at}");
+    }
+}
+
+#[test]
+fn each_byte_that_was_changed_is_found() {
+    let lines = recorded();
+    let fourth = |line: &Line| matches!(line, Line::Second(input) if input.second == 4);
+    let right = text(&lines[..lines.iter().position(fourth).expect("it is there")]);
+    for at in 0..right.len() {
+        let mut bytes = right.clone().into_bytes();
+        bytes[at] ^= 1 << (at % 8);
+        let report = replay(bytes.as_slice(), &mut judge);
+        let found = report.as_ref().map_or(true, |report| report.cut && at + 1 == right.len());
+        assert!(found, "byte {at}: {report:?}");
+    }
+    let second = right.find("\"n\":40").expect("a bucket");
+    let other = format!("{}9{}", &right[..second + 5], &right[second + 6..]);
+    let error = replay(other.as_bytes(), &mut judge).expect_err("no decision hangs on it, and yet");
+    assert!(matches!(error, LedgerError::Changed { .. }), "{error}");
+    let words = error.to_string();
+    assert!(words.starts_with("lines ") && error.remedy().contains("head -n"), "{words}: {}", error.remedy());
+}
+
+#[test]
+fn seconds_that_were_taken_out_or_moved_are_found() {
+    let right = text(&recorded()[..30]);
+    let mut groups: Vec<&str> = right.split_inclusive("\"}\n").filter(|group| !group.is_empty()).collect();
+    let changed = |groups: &[&str]| {
+        let report = replay(groups.concat().as_bytes(), &mut judge);
+        matches!(report, Err(LedgerError::Changed { .. } | LedgerError::Order { .. }))
+    };
+    assert!(!changed(&groups) && groups.len() > 10);
+    let gone = groups.remove(7);
+    assert!(changed(&groups), "one second is missing");
+    groups.insert(9, gone);
+    assert!(changed(&groups), "it was put elsewhere");
 }
 
 #[test]
@@ -232,7 +274,7 @@ fn a_judge_goes_on_from_what_it_had_kept() {
     let start = |kept: &str| {
         let judge = Some(kept.into());
         let policy = Policy::new(Parameters::default());
-        Line::Start(Box::new(Start { format: 1, policy, judge })).text()
+        text(&[Line::Start(Box::new(Start { format: 1, policy, judge }))])
     };
     assert!(replay(start("wealth").as_bytes(), &mut Kept(false)).is_ok());
     let error = replay(start("words").as_bytes(), &mut Kept(false)).expect_err("it is refused");

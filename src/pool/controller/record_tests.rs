@@ -213,7 +213,7 @@ async fn what_is_on_disk_and_what_is_exported_give_the_same_decisions_again() {
     for piece in ledger::list(&world.dir.path().join("ledger")).expect("it is there") {
         let report = again(BufReader::new(std::fs::File::open(piece.path).expect("it is there")));
         assert_eq!(report.difference, None, "file {files}");
-        (seconds, same, files) = (seconds + report.seconds, same + report.same, files + 1);
+        (seconds, same, files) = (seconds + report.steps, same + report.same, files + 1);
     }
     let evicted = world.controller.core().policy.units().values().any(|unit| unit.evictions > 0);
     assert!(evicted, "one was evicted");

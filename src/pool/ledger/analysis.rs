@@ -115,6 +115,8 @@ pub struct Analysis {
 pub struct Analyst {
     judge: rule::Judge,
     analysis: Analysis,
+    /// The last second that was counted since the last start.
+    last: u64,
 }
 
 impl Analyst {
@@ -122,7 +124,7 @@ impl Analyst {
     #[must_use]
     pub fn new() -> Self {
         let judge = rule::Judge::new(rule::Parameters::default(), 0);
-        Self { judge, analysis: Analysis::default() }
+        Self { judge, analysis: Analysis::default(), last: 0 }
     }
 
     /// What it has counted.
@@ -135,8 +137,8 @@ impl Analyst {
         let all = &mut self.analysis;
         let p0 = judgement.p0;
         all.p0 = if all.seconds == 0 { (p0, p0) } else { (all.p0.0.min(p0), all.p0.1.max(p0)) };
-        all.from = if all.seconds == 0 { judgement.second } else { all.from };
-        all.to = judgement.second;
+        all.from = if all.seconds == 0 { judgement.second } else { all.from.min(judgement.second) };
+        all.to = all.to.max(judgement.second);
         all.seconds += 1;
         *all.verdicts.entry(word(&judgement.verdict)).or_default() += 1;
         for (id, judged) in &judgement.units {
@@ -170,6 +172,8 @@ impl UnitAnalysis {
 
 impl Judge for Analyst {
     fn restore(&mut self, kept: Option<&serde_json::Value>) -> Result<(), String> {
+        // Another issuer's part may be of before.
+        self.last = 0;
         self.judge.restore(kept)
     }
 
@@ -181,7 +185,8 @@ impl Judge for Analyst {
         }
         let judgement = Judge::judge(&mut self.judge, input, policy);
         // An order is decided in a step of its own, in a second that is judged already.
-        if judgement.second > self.analysis.to {
+        if judgement.second > self.last {
+            self.last = judgement.second;
             self.count(&judgement);
         }
         judgement

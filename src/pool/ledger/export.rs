@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LINE_BYTES_MAX, files};
+use super::{LINE_BYTES_MAX, check, files};
 
 /// About as many bytes are handed out at once.
 const PART_BYTES: usize = 64 * 1024;
@@ -17,7 +17,7 @@ pub struct Export {
     files: VecDeque<PathBuf>,
     open: Option<BufReader<File>>,
     to_s: u64,
-    /// A second with the decisions that were read of it so far.
+    /// A second with what was read of it so far, until its check.
     group: Vec<u8>,
 }
 
@@ -52,22 +52,21 @@ impl Export {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
             }
             if line.last() != Some(&b'\n') {
-                // What was cut off counts for nothing with its second.
-                let group = std::mem::take(&mut self.group);
-                lines.extend(if line.is_empty() { group } else { Vec::new() });
+                // What was cut off, or is being written, counts for nothing with its second.
+                self.group.clear();
                 self.open = None;
                 continue;
             }
-            let second = second_of(&line);
-            if second.is_some() || line.starts_with(b"{\"start\"") {
-                lines.append(&mut self.group);
-            }
-            if second.is_some_and(|second| second > self.to_s) {
+            if second_of(&line).is_some_and(|second| second > self.to_s) {
                 self.files.clear();
                 self.open = None;
                 break;
             }
+            let ends = line.starts_with(check::BEGINS);
             self.group.append(&mut line);
+            if ends {
+                lines.append(&mut self.group);
+            }
         }
         Ok((!lines.is_empty()).then_some(lines))
     }
@@ -98,7 +97,7 @@ mod tests {
     use super::*;
 
     fn second(n: u64) -> String {
-        format!("{{\"second\":{{\"second\":{n}}}}}\n{{\"decision\":{n}}}\n")
+        format!("{{\"second\":{{\"second\":{n}}}}}\n{{\"decision\":{n}}}\n{{\"check\":{n}}}\n")
     }
 
     fn exported(folder: &Path, from_s: u64, to_s: u64) -> Option<String> {
@@ -113,20 +112,19 @@ mod tests {
     #[test]
     fn a_time_begins_with_the_start_before_it_and_ends_with_its_last_second() {
         let dir = tempfile::tempdir().expect("a folder");
-        let start = "{\"start\":{}}\n";
+        let of = |from: u64, to: u64| (from..to).map(second).collect::<String>();
+        let start = "{\"start\":{}}\n{\"check\":0}\n";
         for from in [100, 200, 300] {
-            let seconds: String = (from..from + 100).map(second).collect();
-            let cut = if from == 100 { "{\"second\":{\"sec" } else { "" };
+            let seconds: String = of(from as u64, from as u64 + 100);
+            // A second without its check, and one that was cut in its first line.
+            let cut = ["{\"second\":{\"second\":200}}\n", "{\"second\":{\"sec", ""][from / 100 - 1];
             let path = dir.path().join(format!("ledger-{from:011}-00.jsonl"));
             std::fs::write(path, format!("{start}{seconds}{cut}")).expect("it is written");
         }
         let text = exported(dir.path(), 250, 309).expect("it is kept");
-        let of = |from: u64, to: u64| (from..to).map(second).collect::<String>();
         assert_eq!(text, format!("{start}{}{start}{}", of(200, 300), of(300, 310)));
         let all = exported(dir.path(), 0, u64::MAX).expect("it is kept");
-        assert_eq!(all.matches("start").count(), 3);
-        assert!(!all.contains("\"second\":199"), "the second that was cut off counts for nothing");
-        assert_eq!(all.matches("decision").count(), 299);
+        assert_eq!(all, format!("{start}{}{start}{}{start}{}", of(100, 200), of(200, 300), of(300, 400)));
         assert_eq!(exported(dir.path(), 0, 99), None, "nothing is kept of that time");
         assert_eq!(exported(&dir.path().join("none"), 0, 9), None);
     }

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::check::Chain;
+
 /// The least that a ledger may be told to take, in bytes.
 pub const BYTES_MIN: u64 = 16 << 20;
 
@@ -79,6 +81,7 @@ struct Open {
     file: File,
     path: PathBuf,
     bytes: u64,
+    chain: Chain,
 }
 
 impl Files {
@@ -107,12 +110,13 @@ impl Files {
         self.add(start)
     }
 
-    /// Adds whole lines, all of them or none.
+    /// Adds whole lines with their check, all of them or none.
     pub(super) fn add(&mut self, lines: &str) -> io::Result<Room> {
         let most = self.file_bytes_max();
         let Some(open) = &mut self.open else {
             return Err(io::Error::other("no file was begun"));
         };
+        let lines = open.chain.closed(lines);
         let bytes = open.bytes + lines.len() as u64;
         let written = match bytes > most {
             true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file has no room for this second")),
@@ -157,7 +161,7 @@ fn create(folder: &Path, second: u64) -> io::Result<Open> {
     for n in 0..SAME_SECOND_MAX {
         let path = folder.join(format!("{PREFIX}{second:011}-{n:02}{ENDING}"));
         match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
-            Ok(file) => return Ok(Open { file, path, bytes: 0 }),
+            Ok(file) => return Ok(Open { file, path, bytes: 0, chain: Chain::new() }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
@@ -205,7 +209,9 @@ mod tests {
         let long = "x".repeat(1 << 20);
         assert!(files.add(&long).is_err() && files.add("second\n").is_err(), "it was ended");
         let piece = &list(&dir.path().join("ledger")).expect("it is there")[0];
-        assert_eq!(fs::read_to_string(&piece.path).expect("it is read"), "start\nsecond\n");
+        let mut chain = Chain::new();
+        let whole = chain.closed("start\n") + &chain.closed("second\n");
+        assert_eq!(fs::read_to_string(&piece.path).expect("it is read"), whole);
         files.begin(7, "start\n").expect("another of the same second");
         assert_eq!(list(&dir.path().join("ledger")).expect("it is there").len(), 2);
     }

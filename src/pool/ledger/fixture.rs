@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Judge, Line, Second, Start};
+use super::{Judge, Line, Second, Start, check::Chain};
 use crate::pool::{
     evidence::{Bucket, Class, Latencies, Observer, UnitId},
     policy::{Decision, Description, Fact, Operator, Order, Parameters, Policy, Request},
@@ -95,4 +95,22 @@ pub(crate) fn lines(seconds: u64) -> Vec<Line> {
         lines.extend(decisions.into_iter().map(|decision| Line::Decision(Box::new(decision))));
     }
     lines
+}
+
+/// Lines as they are written, each start and second with its check.
+pub(crate) fn written(lines: &[Line]) -> String {
+    let (mut text, mut chain) = (String::new(), Chain::new());
+    for group in lines.chunk_by(|_, next| matches!(next, Line::Decision(_))) {
+        if matches!(group[0], Line::Start(_)) {
+            chain = Chain::new();
+        }
+        text += &chain.closed(&group.iter().map(Line::text).collect::<String>());
+    }
+    text
+}
+
+/// The number of one of these lines, once they are written.
+pub(crate) fn number(lines: &[Line], at: usize) -> usize {
+    let heads = lines[..=at].iter().filter(|line| !matches!(line, Line::Decision(_))).count();
+    at + heads
 }

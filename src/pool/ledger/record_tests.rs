@@ -47,7 +47,7 @@ async fn every_decision_is_made_again_from_the_files_also_across_a_new_one_and_a
     let reports = again(&dir.path().join("ledger"));
     assert!(reports.len() >= 3, "{} files: one was full, and there was a takeover", reports.len());
     assert!(reports.iter().all(|report| report.difference.is_none() && !report.cut), "{reports:?}");
-    assert_eq!(reports.iter().map(|report| report.seconds).sum::<u64>(), 600);
+    assert_eq!(reports.iter().map(|report| report.steps).sum::<u64>(), 600);
     assert_eq!(reports.iter().map(|report| report.same).sum::<u64>(), decided as u64);
     assert!(live.policy.units().values().any(|unit| unit.evictions == 1), "one was evicted");
 }
@@ -66,7 +66,7 @@ async fn a_disk_that_takes_nothing_holds_nobody_up_and_what_comes_after_can_be_r
     tasks.soft().cancel();
     tasks.join(Duration::from_secs(10)).await;
     let reports = again(&folder);
-    let seconds = reports.iter().map(|report| report.seconds).sum::<u64>();
+    let seconds = reports.iter().map(|report| report.steps).sum::<u64>();
     assert!((40..60).contains(&seconds), "{seconds} s are on record");
     assert!(reports.iter().all(|report| report.difference.is_none()), "{reports:?}");
 }
