@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -87,6 +87,20 @@ impl Issuers {
         }
         let dice = Mutex::new(Dice::new(seed));
         Ok(Self { issuers, first: AtomicUsize::new(0), patience, dice, tell })
+    }
+
+    /// Each issuer alone, with its name: for what only that one can answer.
+    #[must_use]
+    pub fn each(&self) -> Vec<(String, Self)> {
+        let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alone = |issuer: &(String, Channel)| Self {
+            issuers: vec![issuer.clone()],
+            first: AtomicUsize::new(0),
+            patience: self.patience,
+            dice: Mutex::new(Dice::new(dice.next())),
+            tell: Arc::clone(&self.tell),
+        };
+        self.issuers.iter().map(|issuer| (issuer.0.clone(), alone(issuer))).collect()
     }
 
     /// Makes one call, with as many attempts as it needs: every call of the pool may be sent again.

@@ -5,6 +5,7 @@ mod asking;
 mod decisions;
 mod drill;
 mod explain;
+mod export;
 mod list;
 mod orders;
 mod pause_probes;
@@ -47,6 +48,7 @@ enum PoolCommand {
     Register(Box<register::RegisterArgs>),
     PauseProbes(pause_probes::PauseProbesArgs),
     Drill(drill::DrillArgs),
+    Export(export::ExportArgs),
     Replay(ReplayArgs),
     Analyse(AnalyseArgs),
 }
@@ -59,6 +61,7 @@ pub async fn run(args: PoolArgs) -> Result<u8, super::Error> {
     let (done, output) = match &args.command {
         PoolCommand::Replay(args) => return args.clone().run().await,
         PoolCommand::Analyse(args) => return args.clone().run().await,
+        PoolCommand::Export(args) => return Ok(export::run(args).await),
         PoolCommand::List(args) => (list::run(args).await, args.asking.output),
         PoolCommand::Explain(args) => (explain::run(args).await, args.asking.output),
         PoolCommand::Watch(args) => (watch::run(args).await, args.asking.output),
