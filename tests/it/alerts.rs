@@ -154,8 +154,13 @@ fn every_alarm_of_the_pool_and_every_state_that_needs_a_human_has_a_rule() {
         let is = ("todoke_pool_unit_state", Some(("state", state.name())));
         assert!(all.contains(&is), "no rule for {}", state.name());
     }
-    let watched = ["todoke_pool_frozen", "todoke_pool_epoch", names::ADS_REFUSED, names::RELAY_EVIDENCE_LOST];
-    for metric in watched {
+    for metric in [
+        "todoke_pool_frozen",
+        "todoke_pool_epoch",
+        names::ADS_REFUSED,
+        names::RELAY_EVIDENCE_LOST,
+        names::POOL_LEDGER_FAILING,
+    ] {
         assert!(all.contains(&(metric, None)), "no rule for {metric}");
     }
 }
