@@ -11,6 +11,7 @@ mod foreign;
 mod frames;
 mod input;
 mod issuance;
+mod ledger;
 mod net;
 mod operators;
 mod outdated;

@@ -9,28 +9,28 @@ use tokio::time::{Instant, sleep};
 use super::system::{Dev, Folder, Said, Signal, http, signal};
 
 /// The flags of a call as this party.
-fn by(folder: &Folder, party: &str) -> [String; 4] {
+pub(super) fn by(folder: &Folder, party: &str) -> [String; 4] {
     let endpoints = folder.path("dev/endpoints.json").display().to_string();
     ["--endpoints".to_owned(), endpoints, "--as".to_owned(), party.to_owned()]
 }
 
-async fn pool(folder: &Folder, party: &str, words: &[&str]) -> Said {
+pub(super) async fn pool(folder: &Folder, party: &str, words: &[&str]) -> Said {
     folder.todoke(&[&["pool"], words].concat(), &by(folder, party)).await
 }
 
 /// What a command says if it succeeds: each line with its event.
-async fn said(folder: &Folder, words: &[&str]) -> Vec<Value> {
+pub(super) async fn said(folder: &Folder, words: &[&str]) -> Vec<Value> {
     let said = pool(folder, "operator/alice", words).await;
     assert_eq!(said.code, Some(0), "{words:?}: {}", said.all());
     said.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
+pub(super) fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["event"] == event).collect()
 }
 
 /// Waits until these units are in this state.
-async fn until(folder: &Folder, units: &[&str], state: &str) {
+pub(super) async fn until(folder: &Folder, units: &[&str], state: &str) {
     let begun = Instant::now();
     loop {
         let lines = said(folder, &["list"]).await;

@@ -11,6 +11,7 @@ mod lapse;
 mod orders;
 mod process;
 mod puppet;
+mod record;
 mod reports;
 mod view;
 mod xds;
