@@ -14,6 +14,7 @@ use super::{
     keeper::KeptDecision,
     policy::{
         Decision, Description, Drill, Floor, Kind, Lease, Penalties, Policy, Raised, Rule, Suspicion, Unit,
+        is_green,
     },
     rule,
 };
@@ -34,6 +35,8 @@ pub struct Known<'a> {
     pub rule: &'a rule::Parameters,
     /// Calls and bad ones of the unit that each observer saw in the last minute.
     pub seen: BTreeMap<Observer, (u32, u32)>,
+    /// Shallow probes of the last moments by all observers, and bad ones.
+    pub health: (u32, u32),
     /// Until when the unit may serve if it does not ask again, in ms since 1970.
     pub lease_until_ms: Option<i64>,
     /// What other tools would have done, and since when they see what is seen here.
@@ -83,6 +86,28 @@ pub enum Discarded {
     Starved,
     /// Without it the evidence is least: whoever lies alone cannot evict.
     LeftOut,
+}
+
+/// What shallow probes of the last moments say; nobody is judged by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Shallow {
+    /// `GREEN` if more than half of them were answered that the unit serves, else `RED`; `NONE` without any.
+    pub colour: &'static str,
+    /// How many there were.
+    pub probes: u32,
+    /// And bad ones of them.
+    pub bad: u32,
+}
+
+impl Shallow {
+    fn of((probes, bad): (u32, u32)) -> Self {
+        let colour = match (probes, is_green((probes, bad))) {
+            (0, _) => "NONE",
+            (_, true) => "GREEN",
+            (_, false) => "RED",
+        };
+        Self { colour, probes, bad }
+    }
 }
 
 /// Another unit that shares something with this one.
@@ -178,6 +203,8 @@ pub struct Explanation {
     pub limits: Limits,
     /// Who says what.
     pub votes: Vec<Vote>,
+    /// What its health says, which proves nothing of its work.
+    pub shallow: Shallow,
     /// What all units together point to.
     pub verdict: Verdict,
     /// The other units that share something with it.
@@ -239,6 +266,7 @@ impl Explanation {
             drill: unit.drills.now.clone(),
             limits: known.limits(),
             votes: known.votes(evidence.as_ref()),
+            shallow: Shallow::of(known.health),
             evidence,
             verdict: judgement.verdict.clone(),
             siblings: known.siblings(unit),

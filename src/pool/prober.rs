@@ -1,5 +1,6 @@
 //! Every relay and every issuer probes each unit: a deep probe goes the whole way through it to an issuer's
-//! signature and back, at random times, so that no fault that comes and goes can hide between them.
+//! signature and back, at random times, so that no fault that comes and goes can hide between them; a shallow
+//! one asks for its health, as load balancers do, and shows only whether its process answers.
 
 use std::{
     collections::BTreeMap,
@@ -8,9 +9,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::{
     evidence::{Latencies, UnitId},
@@ -29,6 +33,9 @@ use crate::{
 /// The longest that a probe is waited for; it is bad long before.
 const PROBE_MAX: Duration = Duration::from_secs(10);
 
+/// The longest that a shallow probe is waited for.
+const SHALLOW_MAX: Duration = Duration::from_millis(500);
+
 /// The first line of what a probe's answer signs; the nonce in hex is the second.
 pub const SIGNED: &str = "todoke-probe v1";
 
@@ -39,13 +46,15 @@ pub struct Target {
     pub unit: UnitId,
     /// Its `host:port`.
     pub address: String,
-    /// Mean time between two probes; `None`: they are paused.
+    /// Mean time between two deep probes; `None`: they are paused.
     pub every: Option<Duration>,
+    /// Time between two shallow ones, give or take a tenth; `None`: they are paused.
+    pub shallow_every: Option<Duration>,
     /// An answer that takes longer is bad.
     pub threshold: Duration,
 }
 
-/// What became of the probes of one unit since it was last asked.
+/// What became of the deep probes of one unit since it was last asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Probed {
     /// Probes whose outcome is known.
@@ -75,6 +84,8 @@ struct Inner {
 struct Unit {
     target: Target,
     probed: Probed,
+    /// Shallow probes whose outcome is known, and the bad ones.
+    shallow: (u32, u32),
     end: CancellationToken,
 }
 
@@ -133,20 +144,30 @@ impl Prober {
             let channel =
                 channel::connect(&target.address, &inner.tls, &inner.authority, ChannelOptions::default())?;
             let end = self.stop.child_token();
-            let probing = probe_on(Arc::clone(inner), unit.clone(), channel);
+            let deep = probe_on(Arc::clone(inner), unit.clone(), channel.clone());
+            let shallow = ask_on(Arc::clone(inner), unit.clone(), channel);
             let until = end.clone();
+            let probing = async move { tokio::join!(deep, shallow) };
             self.tasks.spawn(async move { until.run_until_cancelled(probing).await });
-            units.insert(unit, Unit { target, probed: Probed::default(), end });
+            units.insert(unit, Unit { target, probed: Probed::default(), shallow: (0, 0), end });
         }
         Ok(())
     }
 
-    /// What was found of each unit since the last time; units without any probe are left out.
+    /// What deep probes found of each unit since the last time; units without any probe are left out.
     #[must_use]
     pub fn take(&self) -> Vec<(UnitId, Probed)> {
         let mut units = self.inner.units();
         let taken = units.iter_mut().map(|(unit, of)| (unit.clone(), std::mem::take(&mut of.probed)));
         taken.filter(|(_, probed)| probed.n > 0).collect()
+    }
+
+    /// Shallow probes of each unit since the last time, and the bad ones; units without any are left out.
+    #[must_use]
+    pub fn take_shallow(&self) -> Vec<(UnitId, (u32, u32))> {
+        let mut units = self.inner.units();
+        let taken = units.iter_mut().map(|(unit, of)| (unit.clone(), std::mem::take(&mut of.shallow)));
+        taken.filter(|(_, (n, _))| *n > 0).collect()
     }
 }
 
@@ -185,6 +206,34 @@ async fn probe_on(inner: Arc<Inner>, unit: UnitId, channel: Channel) {
     }
 }
 
+async fn ask_on(inner: Arc<Inner>, unit: UnitId, channel: Channel) {
+    for count in 0u64.. {
+        let begun = Instant::now();
+        let Some(every) = inner.units().get(&unit).map(|of| of.target.shallow_every) else { return };
+        let Some(every) = every else {
+            sleep(IDLE).await; // paused
+            continue;
+        };
+        let bad = !serves(channel.clone()).await;
+        let (name, outcome) = (unit.to_string(), if bad { "bad" } else { "good" });
+        metrics::counter!(names::POOL_SHALLOW_PROBES, names::UNIT => name, names::OUTCOME => outcome)
+            .increment(1);
+        if let Some(Unit { shallow, .. }) = inner.units().get_mut(&unit) {
+            *shallow = (shallow.0.saturating_add(1), shallow.1.saturating_add(bad.into()));
+        }
+        sleep_until(begun + every.mul_f64(0.9 + 0.2 * uniform(inner.seed ^ SHALLOW, &unit, count))).await;
+    }
+}
+
+/// Whether a unit says in time that it serves.
+async fn serves(channel: Channel) -> bool {
+    let mut client = HealthClient::new(channel).max_decoding_message_size(4 * 1024);
+    let mut request = tonic::Request::new(HealthCheckRequest { service: String::new() });
+    request.set_timeout(SHALLOW_MAX);
+    let answer = timeout(SHALLOW_MAX, client.check(request)).await;
+    answer.is_ok_and(|answer| answer.is_ok_and(|said| said.into_inner().status() == ServingStatus::Serving))
+}
+
 /// One probe: bad as soon as it is too old, and then waited for no longer than [`PROBE_MAX`].
 async fn probe(inner: &Inner, unit: &UnitId, channel: Channel, threshold: Duration, count: u64) {
     let nonce = [inner.seed.to_be_bytes(), count.to_be_bytes()].concat();
@@ -216,10 +265,17 @@ pub fn signed_text(nonce: &[u8]) -> String {
 /// A number with the exponential law of mean 1, at most 4 so that no unit is left alone for long; never for
 /// secrets.
 fn exponential(seed: u64, unit: &UnitId, count: u64) -> f64 {
+    (-uniform(seed, unit, count).ln()).min(4.0)
+}
+
+/// Tells the times of shallow probes from those of deep ones.
+const SHALLOW: u64 = 0x5AA1_10EE;
+
+/// A number between 0 and 1; never for secrets.
+fn uniform(seed: u64, unit: &UnitId, count: u64) -> f64 {
     let mut hasher = DefaultHasher::new();
     (seed, unit, count).hash(&mut hasher);
-    let uniform = ((hasher.finish() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-    (-uniform.ln()).min(4.0)
+    ((hasher.finish() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

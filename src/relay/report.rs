@@ -31,8 +31,8 @@ use crate::{
     wire::{
         fault::{Fault, Reason},
         pb::{
-            EvidenceBucket, EvidenceClass, RelayOrder, ReportRequest, ReportResponse, UnitAttributes,
-            pool_service_client::PoolServiceClient,
+            EvidenceBucket, EvidenceClass, RelayOrder, ReportRequest, ReportResponse, ShallowProbes,
+            UnitAttributes, pool_service_client::PoolServiceClient,
         },
     },
 };
@@ -91,11 +91,12 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         nudge(&shared, &shards);
         let second = reporting.clock.now_ms().div_euclid(1000);
         let buckets = collect(&shared, &shards, &reporting, second);
+        let shallow = shallow(&reporting.prober);
         for issuer in &mut issuers {
             issuer.keep(&buckets);
         }
         // One that hangs must not hold up the others, nor the next second.
-        let asked = issuers.iter_mut().map(|issuer| issuer.report(&shared, &reporting, late));
+        let asked = issuers.iter_mut().map(|issuer| issuer.report(&shared, &reporting, late, &shallow));
         futures_util::future::join_all(asked).await;
         settle(&shared, &issuers);
         play(&shared, &shards);
@@ -163,6 +164,16 @@ fn collect(
     buckets
 }
 
+/// What shallow probes found since the last time; an issuer that does not hear it now never will.
+fn shallow(prober: &Prober) -> Vec<ShallowProbes> {
+    let of = |(unit, (call_count, bad_count)): (UnitId, (u32, u32))| ShallowProbes {
+        unit: unit.to_string(),
+        call_count,
+        bad_count,
+    };
+    prober.take_shallow().into_iter().map(of).collect()
+}
+
 fn bucket(
     second: i64,
     unit: &str,
@@ -212,7 +223,13 @@ impl Issuer {
         self.kept.push_back(buckets.to_vec());
     }
 
-    async fn report(&mut self, shared: &Shared, reporting: &Reporting, timer_late_ms: u32) {
+    async fn report(
+        &mut self,
+        shared: &Shared,
+        reporting: &Reporting,
+        timer_late_ms: u32,
+        shallow: &[ShallowProbes],
+    ) {
         let generation = match &self.said {
             Said::Lease(lease, _) => lease.generation,
             _ => 0,
@@ -226,6 +243,7 @@ impl Issuer {
             incarnation: reporting.incarnation,
             bundles: Vec::new(),
             drills: shared.drill.is_allowed(),
+            shallow: shallow.to_vec(),
         });
         request.set_timeout(ANSWER_MAX);
         let asked = Instant::now();
@@ -271,6 +289,8 @@ impl Issuer {
                 unit: target.unit.parse::<UnitId>().ok()?,
                 address: target.address.clone(),
                 every: (!every.is_zero()).then_some(every),
+                shallow_every: (target.shallow_every_ms > 0)
+                    .then(|| Duration::from_millis(target.shallow_every_ms.into())),
                 threshold: Duration::from_micros(target.threshold_us),
             })
         });

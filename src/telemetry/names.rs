@@ -222,6 +222,12 @@ metrics! {
     POOL_LEASES = "todoke_pool_leases_total", Kind::Counter, [OUTCOME];
     /// Deep probes that this process sent through relays, by relay and outcome: good or bad.
     POOL_PROBES = "todoke_pool_probes_total", Kind::Counter, [UNIT, OUTCOME];
+    /// Shallow probes, which ask a relay for its health, that this process sent, by relay and outcome: good
+    /// or bad.
+    POOL_SHALLOW_PROBES = "todoke_pool_shallow_probes_total", Kind::Counter, [UNIT, OUTCOME];
+    /// 1 while most shallow probes of a relay by all observers are answered that it serves, 0 while they are
+    /// not; nobody is judged by it. At the issuer that decides; absent before the first.
+    POOL_UNIT_SHALLOW_GREEN = "todoke_pool_unit_shallow_green", Kind::Gauge, [UNIT];
     /// Calls of relays that an issuer did not let in, by reason: RELAY_FENCED (no live lease),
     /// GENERATION_STALE, or LANE_FULL (its share of the issuer is used up).
     POOL_GATE_REFUSALS = "todoke_pool_gate_refusals_total", Kind::Counter, [REASON];

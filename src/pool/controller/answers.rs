@@ -83,6 +83,7 @@ impl Controller {
                 judgement: &core.judgement,
                 rule: core.judge.parameters(),
                 seen: core.intake.witnesses(&id, now_s),
+                health: core.intake.health(&id, now_s),
                 lease_until_ms: core.intake.lease_until_ms(&id),
                 elsewhere: core.intake.elsewhere(&id),
                 decisions: &past,

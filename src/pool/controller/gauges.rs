@@ -5,7 +5,7 @@ use super::Core;
 use crate::{
     pool::{
         judgement::Verdict,
-        policy::{Alarm, Kind, Raised, State},
+        policy::{Alarm, Kind, Raised, State, is_green},
     },
     telemetry::names,
     wire::fault::Reason,
@@ -41,7 +41,7 @@ pub(super) fn decided(kind: &Kind) {
 
 impl Core {
     /// Shows what is so after a step.
-    pub(super) fn show(&self) {
+    pub(super) fn show(&self, now_s: u64) {
         let decides = self.epoch > 0;
         metrics::gauge!(names::POOL_EPOCH).set(self.epoch as f64);
         metrics::gauge!(names::POOL_FROZEN).set(flag(self.frozen));
@@ -62,7 +62,18 @@ impl Core {
             metrics::gauge!(names::POOL_UNIT_EVIDENCE, names::UNIT => id.clone()).set(s);
             metrics::gauge!(names::POOL_UNIT_EVIDENCE_LIMIT, names::UNIT => id).set(limit);
         }
+        self.show_health(decides, now_s);
         self.show_raised(decides);
+    }
+
+    fn show_health(&self, decides: bool, now_s: u64) {
+        for unit in self.policy.units().keys().filter(|_| decides) {
+            let seen = self.intake.health(unit, now_s);
+            if seen.0 > 0 {
+                metrics::gauge!(names::POOL_UNIT_SHALLOW_GREEN, names::UNIT => unit.to_string())
+                    .set(flag(is_green(seen)));
+            }
+        }
     }
 
     fn show_raised(&self, decides: bool) {

@@ -13,7 +13,7 @@ use crate::{
     },
     wire::{
         fault::{Fault, Reason},
-        pb::{EvidenceBucket, EvidenceClass},
+        pb::{EvidenceBucket, EvidenceClass, ShallowProbes},
     },
 };
 
@@ -28,6 +28,9 @@ const WAITING_MAX: usize = 4 * ledger::BUCKETS_MAX;
 /// Seconds of an observer that are remembered as taken.
 const SECONDS_MAX: usize = 120;
 
+/// Seconds that the sums of shallow probes go back, in so many slots.
+const SHALLOW_SLOTS: (u64, usize) = (5, 3);
+
 /// How long a lease lives, in ms; it is renewed every 5 s at the latest, in practice each second.
 pub(super) const LEASE_MS: i64 = 15_000;
 
@@ -35,7 +38,7 @@ pub(super) const LEASE_MS: i64 = 15_000;
 const LATE_MS: (u32, u32) = (250, 1_000);
 
 /// What was reported since the last step.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Intake {
     observers: BTreeMap<Observer, BTreeSet<u64>>,
     units: BTreeMap<UnitId, Asked>,
@@ -43,6 +46,8 @@ pub(super) struct Intake {
     traffic: BTreeMap<UnitId, (u32, u32)>,
     facts: Vec<Fact>,
     witnesses: Witnesses,
+    /// Shallow probes of the last moments, which nobody is judged by.
+    health: Witnesses,
     elsewhere: Elsewhere,
     /// Since when the other tools' rules are tried on it, too.
     watched_since: Option<u64>,
@@ -56,6 +61,25 @@ struct Asked {
     incarnation: u64,
     last_ms: i64,
     lapsed: bool,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        let (slot_s, slots) = SHALLOW_SLOTS;
+        Self {
+            observers: BTreeMap::new(),
+            units: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            traffic: BTreeMap::new(),
+            facts: Vec::new(),
+            witnesses: Witnesses::minute(),
+            health: Witnesses::of_slots(slot_s, slots),
+            elsewhere: Elsewhere::default(),
+            watched_since: None,
+            weights: BTreeMap::new(),
+            buckets: VecDeque::new(),
+        }
+    }
 }
 
 impl Intake {
@@ -88,7 +112,7 @@ impl Intake {
                 let sum = sums.entry(bucket.unit.clone()).or_default();
                 *sum = (sum.0.saturating_add(bucket.n), sum.1.saturating_add(bucket.bad));
             }
-            self.witnesses.add(now_s, &bucket);
+            self.witnesses.add(now_s, &bucket.observer, &bucket.unit, (bucket.n, bucket.bad));
             self.buckets.push_back(bucket);
         }
         taken.extend(new);
@@ -96,6 +120,52 @@ impl Intake {
             taken.pop_first();
         }
         Ok(())
+    }
+
+    /// Takes what an observer saw of units' health since its last report.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED`, `FIELD_INVALID`; nothing is taken then.
+    pub(super) fn take_shallow(
+        &mut self,
+        observer: &Observer,
+        probes: &[ShallowProbes],
+        now_s: u64,
+    ) -> Result<(), Fault> {
+        if probes.len() > UNITS_MAX {
+            let words = format!("{} units are over the limit of {UNITS_MAX} a report", probes.len());
+            return Err(Fault::new(Reason::LimitExceeded, words));
+        }
+        let read = |(at, probes): (usize, &ShallowProbes)| {
+            let fault = |field: &str, what: &str| {
+                let field = format!("shallow[{at}].{field}");
+                Fault::new(Reason::FieldInvalid, format!("{field} {what}")).violation(field, what)
+            };
+            if probes.bad_count > probes.call_count {
+                return Err(fault("bad_count", "must not be more than call_count"));
+            }
+            let unit: UnitId = probes.unit.parse().map_err(|_| fault("unit", "must be a unit's name"))?;
+            Ok((unit, (probes.call_count, probes.bad_count)))
+        };
+        let seen = probes.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+        for (unit, seen) in &seen {
+            self.see_health(observer, unit, *seen, now_s);
+        }
+        Ok(())
+    }
+
+    /// An observer asked a unit for its health so often, and so often in vain.
+    pub(super) fn see_health(&mut self, observer: &Observer, unit: &UnitId, seen: (u32, u32), now_s: u64) {
+        // A unit that says of itself that it is well proves nothing.
+        if !observer.is(unit) {
+            self.health.add(now_s, observer, unit, seen);
+        }
+    }
+
+    /// Shallow probes of a unit in the last moments by all observers, and bad ones.
+    pub(super) fn health(&self, unit: &UnitId, now_s: u64) -> (u32, u32) {
+        let seen = self.health.of(unit, now_s).into_values();
+        seen.fold((0, 0), |sum, seen| (sum.0.saturating_add(seen.0), sum.1.saturating_add(seen.1)))
     }
 
     /// An observer says how late its own timers were.
@@ -206,6 +276,12 @@ impl Intake {
         }
         for (unit, (n, failed)) in std::mem::take(&mut self.probes) {
             facts.push(Fact::DeepProbes { unit, n, failed });
+        }
+        for unit in policy.units().keys() {
+            let (n, failed) = self.health(unit, seconds(now_ms));
+            if n > 0 {
+                facts.push(Fact::ShallowProbes { unit: unit.clone(), n, failed });
+            }
         }
         for (unit, (calls, failed)) in std::mem::take(&mut self.traffic) {
             facts.push(Fact::Traffic { unit, calls, failed });

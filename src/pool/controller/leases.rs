@@ -14,6 +14,9 @@ use crate::{
 /// one that something is to be found out about.
 const EVERY_MS: (u32, u32) = (5_000, 1_000);
 
+/// Time between two shallow probes of one observer, in ms, give or take a tenth.
+const SHALLOW_EVERY_MS: u32 = 1_000;
+
 impl Core {
     /// The units that an observer is to probe: all but itself.
     pub(super) fn targets(&self, observer: Option<&UnitId>) -> Vec<ProbeTarget> {
@@ -22,6 +25,7 @@ impl Core {
             unit: unit.id().to_string(),
             address: unit.about.address.clone(),
             deep_every_ms: self.probe_every_ms(unit),
+            shallow_every_ms: if self.policy.may_probe(unit.id()) { SHALLOW_EVERY_MS } else { 0 },
             threshold_us: self.judge.threshold_us(unit.id()),
         };
         others.map(target).collect()

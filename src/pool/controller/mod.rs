@@ -291,6 +291,7 @@ impl Controller {
                 probed.latencies.0,
             ));
         }
+        let shallow = self.0.prober.take_shallow();
         for (unit, calls) in self.0.gate.take_calls() {
             let calls = u32::try_from(calls).unwrap_or(u32::MAX);
             buckets.push(report::bucket(second, unit.as_str(), false, (calls, 0), Vec::new()));
@@ -298,6 +299,9 @@ impl Controller {
         let core = &mut *self.core();
         if let Err(fault) = core.intake.take(&self.0.observer, &buckets, seconds(second * 1000)) {
             tracing::error!("what this issuer saw is not taken: {}", fault.message);
+        }
+        for (unit, seen) in &shallow {
+            intake.see_health(&self.0.observer, unit, *seen, seconds(second * 1000));
         }
         let targets = core.targets(None).into_iter().map(report::target).collect();
         if let Err(error) = self.0.prober.aim(targets) {

@@ -46,6 +46,8 @@ pub(super) fn target(target: ProbeTarget) -> Target {
         unit: target.unit.parse().expect("a unit's own name"),
         address: target.address,
         every: (!every.is_zero()).then_some(every),
+        shallow_every: (target.shallow_every_ms > 0)
+            .then(|| Duration::from_millis(target.shallow_every_ms.into())),
         threshold: Duration::from_micros(target.threshold_us),
     }
 }
@@ -78,7 +80,11 @@ impl Controller {
         self.take(&unit, &observer, &request)?;
         if !self.core().policy.units().contains_key(&unit) && self.0.options.self_register {
             self.register(&unit, request.attributes.clone()).await?;
-            self.take(&unit, &observer, &ReportRequest { buckets: Vec::new(), ..request.clone() })?;
+            self.take(
+                &unit,
+                &observer,
+                &ReportRequest { buckets: Vec::new(), shallow: Vec::new(), ..request.clone() },
+            )?;
             // So that the gate knows of the lease before the relay does.
             self.step(None).await?;
         }
@@ -103,7 +109,8 @@ impl Controller {
         let process = Process { incarnation: request.incarnation, drills: request.drills };
         intake.asked(policy, unit, process, request.generation, now_ms)?;
         intake.weigh(observer, request.timer_late_ms);
-        intake.take(observer, &request.buckets, seconds(now_ms))
+        intake.take(observer, &request.buckets, seconds(now_ms))?;
+        intake.take_shallow(observer, &request.shallow, seconds(now_ms))
     }
 
     async fn register(&self, unit: &UnitId, attributes: Option<UnitAttributes>) -> Result<(), Fault> {

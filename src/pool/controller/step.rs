@@ -164,7 +164,7 @@ impl Controller {
     fn act(&self, now_ms: i64) {
         let (leaves, view) = {
             let core = self.core();
-            core.show();
+            core.show(seconds(now_ms));
             (core.leaves(now_ms), core.view(now_ms))
         };
         self.0.gate.set(&leaves);

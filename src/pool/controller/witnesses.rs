@@ -1,10 +1,10 @@
-//! Who saw what of which unit in the last minute: the votes that an explanation shows, the discarded ones
-//! with them.
+//! Who saw what of which unit lately: the votes of the last minute that an explanation shows, the discarded
+//! ones with them, and the health of the last seconds.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::pool::{
-    evidence::{Bucket, Observer, UnitId},
+    evidence::{Observer, UnitId},
     notes::UNITS_MAX,
 };
 
@@ -18,9 +18,12 @@ const OBSERVERS_MAX: usize = 72;
 /// Calls, and bad ones of them, by who saw them.
 type Seen = BTreeMap<Observer, (u32, u32)>;
 
-/// What was seen within the last minute, to within a slot.
-#[derive(Debug, Default)]
+/// What was seen within the last slots, to within one.
+#[derive(Debug)]
 pub(super) struct Witnesses {
+    /// Seconds of one slot, and how many there are.
+    slot_s: u64,
+    slots_max: usize,
     /// By the time of their coming, the oldest first.
     slots: VecDeque<(u64, BTreeMap<UnitId, Seen>)>,
 }
@@ -30,28 +33,38 @@ fn add(sum: &mut (u32, u32), (n, bad): (u32, u32)) {
 }
 
 impl Witnesses {
-    /// Notes a bucket that came at this second.
-    pub(super) fn add(&mut self, now_s: u64, bucket: &Bucket) {
-        let slot = now_s / SLOT_S;
+    /// What is seen within a minute.
+    pub(super) fn minute() -> Self {
+        Self::of_slots(SLOT_S, SLOTS)
+    }
+
+    /// What is seen within so many slots of so many seconds.
+    pub(super) fn of_slots(slot_s: u64, slots_max: usize) -> Self {
+        Self { slot_s, slots_max, slots: VecDeque::new() }
+    }
+
+    /// Notes what an observer saw of a unit, calls and bad ones, and told at this second.
+    pub(super) fn add(&mut self, now_s: u64, observer: &Observer, unit: &UnitId, calls: (u32, u32)) {
+        let slot = now_s / self.slot_s;
         if self.slots.back().is_none_or(|(last, _)| *last < slot) {
             self.slots.push_back((slot, BTreeMap::new()));
         }
-        while self.slots.len() > SLOTS {
+        while self.slots.len() > self.slots_max {
             self.slots.pop_front();
         }
         let Some((_, units)) = self.slots.back_mut() else { return };
-        if units.len() >= UNITS_MAX && !units.contains_key(&bucket.unit) {
+        if units.len() >= UNITS_MAX && !units.contains_key(unit) {
             return;
         }
-        let seen = units.entry(bucket.unit.clone()).or_default();
-        if seen.len() < OBSERVERS_MAX || seen.contains_key(&bucket.observer) {
-            add(seen.entry(bucket.observer.clone()).or_default(), (bucket.n, bucket.bad));
+        let seen = units.entry(unit.clone()).or_default();
+        if seen.len() < OBSERVERS_MAX || seen.contains_key(observer) {
+            add(seen.entry(observer.clone()).or_default(), calls);
         }
     }
 
-    /// What each observer saw of a unit in the minute before this second.
+    /// What each observer saw of a unit in the time before this second.
     pub(super) fn of(&self, unit: &UnitId, now_s: u64) -> Seen {
-        let first = (now_s / SLOT_S + 1).saturating_sub(SLOTS as u64);
+        let first = (now_s / self.slot_s + 1).saturating_sub(self.slots_max as u64);
         let mut all = Seen::new();
         let slots = self.slots.iter().filter(|(slot, _)| *slot >= first);
         for (observer, seen) in slots.filter_map(|(_, units)| units.get(unit)).flatten() {
@@ -64,27 +77,18 @@ impl Witnesses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::evidence::Class;
 
-    fn bucket(observer: &str, unit: &str, n: u32, bad: u32) -> Bucket {
-        Bucket {
-            second: 0,
-            observer: Observer::try_from(observer.to_owned()).expect("an observer"),
-            unit: unit.parse().expect("a name"),
-            class: Class::Probe,
-            caller: None,
-            n,
-            bad,
-            latencies: None,
-        }
+    fn note(witnesses: &mut Witnesses, second: u64, (observer, unit): (&str, &str), calls: (u32, u32)) {
+        let observer = Observer::try_from(observer.to_owned()).expect("an observer");
+        witnesses.add(second, &observer, &unit.parse().expect("a name"), calls);
     }
 
     #[test]
     fn what_each_saw_is_added_up_and_forgotten_after_a_minute() {
-        let mut witnesses = Witnesses::default();
+        let mut witnesses = Witnesses::minute();
         for second in 100..160 {
-            witnesses.add(second, &bucket("relay/relay-1", "relay-2", 2, 1));
-            witnesses.add(second, &bucket("issuer/issuer-1", "relay-2", 1, 0));
+            note(&mut witnesses, second, ("relay/relay-1", "relay-2"), (2, 1));
+            note(&mut witnesses, second, ("issuer/issuer-1", "relay-2"), (1, 0));
         }
         let of = |unit: &str, second| {
             let seen = witnesses.of(&unit.parse().expect("a name"), second);
@@ -103,17 +107,17 @@ mod tests {
 
     #[test]
     fn no_more_units_and_observers_are_remembered_than_there_can_be() {
-        let mut witnesses = Witnesses::default();
+        let mut witnesses = Witnesses::minute();
         for n in 0..=UNITS_MAX {
-            witnesses.add(0, &bucket("issuer/i", &format!("relay-{n}"), 1, 0));
+            note(&mut witnesses, 0, ("issuer/i", &format!("relay-{n}")), (1, 0));
         }
         assert_eq!(witnesses.slots[0].1.len(), UNITS_MAX);
         for n in 0..=OBSERVERS_MAX {
-            witnesses.add(0, &bucket(&format!("relay/relay-{n}"), "relay-0", 1, 0));
+            note(&mut witnesses, 0, (&format!("relay/relay-{n}"), "relay-0"), (1, 0));
         }
         assert_eq!(witnesses.of(&"relay-0".parse().expect("a name"), 0).len(), OBSERVERS_MAX);
         for second in 0..1_000 {
-            witnesses.add(second, &bucket("issuer/i", "relay-0", 1, 0));
+            note(&mut witnesses, second, ("issuer/i", "relay-0"), (1, 0));
         }
         assert_eq!(witnesses.slots.len(), SLOTS);
     }

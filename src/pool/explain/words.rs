@@ -3,7 +3,7 @@
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Discarded, Explanation, Sibling, Suspect, Told, Vote, is_beside, is_same};
+use super::{Discarded, Explanation, Shallow, Sibling, Suspect, Told, Vote, is_beside, is_same};
 use crate::pool::{
     elsewhere::Opinion,
     evidence::Class,
@@ -203,6 +203,14 @@ impl Explanation {
             many(discarded, "vote")
         )];
         lines.extend(self.votes.iter().map(vote));
+        let Shallow { probes, bad, .. } = self.shallow;
+        lines.push(match self.shallow.colour {
+            "NONE" => "Shallow probes, which nobody is judged by: none lately".to_owned(),
+            colour => format!(
+                "Shallow probes, which nobody is judged by: {}, {bad} bad of the last {probes}",
+                colour.to_lowercase()
+            ),
+        });
         lines
     }
 

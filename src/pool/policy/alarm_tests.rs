@@ -73,6 +73,42 @@ fn an_alarm_of_one_unit_is_not_that_of_another() {
 }
 
 #[test]
+fn a_unit_that_says_that_it_serves_while_it_fails_callers_is_said_and_no_more_than_said() {
+    for (health, is_said) in [((12, 5), true), ((12, 6), false), ((0, 0), false)] {
+        let mut pool = Pool::of(4);
+        let mut judgement = pool.judgement();
+        let mut red = judged(0.5);
+        red.bets = vec![bet(Class::Traffic, 5.0, true), bet(Class::Probe, 9.0, true)];
+        judgement.units.insert(id(1), red);
+        let fact = Fact::ShallowProbes { unit: id(1), n: health.0, failed: health.1 };
+        let decisions = pool.policy.step(pool.second, &judgement, &[fact]);
+        let kinds: Vec<_> = decisions.iter().map(|one| &one.kind).collect();
+        let alarm = &Kind::Alarm(Alarm::ProbeGreenTrafficRed);
+        assert_eq!(kinds, [alarm].into_iter().filter(|_| is_said).collect::<Vec<_>>(), "{health:?}");
+        let words = "relay-1 says that it serves and fails callers: its green health proves nothing";
+        assert!(decisions.iter().all(|one| one.reason == words), "{decisions:?}");
+        assert!(!pool.policy.units()[&id(1)].traffic_red, "its deep probes will tell when it is well again");
+    }
+}
+
+#[test]
+fn shallow_probes_let_nobody_in_take_nobody_out_and_bring_nobody_back() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 30.0);
+    pool.until(&Kind::Evict, 2, 60);
+    pool.well(2);
+    let (mut with, mut without) = (pool.clone(), pool);
+    for second in 0..600 {
+        let failed = if second % 2 == 0 { 20 } else { 0 };
+        let facts = (1..=4).map(|n| Fact::ShallowProbes { unit: id(n), n: 20, failed });
+        with.tell(facts.collect());
+        without.tell(Vec::new());
+    }
+    assert_eq!(with.record, without.record);
+    assert_eq!(with.policy, without.policy);
+}
+
+#[test]
 fn the_database_is_said_to_be_away_once() {
     let mut pool = Pool::of(2);
     for _ in 0..3 {

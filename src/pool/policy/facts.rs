@@ -20,6 +20,9 @@ impl Policy {
                 Fact::DeepProbes { unit, n, failed } => {
                     self.count(unit, *n, *failed, |state| matches!(state, State::Joining | State::Probation));
                 }
+                Fact::ShallowProbes { unit, n, failed } => {
+                    turn.health.insert(unit.clone(), (*n, *failed));
+                }
                 Fact::Traffic { unit, calls, failed } => {
                     self.count(unit, *calls, *failed, |state| matches!(state, State::Returning(_)));
                 }

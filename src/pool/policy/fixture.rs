@@ -72,6 +72,7 @@ pub(in crate::pool) fn bet(class: Class, s: f64, played: bool) -> Bet {
 }
 
 /// A pool with its clock, in which leases are renewed, probes answered and calls made as told.
+#[derive(Clone)]
 pub(in crate::pool) struct Pool {
     pub(in crate::pool) policy: Policy,
     pub(in crate::pool) second: u64,

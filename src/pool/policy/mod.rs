@@ -57,6 +57,7 @@ pub use parameters::{
     ATTRIBUTES_MAX, EPISODES_MAX, NAME_BYTES_MAX, PENALTIES_MAX, Parameters, SUSPECTS_MAX, UNITS_MAX,
     WORDS_BYTES_MAX,
 };
+pub use steer::is_green;
 pub use unit::{Approval, Description, Lease, Progress, State, Unit, Why};
 pub use view::{Entry, View};
 
@@ -95,6 +96,8 @@ struct Turn<'a> {
     judgement: Option<&'a Judgement>,
     decisions: Vec<Decision>,
     kept_sick: Vec<UnitId>,
+    /// Shallow probes of the last moments, and the bad ones.
+    health: BTreeMap<UnitId, (u32, u32)>,
 }
 
 impl Turn<'_> {
@@ -163,7 +166,8 @@ impl Policy {
         let fresh = judgement.second.saturating_add(self.parameters.judgement_age_max_s) >= second;
         let judgement = fresh.then_some(judgement);
         self.second = second;
-        let mut turn = Turn { second, judgement, decisions: Vec::new(), kept_sick: Vec::new() };
+        let (decisions, kept_sick, health) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut turn = Turn { second, judgement, decisions, kept_sick, health };
         let orders = self.take_in(&mut turn, facts);
         if self.database_away {
             self.refuse_all(&mut turn, &orders);

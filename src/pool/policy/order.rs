@@ -235,6 +235,16 @@ pub enum Fact {
         /// How many of them failed.
         failed: u32,
     },
+    /// Shallow probes of a unit in the last moments: they say that it answers, and nothing of its work, so
+    /// that no unit is let in, taken out or brought back by them.
+    ShallowProbes {
+        /// Which.
+        unit: UnitId,
+        /// How many.
+        n: u32,
+        /// How many of them failed.
+        failed: u32,
+    },
     /// Callers' calls of a unit that ended in this second.
     Traffic {
         /// Which.

@@ -10,13 +10,25 @@ use crate::pool::{
 /// The attribute that stands for being probed at all.
 pub(super) const PROBED: &str = "probe=deep";
 
+/// Whether shallow probes, and bad ones of them, say that a unit is well: more than half of them do.
+#[must_use]
+pub fn is_green((n, failed): (u32, u32)) -> bool {
+    n > 0 && u64::from(failed) * 2 < u64::from(n)
+}
+
+/// Whether a unit's own traffic speaks against it.
+fn is_traffic_red(judged: &UnitJudgement, parameters: &Parameters) -> bool {
+    let of = |class: Class| judged.bets.iter().filter(move |bet| bet.class == Some(class));
+    of(Class::Traffic).any(|bet| {
+        let mut same_scale = of(Class::Traffic).filter(|other| other.scale == bet.scale);
+        bet.played && same_scale.all(|other| other.s >= parameters.red_s)
+    })
+}
+
 /// Whether a unit's probes are green while its traffic is red.
 pub(super) fn is_red_behind_green(judged: &UnitJudgement, parameters: &Parameters) -> bool {
     let of = |class: Class| judged.bets.iter().filter(move |bet| bet.class == Some(class));
-    let red = of(Class::Traffic).any(|bet| {
-        let mut same_scale = of(Class::Traffic).filter(|other| other.scale == bet.scale);
-        bet.played && same_scale.all(|other| other.s >= parameters.red_s)
-    });
+    let red = is_traffic_red(judged, parameters);
     let probed = of(Class::Probe).any(|bet| bet.played);
     red && probed && of(Class::Probe).all(|bet| bet.s < parameters.green_s)
 }
@@ -66,13 +78,20 @@ impl Policy {
 
     fn note_red_traffic(&mut self, turn: &mut Turn<'_>) {
         for id in self.names(|unit| unit.state.serves()) {
-            let red = turn.judged(&id).is_some_and(|judged| is_red_behind_green(judged, &self.parameters));
-            if red {
+            let Some(judged) = turn.judged(&id) else { continue };
+            let reason = if is_red_behind_green(judged, &self.parameters) {
                 self.units.entry(id.clone()).and_modify(|unit| unit.traffic_red = true);
-                let reason = format!("{id} answers probes and fails callers: its green probes prove nothing");
-                let note = Note::new(Kind::Alarm(Alarm::ProbeGreenTrafficRed), Rule::V5, reason);
-                self.raise(turn, Some(&id), note);
-            }
+                format!("{id} answers probes and fails callers: its green probes prove nothing")
+            } else if is_traffic_red(judged, &self.parameters)
+                && turn.health.get(&id).is_some_and(|seen| is_green(*seen))
+            {
+                // Its deep probes are red, too, and will tell when it is well again.
+                format!("{id} says that it serves and fails callers: its green health proves nothing")
+            } else {
+                continue;
+            };
+            let note = Note::new(Kind::Alarm(Alarm::ProbeGreenTrafficRed), Rule::V5, reason);
+            self.raise(turn, Some(&id), note);
         }
     }
 

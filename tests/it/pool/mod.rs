@@ -13,5 +13,6 @@ mod process;
 mod puppet;
 mod record;
 mod reports;
+mod shallow;
 mod view;
 mod xds;

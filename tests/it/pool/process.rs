@@ -48,4 +48,12 @@ impl Process {
         let counts = of_code.filter(|line| line.contains("NOT_FOUND"));
         counts.filter_map(|line| line.rsplit(' ').next()?.trim().parse::<u64>().ok()).sum()
     }
+
+    /// How often it has asked a unit for its health, whatever came of it; a second late.
+    pub(super) async fn asked(&self, unit: &str) -> u64 {
+        let page = http(self.ops, "/metrics").await;
+        let of_unit = page.lines().filter(|line| line.starts_with("todoke_pool_shallow_probes_total{"));
+        let counts = of_unit.filter(|line| line.contains(&format!("unit=\"{unit}\"")));
+        counts.filter_map(|line| line.rsplit(' ').next()?.trim().parse::<u64>().ok()).sum()
+    }
 }

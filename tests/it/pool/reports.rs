@@ -3,9 +3,10 @@
 
 use todoke::{
     net::headers,
+    pool::notes::UNITS_MAX,
     wire::{
         fault::{Fault, Reason},
-        pb::{EvidenceBucket, ReportRequest, pool_service_client::PoolServiceClient},
+        pb::{EvidenceBucket, ReportRequest, ShallowProbes, pool_service_client::PoolServiceClient},
     },
 };
 
@@ -66,6 +67,27 @@ async fn a_report_that_cannot_be_right_is_refused_by_its_field() {
     let at_the_limit = bad(&|bucket| bucket.latencies = vec![0; 34]);
     send(vec![at_the_limit; BUCKETS_MAX]).await.expect("at the limit all are taken");
     let refused: Fault = send(vec![good.clone(); BUCKETS_MAX + 1]).await.expect_err("it is one too many");
+    assert_eq!(refused.reason, Reason::LimitExceeded);
+}
+
+#[tokio::test]
+async fn shallow_probes_that_cannot_be_right_are_refused_by_their_field() {
+    let pool = Pool::start(quick()).await;
+    let puppet = Puppet::new(&pool, "relay-1").await;
+    puppet.leased(&pool).await;
+    let puppet = &puppet;
+    let send = |shallow: Vec<ShallowProbes>| async move {
+        puppet.report(ReportRequest { shallow, ..puppet.nothing() }).await
+    };
+    let of = |unit: &str, bad_count| ShallowProbes { unit: unit.to_owned(), call_count: 3, bad_count };
+    for (field, wrong) in [("bad_count", of("relay-2", 4)), ("unit", of("no unit", 0))] {
+        let refused = send(vec![of("relay-2", 3), wrong]).await.expect_err("it cannot be right");
+        assert_eq!(refused.reason, Reason::FieldInvalid, "{field}");
+        let named = refused.violations.iter().any(|(name, _)| *name == format!("shallow[1].{field}"));
+        assert!(named, "{field}: {refused:?}");
+    }
+    send(vec![of("relay-2", 3); UNITS_MAX]).await.expect("at the limit all are taken");
+    let refused = send(vec![of("relay-2", 3); UNITS_MAX + 1]).await.expect_err("it is one too many");
     assert_eq!(refused.reason, Reason::LimitExceeded);
 }
 
