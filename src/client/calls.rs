@@ -1,5 +1,5 @@
-//! Unary calls over the relays. Every call here is idempotent by its own key, so an attempt that fails or
-//! hangs is sent again over another relay, at this one layer, under one budget and one deadline.
+//! Unary calls over the relays. Every call here is idempotent by its own key, so an attempt that fails, hangs
+//! or is slow is sent again over another relay, at this one layer, under one budget and one deadline.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tonic::{
     Request, Response, Status,
     metadata::{Ascii, MetadataValue},
@@ -18,8 +18,8 @@ use tonic::{
 
 pub use super::call_error::CallError;
 use super::{
+    calling::Calling,
     events::{Event, Tell},
-    heard::Heard,
     picker::{Picked, Picker, locked},
     refusals::{Own, is_transient},
     retry::{Budget, Dice, Latencies, wait_before},
@@ -40,11 +40,13 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 pub struct CallOptions {
     /// How long a call may take with all its attempts; default 60 s.
     pub deadline: Duration,
-    /// The shortest attempt time-out that is learnt; default 250 ms.
+    /// The youngest age at which an attempt is taken for slow, and sent again over another relay beside; what
+    /// is learnt is twice the 99th percentile of the last calls of its kind. It is given up at twice that
+    /// age. Default 250 ms.
     pub attempt_floor: Duration,
-    /// The longest attempt time-out; default 10 s.
+    /// The oldest such age; default 10 s.
     pub attempt_cap: Duration,
-    /// The attempt time-out before anything was learnt; default 2 s.
+    /// The age before anything was learnt; default 2 s.
     pub attempt_unknown: Duration,
     /// The first attempt time-out of calls that re-read a whole batch (open, seal), and not more than half of
     /// the deadline, so that a second relay is asked; default 25 s, as a seal may wait 20 s for its turn.
@@ -95,6 +97,10 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    pub(super) fn new(channel: Channel, time_out: Duration, previous: Option<MetadataValue<Ascii>>) -> Self {
+        Self { channel, time_out, previous }
+    }
+
     /// The batch service over the attempt's relay.
     #[must_use]
     pub fn batches(&self) -> BatchServiceClient<Channel> {
@@ -247,47 +253,12 @@ impl Caller {
         F: Fn(Attempt) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let deadline = Instant::now() + self.options.deadline;
-        let (mut heard, mut attempts, mut told) = (Heard::beside(heard), 0u32, Instant::now());
-        let (mut until, mut previous) = (deadline, None);
         locked(&self.shared).budget.earn();
-        loop {
-            let relays = self.picker.relay_count();
-            let picked = self.picker.pick(&heard.avoid(relays), Instant::now());
-            let time_out = self.time_out(method, weight, attempts).min(deadline - Instant::now());
-            attempts += 1;
-            let attempt = Attempt { channel: self.channel(&picked), time_out, previous: previous.take() };
-            let error = match self.once(method, picked.name(), attempt, attempts, &send).await {
-                Ok(answer) => return Ok((answer, picked.index())),
-                Err(error) => error,
-            };
-            if heard.note(picked.index(), &error, relays) {
-                return Err(self.confirmed(heard.end(error)));
-            }
-            let now = Instant::now();
-            let wait = if error.transient {
-                picked.failed(now);
-                previous = headers::previous_attempt(picked.name(), error.status.code()).parse().ok();
-                self.wait(attempts, error.fault.as_ref().and_then(|fault| fault.retry_after), until - now)
-            } else {
-                // Only to be heard over another relay, which costs nothing of the budget.
-                until = until.min(now + self.options.opinion_max);
-                Some(Duration::ZERO).filter(|_| now < until)
-            };
-            let Some(wait) = wait else { return Err(heard.end(error)) };
-            let (relay, code) = (picked.name(), error.status.code());
-            tracing::debug!(method, relay, ?code, attempts, "sending {method} again after {relay}");
-            if told.elapsed() >= self.options.tell_every {
-                told = Instant::now();
-                let why = format!("{method}: {relay}: {code:?}: {}", error.status.message());
-                (self.tell)(&Event::Waiting { why });
-            }
-            sleep(wait).await;
-        }
+        Calling::new(self, heard, (method, weight), &send).end().await
     }
 
     // Makes one attempt over one relay.
-    async fn once<T, F, Fut>(
+    pub(super) async fn once<T, F, Fut>(
         &self,
         method: &'static str,
         relay: &str,
@@ -329,6 +300,19 @@ impl Caller {
         }
     }
 
+    /// Whether there is a token of the budget for an attempt beside another; it is taken.
+    pub(super) fn may_send_beside(&self) -> bool {
+        locked(&self.shared).budget.take(Instant::now(), Duration::from_nanos(1)).is_some()
+    }
+
+    pub(super) fn options(&self) -> &CallOptions {
+        &self.options
+    }
+
+    pub(super) fn tell(&self, event: &Event) {
+        (self.tell)(event);
+    }
+
     /// How long to wait before the next attempt, with the budget counted in; `None` if that is not before
     /// `left` is over.
     pub(crate) fn wait(&self, attempts: u32, asked: Option<Duration>, left: Duration) -> Option<Duration> {
@@ -352,9 +336,9 @@ impl Caller {
         })
     }
 
-    // Each further attempt may take twice as long: a system that has become slower must not be asked for
-    // ever.
-    fn time_out(&self, method: &'static str, weight: Weight, earlier: u32) -> Duration {
+    /// How old an attempt usually is at the most; each further one may take twice as long: a system that has
+    /// become slower must not be asked for ever.
+    pub(super) fn time_out(&self, method: &'static str, weight: Weight, earlier: u32) -> Duration {
         let base = self.base_time_out(method, weight);
         let cap = match weight {
             Weight::Light => self.options.attempt_cap.max(base),

@@ -1,7 +1,11 @@
-//! Promise: a call is answered as long as one relay is well, whatever the others say or leave unsaid; a
-//! refusal is believed when two of them say it, or when nobody else can be asked in time.
+//! Promise: a call is answered as long as one relay is well, whatever the others say or leave unsaid, and
+//! soon also while one hangs; a refusal is believed when two of them say it, or when nobody else can be asked
+//! in time.
 
-use std::future::pending;
+use std::{
+    future::pending,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -24,6 +28,8 @@ enum Manner {
     Refuses,
     Fails,
     Hangs,
+    /// Says nothing for this long on a new connection, and then passes on.
+    Slow(Duration),
 }
 
 async fn relay(manner: Manner, tasks: &mut JoinSet<()>) -> Channel {
@@ -32,7 +38,7 @@ async fn relay(manner: Manner, tasks: &mut JoinSet<()>) -> Channel {
     let answers = move |request: Request<()>| match manner {
         Manner::Refuses => Err(Fault::new(Reason::WrongRole, "not yours").into()),
         Manner::Fails => Err(Status::unavailable("about to stop")),
-        Manner::PassesOn | Manner::Hangs => Ok(request),
+        Manner::PassesOn | Manner::Hangs | Manner::Slow(_) => Ok(request),
     };
     let service = pb::batch_service_server::BatchServiceServer::with_interceptor(Issuer::default(), answers);
     let service = TowerToHyperService::new(service);
@@ -44,6 +50,9 @@ async fn relay(manner: Manner, tasks: &mut JoinSet<()>) -> Channel {
                 if matches!(manner, Manner::Hangs) {
                     let _held = socket;
                     return pending().await;
+                }
+                if let Manner::Slow(span) = manner {
+                    let _ = timeout(span, pending::<()>()).await;
                 }
                 let http2 = Builder::new(TokioExecutor::new()).http2_only();
                 let _ = http2.serve_connection(TokioIo::new(socket), service).await;
@@ -138,5 +147,79 @@ async fn a_heavy_call_goes_over_a_second_relay_when_the_first_hangs() {
     }
     for (seed, relay) in asked.join_all().await {
         assert_eq!(relay.ok(), Some(1), "seed {seed}");
+    }
+}
+
+/// Makes a call and counts how often it is sent.
+async fn counted(caller: &Caller, weight: Weight, sent: &AtomicUsize) -> Result<usize, CallError> {
+    let send = |attempt: Attempt| {
+        sent.fetch_add(1, Ordering::Relaxed);
+        let request = attempt.request(pb::ListBatchesRequest::default());
+        async move { attempt.batches().list_batches(request).await }
+    };
+    caller.call_over("ListBatches", weight, send).await.map(|(_, relay)| relay)
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_slow_is_not_given_up_for_one_beside_it_and_the_first_answer_counts() {
+    let slow = Duration::from_millis(900);
+    for (other, expected) in [(Manner::Hangs, 0), (Manner::PassesOn, 1)] {
+        let (mut tasks, mut beside) = (JoinSet::new(), 0);
+        for seed in 0..6 {
+            let channels = relays(&[Manner::Slow(slow), other], &mut tasks).await;
+            let options = CallOptions { attempt_unknown: slow * 2 / 3, ..options(20_000) };
+            let (caller, sent) = (Caller::new(channels, options, seed), AtomicUsize::new(0));
+            let relay = counted(&caller, Weight::Light, &sent).await;
+            assert_eq!(relay.ok(), Some(expected), "seed {seed}");
+            let sent = sent.into_inner();
+            assert!(sent <= 2, "seed {seed}: sent {sent} times");
+            beside += sent - 1;
+        }
+        assert!(beside > 0, "none of them was sent beside another");
+    }
+}
+
+#[tokio::test]
+async fn of_two_hundred_calls_beside_a_relay_that_hangs_none_fails_and_few_are_slow_or_sent_twice() {
+    let mut tasks = JoinSet::new();
+    let channels = relays(&[Manner::Hangs, Manner::PassesOn, Manner::PassesOn], &mut tasks).await;
+    let caller = Caller::new(channels, options(20_000), 7);
+    let (sent, begun) = (AtomicUsize::new(0), Instant::now());
+    let mut slow = 0;
+    for call in 0..200 {
+        let began = Instant::now();
+        let answer = counted(&caller, Weight::Light, &sent).await;
+        assert!(answer.is_ok(), "call {call}: {:?}", answer.err());
+        slow += u32::from(began.elapsed() > Duration::from_secs(3));
+    }
+    let (twice, seconds) = (sent.into_inner() - 200, begun.elapsed().as_secs());
+    // It is tried again once its penalty is forgotten, after half a minute.
+    let most = 3 + usize::try_from(seconds / 10).expect("a test is short");
+    assert!((1..=most).contains(&twice), "{twice} were sent twice, and may be {most}");
+    assert!(slow <= 2, "{slow} took longer than it takes to be sent beside, and an answer");
+}
+
+#[tokio::test]
+async fn what_is_sent_beside_costs_of_the_budget_and_a_heavy_call_is_never_sent_so() {
+    let mut tasks = JoinSet::new();
+    let channels = relays(&[Manner::Hangs; 2], &mut tasks).await;
+    let options = CallOptions { attempt_unknown: Duration::from_millis(20), ..options(60_000) };
+    let caller = Caller::new(channels, options, 7);
+    for (weight, calls) in [(Weight::Heavy, 20), (Weight::Light, 100)] {
+        let (sent, begun) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+        let mut calling = JoinSet::new();
+        for _ in 0..calls {
+            let (caller, sent) = (caller.clone(), Arc::clone(&sent));
+            calling.spawn(async move {
+                let call = counted(&caller, weight, &sent);
+                assert!(timeout(Duration::from_millis(400), call).await.is_err(), "nobody answers");
+            });
+        }
+        calling.join_all().await;
+        let again = sent.load(Ordering::Relaxed) - calls;
+        // Ten at first, a tenth of one for each call, and one a second.
+        let most = 10 + calls / 10 + usize::try_from(begun.elapsed().as_secs()).expect("a test is short") + 1;
+        let is_right = if weight == Weight::Heavy { again == 0 } else { (10..=most).contains(&again) };
+        assert!(is_right, "{weight:?}: {again} of {calls} were sent again, and may be {most}");
     }
 }

@@ -66,6 +66,11 @@ impl Heard {
         second || self.against.len() >= relays
     }
 
+    /// Notes who is slow, so that another is rather asked.
+    pub(super) fn slow(&mut self, relay: usize) {
+        self.failed = Some(relay);
+    }
+
     /// Who has refused, or is not believed.
     pub(super) fn against(&self) -> impl Iterator<Item = &usize> {
         self.against.iter()

@@ -3,6 +3,7 @@
 
 mod agreed;
 mod call_error;
+mod calling;
 pub mod calls;
 pub mod control_totals;
 pub mod endpoints;

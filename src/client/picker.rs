@@ -1,6 +1,6 @@
-//! Which relay a call goes over: the less loaded of two random ones that take part, by their share in the pool's
-//! view. A relay that hangs fills up and is left alone; one that fails counts as slow for a while, so that quick
-//! failures attract nothing.
+//! Which relay a call goes over: the less loaded of two random ones that take part, by their share in the
+//! pool's view. A relay that hangs fills up and is left alone; one that fails counts as slow for a while, so
+//! that quick failures attract nothing.
 //!
 //! Source: M. Mitzenmacher, "The power of two choices in randomized load balancing", IEEE TPDS 12(10), 2001.
 
@@ -80,8 +80,8 @@ impl Picker {
         }
     }
 
-    /// Picks a relay that is not in `avoid` and has not lied, as far as there is one. One with a part of a share
-    /// takes part in so many draws of a hundred.
+    /// Picks a relay that is not in `avoid` and has not lied, as far as there is one. One with a part of a
+    /// share takes part in so many draws of a hundred.
     #[must_use]
     pub fn pick(&self, avoid: &[usize], now: Instant) -> Picked {
         let relays = self.relays.load();

@@ -1,9 +1,9 @@
-//! The client goes by the pool's view: what it believes of it is signed by the issuer's key and never older than
-//! what it knew, is kept for the next start, and never leaves it without a relay.
+//! The client goes by the pool's view: what it believes of it is signed by the issuer's key and never older
+//! than what it knew, is kept for the next start, and never leaves it without a relay.
 //!
 //! It asks one relay after the other, at once after a call has failed, and all of them while none answers. A
-//! relay that it was given keeps the address that it was given with. One that only the view names is used once it
-//! has answered itself, and the channel to it is made as to the others.
+//! relay that it was given keeps the address that it was given with. One that only the view names is used
+//! once it has answered itself, and the channel to it is made as to the others.
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -113,7 +113,8 @@ impl Follower {
         }
     }
 
-    /// Asks the relay whose turn it is, with those that are not known yet, or all of them; whether any answered.
+    /// Asks the relay whose turn it is, with those that are not known yet, or all of them; whether any
+    /// answered.
     async fn ask(&mut self, in_turn: bool) -> bool {
         let count = self.relays.len();
         let mut asked: Vec<usize> = (0..count).filter(|at| !self.relays[*at].is_gone).collect();

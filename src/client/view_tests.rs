@@ -69,7 +69,8 @@ impl World {
                 let told = told.clone();
                 let service = tower::service_fn(move |request| {
                     let told = told.clone();
-                    async move { Ok::<_, Infallible>(Grpc::new(ProstCodec::default()).unary(told, request).await) }
+                    let mut grpc = Grpc::new(ProstCodec::default());
+                    async move { Ok::<_, Infallible>(grpc.unary(told, request).await) }
                 });
                 connections.spawn(async move {
                     let http2 = Builder::new(TokioExecutor::new()).http2_only();

@@ -1,4 +1,5 @@
-//! What a unit of the pool is called: by the name in its certificate, so that nobody can be taken for another.
+//! What a unit of the pool is called: by the name in its certificate, so that nobody can be taken for
+//! another.
 
 use std::{fmt, str::FromStr};
 

@@ -13,6 +13,7 @@ mod process;
 mod puppet;
 mod record;
 mod reports;
+mod sent_again;
 mod shallow;
 mod view;
 mod xds;
