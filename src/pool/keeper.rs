@@ -7,8 +7,8 @@ use crate::domain::digest::Digest;
 pub struct Holder {
     /// The issuer's name.
     pub owner: String,
-    /// Grows each time that the lease is taken over; never below the seconds since 1970 then, so that it grows
-    /// over a database that was restored, too.
+    /// Grows each time that the lease is taken over; never below the seconds since 1970 then, so that it
+    /// grows over a database that was restored, too.
     pub epoch: u64,
     /// Milliseconds since 1970.
     pub until_ms: i64,

@@ -1,5 +1,5 @@
-//! Nobody takes all places of the pool's service, nor all of its time: whoever is over a limit is refused, and
-//! the others are served as ever.
+//! Nobody takes all places of the pool's service, nor all of its time: whoever is over a limit is refused,
+//! and the others are served as ever.
 
 use std::{
     collections::BTreeMap,

@@ -187,7 +187,7 @@ impl PoolService for Pool {
         request: Request<pb::ExportLedgerRequest>,
     ) -> Result<Response<Self::ExportLedgerStream>, Status> {
         role(&request, READERS, "see the pool")?;
-        let place = self.place()?;
+        let place = self.limits.decision_watcher()?;
         let export = self.controller.export(request.into_inner()).await?;
         let stream = async_stream(move |out| async move {
             let _place = place;

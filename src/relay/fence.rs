@@ -13,6 +13,9 @@ use tokio::{
 
 use crate::wire::fault::{Fault, Reason};
 
+/// How the reason begins for which a relay is not ready that the pool took out: all is well with the process.
+pub const TAKEN_OUT: &str = "the pool's controller took it out";
+
 /// By what right a relay serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -116,7 +119,7 @@ impl Fence {
         match &*self.standing.borrow() {
             Standing::Unbound | Standing::Leased { .. } => None,
             Standing::Waiting => Some("it waits for its first lease from an issuer".to_owned()),
-            Standing::Ordered { why } => Some(format!("the pool's controller took it out: {why}")),
+            Standing::Ordered { why } => Some(format!("{TAKEN_OUT}: {why}")),
             Standing::Lapsed => Some("its lease ended and no issuer renewed it".to_owned()),
         }
     }

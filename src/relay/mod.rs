@@ -27,5 +27,6 @@ mod start;
 mod stats;
 mod upstream;
 
+pub use fence::TAKEN_OUT;
 pub use options::Options;
 pub use start::{Error, Membership, start};

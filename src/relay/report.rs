@@ -241,6 +241,7 @@ impl Issuer {
             view_version: reporting.view_version(),
             timer_late_ms,
             incarnation: reporting.incarnation,
+            sent_second: reporting.clock.now_ms().div_euclid(1000),
             bundles: Vec::new(),
             drills: shared.drill.is_allowed(),
             shallow: shallow.to_vec(),

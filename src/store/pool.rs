@@ -9,9 +9,9 @@ use super::{
 };
 
 statements! {
-    // One statement, so that of two that ask at once one gets no row. A lease that ended begins anew, even for
-    // who held it: it does not know what happened meanwhile. Epochs follow the clock, so that one of a database
-    // that was restored is still higher than all that were ever given.
+    // One statement, so that of two that ask at once one gets no row. A lease that ended begins anew, even
+    // for who held it: it does not know what happened meanwhile. Epochs follow the clock, so that one of a
+    // database that was restored is still higher than all that were ever given.
     TAKE_CONTROLLER = "
         INSERT INTO pool_controller (name, owner, epoch, until_ms) VALUES ('pool', $1, $5, $3)
         ON CONFLICT (name) DO UPDATE SET

@@ -99,6 +99,25 @@ async fn an_issuer_that_stood_still_for_longer_than_a_lease_lives_holds_it_again
     assert_eq!(dev.stop().await, Some(0));
 }
 
+#[tokio::test]
+async fn a_relay_that_was_drained_stays_so_when_the_system_is_started_again() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    until(&folder, &["relay-1", "relay-2"], "HEALTHY").await;
+    said(&folder, &["drain", "relay-2", "--reason", "a new disk"]).await;
+    until(&folder, &["relay-2"], "DRAINED").await;
+    assert_eq!(dev.stop().await, Some(0));
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    let is_out = |value: &Value| {
+        let why = value["out"].as_str().unwrap_or_default();
+        value["id"] == "relay-2" && why.contains("took it out") && why.contains("a new disk")
+    };
+    assert!(dev.heard.iter().any(is_out), "{:?}", dev.heard);
+    said(&folder, &["undrain", "relay-2"]).await;
+    until(&folder, &["relay-2"], "HEALTHY").await;
+    assert_eq!(dev.stop().await, Some(0));
+}
+
 async fn sees(folder: &Folder) {
     let lines = said(folder, &["list"]).await;
     let result = lines.last().expect("a result");

@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{layout::open_log, probe};
+use crate::relay;
 
 /// How often a process that is starting is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -100,7 +101,8 @@ impl Node {
         }
     }
 
-    /// Starts the process and waits until it is ready for calls.
+    /// Starts the process and waits until it is ready for calls, or would be but for the pool, which took it
+    /// out.
     ///
     /// # Errors
     /// [`LaunchError`]; nothing is left running then, nor when the future is dropped.
@@ -114,7 +116,10 @@ impl Node {
                     let Written { address, ops, ads, .. } = written;
                     alive.ports = Ports { address, ops, ads };
                     match probe::get(ops, "/readyz").await {
-                        Ok((200, _)) => return Ok(()),
+                        Ok((200, _)) => return Ok(None),
+                        Ok((503, reasons)) if taken_out(&reasons).is_some() => {
+                            return Ok(taken_out(&reasons));
+                        }
                         Ok((status, reasons)) => why = format!("{status} {}", reasons.trim()),
                         Err(error) => why = format!("/readyz: {error}"),
                     }
@@ -127,7 +132,10 @@ impl Node {
         };
         let (id, log) = (self.id.clone(), self.log.clone());
         match timeout(READY_WITHIN, waiting).await {
-            Ok(Ok(())) => Ok(alive),
+            Ok(Ok(out)) => {
+                alive.out = out;
+                Ok(alive)
+            }
             Ok(Err(status)) => {
                 let words = last_words(&self.log);
                 Err(LaunchError::Ended { id, how: how(status), words, log })
@@ -162,8 +170,15 @@ impl Node {
         let mut child = command.spawn()?;
         let pid = child.id().ok_or_else(|| io::Error::other("it ended at once"))?;
         let stdin = child.stdin.take();
-        Ok(Alive { child, ports, pid, since: Instant::now(), _stdin: stdin })
+        Ok(Alive { child, ports, pid, since: Instant::now(), out: None, _stdin: stdin })
     }
+}
+
+/// Why the pool took a relay out, if that is all that it is not ready for.
+fn taken_out(page: &str) -> Option<String> {
+    let mut reasons = page.lines().skip(1);
+    let why = reasons.next().filter(|why| why.starts_with(relay::TAKEN_OUT))?;
+    reasons.next().is_none().then(|| why.to_owned())
 }
 
 /// The last line of a log, for a message; logs hold no personal data.
@@ -203,6 +218,8 @@ pub(crate) struct Alive {
     pub(crate) pid: u32,
     /// When it was started.
     pub(crate) since: Instant,
+    /// Why the pool took it out, if it was when it was started.
+    pub(crate) out: Option<String>,
     // Held open for its life: the child ends itself when this end of the pipe is gone.
     _stdin: Option<ChildStdin>,
 }

@@ -13,8 +13,15 @@ pub(crate) type Tell = Arc<dyn Fn(&Notice) + Send + Sync>;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Notice {
-    /// A process is ready.
-    Ready { id: String, address: SocketAddr, ops: SocketAddr, pid: u32 },
+    /// A process is ready; `out` says why the pool uses it for nothing.
+    Ready {
+        id: String,
+        address: SocketAddr,
+        ops: SocketAddr,
+        pid: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        out: Option<String>,
+    },
     /// Everything is ready, and where that is written.
     Started { endpoints: PathBuf },
     /// A process ended though nobody told it to.
@@ -46,15 +53,18 @@ impl Notice {
     /// What is said of a process that has just become ready.
     pub(crate) fn ready(id: &str, alive: &Alive) -> Self {
         let Ports { address, ops, .. } = alive.ports;
-        Self::Ready { id: id.to_owned(), address, ops, pid: alive.pid }
+        Self::Ready { id: id.to_owned(), address, ops, pid: alive.pid, out: alive.out.clone() }
     }
 }
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ready { id, address, ops, pid } => {
+            Self::Ready { id, address, ops, pid, out: None } => {
                 write!(f, "{id} is ready at {address}, ops at {ops}, process {pid}")
+            }
+            Self::Ready { id, address, ops, pid, out: Some(why) } => {
+                write!(f, "{id} runs at {address}, ops at {ops}, process {pid}, and takes no calls: {why}")
             }
             Self::Started { endpoints } => write!(f, "everything is ready: {}", endpoints.display()),
             Self::Died { id, pid, how, deaths, again_in_s, log } => {

@@ -73,8 +73,9 @@ impl Controller {
         let id: UnitId = unit.parse().map_err(|_| unknown())?;
         // Without the database all but the past can still be said.
         let past = self.0.keeper.before(u64::MAX, LOOKED_AT, Some(id.as_str())).await.unwrap_or_default();
-        let now_s = seconds(self.0.clock.now_ms());
-        let core = self.core();
+        let now_ms = self.0.clock.now_ms();
+        let mut core = self.core();
+        let now_s = core.seconds.at(seconds(now_ms));
         let unit = core.policy.units().get(&id).ok_or_else(unknown)?;
         let explanation = Explanation::of(
             unit,

@@ -17,13 +17,15 @@ use crate::{
     },
 };
 
-use super::{seconds, witnesses::Witnesses};
+use super::{seconds::say_skew, witnesses::Witnesses};
 
 /// Buckets of one report.
 const BUCKETS_MAX: usize = 4_096;
 
 /// Buckets of all reports that wait for the next step: what all relays kept while no issuer answered.
 const WAITING_MAX: usize = 4 * ledger::BUCKETS_MAX;
+/// And of one observer, so that none takes the room of the others.
+const WAITING_OF_ONE: usize = 2 * BUCKETS_MAX;
 
 /// Seconds of an observer that are remembered as taken.
 const SECONDS_MAX: usize = 120;
@@ -34,13 +36,19 @@ const SHALLOW_SLOTS: (u64, usize) = (5, 3);
 /// How long a lease lives, in ms; it is renewed every 5 s at the latest, in practice each second.
 pub(super) const LEASE_MS: i64 = 15_000;
 
+/// Leases that end within so many ms of each other end together.
+const TOGETHER_MS: i64 = 3_000;
+
+/// For how many seconds an observer counts after its last word.
+const OBSERVED_S: u64 = 15;
+
 /// How late an observer's timers may be before its word counts less, in ms; and how late it has no vote.
 const LATE_MS: (u32, u32) = (250, 1_000);
 
 /// What was reported since the last step.
 #[derive(Debug)]
 pub(super) struct Intake {
-    observers: BTreeMap<Observer, BTreeSet<u64>>,
+    observers: BTreeMap<Observer, Heard>,
     units: BTreeMap<UnitId, Asked>,
     probes: BTreeMap<UnitId, (u32, u32)>,
     traffic: BTreeMap<UnitId, (u32, u32)>,
@@ -55,12 +63,23 @@ pub(super) struct Intake {
     buckets: VecDeque<Bucket>,
 }
 
+/// What an observer said.
+#[derive(Debug, Default)]
+struct Heard {
+    /// The seconds, by its own clock.
+    taken: BTreeSet<u64>,
+    /// When there was anything new, by ours.
+    last: u64,
+}
+
 /// A unit that asks for its lease.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     incarnation: u64,
     last_ms: i64,
     lapsed: bool,
+    /// Whether its clock is another than ours.
+    skewed: bool,
 }
 
 impl Default for Intake {
@@ -83,7 +102,8 @@ impl Default for Intake {
 }
 
 impl Intake {
-    /// Takes the buckets of one report for the next step; those that were taken before are passed over.
+    /// Takes the buckets of one report for the next step; those that were taken before are passed over. What
+    /// is in `shift` is added to their seconds.
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED`, `FIELD_INVALID`, `LANE_FULL`; nothing is taken then.
@@ -92,21 +112,26 @@ impl Intake {
         observer: &Observer,
         buckets: &[EvidenceBucket],
         now_s: u64,
+        shift: i64,
     ) -> Result<(), Fault> {
         if buckets.len() > BUCKETS_MAX {
             let words = format!("{} buckets are over the limit of {BUCKETS_MAX} a report", buckets.len());
             return Err(Fault::new(Reason::LimitExceeded, words));
         }
-        if self.buckets.len() + buckets.len() > WAITING_MAX {
+        let own = self.buckets.iter().filter(|bucket| bucket.observer == *observer).count();
+        if own + buckets.len() > WAITING_OF_ONE || self.buckets.len() + buckets.len() > WAITING_MAX {
             let words = "more evidence came at once than is judged in a second: send it again";
             return Err(Fault::new(Reason::LaneFull, words).after(std::time::Duration::from_secs(1)));
         }
         let read = |(at, bucket)| read(observer, at, bucket);
         let buckets: Vec<Bucket> = buckets.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-        let taken = self.observers.entry(observer.clone()).or_default();
+        let heard = self.observers.entry(observer.clone()).or_default();
+        let taken = &mut heard.taken;
         let new: BTreeSet<u64> =
             buckets.iter().map(|bucket| bucket.second).filter(|second| !taken.contains(second)).collect();
-        for bucket in buckets.into_iter().filter(|bucket| new.contains(&bucket.second)) {
+        heard.last = if new.is_empty() { heard.last } else { now_s };
+        for mut bucket in buckets.into_iter().filter(|bucket| new.contains(&bucket.second)) {
+            bucket.second = bucket.second.saturating_add_signed(shift);
             let sums = if bucket.class == Class::Probe { &mut self.probes } else { &mut self.traffic };
             if sums.len() < UNITS_MAX || sums.contains_key(&bucket.unit) {
                 let sum = sums.entry(bucket.unit.clone()).or_default();
@@ -198,15 +223,20 @@ impl Intake {
     ) -> Result<(), Fault> {
         let Some(known) = policy.units().get(unit) else { return Ok(()) };
         let incarnation = process.incarnation;
-        let asked =
-            self.units.entry(unit.clone()).or_insert(Asked { incarnation, last_ms: now_ms, lapsed: false });
-        // One that is silent for as long as a lease lives is gone; the next one's clock may have been set back.
+        let asked = self.units.entry(unit.clone()).or_insert(Asked {
+            incarnation,
+            last_ms: now_ms,
+            lapsed: false,
+            skewed: false,
+        });
+        // One that is silent for as long as a lease lives is gone; the clock may have been set back before
+        // the next one was started.
         if incarnation < asked.incarnation && now_ms - asked.last_ms <= LEASE_MS {
             let words =
                 format!("another process serves as {unit} since: end this one, or give it another name");
             return Err(Fault::new(Reason::GenerationStale, words));
         }
-        *asked = Asked { incarnation, last_ms: now_ms, lapsed: false };
+        *asked = Asked { incarnation, last_ms: now_ms, lapsed: false, skewed: asked.skewed };
         if known.drills.process != Some(process) {
             self.facts.push(Fact::Started { unit: unit.clone(), process });
         }
@@ -223,7 +253,7 @@ impl Intake {
     /// silence, as everybody does.
     pub(super) fn believe(&mut self, policy: &Policy, now_ms: i64) {
         for unit in policy.units().values().filter(|unit| unit.lease == Lease::Live) {
-            let asked = Asked { incarnation: 0, last_ms: now_ms, lapsed: false };
+            let asked = Asked { incarnation: 0, last_ms: now_ms, lapsed: false, skewed: false };
             let asked = self.units.entry(unit.id().clone()).or_insert(asked);
             (asked.last_ms, asked.lapsed) = (now_ms, false);
         }
@@ -257,28 +287,52 @@ impl Intake {
         self.elsewhere.sums(second, all.map(|(unit, class, sum)| (unit, *class, *sum)));
     }
 
+    /// The units whose leases ended now. Those that are about to end when one does are taken with it, so that
+    /// what all lose at once is seen as one.
+    fn lapsed(&mut self, now_ms: i64) -> Vec<UnitId> {
+        for asked in self.units.values_mut() {
+            asked.last_ms = asked.last_ms.min(now_ms); // the clock may have been set back
+        }
+        let age = |asked: &Asked| now_ms - asked.last_ms;
+        let any = self.units.values().any(|asked| !asked.lapsed && age(asked) > LEASE_MS);
+        let ended = self
+            .units
+            .iter_mut()
+            .filter(|(_, asked)| any && !asked.lapsed && now_ms - asked.last_ms > LEASE_MS - TOGETHER_MS);
+        ended
+            .map(|(unit, asked)| {
+                asked.lapsed = true;
+                unit.clone()
+            })
+            .collect()
+    }
+
+    /// A unit's clock is so far ahead of ours.
+    pub(super) fn skewed(&mut self, unit: &UnitId, skew_s: i64) {
+        if let Some(asked) = self.units.get_mut(unit) {
+            say_skew(&mut asked.skewed, unit, skew_s);
+        }
+    }
+
     /// Adds a fact for the next step.
     pub(super) fn add(&mut self, fact: Fact) {
         self.facts.push(fact);
     }
 
     /// Everything that the policy is to be told in this second.
-    pub(super) fn facts(&mut self, policy: &Policy, now_ms: i64) -> Vec<Fact> {
+    pub(super) fn facts(&mut self, policy: &Policy, now_ms: i64, now_s: u64) -> Vec<Fact> {
         self.units.retain(|unit, _| policy.units().contains_key(unit));
-        self.watch(policy, seconds(now_ms));
+        self.watch(policy, now_s);
         let mut facts = std::mem::take(&mut self.facts);
-        for (unit, asked) in &mut self.units {
-            asked.last_ms = asked.last_ms.min(now_ms); // the clock may have been set back
-            if now_ms - asked.last_ms > LEASE_MS && !std::mem::replace(&mut asked.lapsed, true) {
-                let generation = policy.units()[unit].generation;
-                facts.push(Fact::LeaseLapsed { unit: unit.clone(), generation });
-            }
+        for unit in self.lapsed(now_ms) {
+            let generation = policy.units()[&unit].generation;
+            facts.push(Fact::LeaseLapsed { unit, generation });
         }
         for (unit, (n, failed)) in std::mem::take(&mut self.probes) {
             facts.push(Fact::DeepProbes { unit, n, failed });
         }
         for unit in policy.units().keys() {
-            let (n, failed) = self.health(unit, seconds(now_ms));
+            let (n, failed) = self.health(unit, now_s);
             if n > 0 {
                 facts.push(Fact::ShallowProbes { unit: unit.clone(), n, failed });
             }
@@ -286,11 +340,7 @@ impl Intake {
         for (unit, (calls, failed)) in std::mem::take(&mut self.traffic) {
             facts.push(Fact::Traffic { unit, calls, failed });
         }
-        let recent = |seconds: &&BTreeSet<u64>| {
-            seconds
-                .last()
-                .is_some_and(|last| i64::try_from(*last).is_ok_and(|last| last * 1000 > now_ms - LEASE_MS))
-        };
+        let recent = |heard: &&Heard| heard.last + OBSERVED_S > now_s;
         let count = self.observers.values().filter(recent).count();
         facts.push(Fact::Observers { count: u32::try_from(count).unwrap_or(u32::MAX) });
         facts

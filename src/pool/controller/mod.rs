@@ -8,6 +8,7 @@ mod intake;
 mod leases;
 mod orders;
 mod report;
+mod seconds;
 mod step;
 mod witnesses;
 
@@ -150,6 +151,8 @@ struct Core {
     /// Whether the database is away.
     frozen: bool,
     kept_ms: i64,
+    /// By what is judged and decided.
+    seconds: self::seconds::Seconds,
     /// Until when leases of before are believed, in ms since 1970.
     believed_until_ms: i64,
     recorder: Recorder,
@@ -187,6 +190,7 @@ impl Controller {
             frozen: false,
             kept_ms: 0,
             believed_until_ms: 0,
+            seconds: self::seconds::Seconds::default(),
             recorder,
         };
         let gate = Arc::new(Gate::new(options.relay_calls_max));
@@ -297,11 +301,13 @@ impl Controller {
             buckets.push(report::bucket(second, unit.as_str(), false, (calls, 0), Vec::new()));
         }
         let core = &mut *self.core();
-        if let Err(fault) = core.intake.take(&self.0.observer, &buckets, seconds(second * 1000)) {
+        let clock = seconds(second * 1000);
+        let (now_s, (shift, _)) = (core.seconds.at(clock), core.seconds.shift(clock, 0));
+        if let Err(fault) = core.intake.take(&self.0.observer, &buckets, now_s, shift) {
             tracing::error!("what this issuer saw is not taken: {}", fault.message);
         }
         for (unit, seen) in &shallow {
-            intake.see_health(&self.0.observer, unit, *seen, seconds(second * 1000));
+            core.intake.see_health(&self.0.observer, unit, *seen, now_s);
         }
         let targets = core.targets(None).into_iter().map(report::target).collect();
         if let Err(error) = self.0.prober.aim(targets) {
@@ -364,7 +370,9 @@ impl Controller {
             Ok(mut policy) => {
                 // What was kept has the numbers of the one that kept it.
                 policy.set_parameters(self.0.options.policy.clone());
-                self.core().policy = policy;
+                let mut core = self.core();
+                core.seconds.after(policy.second());
+                core.policy = policy;
                 true
             }
             Err(error) => {

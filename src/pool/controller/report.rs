@@ -105,12 +105,15 @@ impl Controller {
     fn take(&self, unit: &UnitId, observer: &Observer, request: &ReportRequest) -> Result<(), Fault> {
         let now_ms = self.0.clock.now_ms();
         let mut core = self.core();
-        let super::Core { intake, policy, .. } = &mut *core;
+        let super::Core { intake, policy, seconds: second, .. } = &mut *core;
+        let clock = seconds(now_ms);
+        let (now_s, (shift, skew)) = (second.at(clock), second.shift(clock, request.sent_second));
         let process = Process { incarnation: request.incarnation, drills: request.drills };
         intake.asked(policy, unit, process, request.generation, now_ms)?;
         intake.weigh(observer, request.timer_late_ms);
-        intake.take(observer, &request.buckets, seconds(now_ms))?;
-        intake.take_shallow(observer, &request.shallow, seconds(now_ms))
+        intake.skewed(unit, skew);
+        intake.take(observer, &request.buckets, now_s, shift)?;
+        intake.take_shallow(observer, &request.shallow, now_s)
     }
 
     async fn register(&self, unit: &UnitId, attributes: Option<UnitAttributes>) -> Result<(), Fault> {

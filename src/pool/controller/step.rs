@@ -38,10 +38,10 @@ pub(super) type Answer<'a> = &'a mut (dyn FnMut(&Policy, &[Decision]) -> Option<
 
 impl Core {
     fn draft(&mut self, now_ms: i64, peak_calls_per_s: u32, order: Option<&Fact>) -> Draft {
-        let now_s = seconds(now_ms);
+        let now_s = self.seconds.at(seconds(now_ms));
         self.recorder.before(now_s, &self.policy, &self.judge);
         let (mut input, judgement) = self.judged(now_s);
-        input.facts = self.intake.facts(&self.policy, now_ms);
+        input.facts = self.intake.facts(&self.policy, now_ms, now_s);
         input.facts.push(Fact::Peak { calls_per_s: peak_calls_per_s });
         input.facts.push(Fact::Database { away: false });
         input.facts.extend(order.cloned());
@@ -74,11 +74,11 @@ impl Core {
     }
 
     /// Nothing can be kept: what is in force stays so, and only what was told of leases is noted.
-    fn freeze(&mut self, now_ms: i64, draft: Draft) {
+    fn freeze(&mut self, draft: Draft) {
         let Draft { judgement, mut input, .. } = draft;
         input.facts.retain(|fact| !matches!(fact, Fact::Order(_) | Fact::Database { .. }));
         input.facts.insert(0, Fact::Database { away: true });
-        let decisions = self.policy.step(seconds(now_ms), &judgement, &input.facts);
+        let decisions = self.policy.step(input.second, &judgement, &input.facts);
         self.judgement = judgement;
         self.recorder.step(input, &decisions);
         if !std::mem::replace(&mut self.frozen, true) {
@@ -119,7 +119,7 @@ impl Controller {
             }
             Ok(last) => last.flatten(),
             Err(error) => {
-                self.core().freeze(now_ms, draft);
+                self.core().freeze(draft);
                 self.act(now_ms);
                 return Err(away(&error));
             }
@@ -152,9 +152,10 @@ impl Controller {
         {
             let mut core = self.core();
             core.frozen = !read;
-            core.judgement = core.judged(seconds(now_ms)).1;
+            let now_s = core.seconds.at(seconds(now_ms));
+            core.judgement = core.judged(now_s).1;
             let Core { intake, policy, .. } = &mut *core;
-            drop(intake.facts(policy, now_ms));
+            drop(intake.facts(policy, now_ms, now_s));
         }
         self.act(now_ms);
         if ordered { Err(not_here()) } else { Ok(Vec::new()) }
@@ -163,8 +164,9 @@ impl Controller {
     /// Makes leases, gate and view what was decided.
     fn act(&self, now_ms: i64) {
         let (leaves, view) = {
-            let core = self.core();
-            core.show(seconds(now_ms));
+            let mut core = self.core();
+            let now_s = core.seconds.at(seconds(now_ms));
+            core.show(now_s);
             (core.leaves(now_ms), core.view(now_ms))
         };
         self.0.gate.set(&leaves);

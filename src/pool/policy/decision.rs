@@ -179,6 +179,8 @@ pub enum Rule {
     E3,
     /// Its lease lapsed.
     E4,
+    /// The leases of all lapsed at once.
+    E5,
     /// Soft: worse than its peers, not yet beyond the limit.
     S1,
     /// The evidence is gone.
@@ -240,6 +242,7 @@ impl Rule {
             Rule::E2 => "evicted after a burst of failures at a step of its return",
             Rule::E3 => "taken out when an override with no cause found expires",
             Rule::E4 => "evicted at once when its lease is not renewed",
+            Rule::E5 => "leases that all lose at once are held against none",
             Rule::S1 => "new calls are steered away at S ≥ 5, reversible, without a penalty",
             Rule::S2 => "steered back at S < 1",
             Rule::S3 => "never more than half of the pool is steered away, nor more than the rest can carry",

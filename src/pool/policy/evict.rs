@@ -33,6 +33,7 @@ impl Policy {
         if turn.second < self.leases_believed_until {
             return;
         }
+        self.end_all_leases(turn);
         for id in self.names(|unit| unit.lease == Lease::Lapsed && unit.state.serves()) {
             let reason =
                 format!("{id} did not renew its lease: it no longer serves, whatever the evidence says");
@@ -53,6 +54,19 @@ impl Policy {
             let to = if self.units[&id].state == State::Healthy { State::Joining } else { State::Evicted };
             let reason = format!("{id} gave its lease back and stopped in order: no failure, no penalty");
             self.shift(turn, &id, to, Note::new(Kind::Leave, Rule::J2, reason));
+        }
+    }
+
+    /// E5: leases that all lose at once, as when the power or the network of all is away.
+    fn end_all_leases(&mut self, turn: &mut Turn<'_>) {
+        if self.units.values().any(|unit| unit.lease == Lease::Live) {
+            return;
+        }
+        let lost = |unit: &super::Unit| unit.state.serves() || unit.state == State::Probation;
+        for id in self.names(|unit| unit.lease == Lease::Lapsed && lost(unit)) {
+            let to = if self.units[&id].state == State::Healthy { State::Joining } else { State::Evicted };
+            let reason = format!("{id} did not renew its lease, and no other did: none is held to account");
+            self.shift(turn, &id, to, Note::new(Kind::Leave, Rule::E5, reason));
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) mod fixture;
 #[cfg(test)]
 mod january_tests;
 #[cfg(test)]
+mod lease_tests;
+#[cfg(test)]
 mod limit_tests;
 #[cfg(test)]
 mod model_tests;
