@@ -203,7 +203,7 @@ async fn of_two_hundred_calls_beside_a_relay_that_hangs_none_fails_and_few_are_s
 async fn what_is_sent_beside_costs_of_the_budget_and_a_heavy_call_is_never_sent_so() {
     let mut tasks = JoinSet::new();
     let channels = relays(&[Manner::Hangs; 2], &mut tasks).await;
-    let options = CallOptions { attempt_unknown: Duration::from_millis(20), ..options(60_000) };
+    let options = CallOptions { attempt_unknown: Duration::from_millis(20), ..options(600_000) };
     let caller = Caller::new(channels, options, 7);
     for (weight, calls) in [(Weight::Heavy, 20), (Weight::Light, 100)] {
         let (sent, begun) = (Arc::new(AtomicUsize::new(0)), Instant::now());

@@ -83,9 +83,13 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         shared.options.upstreams.iter().filter_map(|address| Issuer::new(&shared, address)).collect();
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut due = Instant::now();
+    let (mut due, mut is_leaving) = (Instant::now(), false);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // Who is to stop says so at once.
+            () = shared.soft.cancelled(), if !is_leaving => is_leaving = true,
+        }
         let late = millis(due.elapsed());
         due = Instant::now() + EVERY;
         nudge(&shared, &shards);
@@ -242,6 +246,7 @@ impl Issuer {
             timer_late_ms,
             incarnation: reporting.incarnation,
             sent_second: reporting.clock.now_ms().div_euclid(1000),
+            leaving: leaving(shared),
             bundles: Vec::new(),
             drills: shared.drill.is_allowed(),
             shallow: shallow.to_vec(),
@@ -355,6 +360,14 @@ impl Issuer {
                 Said::Nothing
             }
         }
+    }
+}
+
+/// Why this relay gives its lease back, if it does: it is to stop, or nobody can connect to it any more.
+fn leaving(shared: &Shared) -> String {
+    match shared.soft.is_cancelled() {
+        true => "it is told to stop".to_owned(),
+        false => shared.tls.ended().join("; "),
     }
 }
 

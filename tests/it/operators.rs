@@ -110,7 +110,7 @@ async fn a_relay_that_was_drained_stays_so_when_the_system_is_started_again() {
     let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
     let is_out = |value: &Value| {
         let why = value["out"].as_str().unwrap_or_default();
-        value["id"] == "relay-2" && why.contains("took it out") && why.contains("a new disk")
+        value["id"] == "relay-2" && why.contains("took it out: DRAINED")
     };
     assert!(dev.heard.iter().any(is_out), "{:?}", dev.heard);
     said(&folder, &["undrain", "relay-2"]).await;

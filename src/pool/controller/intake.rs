@@ -6,18 +6,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::{
     pool::{
         elsewhere::{Elsewhere, Opinion},
-        evidence::{Bucket, Class, Latencies, Observer, UnitId},
+        evidence::{Bucket, Class, Observer, UnitId},
         ledger::{self, Second},
         notes::UNITS_MAX,
         policy::{Fact, Lease, Policy, Process},
     },
     wire::{
         fault::{Fault, Reason},
-        pb::{EvidenceBucket, EvidenceClass, ShallowProbes},
+        pb::{EvidenceBucket, ShallowProbes},
     },
 };
 
-use super::{seconds::say_skew, witnesses::Witnesses};
+use super::{read, seconds::say_skew, witnesses::Witnesses};
 
 /// Buckets of one report.
 const BUCKETS_MAX: usize = 4_096;
@@ -38,6 +38,9 @@ pub(super) const LEASE_MS: i64 = 15_000;
 
 /// Leases that end within so many ms of each other end together.
 const TOGETHER_MS: i64 = 3_000;
+
+/// The longest reason for leaving that is shown, in characters.
+const LEAVING_MAX: usize = 200;
 
 /// For how many seconds an observer counts after its last word.
 const OBSERVED_S: u64 = 15;
@@ -80,6 +83,8 @@ struct Asked {
     lapsed: bool,
     /// Whether its clock is another than ours.
     skewed: bool,
+    /// Whether it gives its lease back.
+    leaving: bool,
 }
 
 impl Default for Intake {
@@ -123,7 +128,7 @@ impl Intake {
             let words = "more evidence came at once than is judged in a second: send it again";
             return Err(Fault::new(Reason::LaneFull, words).after(std::time::Duration::from_secs(1)));
         }
-        let read = |(at, bucket)| read(observer, at, bucket);
+        let read = |(at, bucket)| read::bucket(observer, at, bucket);
         let buckets: Vec<Bucket> = buckets.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         let heard = self.observers.entry(observer.clone()).or_default();
         let taken = &mut heard.taken;
@@ -209,7 +214,7 @@ impl Intake {
         Second { second, weights, buckets, facts: Vec::new() }
     }
 
-    /// A unit asks for its lease, holding one of this generation (0: none).
+    /// A unit asks for its lease, holding one of this generation (0: none), or says why it gives it back.
     ///
     /// # Errors
     /// `GENERATION_STALE` for an older process of the same unit.
@@ -218,7 +223,7 @@ impl Intake {
         policy: &Policy,
         unit: &UnitId,
         process: Process,
-        generation: u64,
+        (generation, leaving): (u64, &str),
         now_ms: i64,
     ) -> Result<(), Fault> {
         let Some(known) = policy.units().get(unit) else { return Ok(()) };
@@ -228,6 +233,7 @@ impl Intake {
             last_ms: now_ms,
             lapsed: false,
             skewed: false,
+            leaving: false,
         });
         // One that is silent for as long as a lease lives is gone; the clock may have been set back before
         // the next one was started.
@@ -236,14 +242,25 @@ impl Intake {
                 format!("another process serves as {unit} since: end this one, or give it another name");
             return Err(Fault::new(Reason::GenerationStale, words));
         }
-        *asked = Asked { incarnation, last_ms: now_ms, lapsed: false, skewed: asked.skewed };
+        *asked = Asked { incarnation, last_ms: now_ms, lapsed: false, ..*asked };
         if known.drills.process != Some(process) {
             self.facts.push(Fact::Started { unit: unit.clone(), process });
         }
+        if std::mem::replace(&mut asked.leaving, !leaving.is_empty()) == leaving.is_empty() {
+            let why: String = leaving.chars().take(LEAVING_MAX).collect();
+            match asked.leaving {
+                true => tracing::warn!(%unit, why, "{unit} gives its lease back: {why}"),
+                false => tracing::info!(%unit, "{unit} asks for a lease again"),
+            }
+        }
         if generation == 0 || generation == known.generation {
-            let renewed = Fact::LeaseRenewed { unit: unit.clone(), generation: known.generation };
-            if !self.facts.contains(&renewed) {
-                self.facts.push(renewed);
+            let (unit, generation) = (unit.clone(), known.generation);
+            let fact = match asked.leaving {
+                true => Fact::LeaseReleased { unit, generation },
+                false => Fact::LeaseRenewed { unit, generation },
+            };
+            if !self.facts.contains(&fact) {
+                self.facts.push(fact);
             }
         }
         Ok(())
@@ -253,7 +270,8 @@ impl Intake {
     /// silence, as everybody does.
     pub(super) fn believe(&mut self, policy: &Policy, now_ms: i64) {
         for unit in policy.units().values().filter(|unit| unit.lease == Lease::Live) {
-            let asked = Asked { incarnation: 0, last_ms: now_ms, lapsed: false, skewed: false };
+            let asked =
+                Asked { incarnation: 0, last_ms: now_ms, lapsed: false, skewed: false, leaving: false };
             let asked = self.units.entry(unit.id().clone()).or_insert(asked);
             (asked.last_ms, asked.lapsed) = (now_ms, false);
         }
@@ -345,38 +363,4 @@ impl Intake {
         facts.push(Fact::Observers { count: u32::try_from(count).unwrap_or(u32::MAX) });
         facts
     }
-}
-
-/// Reads a bucket.
-fn read(observer: &Observer, at: usize, bucket: &EvidenceBucket) -> Result<Bucket, Fault> {
-    let fault = |field: &str, what: &str| {
-        let field = format!("buckets[{at}].{field}");
-        Fault::new(Reason::FieldInvalid, format!("{field} {what}")).violation(field, what)
-    };
-    let class = match bucket.class() {
-        EvidenceClass::Traffic => Class::Traffic,
-        EvidenceClass::Probe => Class::Probe,
-        EvidenceClass::Unspecified => return Err(fault("class", "must be TRAFFIC or PROBE")),
-    };
-    if bucket.bad_count > bucket.call_count {
-        return Err(fault("bad_count", "must not be more than call_count"));
-    }
-    if bucket.latencies.len() > Latencies::PLACES {
-        return Err(fault("latencies", "must have at most 34 places"));
-    }
-    let caller = match bucket.caller.as_str() {
-        "" => None,
-        code => Some(code.parse().map_err(|_| fault("caller", "must be a municipality's code, or empty"))?),
-    };
-    let latencies = Latencies(bucket.latencies.clone());
-    Ok(Bucket {
-        second: u64::try_from(bucket.second).map_err(|_| fault("second", "must be of after 1970"))?,
-        observer: observer.clone(),
-        unit: bucket.unit.parse().map_err(|_| fault("unit", "must be a unit's name"))?,
-        class,
-        caller,
-        n: bucket.call_count,
-        bad: bucket.bad_count,
-        latencies: (caller.is_none() && !latencies.0.is_empty()).then_some(latencies),
-    })
 }

@@ -7,6 +7,7 @@ mod gauges;
 mod intake;
 mod leases;
 mod orders;
+mod read;
 mod report;
 mod seconds;
 mod step;

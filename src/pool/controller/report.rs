@@ -109,7 +109,7 @@ impl Controller {
         let clock = seconds(now_ms);
         let (now_s, (shift, skew)) = (second.at(clock), second.shift(clock, request.sent_second));
         let process = Process { incarnation: request.incarnation, drills: request.drills };
-        intake.asked(policy, unit, process, request.generation, now_ms)?;
+        intake.asked(policy, unit, process, (request.generation, &request.leaving), now_ms)?;
         intake.weigh(observer, request.timer_late_ms);
         intake.skewed(unit, skew);
         intake.take(observer, &request.buckets, now_s, shift)?;

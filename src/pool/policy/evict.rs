@@ -52,7 +52,7 @@ impl Policy {
         };
         for id in self.names(left) {
             let to = if self.units[&id].state == State::Healthy { State::Joining } else { State::Evicted };
-            let reason = format!("{id} gave its lease back and stopped in order: no failure, no penalty");
+            let reason = format!("{id} gave its lease back by itself: no failure, no penalty");
             self.shift(turn, &id, to, Note::new(Kind::Leave, Rule::J2, reason));
         }
     }

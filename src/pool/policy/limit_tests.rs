@@ -270,7 +270,7 @@ fn with_nobody_left_the_best_with_a_lease_is_let_in_and_the_view_is_never_empty(
     let mut pool = Pool::of(2);
     pool.gone.extend([id(1), id(2)]);
     pool.run(1);
-    assert_eq!((pool.state(1), pool.state(2)), (State::Evicted, State::Evicted));
+    assert_eq!((pool.state(1), pool.state(2)), (State::Joining, State::Joining), "held against none");
     assert_eq!(pool.shares(), [100, 100], "the last usable set stays");
     assert!(pool.kinds().contains(&&Kind::Alarm(Alarm::NothingServes)));
     pool.gone.remove(&id(2));

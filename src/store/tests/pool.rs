@@ -12,6 +12,9 @@ fn a_decision(unit: &str, record: &str) -> KeptDecision {
     KeptDecision { number: 0, epoch: 0, decided_ms: NOW, unit, kind, record }
 }
 
+/// The first epoch that is given then.
+const FIRST: u64 = 1_700_000_000;
+
 fn a_write<'a>(epoch: u64, state: &'a str, decisions: &'a [KeptDecision]) -> Step<'a> {
     Step { owner: "issuer-1", epoch, now_ms: NOW, state, decisions, order: None }
 }
@@ -51,15 +54,15 @@ contract!(one_controller_holds_the_lease_and_a_later_one_has_a_higher_epoch, |ca
 contract!(only_the_holder_writes_and_all_of_a_step_or_nothing, |case| {
     let store = &case.store;
     let one = [a_decision("relay-2", "{\"n\":1}")];
-    assert_eq!(store.keep(&a_write(1, "{}", &one)).await.expect("a transaction"), None, "no lease");
-    store.take("issuer-1", 0, NOW, LEASE_MS).await.expect("a transaction");
-    assert_eq!(store.keep(&a_write(2, "{}", &one)).await.expect("a transaction"), None, "not yet");
-    let late = Step { now_ms: NOW + LEASE_MS, ..a_write(1, "{}", &one) };
+    assert_eq!(store.keep(&a_write(FIRST, "{}", &one)).await.expect("a transaction"), None, "no lease");
+    assert_eq!(store.take("issuer-1", 0, NOW, LEASE_MS).await.expect("a transaction"), Some(FIRST));
+    assert_eq!(store.keep(&a_write(FIRST + 1, "{}", &one)).await.expect("a transaction"), None, "not yet");
+    let late = Step { now_ms: NOW + LEASE_MS, ..a_write(FIRST, "{}", &one) };
     assert_eq!(store.keep(&late).await.expect("a transaction"), None, "at its end");
     assert_eq!(store.kept().await.expect("a read"), None, "nothing was kept");
     let two = [a_decision("relay-2", "{\"n\":1}"), a_decision("", "{\"n\":2}")];
-    assert_eq!(store.keep(&a_write(1, "{\"s\":1}", &two)).await.expect("a transaction"), Some(2));
-    assert_eq!(store.keep(&a_write(1, "{\"s\":2}", &one)).await.expect("a transaction"), Some(3));
+    assert_eq!(store.keep(&a_write(FIRST, "{\"s\":1}", &two)).await.expect("a transaction"), Some(2));
+    assert_eq!(store.keep(&a_write(FIRST, "{\"s\":2}", &one)).await.expect("a transaction"), Some(3));
     assert_eq!(store.kept().await.expect("a read").expect("a state").state, "{\"s\":2}");
     let numbers = |rows: Vec<KeptDecision>| rows.iter().map(|row| row.number).collect::<Vec<_>>();
     assert_eq!(numbers(store.before(u64::MAX, 2, None).await.expect("a read")), [3, 2]);
@@ -79,7 +82,7 @@ contract!(an_order_is_kept_with_its_decisions_and_once, |case| {
         answer: vec![1, 2, 3],
     };
     let decisions = [a_decision("relay-2", "{}")];
-    let write = Step { order: Some(&order), ..a_write(1, "{\"s\":1}", &decisions) };
+    let write = Step { order: Some(&order), ..a_write(FIRST, "{\"s\":1}", &decisions) };
     assert_eq!(store.keep(&write).await.expect("a transaction"), Some(1));
     assert_eq!(store.order("r-1").await.expect("a read"), Some(order.clone()));
     let again = Step { state: "{\"s\":2}", ..write };
@@ -92,7 +95,7 @@ contract!(an_order_is_kept_with_its_decisions_and_once, |case| {
 async fn a_decision_that_was_kept_is_neither_changed_nor_removed() {
     let case = Case::sqlite().await;
     case.store.take("issuer-1", 0, NOW, LEASE_MS).await.expect("a transaction");
-    case.store.keep(&a_write(1, "{}", &[a_decision("relay-2", "{}")])).await.expect("a transaction");
+    case.store.keep(&a_write(FIRST, "{}", &[a_decision("relay-2", "{}")])).await.expect("a transaction");
     let crate::store::Pool::Sqlite { write, .. } = &case.store.pool;
     for sql in ["DELETE FROM pool_decision", "UPDATE pool_decision SET unit = 'relay-3'"] {
         let refused = sqlx::query(sql).execute(write).await.expect_err("it is refused");

@@ -32,3 +32,18 @@ async fn a_relay_that_stands_still_is_evicted_for_its_lease_and_returns_by_proba
         assert_eq!(taken_out, None);
     }
 }
+
+#[tokio::test]
+async fn a_relay_that_is_told_to_stop_gives_its_lease_back_and_is_charged_with_nothing() {
+    let pool = Pool::start(quick()).await;
+    let _relays = pool.relays(2).await;
+    let folder = Folder::new();
+    let third = pool.process(&folder, "relay-3");
+    pool.until("relay-3", UnitState::Healthy).await;
+    signal(Signal::TERM, third.pid());
+    let left = pool.decided("relay-3", "leave").await;
+    assert_eq!(left.rule, "J2", "{}", left.why);
+    let unit = pool.until("relay-3", UnitState::Joining).await;
+    assert_eq!((unit.share_percent, unit.eviction_count), (0, 0));
+    assert!(unit.penalty_slow == 0.0 && unit.penalty_fast == 0.0, "{unit:?}");
+}
