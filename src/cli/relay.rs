@@ -119,6 +119,9 @@ pub struct UnitArgs {
     /// The box's model (key relay.model)
     #[arg(long, value_name = "TEXT")]
     pub model: Option<String>,
+    /// Where what it recorded is left in a file before it drains (key relay.bundle_dir)
+    #[arg(long, value_name = "DIR")]
+    pub bundle_dir: Option<String>,
     /// Lets operators have it play faults, as `todoke pool drill` does (key relay.drills)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub drills: Option<bool>,
@@ -155,6 +158,7 @@ impl RelayArgs {
             flag("--slot", "relay.slot", self.unit.slot.clone()),
             flag("--serial", "relay.serial", self.unit.serial.clone()),
             flag("--model", "relay.model", self.unit.model.clone()),
+            flag("--bundle-dir", "relay.bundle_dir", self.unit.bundle_dir.clone()),
             flag("--drills", "relay.drills", self.unit.drills.map(|drills| drills.to_string())),
             flag("--view-file", "relay.view_file", self.unit.view_file.clone()),
             flag("--ads-listen", "relay.ads_listen", self.unit.ads_listen.map(|address| address.to_string())),

@@ -13,8 +13,8 @@ use super::{
     judgement::{Bet, Judgement, UnitJudgement, Verdict},
     keeper::KeptDecision,
     policy::{
-        Decision, Description, Drill, Floor, Kind, Lease, Penalties, Policy, Raised, Rule, Suspicion, Unit,
-        is_green,
+        Bundle, Decision, Description, Drill, Floor, Kind, Lease, Penalties, Policy, Raised, Rule, Suspicion,
+        Unit, is_green,
     },
     rule,
 };
@@ -197,6 +197,8 @@ pub struct Explanation {
     pub probes_paused_until: Option<u64>,
     /// What it plays on purpose.
     pub drill: Option<Drill>,
+    /// What it recorded and left in files before it drained, the newest last.
+    pub bundles: Vec<Bundle>,
     /// The evidence; `None` of a unit that takes no calls, which nobody judges.
     pub evidence: Option<UnitJudgement>,
     /// What it is held against.
@@ -264,6 +266,7 @@ impl Explanation {
             override_until: unit.override_until,
             probes_paused_until: unit.probes_paused_until.filter(|until| until > now_s),
             drill: unit.drills.now.clone(),
+            bundles: unit.bundles.clone(),
             limits: known.limits(),
             votes: known.votes(evidence.as_ref()),
             shallow: Shallow::of(known.health),

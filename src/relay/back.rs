@@ -59,7 +59,9 @@ pub(super) async fn keep(shard: Arc<Shard>, issuer: usize) {
                 let since = Instant::now();
                 was_up = true;
                 tracing::info!(issuer = %address, "connected to issuer {address}");
+                shard.recorder().note("upstream_connected", &address);
                 gone.cancelled().await;
+                shard.recorder().note("upstream_gone", &address);
                 if !shard.links_stop().is_cancelled() {
                     tracing::warn!(issuer = %address, "the connection to issuer {address} is gone");
                 }
@@ -74,6 +76,7 @@ pub(super) async fn keep(shard: Arc<Shard>, issuer: usize) {
             }
             Some(Err(error)) => {
                 if was_up {
+                    shard.recorder().note("upstream_away", &format!("{address}: {error}"));
                     tracing::warn!(issuer = %address, %error,
                         "cannot connect to issuer {address}: {error}; trying on");
                 }

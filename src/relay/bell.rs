@@ -3,11 +3,13 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::Waker,
 };
+
+use super::open::Open;
 
 /// The wakers of all calls in flight. Only one thread uses it but for who rings, so that its lock is free.
 #[derive(Default)]
@@ -21,7 +23,7 @@ pub(super) struct Bell {
 
 #[derive(Default)]
 struct Seats {
-    wakers: Vec<Option<Waker>>,
+    taken: Vec<Option<(Waker, Arc<Open>)>>,
     free: Vec<usize>,
 }
 
@@ -31,24 +33,30 @@ impl Bell {
     }
 
     /// Takes a seat; give it back with [`Bell::leave`].
-    pub(super) fn sit(&self, waker: &Waker) -> usize {
+    pub(super) fn sit(&self, waker: &Waker, open: &Arc<Open>) -> usize {
+        let taken = Some((waker.clone(), Arc::clone(open)));
         let mut seats = self.lock();
         match seats.free.pop() {
             Some(seat) => {
-                seats.wakers[seat] = Some(waker.clone());
+                seats.taken[seat] = taken;
                 seat
             }
             None => {
-                seats.wakers.push(Some(waker.clone()));
-                seats.wakers.len() - 1
+                seats.taken.push(taken);
+                seats.taken.len() - 1
             }
         }
+    }
+
+    /// The calls that have one.
+    pub(super) fn open(&self) -> Vec<Arc<Open>> {
+        self.lock().taken.iter().flatten().map(|(_, open)| Arc::clone(open)).collect()
     }
 
     /// Gives a seat back.
     pub(super) fn leave(&self, seat: usize) {
         let mut seats = self.lock();
-        seats.wakers[seat] = None;
+        seats.taken[seat] = None;
         seats.free.push(seat);
     }
 
@@ -65,7 +73,7 @@ impl Bell {
     /// Wakes every call, to look how old it is.
     pub(super) fn nudge(&self) {
         self.nudges.fetch_add(1, Relaxed);
-        let wakers: Vec<Waker> = self.lock().wakers.iter().flatten().cloned().collect();
+        let wakers: Vec<Waker> = self.lock().taken.iter().flatten().map(|(waker, _)| waker.clone()).collect();
         wakers.iter().for_each(Waker::wake_by_ref);
     }
 
@@ -89,7 +97,8 @@ mod tests {
         task::Wake,
     };
 
-    use super::*;
+    use super::{super::open::Whose, *};
+    use crate::domain::identity::Role;
 
     struct Count(AtomicUsize);
     impl Wake for Count {
@@ -103,11 +112,17 @@ mod tests {
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&count));
         let bell = Bell::default();
-        let first = bell.sit(&waker);
-        let second = bell.sit(&waker);
+        let [one, two, three] = [1, 2, 3].map(|_| {
+            let whose = Whose(Role::Municipality, "131229".parse().ok());
+            Arc::new(Open::new(whose, None, tokio::time::Instant::now()))
+        });
+        let first = bell.sit(&waker, &one);
+        let second = bell.sit(&waker, &two);
         bell.leave(first);
-        assert_eq!(bell.sit(&waker), first);
+        assert_eq!(bell.sit(&waker, &three), first);
         bell.leave(second);
+        let open = bell.open();
+        assert!(open.len() == 1 && Arc::ptr_eq(&open[0], &three), "only who sits there is in flight");
         assert!(!bell.is_rung(0));
         bell.ring();
         assert!(bell.is_rung(u64::MAX));

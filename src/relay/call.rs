@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{Reason as Code, RecvStream, server::SendResponse};
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, request::Parts, uri::PathAndQuery};
 use tokio::time::{Instant, Sleep};
 
 use crate::{
@@ -24,6 +24,7 @@ use super::{
     answer,
     deadline::{self, GRPC_TIMEOUT},
     look::{Asked, Look, look},
+    open::{At, Open},
     peer::{Pass, Peer},
     pump::{Pump, grpc_status},
     reader::Reader,
@@ -46,7 +47,8 @@ pub(super) struct Call {
     started: Instant,
     deadline: Option<Pin<Box<Sleep>>>,
     reader: Reader,
-    seat: Option<usize>,
+    path: Option<PathAndQuery>,
+    seat: Option<(usize, Arc<Open>)>,
     resent: u8,
     /// How it ended, as the client saw it.
     status: Option<u8>,
@@ -80,6 +82,18 @@ enum Stage {
     Over,
 }
 
+impl Stage {
+    fn at(&self) -> At {
+        match self {
+            Stage::Held { .. } => At::Held,
+            Stage::Waiting { .. } => At::Waiting,
+            Stage::Asked(_) => At::Asked,
+            Stage::Answering { .. } => At::Answering,
+            Stage::Over => At::Over,
+        }
+    }
+}
+
 impl Call {
     /// Begins a call that was let in.
     pub(super) fn new(
@@ -96,6 +110,7 @@ impl Call {
             started,
             deadline,
             reader: Reader::default(),
+            path: None,
             seat: None,
             resent: 0,
             status: Some(CANCELLED),
@@ -113,6 +128,7 @@ impl Call {
             self.client_gone(gone.is_ok()); // before it was looked at: an issuer never hears of it
             return None;
         }
+        self.path = head.uri.path_and_query().cloned();
         let body = (!body.is_end_stream()).then_some(body);
         match self.peer.played() {
             Played::Nothing => self.forward(head, body),
@@ -342,7 +358,8 @@ impl Future for Call {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let me = &mut *self;
         if me.seat.is_none() {
-            me.seat = Some(me.peer.shard.bell().sit(cx.waker()));
+            let open = Arc::new(Open::new(me.peer.whose, me.path.take(), me.started));
+            me.seat = Some((me.peer.shard.bell().sit(cx.waker(), &open), open));
         }
         let shard = &me.peer.shard;
         let (waits, rung) =
@@ -360,6 +377,7 @@ impl Future for Call {
         } else if rung {
             me.fail(answer::stopping(!waits));
         } else {
+            me.seat.iter().for_each(|(_, open)| open.is_at(me.stage.at()));
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -368,7 +386,7 @@ impl Future for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(seat) = self.seat {
+        if let Some((seat, _)) = self.seat.take() {
             self.peer.shard.bell().leave(seat);
         }
         self.reader.leave(&self.peer.tenant);

@@ -75,6 +75,12 @@ impl Drill {
         running.filter(|_| self.fresh.swap(false, Relaxed)).map(|running| running.fault)
     }
 
+    /// What is played now.
+    pub(super) fn now(&self) -> Option<Fault> {
+        let running = self.running.load();
+        running.as_ref().filter(|running| Instant::now() < running.until).map(|running| running.fault)
+    }
+
     /// What becomes of a call; `chance` is from 0 to 1, another for each.
     pub(super) fn play(&self, chance: impl FnOnce() -> f64) -> Played {
         let running = self.running.load();

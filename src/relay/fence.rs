@@ -87,8 +87,9 @@ impl Fence {
         });
     }
 
-    /// Closes the fence when a lease ends without another; never returns.
-    pub(super) async fn mind(&self) {
+    /// Closes the fence when a lease ends without another, and before that does what is to be done then; never
+    /// returns.
+    pub(super) async fn mind(&self, lapses: impl Fn()) {
         let mut standing = self.watch();
         loop {
             let until = match *standing.borrow_and_update() {
@@ -101,6 +102,7 @@ impl Fence {
                     let over = until.is_some_and(|until| until <= Instant::now());
                     // Another one may have come meanwhile.
                     if over && !standing.has_changed().unwrap_or(false) {
+                        lapses();
                         self.set(Standing::Lapsed);
                     }
                 }
@@ -148,7 +150,7 @@ mod tests {
         assert!(!fence.is_open(), "nobody was asked yet");
         let minded = Arc::clone(&fence);
         let tasks = tokio_util::task::TaskTracker::new();
-        let mind = tasks.spawn(async move { minded.mind().await });
+        let mind = tasks.spawn(async move { minded.mind(|| {}).await });
         let mut watch = fence.watch();
         fence.set(leased(15));
         tokio::time::advance(Duration::from_secs(10)).await;

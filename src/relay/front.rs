@@ -15,7 +15,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::{
     io::AsyncReadExt as _,
     sync::watch,
-    time::{Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::WatchStream;
@@ -66,8 +66,10 @@ pub(super) async fn serve(shard: Arc<Shard>, tcp: Handed) {
     };
     tracing::debug!(caller = %met.peer.identity, "{} is connected", met.peer.identity);
     stats.connected();
-    let io = met.io.clone();
+    let (io, whose, since) = (met.io.clone(), met.peer.whose, Instant::now());
+    shard.recorder().connection(whose, None);
     Front::new(met).await;
+    shard.recorder().connection(whose, Some(since.elapsed()));
     stats.disconnected();
     let _ = timeout(PARTING, drain(io)).await;
 }

@@ -95,6 +95,12 @@ pub struct Options {
     pub model: String,
     /// What runs on it. Default `todoke` and its version.
     pub image: String,
+    /// Where what the relay recorded is left in a file before it drains. Default nowhere.
+    pub bundle_dir: Option<PathBuf>,
+    /// Bytes of such a file. Default 1 MiB.
+    pub bundle_bytes_max: usize,
+    /// How many of them are kept; the oldest goes for one more. Default 8.
+    pub bundles_kept: u32,
     /// Whether it plays faults on an operator's order (`todoke pool drill`). Default false.
     pub drills: bool,
     /// Where the last signed view of the pool is kept, so that after a start there is one at once. Default
@@ -153,6 +159,9 @@ impl Default for Options {
             serial: String::new(),
             model: String::new(),
             image: concat!("todoke ", env!("CARGO_PKG_VERSION")).to_owned(),
+            bundle_dir: None,
+            bundle_bytes_max: 1 << 20,
+            bundles_kept: 8,
             drills: false,
             view_file: None,
             ads_listen: None,
@@ -191,6 +200,10 @@ impl Options {
         if self.reconnect.0 > self.reconnect.1 {
             faults.push(("reconnect", "the shortest pause is over the longest".to_owned()));
         }
+        let bytes = self.bundle_bytes_max;
+        if !(4_096..=64 << 20).contains(&bytes) {
+            faults.push(("bundle_bytes_max", format!("is {bytes} and must be 4096 to 67108864 bytes")));
+        }
         let windows = [
             ("stream_window", self.stream_window),
             ("connection_window", self.connection_window),
@@ -224,14 +237,20 @@ mod tests {
             upstreams: vec!["nowhere".to_owned(), ":1".to_owned(), "host:0".to_owned()],
             answer_window: 1,
             stream_window: 0,
+            bundle_bytes_max: 4_095,
             reconnect: (Duration::from_secs(2), Duration::from_secs(1)),
             ..Options::default()
         };
         let faults = options.faults();
         let keys: Vec<&str> = faults.iter().map(|(key, _)| *key).collect();
         let of_windows = ["stream_window", "answer_window"];
-        assert_eq!(keys, [&["upstreams"; 3][..], &["reconnect"], &of_windows].concat(), "{faults:?}");
-        for (fault, wrong) in faults.iter().zip(["nowhere", ":1", "host:0", "the shortest", "is 0 ", "is 1 "])
+        assert_eq!(
+            keys,
+            [&["upstreams"; 3][..], &["reconnect", "bundle_bytes_max"], &of_windows].concat(),
+            "{faults:?}"
+        );
+        for (fault, wrong) in
+            faults.iter().zip(["nowhere", ":1", "host:0", "the shortest", "is 4095 ", "is 0 ", "is 1 "])
         {
             assert!(fault.1.contains(wrong), "{fault:?}");
         }

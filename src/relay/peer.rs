@@ -31,6 +31,7 @@ use super::{
     call::Call,
     deadline::{self, GRPC_TIMEOUT},
     health,
+    open::Whose,
     refusal::{Limit, Refusal},
     seen::previous_attempt,
     shard::Shard,
@@ -52,6 +53,8 @@ pub(super) struct Peer {
     pub(super) identity: String,
     caller: HeaderValue,
     municipality: Option<MunicipalityCode>,
+    /// Who it is where no name may stand.
+    pub(super) whose: Whose,
     /// Whether it is a relay or an issuer, which only probes.
     observer: bool,
     admitted: Result<(), Fault>,
@@ -72,11 +75,12 @@ impl Peer {
         };
         let (municipality, observer) =
             (identity.municipality(), matches!(identity.role(), Role::Relay | Role::Issuer));
+        let whose = Whose(identity.role(), municipality);
         let identity = identity.to_string();
         let caller = HeaderValue::from_str(&identity).expect("an identity is ASCII without controls");
         let warned = AtomicBool::new(false);
         let shard = Arc::clone(shard);
-        Self { shard, tenant, identity, caller, municipality, observer, admitted, warned }
+        Self { shard, tenant, identity, caller, municipality, whose, observer, admitted, warned }
     }
 
     /// Whether it is a relay or an issuer, which only probes, also while the relay serves nobody.

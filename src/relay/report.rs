@@ -21,7 +21,6 @@ use crate::{
     net::channel::{self, ChannelOptions},
     pool::{
         disk::ViewFile,
-        drill,
         evidence::{Latencies, UnitId},
         notes::{Lease, View},
         prober::{Prober, Target},
@@ -38,8 +37,8 @@ use crate::{
 };
 
 use super::{
-    drill::Said as Drilled,
     fence::Standing,
+    orders::{drilled, play, stand},
     shard::{Shard, Shared},
 };
 
@@ -102,20 +101,10 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         // One that hangs must not hold up the others, nor the next second.
         let asked = issuers.iter_mut().map(|issuer| issuer.report(&shared, &reporting, late, &shallow));
         futures_util::future::join_all(asked).await;
-        settle(&shared, &issuers);
-        play(&shared, &shards);
-    }
-}
-
-/// Does what is not done call by call of a drill that has begun.
-fn play(shared: &Shared, shards: &[Arc<Shard>]) {
-    match shared.drill.look() {
-        Some(drill::Fault::Crash) => {
-            tracing::error!("{} ends as in a crash, on an operator's order", shared.options.name);
-            std::process::abort();
+        if let Some(standing) = settle(&issuers) {
+            stand(&shared, &shards, standing).await;
         }
-        Some(drill::Fault::DropUpstream) => shards.iter().for_each(|shard| shard.upstreams().sever()),
-        _ => {}
+        play(&shared, &shards);
     }
 }
 
@@ -141,7 +130,9 @@ fn collect(
     let own = reporting.unit.as_str();
     let mut callers: Vec<(MunicipalityCode, (u32, u32))> = Vec::new();
     let mut rest = shared.common.others.take();
+    shared.recorder.seen(rest.0, rest.1);
     for (caller, seen) in shared.admission.take_seen() {
+        shared.recorder.seen(seen.0, seen.1);
         if let Some(municipality) = caller.municipality() {
             callers.push((municipality, seen));
         }
@@ -247,7 +238,7 @@ impl Issuer {
             incarnation: reporting.incarnation,
             sent_second: reporting.clock.now_ms().div_euclid(1000),
             leaving: leaving(shared),
-            bundles: Vec::new(),
+            bundles: shared.recorder.left(),
             drills: shared.drill.is_allowed(),
             shallow: shallow.to_vec(),
         });
@@ -257,19 +248,26 @@ impl Issuer {
         match answer {
             Ok(Ok(answer)) => {
                 self.kept.clear();
-                self.silent = false;
+                if std::mem::take(&mut self.silent) {
+                    shared.recorder.note("issuer_answers", &self.address);
+                }
                 self.take(shared, reporting, answer.into_inner(), asked);
             }
             Ok(Err(status)) if status.code() == Code::Unimplemented => {
                 self.kept.clear();
                 self.said = Said::NoPool;
             }
-            Ok(Err(status)) => self.failed(&status),
-            Err(_) => self.failed(&tonic::Status::deadline_exceeded(format!("no answer in {ANSWER_MAX:?}"))),
+            Ok(Err(status)) => self.failed(shared, &status),
+            Err(_) => {
+                self.failed(
+                    shared,
+                    &tonic::Status::deadline_exceeded(format!("no answer in {ANSWER_MAX:?}")),
+                );
+            }
         }
     }
 
-    fn failed(&mut self, status: &tonic::Status) {
+    fn failed(&mut self, shared: &Shared, status: &tonic::Status) {
         let fault = Fault::from_status(status);
         match fault.as_ref().map(|fault| fault.reason) {
             Some(Reason::GenerationStale | Reason::UnitUnknown) => {
@@ -281,6 +279,7 @@ impl Issuer {
         }
         if !std::mem::replace(&mut self.silent, true) {
             let (issuer, words) = (&self.address, status.message());
+            shared.recorder.note("issuer_silent", &format!("{issuer}: {words}"));
             tracing::warn!(%issuer, "issuer {issuer} takes no report: {words}; trying on each second");
         }
     }
@@ -371,15 +370,9 @@ fn leaving(shared: &Shared) -> String {
     }
 }
 
-/// The fault that is to be played; one that this version does not know is none.
-fn drilled(answer: &ReportResponse) -> Drilled {
-    let left = Duration::from_millis(answer.drill_left_ms.into());
-    Drilled { number: answer.drill_number, fault: answer.drill.parse().ok().map(|fault| (fault, left)) }
-}
-
 /// Makes one standing of what all issuers said: any live lease of the latest epoch, else an order, else what
 /// there was.
-fn settle(shared: &Shared, issuers: &[Issuer]) {
+fn settle(issuers: &[Issuer]) -> Option<Standing> {
     let now = Instant::now();
     let best = issuers.iter().filter_map(|issuer| match &issuer.said {
         Said::Lease(lease, until) if *until > now => Some((lease.epoch, *until, lease.generation)),
@@ -389,11 +382,12 @@ fn settle(shared: &Shared, issuers: &[Issuer]) {
         Said::Stop(why) => Some(why.clone()),
         _ => None,
     });
-    let standing = match (stop, best.max()) {
-        (Some(why), _) => Standing::Ordered { why },
-        (None, Some((_, until, generation))) => Standing::Leased { until, generation },
-        (None, None) if issuers.iter().all(|issuer| matches!(issuer.said, Said::NoPool)) => Standing::Unbound,
-        (None, None) => return,
-    };
-    shared.fence.set(standing);
+    match (stop, best.max()) {
+        (Some(why), _) => Some(Standing::Ordered { why }),
+        (None, Some((_, until, generation))) => Some(Standing::Leased { until, generation }),
+        (None, None) => {
+            let none = issuers.iter().all(|issuer| matches!(issuer.said, Said::NoPool));
+            none.then_some(Standing::Unbound)
+        }
+    }
 }

@@ -34,6 +34,7 @@ use super::{
     fence::Fence,
     front,
     options::Options,
+    recorder::Recorder,
     seen::{Common, Seen},
     stats::Stats,
     upstream::Upstreams,
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     pub(super) common: Common,
     pub(super) fence: Fence,
     pub(super) drill: Drill,
+    pub(super) recorder: Recorder,
     pub(super) started: Instant,
     /// How many issuers each shard is connected to.
     pub(super) connected: watch::Sender<Vec<usize>>,
@@ -167,6 +169,10 @@ impl Shard {
 
     pub(super) fn drill(&self) -> &Drill {
         &self.shared.drill
+    }
+
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.shared.recorder
     }
 
     pub(super) fn fence(&self) -> &Fence {

@@ -34,6 +34,7 @@ use super::{
     drill::Drill,
     fence::{Fence, Standing},
     options::Options,
+    recorder::{Recorder, Sampler, Shelf},
     report::{self, Reporting},
     seen::Common,
     shard::{Place, Shard, Shared},
@@ -108,6 +109,7 @@ pub fn start(
         drill: Drill::new(options.drills),
         fence: Fence::new(membership.is_some()),
         hard: tasks.hard(),
+        recorder: Recorder::new(membership.as_ref().and_then(|membership| shelf(&options, membership))),
         options,
         serving: watch::Sender::new(false),
         soft: tasks.soft(),
@@ -137,6 +139,13 @@ pub fn start(
     });
     tasks.spawn("relay-accept", OnDeath::Shutdown, accept(Arc::clone(&shared), listener, clients));
     Ok(Running { address, not_ready: not_ready(shared), ended })
+}
+
+/// Where what was recorded is left before the relay drains, if that is wanted.
+fn shelf(options: &Options, membership: &Membership) -> Option<Shelf> {
+    let (limits, clock) = ((options.bundle_bytes_max, options.bundles_kept), membership.clock.clone());
+    let dir = options.bundle_dir.as_deref()?;
+    Some(Shelf::new(dir, membership.unit.as_str(), limits, clock))
 }
 
 /// Looks at everything that can be wrong, and returns what stands as `:authority` on calls to issuers.
@@ -231,10 +240,12 @@ async fn tell_health(shared: Arc<Shared>) {
                 if !all && timeout(shared.options.away_max, back).await.is_ok() {
                     continue;
                 }
+                let why = if serves { String::new() } else { reasons(&shared).join("; ") };
+                shared.recorder.note(if serves { "serving" } else { "not_serving" }, &why);
                 if serves {
                     tracing::info!("{name} is serving");
                 } else {
-                    tracing::error!("{name} is not serving: {}", reasons(&shared).join("; "));
+                    tracing::error!("{name} is not serving: {why}");
                 }
                 shared.serving.send_replace(serves);
             }
@@ -253,6 +264,7 @@ async fn tell_health(shared: Arc<Shared>) {
 /// Begins to report, and to hold to what the answers say.
 fn join(shared: &Arc<Shared>, shards: &[Arc<Shard>], membership: Membership, tasks: &Tasks) {
     let Membership { unit, attributes, key, probe_tls, clock, incarnation, views, view_file } = membership;
+    shared.recorder.recall();
     let authority = shared.authority.as_str();
     let prober = Prober::new(&format!("relay/{unit}"), probe_tls, authority, key.clone());
     let from_disk = AtomicBool::new(views.borrow().is_some());
@@ -284,14 +296,22 @@ async fn mind_fence(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
                 let _ =
                     standing.wait_for(|now| matches!(now, Standing::Leased { .. } | Standing::Unbound)).await;
             }
+            shared.recorder.note("open", &format!("lease of generation {}", shared.fence.generation()));
             tracing::info!("{name} takes calls again");
         }
     };
-    tokio::join!(shared.fence.mind(), cut);
+    let lapses = || {
+        let why = "its lease ended and no issuer renewed it";
+        shared.recorder.note("lapsed", why);
+        // Without a lease it must not wait for a disk: what is written is what was so before.
+        drop(shared.recorder.leave((&shared, &shards), "lapse", why));
+    };
+    tokio::join!(shared.fence.mind(lapses), cut);
 }
 
 async fn count(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
     let mut reporter = Reporter::default();
+    let mut sampler = Sampler::new(REPORT_EVERY);
     let mut report = || {
         reporter.report(shards.iter().map(|shard| shard.stats()));
         let links: usize = shared.connected.borrow().iter().sum();
@@ -302,6 +322,7 @@ async fn count(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
     };
     while shared.closing.run_until_cancelled(sleep(REPORT_EVERY)).await.is_some() {
         report();
+        sampler.look(&shared, &shards, REPORT_EVERY);
     }
     // The last calls of a drain are counted too, as long as somebody may still ask.
     while shared.connections.load(std::sync::atomic::Ordering::Relaxed) > 0 {

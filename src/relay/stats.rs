@@ -41,6 +41,9 @@ const LATENCY_US: [u64; 20] = [
     500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
 
+/// Latency classes.
+pub(super) const CLASSES: usize = LATENCY_US.len() + 1;
+
 /// Something that is counted by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
@@ -91,7 +94,7 @@ impl Event {
 /// The counts of one shard. Only its thread writes them.
 pub(super) struct Stats {
     calls: [AtomicU64; CODES.len()],
-    latency: [AtomicU64; LATENCY_US.len() + 1],
+    latency: [AtomicU64; CLASSES],
     events: [AtomicU64; Event::ALL.len()],
     /// By reason, of what no limit was to blame for.
     refusals: Vec<AtomicU64>,
@@ -142,6 +145,23 @@ impl Stats {
 
     pub(super) fn event(&self, event: Event) {
         self.events[event as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Every counter with what it counts, in the same order each time.
+    pub(super) fn counters(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let calls = self.calls.iter().zip(CODES).map(|(n, code)| ("calls", code, n));
+        let refusals = self.refusals.iter().zip(Reason::ALL);
+        let refusals = refusals.map(|(n, reason)| ("refused", reason.as_str(), n));
+        let limits = self.limits.iter().zip(Limit::ALL).map(|(n, limit)| ("limited", limit.as_str(), n));
+        let events = self.events.iter().zip(Event::ALL).map(|(n, event)| ("events", event.as_str(), n));
+        let bytes = [("bytes", "up", &self.bytes_up), ("bytes", "down", &self.bytes_down)];
+        let all = calls.chain(refusals).chain(limits).chain(events).chain(bytes);
+        all.map(|(what, which, n)| (what, which, n.load(Relaxed)))
+    }
+
+    /// How many answers began within the bounds of each latency class.
+    pub(super) fn answers(&self) -> impl Iterator<Item = u64> {
+        self.latency.iter().map(|n| n.load(Relaxed))
     }
 
     pub(super) fn connected(&self) {
@@ -217,6 +237,17 @@ fn refusals(reason: Reason, limit: Option<Limit>) -> metrics::Counter {
     metrics::counter!(names::RELAY_REFUSALS, names::REASON => reason, names::LIMIT => limit)
 }
 
+/// The time in µs within which this share of the answers began; of those above the last bound, that bound.
+pub(super) fn within_us(answers: &[u64; CLASSES], share: f64) -> Option<u64> {
+    let wanted = (answers.iter().sum::<u64>() as f64 * share).ceil() as u64;
+    let mut sum = 0;
+    let class = answers.iter().position(|n| {
+        sum += n;
+        *n > 0 && sum >= wanted
+    });
+    class.map(|class| LATENCY_US[class.min(LATENCY_US.len() - 1)])
+}
+
 /// The middle of a latency class, in seconds: what a call of the class is taken to have needed.
 fn middle(class: usize) -> f64 {
     let below = class.checked_sub(1).map_or(0, |at| LATENCY_US[at]);
@@ -256,6 +287,36 @@ mod tests {
         }
         assert_eq!((class_of(0), class_of(below + 1), class_of(u64::MAX)), (0, 20, 20));
         assert!(middle(20) > middle(19));
+    }
+
+    #[test]
+    fn a_share_of_answers_began_within_the_bound_of_its_class() {
+        let mut answers = [0; CLASSES];
+        assert_eq!(within_us(&answers, 0.5), None, "there were none");
+        answers[3] = 98;
+        answers[10] = 1;
+        answers[CLASSES - 1] = 1;
+        let within = [0.0, 0.5, 0.98, 0.99, 1.0].map(|share| within_us(&answers, share));
+        assert_eq!(within, [500, 500, 500, 10_000, 10_000_000].map(Some));
+    }
+
+    #[test]
+    fn every_counter_is_told_under_its_own_name() {
+        let stats = Stats::new();
+        stats.end(Some(14), 2, 3);
+        stats.refused(&Fault::new(Reason::UpstreamUnavailable, "no limit"));
+        stats.refused(&Refusal { limit: Limit::AllCalls, max: 1, wait: Duration::ZERO }.fault());
+        stats.event(Event::PeerDead);
+        let counted: Vec<_> = stats.counters().filter(|(_, _, n)| *n > 0).collect();
+        let wanted = [
+            ("calls", "UNAVAILABLE", 1),
+            ("refused", "UPSTREAM_UNAVAILABLE", 1),
+            ("limited", "all_calls", 1),
+            ("events", "peer_dead", 1),
+            ("bytes", "up", 2),
+            ("bytes", "down", 3),
+        ];
+        assert_eq!(counted, wanted);
     }
 
     #[test]

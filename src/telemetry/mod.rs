@@ -8,6 +8,7 @@ mod process;
 mod prometheus;
 
 pub use logs::{Error, LogFormat, LogOptions};
+pub use process::{Figures, figures};
 pub use prometheus::{CONTENT_TYPE, Metrics, prometheus};
 
 /// Sets up logs, the panic hook and the metrics of this process. To be called once, before anything that

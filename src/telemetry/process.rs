@@ -8,6 +8,33 @@ use super::names::{self, Metric};
 /// Clock ticks a second in `/proc`: USER_HZ, which Linux fixes at 100 for all programs (proc(5)).
 const TICKS: f64 = 100.0;
 
+/// What the system says of this process now; what it does not say is missing.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Figures {
+    /// User and system time of all threads.
+    pub cpu_seconds: Option<f64>,
+    /// Memory in RAM.
+    pub resident_bytes: Option<f64>,
+    /// Open file descriptors, sockets included.
+    pub open_fds: Option<f64>,
+    /// And the most there may be.
+    pub max_fds: Option<f64>,
+    /// Threads.
+    pub threads: Option<f64>,
+}
+
+/// Reads them.
+#[must_use]
+pub fn figures() -> Figures {
+    Figures {
+        cpu_seconds: cpu_seconds(),
+        resident_bytes: resident_bytes(),
+        open_fds: open_fds(),
+        max_fds: max_fds(),
+        threads: threads(),
+    }
+}
+
 /// What does not change while the process lives.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Process {

@@ -1,5 +1,5 @@
 //! Promise: personal data of a scenario with everything that goes wrong, logged at the finest level, is
-//! nowhere in clear: in no log, metric, output, journal, receipt, proof, database file or configuration,
+//! nowhere in clear: in no log, metric, output, journal, receipt, proof, bundle, database file or configuration,
 //! in none of the forms that bytes are written in. The input file has it, and the answer to GetCard with
 //! a purpose.
 

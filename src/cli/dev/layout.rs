@@ -55,6 +55,11 @@ impl Layout {
         self.dir.join("run").join(format!("{id}.json"))
     }
 
+    /// What relays recorded before they drained.
+    pub(crate) fn bundles(&self) -> PathBuf {
+        self.dir.join("bundles")
+    }
+
     /// The embedded database, unless told otherwise.
     pub(crate) fn database(&self) -> PathBuf {
         self.dir.join("issuer.db")

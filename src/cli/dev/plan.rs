@@ -46,6 +46,7 @@ impl Plan<'_> {
             let mut node = self.node(Kind::Relay, &format!("relay-{n}"));
             node.flags.extend(["--pool-key".into(), self.layout.pki().join("receipt.pub").into()]);
             node.flags.push("--drills".into());
+            node.flags.extend(["--bundle-dir".into(), self.layout.bundles().into()]);
             for upstream in upstreams {
                 node.flags.extend(["--upstream".into(), OsString::from(upstream)]);
             }

@@ -9,7 +9,7 @@ use crate::{
         evidence::{Bucket, Class, Observer, UnitId},
         ledger::{self, Second},
         notes::UNITS_MAX,
-        policy::{Fact, Lease, Policy, Process},
+        policy::{BUNDLES_MAX, Bundle, Fact, Lease, Policy, Process},
     },
     wire::{
         fault::{Fault, Reason},
@@ -264,6 +264,14 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    /// A unit says which bundles it left; what is known already is passed over.
+    pub(super) fn left(&mut self, policy: &Policy, unit: &UnitId, bundles: impl Iterator<Item = Bundle>) {
+        let Some(known) = policy.units().get(unit) else { return };
+        for bundle in bundles.take(BUNDLES_MAX).filter(|bundle| !known.bundles.contains(bundle)) {
+            self.facts.push(Fact::Bundle { unit: unit.clone(), bundle });
+        }
     }
 
     /// Believes each lease of before as if it had just been asked for: who is gone meanwhile loses it by its

@@ -7,7 +7,7 @@ use crate::{
     domain::identity::Identity,
     pool::{
         evidence::{Observer, UnitId},
-        policy::{Description, Fact, Operator, Order, Process, Request},
+        policy::{Bundle, Description, Fact, Operator, Order, Process, Request},
         prober::Target,
         service,
     },
@@ -110,6 +110,7 @@ impl Controller {
         let (now_s, (shift, skew)) = (second.at(clock), second.shift(clock, request.sent_second));
         let process = Process { incarnation: request.incarnation, drills: request.drills };
         intake.asked(policy, unit, process, (request.generation, &request.leaving), now_ms)?;
+        intake.left(policy, unit, request.bundles.iter().filter_map(|text| Bundle::read(text)));
         intake.weigh(observer, request.timer_late_ms);
         intake.skewed(unit, skew);
         intake.take(observer, &request.buckets, now_s, shift)?;

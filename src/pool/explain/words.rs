@@ -8,7 +8,7 @@ use crate::pool::{
     elsewhere::Opinion,
     evidence::Class,
     judgement::{Bet, UnitJudgement, Verdict},
-    policy::{Drill, Floor, Lease, Raised, grouped},
+    policy::{Bundle, Drill, Floor, Lease, Raised, grouped},
 };
 
 /// A second since 1970 as people read it, in UTC.
@@ -117,6 +117,12 @@ impl Explanation {
         if let Some(Drill { fault, by, since, until }) = &self.drill {
             let (since, until) = (time_of(*since), time_of(*until));
             lines.push(format!("A drill: plays {fault} since {since}, on the order of {by}, until {until}"));
+        }
+        if let Some(Bundle { name, bytes }) = self.bundles.last() {
+            let (bytes, unit) = (grouped(*bytes as f64), &self.unit);
+            lines.push(format!(
+                "Left {name}, {bytes} bytes, in the --bundle-dir of {unit}: what it saw before"
+            ));
         }
         lines.extend(self.raised.iter().map(raised));
         lines

@@ -66,6 +66,8 @@ pub enum Kind {
     Drill,
     /// No longer.
     DrillOver,
+    /// A unit left what it recorded.
+    Bundle,
     /// Somebody should look.
     Alarm(Alarm),
     /// No longer.
@@ -106,6 +108,7 @@ impl Kind {
             Kind::ResumeProbes => "resume_probes",
             Kind::Drill => "drill",
             Kind::DrillOver => "drill_over",
+            Kind::Bundle => "bundle",
             Kind::Alarm(_) => "alarm",
             Kind::AlarmOver(_) => "alarm_over",
             Kind::Refuse(_) => "refuse",
@@ -203,6 +206,8 @@ pub enum Rule {
     R3,
     /// Draining is over.
     D1,
+    /// Before it drains, a unit leaves what it recorded.
+    D2,
     /// Flap damping, slow scale.
     Q1,
     /// Two signatures.
@@ -254,6 +259,7 @@ impl Rule {
             Rule::R2 => "probation is passed with 200 deep probes over 60 s and at most 1 failure",
             Rule::R3 => "a step is passed after 60 s and 50 calls without a burst",
             Rule::D1 => "calls have 10 s to end before connections are reset",
+            Rule::D2 => "before it drains, a relay leaves what it recorded",
             Rule::Q1 => "quarantined when the slow penalty reaches its limit",
             Rule::Q2 => "released by two different operators with an intervention record",
             Rule::Q3 => "with no cause found, released for 24 h at most",

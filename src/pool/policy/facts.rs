@@ -17,6 +17,7 @@ impl Policy {
                 Fact::LeaseLapsed { unit, generation } => self.lease(unit, *generation, Lease::Lapsed),
                 Fact::LeaseReleased { unit, generation } => self.lease(unit, *generation, Lease::Released),
                 Fact::Started { unit, process } => self.started(turn, unit, *process),
+                Fact::Bundle { unit, bundle } => self.bundle(turn, unit, bundle),
                 Fact::DeepProbes { unit, n, failed } => {
                     self.count(unit, *n, *failed, |state| matches!(state, State::Joining | State::Probation));
                 }

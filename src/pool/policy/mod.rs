@@ -7,6 +7,7 @@
 //! leases, drains, joiners, evictions, steering, returns, floor, alarms, view.
 
 mod alarms;
+mod bundles;
 mod damping;
 mod decision;
 mod drills;
@@ -48,6 +49,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use alarms::Raised;
+pub use bundles::{BUNDLES_MAX, Bundle};
 pub use damping::{Damping, Key, Penalties};
 pub use decision::{Alarm, Decision, Kind, Rule};
 pub use drills::{Drill, Drills, Process};

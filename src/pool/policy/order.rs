@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{drills::Process, parameters::WORDS_BYTES_MAX, unit::Description};
+use super::{bundles::Bundle, drills::Process, parameters::WORDS_BYTES_MAX, unit::Description};
 use crate::domain::identity::{Identity, Role};
 use crate::pool::{drill::Fault, evidence::UnitId};
 
@@ -225,6 +225,13 @@ pub enum Fact {
         unit: UnitId,
         /// What serves as it now.
         process: Process,
+    },
+    /// A unit left a bundle, as it says each second.
+    Bundle {
+        /// Which.
+        unit: UnitId,
+        /// What it left.
+        bundle: Bundle,
     },
     /// Deep probes of a unit that ended in this second.
     DeepProbes {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    bundles::Bundle,
     decision::Rule,
     drills::Drills,
     order::{Intervention, Operator},
@@ -267,6 +268,9 @@ pub struct Unit {
     /// The faults that it plays on purpose.
     #[serde(skip_serializing_if = "Drills::is_unknown", default)]
     pub drills: Drills,
+    /// What it left before it drained, the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub bundles: Vec<Bundle>,
 }
 
 impl Unit {
@@ -291,6 +295,7 @@ impl Unit {
             approval: None,
             intervention: None,
             drills: Drills::default(),
+            bundles: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use todoke::domain::{
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use super::{
+    files,
     forms::{NUMBER, Net, WRONG_NUMBER},
     leaks,
 };
@@ -32,6 +33,11 @@ pub(super) struct Scenario {
     pub(super) with_purpose: Vec<(String, String)>,
     /// What was found in files while the system ran, with its write-ahead log.
     pub(super) while_running: Vec<String>,
+}
+
+fn is_bundle(path: &PathBuf) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with("bundle-relay-2-") && name.ends_with(".jsonl")
 }
 
 fn row(order_id: &str, number: &str) -> String {
@@ -192,6 +198,53 @@ impl Stage {
         self.keep("messages", format!("{:?}\n{:?}", sent.chunk(0), of(NAME)));
     }
 
+    /// A relay that hangs over an upload is drained, and leaves what it recorded in a file.
+    async fn bundle(&mut self, endpoints: &serde_json::Value) {
+        let (folder, node) = (&self.scenario.folder, &endpoints["relays"][1]);
+        let relay = node["address"].as_str().expect("an address");
+        let ops = node["ops"].as_str().and_then(|ops| ops.parse().ok()).expect("an ops port");
+        let ward = Party::at(&folder.path("dev/pki"), "municipality/131229", relay);
+        let sent = batch(ward.code(), 41, Policy::AllOrNothing, &[record("Y-1", NAME), record("Y-2", NAME)]);
+        let opened = ward.open(&sent).await.expect("it opens");
+        self.operate(&["drill", "relay-2", "--fault", "hang", "--for", "5m"]).await;
+        let uploading = async {
+            // Until the drill begins, the chunk is stored, and stored already.
+            loop {
+                let uploaded = ward.upload(&sent, opened.uploader_epoch, vec![sent.chunk(0)]).await;
+                if uploaded.end.is_err() {
+                    return uploaded.end;
+                }
+            }
+        };
+        let draining = async {
+            // A second after the hanging upload began, a figure speaks of it, and goes on to.
+            let mut seen = 0;
+            while seen < 3 {
+                let page = http(ops, "/metrics").await;
+                let hangs = page.lines().any(|line| line.starts_with("todoke_relay_calls_in_flight 1"));
+                seen = if hangs { seen + 1 } else { 0 };
+                tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+            }
+            self.operate(&["drain", "relay-2", "--reason", "a look"]).await;
+        };
+        let (ended, ()) = tokio::join!(uploading, draining);
+        let bundles = || files(&self.scenario.folder.path("dev")).into_iter().filter(is_bundle).collect();
+        eventually("the relay to leave a bundle", || !Vec::is_empty(&bundles())).await;
+        let bundle: Vec<PathBuf> = bundles();
+        let text = std::fs::read_to_string(&bundle[0]).expect("it is ours");
+        assert!(text.contains("/todoke.v1.BatchService/UploadChunks"), "a hanging upload is in it: {text}");
+        self.keep("hung upload", format!("{ended:?}"));
+    }
+
+    /// Gives an order as an operator.
+    async fn operate(&self, words: &[&str]) {
+        let folder = &self.scenario.folder;
+        let endpoints = folder.path("dev/endpoints.json").display().to_string();
+        let alice = ["--endpoints".to_owned(), endpoints, "--as".to_owned(), "operator/alice".to_owned()];
+        let said = folder.todoke(&[&["pool"], words].concat(), &alice).await;
+        assert_eq!(said.code, Some(0), "{}", said.all());
+    }
+
     fn keep(&mut self, name: &str, shown: String) {
         self.scenario.outputs.push((name.to_owned(), shown));
     }
@@ -234,6 +287,7 @@ impl Stage {
                 }
             }
         }
+        self.bundle(&endpoints).await;
         for pid in pids(&endpoints) {
             let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
             let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");

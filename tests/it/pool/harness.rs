@@ -144,6 +144,7 @@ impl Pool {
             linger: Duration::from_millis(100),
             drain: Duration::from_secs(2),
             drills: true,
+            bundle_dir: Some(self.issuer.dir.path().join("bundles")),
             ..relay::Options::default()
         };
         let own = ServerTls::load(&tls).expect("a relay's certificate");

@@ -1,6 +1,7 @@
 //! Promise: who serves is decided by one issuer from what all see, and holds whether a relay listens or not.
 
 mod away;
+mod bundles;
 mod complaints;
 mod crowd;
 mod drills;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use super::harness::Pool;
 use crate::{
@@ -19,6 +19,17 @@ pub(super) struct Process {
 impl Pool {
     /// Starts `todoke relay`.
     pub(super) fn process(&self, folder: &Folder, name: &str) -> Process {
+        self.process_with(folder, None, name, &[])
+    }
+
+    /// The same with more flags, run by another command if there is one.
+    pub(super) fn process_with(
+        &self,
+        folder: &Folder,
+        before: Option<Command>,
+        name: &str,
+        flags: &[&str],
+    ) -> Process {
         issue(&self.issuer.authority, &format!("relay/{name}"));
         let file = |name: &str| self.issuer.dir.path().join("pki").join(name).display().to_string();
         let (cert, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
@@ -27,18 +38,33 @@ impl Pool {
         let ops = free.local_addr().expect("it has one");
         drop(free);
         let (upstream, listens) = (self.issuer.address.to_string(), ops.to_string());
-        let args: [&[&str]; 3] = [
+        let args: [&[&str]; 4] = [
             &["relay", "--name", name, "--listen", "127.0.0.1:0", "--ops-listen", &listens],
             &["--upstream", &upstream, "--cert", &cert, "--key", &key, "--ca", &ca, "--crl", &crl],
             &["--pool-key", &pool_key, "--serial", name, "--model", "m-1"],
+            flags,
         ];
-        Process { child: folder.command(&args.concat()).spawn().expect("it runs"), ops }
+        let mut command = match before {
+            Some(mut before) => {
+                before.arg(env!("CARGO_BIN_EXE_todoke")).args(args.concat());
+                before
+            }
+            None => folder.command(&args.concat()),
+        };
+        Process { child: command.spawn().expect("it runs"), ops }
     }
 }
 
 impl Process {
     pub(super) fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
+    }
+
+    /// One of its figures; 0 if it is not there. A second late.
+    pub(super) async fn figure(&self, name: &str) -> f64 {
+        let page = http(self.ops, "/metrics").await;
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
     }
 
     /// How many calls it has answered so far with a batch that is not there; a second late.
