@@ -10,6 +10,7 @@ use super::super::judgement::Judgement;
 use super::callers::Callers;
 use super::doubts::Doubts;
 use super::fixed::Fixed;
+use super::gone::Gone;
 use super::history::{History, Said, Window};
 use super::latency::{Waits, threshold_us};
 use super::parameters::Parameters;
@@ -79,6 +80,8 @@ pub struct Judge {
     pub(super) callers: Callers,
     pub(super) waits: Waits,
     pub(super) doubts: Doubts,
+    #[serde(default)]
+    pub(super) gone: Gone,
     pub(super) voters: usize,
     pub(super) p0: Fixed,
     /// The p0 of the bets that a unit is bad at all.
@@ -103,6 +106,7 @@ impl Judge {
             callers: Callers::default(),
             waits: Waits::default(),
             doubts: Doubts::default(),
+            gone: Gone::default(),
             voters: 0,
             p0: start,
             p0_absolute: start,
@@ -119,14 +123,20 @@ impl Judge {
 
     /// Sets which units take part, with their attributes. Who is no longer among them (evicted, on probation)
     /// leaves everyone's peers, and all that was held against it is forgotten; who comes back starts anew.
+    /// Only that it was sick when it left is remembered for a while, for the verdict on others.
     ///
     /// No more take part than the limit: those that do already, and then the first ones by name.
     pub fn units(&mut self, units: &BTreeMap<UnitId, Attributes>) {
+        let sick = self.case().sick();
         for place in 0..self.units.len() {
-            if self.units[place].as_ref().is_some_and(|unit| !units.contains_key(&unit.id)) {
+            if let Some(unit) = self.units[place].as_ref().filter(|unit| !units.contains_key(&unit.id)) {
+                if sick.contains(&unit.id) {
+                    self.gone.note(unit, self.judged);
+                }
                 self.forget_unit(place);
             }
         }
+        self.gone.settle(self.judged, units);
         for (id, attributes) in units {
             match self.find(id) {
                 Some(place) => {
@@ -302,17 +312,7 @@ impl Judge {
 
     /// What is so after the last judged second.
     fn judgement(&self) -> Judgement {
-        let shorter = self.parameters.scales[0];
-        let case = Case {
-            units: self.present(),
-            roster: &self.roster,
-            doubts: &self.doubts,
-            caller_bets: &self.callers.bets,
-            voters: self.voters,
-            p0: self.p0.get(),
-            absolute: terms(self.p0_absolute.get(), shorter, &self.parameters),
-            parameters: &self.parameters,
-        };
+        let case = self.case();
         Judgement {
             second: self.judged,
             units: case.units(),
@@ -320,6 +320,21 @@ impl Judge {
             p0: self.p0.get(),
             weak: self.roster.weak().clone(),
             late_count: self.late_count,
+        }
+    }
+
+    fn case(&self) -> Case<'_> {
+        let shorter = self.parameters.scales[0];
+        Case {
+            units: self.present(),
+            gone: &self.gone,
+            roster: &self.roster,
+            doubts: &self.doubts,
+            caller_bets: &self.callers.bets,
+            voters: self.voters,
+            p0: self.p0.get(),
+            absolute: terms(self.p0_absolute.get(), shorter, &self.parameters),
+            parameters: &self.parameters,
         }
     }
 

@@ -19,6 +19,7 @@ mod counts;
 mod doubts;
 mod explain;
 mod fixed;
+mod gone;
 mod history;
 mod judge;
 mod latency;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::super::evidence::{Observer, UnitId};
 use super::super::judgement::Verdict;
 use super::doubts::Doubts;
+use super::gone::Gone;
 use super::left_out::{Set, alone};
 use super::parameters::Parameters;
 use super::roster::{Roster, group_of};
@@ -23,6 +24,8 @@ const BOUND: (f64, f64) = (2.0, 1.5);
 pub(super) struct Case<'a> {
     /// In the order of places; left out where none takes part.
     pub(super) units: Vec<(usize, &'a Unit)>,
+    /// Who was sick when it left, a short while ago.
+    pub(super) gone: &'a Gone,
     pub(super) roster: &'a Roster,
     pub(super) doubts: &'a Doubts,
     pub(super) caller_bets: &'a BTreeMap<MunicipalityCode, Wealth>,
@@ -70,10 +73,15 @@ impl Case<'_> {
         ids
     }
 
+    /// Who is sick, in order.
+    pub(super) fn sick(&self) -> Vec<UnitId> {
+        self.in_order(|unit| self.is_sick(unit))
+    }
+
     /// The verdict.
     pub(super) fn verdict(&self) -> Verdict {
         let quiet = self.parameters.quiet_below;
-        let sick = self.in_order(|unit| self.is_sick(unit));
+        let sick = self.sick();
         if !sick.is_empty() {
             return self.of_sick(sick);
         }
@@ -129,6 +137,9 @@ impl Case<'_> {
             let seconds = needed.into_iter().collect::<Option<Vec<u64>>>();
             return Verdict::Undecided { seconds: seconds.and_then(|all| all.into_iter().max()) };
         }
+        // Of several with one cause the first is out before the next one's evidence is enough.
+        let mut sick: Vec<UnitId> = sick.into_iter().chain(self.gone.units().cloned()).collect();
+        sick.sort();
         if let [unit] = sick.as_slice() {
             return Verdict::Unit { unit: unit.clone() };
         }
@@ -155,9 +166,10 @@ impl Case<'_> {
     /// What exactly these units have in common, and no other has.
     fn attributes_of(&self, sick: &[UnitId]) -> Vec<String> {
         let mut holders: BTreeMap<String, Vec<UnitId>> = BTreeMap::new();
-        for (_, unit) in &self.units {
-            for text in unit.attributes.texts() {
-                holders.entry(text).or_default().push(unit.id.clone());
+        let present = self.units.iter().map(|(_, unit)| (&unit.id, &unit.attributes));
+        for (id, attributes) in present.chain(self.gone.attributes()) {
+            for text in attributes.texts() {
+                holders.entry(text).or_default().push(id.clone());
             }
         }
         let same = |units: &mut Vec<UnitId>| {

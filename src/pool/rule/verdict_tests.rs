@@ -48,6 +48,42 @@ fn two_sick_units_of_one_model_are_named_by_what_only_they_share() {
     assert_eq!(last.verdict, Verdict::Units { units: two });
 }
 
+/// The verdicts while each unit that is sick is taken out at once, as it is in earnest, and comes back once.
+fn while_evicted(fault: Fault, seconds: u64, back_after: u64) -> Vec<Verdict> {
+    let plan = Plan::quiet(fault);
+    let (mut trial, mut takes_part, mut left) = (Trial::new(plan, 23), units(4), Vec::new());
+    let mut step = |second| {
+        let judgement = trial.step();
+        for (id, _) in judgement.units.iter().filter(|(_, unit)| unit.sick) {
+            takes_part.remove(id);
+            left.push((second + back_after, id.clone()));
+        }
+        let back = left.iter().filter(|(at, _)| *at == second).map(|(_, id)| id);
+        takes_part.extend(back.map(|id| (id.clone(), units(4)[id].clone())));
+        trial.judge.units(&takes_part);
+        judgement.verdict
+    };
+    let mut all: Vec<Verdict> = (0..plan.onset + seconds).map(&mut step).collect();
+    all.dedup();
+    all.retain(|verdict| !matches!(verdict, Verdict::None | Verdict::Undecided { .. }));
+    all
+}
+
+#[test]
+fn the_second_of_one_model_is_named_with_the_first_that_is_out_already() {
+    let (two, attributes) = (vec![unit_id(0), unit_id(1)], vec!["model=model-x".to_owned()]);
+    let of_model = Verdict::Attribute { units: two, attributes };
+    let verdicts = while_evicted(Fault::TwoFail(0.5), 400, 10_000);
+    assert_eq!(verdicts.last(), Some(&of_model), "{verdicts:?}");
+}
+
+#[test]
+fn a_unit_that_is_back_is_named_by_itself_when_it_is_sick_again() {
+    let verdicts = while_evicted(Fault::Fails(1.0), 400, 120);
+    let named = |verdict: &Verdict| *verdict == Verdict::Unit { unit: unit_id(0) };
+    assert!(!verdicts.is_empty() && verdicts.iter().all(named), "{verdicts:?}");
+}
+
 #[test]
 fn a_caller_whose_calls_fail_everywhere_is_named() {
     let plan = Plan { rate: 5.0, ..Plan::quiet(Fault::Caller { pinned: false }) };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::super::evidence::{Bucket, Class, Observer, UnitId};
 use super::super::judgement::Judgement;
-use super::{Attributes, Judge, Parameters};
+use super::{Attributes, Judge, Parameters, Refused};
 use crate::domain::municipality::MunicipalityCode;
 
 /// The first second of every world.
@@ -291,7 +291,8 @@ impl Trial {
         let buckets = self.world.step(self.fast);
         let now = START + self.world.second - 1;
         for bucket in &buckets {
-            self.judge.take(bucket, now).expect("it is in time");
+            let taken = self.judge.take(bucket, now);
+            assert!(matches!(taken, Ok(()) | Err(Refused::NoPart(_))), "it is in time: {taken:?}");
         }
         let judgement = self.judge.judge(now + u64::from(self.judge.parameters().lag_s));
         self.fast = judgement.units.values().any(|unit| unit.suspect);
