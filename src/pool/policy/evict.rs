@@ -4,7 +4,7 @@
 use super::{
     Alarm, Key, Kind, Note, Parameters, Policy, Rule, Turn,
     decision::grouped,
-    history::{Episode, Suspicion},
+    history::{Episode, Recurrence, Suspicion},
     unit::{Lease, State},
 };
 use crate::pool::evidence::UnitId;
@@ -230,14 +230,15 @@ impl Policy {
         let found = self.history.recurrences(&episode, &self.units, &self.parameters);
         if let Some(first) = found.first() {
             let names: Vec<String> = found.iter().map(|one| one.attribute.clone()).collect();
-            let reason = format!(
-                "SYSTEMIC_SUSPECT: {id} failed {:.1} days after {}, of {} with {}: by chance p = {:.1} %",
-                first.days,
-                first.before,
-                first.sharing,
-                names.join(", "),
-                first.chance * 100.0
-            );
+            let words = |one: &Recurrence| {
+                let Recurrence { attribute, before, sharing, days, chance } = one;
+                let p = chance * 100.0;
+                format!(
+                    "{days:.1} days after {before}, of {sharing} with {attribute}: by chance p = {p:.1} %"
+                )
+            };
+            let words: Vec<String> = found.iter().map(words).collect();
+            let reason = format!("SYSTEMIC_SUSPECT: {id} failed {}", words.join("; "));
             let note = Note::new(Kind::Systemic, Rule::V1, reason)
                 .with("p", first.chance)
                 .with("days", first.days)
