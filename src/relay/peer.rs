@@ -97,14 +97,10 @@ impl Peer {
         }
     }
 
-    /// What a drill makes of a call. Probes are spared, so that traffic and probes can be told apart, but for
-    /// what breaks behind the relay: that meets all alike.
+    /// What a drill makes of a call: of a deep probe, too, which goes the same way. Only health checks are
+    /// answered as ever, as those of unit 2 were.
     pub(super) fn played(&self) -> Played {
-        match self.shard.drill().play(|| self.shard.fraction()) {
-            Played::Dropped => Played::Dropped,
-            _ if self.observer => Played::Nothing,
-            played => played,
-        }
+        self.shard.drill().play(|| self.shard.fraction())
     }
 
     /// Why the call of this path is not taken, if it is not.

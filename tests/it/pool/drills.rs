@@ -95,12 +95,12 @@ async fn is_evicted_for(fault: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_that_hangs_behind_green_probes_is_evicted_and_costs_our_client_no_call() {
+async fn a_relay_that_hangs_behind_green_health_is_evicted_and_costs_our_client_no_call() {
     is_evicted_for("hang").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_that_fails_most_calls_behind_green_probes_is_evicted_and_costs_our_client_no_call() {
+async fn a_relay_that_fails_most_calls_behind_green_health_is_evicted_and_costs_our_client_no_call() {
     is_evicted_for("fail:0.8").await;
 }
 
