@@ -115,7 +115,7 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let ads_listener = bind_any("ads_listen", config.ads_listen).await?;
     let listener = bind_calls("listen", config.listen).await?;
     let (name, drain) = (config.issuance.name.clone(), config.issuance.drain);
-    let (clock, closing) = (Clock::system(), store.clone());
+    let (clock, closing) = (args.process.clock(), store.clone());
     let pool = pool(&config, &store, &vault, &clock, &tasks)?;
     let ads = ads_listener.zip(pool.as_ref()).map(|(listener, pool)| {
         let options = &config.issuance;

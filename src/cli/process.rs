@@ -61,12 +61,20 @@ pub struct ProcessArgs {
     /// Ends at once when standard input does, since then the parent is gone: for `todoke dev` and `demo`
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,
+    /// Sets the clock of leases and decisions ahead by so many ms, or back: for `todoke demo`
+    #[arg(long, hide = true, value_name = "MS", allow_hyphen_values = true, requires = "exit_with_parent")]
+    pub clock_ahead: Option<i64>,
 }
 
 impl ProcessArgs {
     /// Where the role's configuration comes from, with these flags and `more`.
     pub(crate) fn sources(&self, more: Vec<Option<Flag>>) -> Sources {
         Sources::of_process(self.config.clone(), self.flags(more))
+    }
+
+    /// What time is told by; certificates are held against the machine's own clock in any case.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock_ahead.map_or_else(Clock::system, Clock::ahead)
     }
 
     pub(crate) fn flags(&self, more: Vec<Option<Flag>>) -> Vec<Flag> {
@@ -295,7 +303,8 @@ pub(crate) fn check_flags<A: Args>(flags: fn(&A) -> Vec<Flag>, known: &[String])
         args: A,
     }
     let command = <Only<A> as clap::CommandFactory>::command();
-    let overrides = |arg: &&clap::Arg| !["config", "exit_with_parent"].contains(&arg.get_id().as_str());
+    let no_key = ["config", "exit_with_parent", "clock_ahead"];
+    let overrides = |arg: &&clap::Arg| !no_key.contains(&arg.get_id().as_str());
     let mut words = vec!["todoke".to_owned()];
     for arg in command.get_arguments().filter(overrides) {
         let kind = arg.get_value_names().map(|names| names[0].as_str()).unwrap_or_default();

@@ -192,7 +192,7 @@ pub async fn run(args: RelayArgs) -> Result<u8, Error> {
     let ads_listener = bind_any("relay.ads_listen", config.relay.ads_listen).await?;
     let listener = bind_calls("listen", config.listen).await?;
     let listens = listener.local_addr().map_err(Error::Runtime)?;
-    let membership = membership(&config, &tls, probe_tls, listens, &tasks)?;
+    let membership = membership(&config, &tls, probe_tls, (listens, args.process.clock()), &tasks)?;
     let ads = ads_listener.zip(membership.as_ref()).map(|(listener, membership)| {
         let (name, relays) = (config.relay.name.as_str(), config.server_name.as_str());
         let (views, most) = (membership.views.subscribe(), config.relay.ads_streams_max);
@@ -211,7 +211,7 @@ fn membership(
     config: &RelayConfig,
     tls: &ServerTls,
     probe_tls: ClientTls,
-    listens: SocketAddr,
+    (listens, clock): (SocketAddr, Clock),
     tasks: &Tasks,
 ) -> Result<Option<relay::Membership>, Error> {
     let options = &config.relay;
@@ -219,7 +219,6 @@ fn membership(
     let unit = tls.identity().ok().as_ref().and_then(UnitId::of);
     let (true, Some(unit)) = (options.pool, unit) else { return Ok(None) };
     let key = options.pool_key.as_deref().map(super::report::public).transpose()?;
-    let clock = Clock::system();
     let attributes = UnitAttributes {
         address: options.advertise.clone().unwrap_or_else(|| listens.to_string()),
         slot: options.slot.clone().unwrap_or_else(|| options.name.clone()),

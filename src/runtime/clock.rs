@@ -15,6 +15,7 @@ pub struct Clock(Source);
 #[derive(Debug, Clone)]
 enum Source {
     System,
+    Ahead(i64),
     Fixed(Arc<AtomicI64>),
 }
 
@@ -23,6 +24,12 @@ impl Clock {
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
+    }
+
+    /// The machine's own clock, set ahead by `by_ms`, or back: for `todoke demo`, which skips days.
+    #[must_use]
+    pub fn ahead(by_ms: i64) -> Self {
+        Self(Source::Ahead(by_ms))
     }
 
     /// A clock that stands still at `now_ms` until it is advanced.
@@ -36,6 +43,7 @@ impl Clock {
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
             Source::System => system_ms(),
+            Source::Ahead(by_ms) => system_ms().saturating_add(*by_ms),
             Source::Fixed(now_ms) => now_ms.load(Ordering::SeqCst),
         }
     }
@@ -46,7 +54,7 @@ impl Clock {
     /// If this is the machine's clock: nobody may move that.
     pub fn advance(&self, by_ms: i64) {
         match &self.0 {
-            Source::System => panic!("only a fixed clock can be advanced"),
+            Source::System | Source::Ahead(_) => panic!("only a fixed clock can be advanced"),
             Source::Fixed(now_ms) => drop(now_ms.fetch_add(by_ms, Ordering::SeqCst)),
         }
     }
@@ -79,6 +87,12 @@ mod tests {
     fn the_system_clock_shows_this_century() {
         let now_ms = Clock::system().now_ms();
         assert!((1_700_000_000_000..4_102_444_800_000).contains(&now_ms), "{now_ms}");
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_shows_that_much_more() {
+        let (now_ms, back_ms) = (Clock::system().now_ms(), Clock::ahead(-86_400_000).now_ms());
+        assert!((0..60_000).contains(&(back_ms + 86_400_000 - now_ms)), "{now_ms}, {back_ms}");
     }
 
     #[test]

@@ -64,6 +64,20 @@ async fn an_operator_sees_why_and_gives_orders_and_nobody_else_does() {
     assert_eq!(dev.stop().await, Some(0));
 }
 
+#[tokio::test]
+async fn a_system_starts_again_with_a_relay_that_is_out_of_use() {
+    let folder = Folder::new();
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    until(&folder, &["relay-1", "relay-2"], "HEALTHY").await;
+    said(&folder, &["drain", "relay-2", "--reason", "its disk is replaced"]).await;
+    until(&folder, &["relay-2"], "DRAINED").await;
+    assert_eq!(dev.stop().await, Some(0));
+    let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
+    until(&folder, &["relay-1"], "HEALTHY").await;
+    until(&folder, &["relay-2"], "DRAINED").await;
+    assert_eq!(dev.stop().await, Some(0));
+}
+
 /// Waits until this line is, or is not, in what the relays say of their readiness.
 async fn relays_say(endpoints: &Value, line: &str, wanted: bool) {
     for relay in endpoints["relays"].as_array().expect("relays") {

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::trouble::Trouble;
-use crate::cli::dev::how;
+use crate::cli::{dev::how, municipal::Output};
 
 /// How long one command may take; each takes seconds.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -32,6 +32,7 @@ pub(crate) struct Running {
     _input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     deadline: Instant,
+    limit: Duration,
     command: String,
     log: PathBuf,
     copy: File,
@@ -51,19 +52,26 @@ pub(crate) struct Ended {
 }
 
 impl Running {
-    /// Starts `todoke ARGS --output json` in `folder`; what it says goes into the log too.
+    /// Starts `todoke ARGS --output OUTPUT` in `folder`; what it says goes into the log too.
     ///
     /// # Errors
     /// [`Trouble::Command`].
-    pub(crate) fn start(program: &Path, folder: &Path, args: &[&str], log: PathBuf) -> Result<Self, Trouble> {
+    pub(crate) fn start(
+        program: &Path,
+        folder: &Path,
+        args: &[&str],
+        output: Output,
+        log: PathBuf,
+    ) -> Result<Self, Trouble> {
+        let output = if output == Output::Json { "json" } else { "text" };
         let command = format!("todoke {}", args.first().copied().unwrap_or_default());
         let start = || {
             let mut copy = File::create(&log)?;
-            writeln!(copy, "# todoke {} --output json", args.join(" "))?;
+            writeln!(copy, "# todoke {} --output {output}", args.join(" "))?;
             let waits = matches!(args.first(), Some(&("import" | "resume")));
             let mut child = Command::new(program)
                 .args(args)
-                .args(["--output", "json"])
+                .args(["--output", output])
                 .args(waits.then_some("--exit-with-parent"))
                 .current_dir(folder)
                 .stdin(Stdio::piped())
@@ -78,15 +86,20 @@ impl Running {
         };
         let (child, input, lines, copy) =
             start().map_err(|source| Trouble::Command { command: command.clone(), source })?;
-        let deadline = Instant::now() + LIMIT;
-        Ok(Self { child, _input: input, lines, deadline, command, log, copy, events: Vec::new() })
+        let (limit, deadline) = (LIMIT, Instant::now() + LIMIT);
+        Ok(Self { child, _input: input, lines, deadline, limit, command, log, copy, events: Vec::new() })
+    }
+
+    /// Gives it so long from now on.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { limit, deadline: Instant::now() + limit, ..self }
     }
 
     // The next line, or none at the end; a line that is no JSON is kept as text.
     async fn next(&mut self) -> Result<Option<&Value>, Trouble> {
         let overdue = || Trouble::TooLong {
             what: format!("`{}` to get on; see {}", self.command, self.log.display()),
-            seconds: LIMIT.as_secs(),
+            seconds: self.limit.as_secs(),
         };
         let line = timeout_at(self.deadline, self.lines.next_line()).await.map_err(|_| overdue())?;
         let line = line.map_err(|source| Trouble::Command { command: self.command.clone(), source })?;

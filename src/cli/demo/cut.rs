@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use super::{
     audit::{number, receipt_of, settled, text},
+    cast::STALL_AFTER,
     loads::seconds,
     narrator::{Narrator, figure, percent},
-    stage::{LOST, STALL_AFTER, Stage},
+    stage::{LOST, Stage},
     trouble::Trouble,
 };
 

@@ -2,14 +2,17 @@
 //! processes, and ends with exit code 0 only if every check held.
 
 mod audit;
+mod cast;
 mod command;
 mod cut;
 mod deaths;
 mod extract;
 mod loads;
 mod narrator;
+mod pool;
 mod proofs;
 mod stage;
+mod theatre;
 mod trouble;
 
 use std::path::{Path, PathBuf};
@@ -18,19 +21,24 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::Instant;
 
-use self::{narrator::Narrator, stage::Stage, trouble::Trouble};
+pub use self::pool::Scenario;
+use self::{cast::Cast, narrator::Narrator, stage::Stage, theatre::Theatre, trouble::Trouble};
 use super::municipal::{Output, fail_with, interrupted, say, say_result};
 use crate::runtime::{self, Tasks, exit};
 
 /// Plays the incident story with an issuer and four relays, and checks every figure of it.
 ///
-/// Each is a process of its own on loopback. It needs under a minute, leaves nothing running, and ends with
-/// 0 only if every check held, otherwise with 1.
+/// Each is a process of its own on loopback. It needs under two minutes, leaves nothing running, and ends
+/// with 0 only if every check held, otherwise with 1. A scenario is a story of the relay pool alone.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:\n  todoke demo --keep demo\n  \
+#[command(after_help = "Examples:\n  todoke demo --keep demo\n  \
                         todoke verify demo/files/clean.csv.receipt --file demo/files/clean.csv \\\n    \
-                        --key demo/system/pki/receipt.pub")]
+                        --key demo/system/pki/receipt.pub\n  \
+                        todoke demo --scenario january")]
 pub struct DemoArgs {
+    /// Plays this story of the pool in place of the whole one
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub scenario: Option<Scenario>,
     /// Keeps everything in this new folder, to look at it afterwards; otherwise it is removed unless a
     /// check failed
     #[arg(long, value_name = "DIR")]
@@ -55,12 +63,17 @@ pub async fn run(args: DemoArgs) -> Result<u8, super::Error> {
         }
     };
     let mut tale = Narrator::new(args.output);
-    let played = Box::pin(play(&folder.path, &mut tale, &tasks)).await;
-    let Some(played) = played else {
-        return Ok(interrupted(exit::FAILED, "interrupted: everything is stopped", args.output));
+    let theatre = Theatre::new(&folder.path, &tasks);
+    let played = match args.scenario {
+        Some(scenario) => Box::pin(pool::play(scenario, &theatre, &mut tale)).await,
+        None => Box::pin(play(&theatre, &mut tale)).await,
     };
-    if let Err(trouble) = played {
-        tale.broke_off(&trouble);
+    match played {
+        Err(interrupt @ Trouble::Interrupted) => {
+            return Ok(interrupted(exit::FAILED, &interrupt.to_string(), args.output));
+        }
+        Err(trouble) => tale.broke_off(&trouble),
+        Ok(()) => (),
     }
     tale.table();
     let (checks, failed) = (tale.checks.len(), tale.failed());
@@ -82,19 +95,10 @@ pub async fn run(args: DemoArgs) -> Result<u8, super::Error> {
     Ok(code)
 }
 
-// Plays the story; none if it was interrupted. Nothing runs any more when this returns.
-async fn play(dir: &Path, tale: &mut Narrator, tasks: &Tasks) -> Option<Result<(), Trouble>> {
+// Plays the whole story.
+async fn play(theatre: &Theatre<'_>, tale: &mut Narrator) -> Result<(), Trouble> {
     tale.say("An issuer and four relays are started as processes on loopback, with a PKI of their own.");
-    let stage = match tasks.soft().run_until_cancelled(Stage::set(dir)).await? {
-        Ok(stage) => stage,
-        Err(trouble) => return Some(Err(trouble)),
-    };
-    let played = tasks.soft().run_until_cancelled(story(&stage, tale)).await;
-    if !matches!(played, Some(Ok(()))) {
-        stage.system.kill_all();
-    }
-    stage.system.stop().await;
-    played
+    theatre.play(&Cast::quiet(), async |stage| story(stage, tale).await).await
 }
 
 async fn story(stage: &Stage, tale: &mut Narrator) -> Result<(), Trouble> {
@@ -108,9 +112,11 @@ async fn story(stage: &Stage, tale: &mut Narrator) -> Result<(), Trouble> {
     deaths::of_the_issuer(stage, tale).await?;
     tale.step('e', "relay-2 is killed in the middle of an upload");
     deaths::of_a_relay(stage, tale).await?;
-    tale.step('f', "The same file again");
+    tale.step('f', "relay-2 hangs, and looks well");
+    Box::pin(pool::hang(stage, tale)).await?;
+    tale.step('g', "The same file again");
     proofs::again(stage, tale, &first).await?;
-    tale.step('g', "Receipt and proof, without any server");
+    tale.step('h', "Receipt and proof, without any server");
     proofs::offline(stage, tale, &first).await
 }
 

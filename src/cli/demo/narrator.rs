@@ -11,7 +11,7 @@ use crate::cli::municipal::{Output, say, say_json};
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
-    /// The step of the story, `a` to `g`.
+    /// The step of the story, `a` to `h`.
     pub(crate) step: char,
     /// What was looked at.
     pub(crate) what: String,

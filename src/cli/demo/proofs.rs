@@ -1,4 +1,4 @@
-//! Steps (f) and (g): the same file again changes nothing, and what the ward holds is checked without any
+//! Steps (g) and (h): the same file again changes nothing, and what the ward holds is checked without any
 //! server.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::runtime::exit;
 
-/// (f): the same file is sent again, by somebody who has only the file.
+/// (g): the same file is sent again, by somebody who has only the file.
 ///
 /// # Errors
 /// [`Trouble`].
@@ -50,7 +50,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
     std::fs::read(path).map_err(Trouble::file(path))
 }
 
-/// (g): everything is stopped; receipt and proof are checked with nothing but files.
+/// (h): everything is stopped; receipt and proof are checked with nothing but files.
 ///
 /// # Errors
 /// [`Trouble`].

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
+    cast::Cast,
     command::{Ended, Running},
     extract::Extract,
     trouble::Trouble,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     cli::{
         dev::{self, Layout, Notice, System, Tell},
-        municipal::Connect,
+        municipal::{Connect, Output},
     },
     client::calls::{Attempt, Weight},
     telemetry::names,
@@ -39,12 +40,8 @@ pub(crate) const LOST_HOUSEHOLDS: u64 = 5_000;
 /// All households of a load.
 pub(crate) const HOUSEHOLDS: u64 = 12_000;
 
-/// The issuer's patience in the story; in earnest it is 60 s, and 10 s for the other two.
-pub(crate) const STALL_AFTER: Duration = Duration::from_secs(2);
-const SWEEP_EVERY: Duration = Duration::from_millis(500);
-const LEASE: Duration = Duration::from_secs(2);
 /// How often something is looked at that is waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long anything is waited for.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 /// How long a page of dispositions is.
@@ -58,6 +55,8 @@ pub(crate) struct Stage {
     files: PathBuf,
     deaths: Deaths,
     commands: AtomicU32,
+    /// How far the clocks of its processes are ahead, in ms.
+    pub(crate) ahead_ms: i64,
 }
 
 /// Counters and gauges of one process at one moment.
@@ -93,35 +92,22 @@ impl Metrics {
 }
 
 impl Stage {
-    /// Starts the system in `dir`.
+    /// Starts the system in `dir`, or goes on with what is there.
     ///
     /// # Errors
     /// [`Trouble::Dev`], [`Trouble::File`].
-    pub(crate) async fn set(dir: &Path) -> Result<Self, Trouble> {
+    pub(crate) async fn set(dir: &Path, cast: &Cast) -> Result<Self, Trouble> {
         let layout = Layout::make(&dir.join("system"))?;
         let files = dir.join("files");
         std::fs::create_dir_all(&files).map_err(Trouble::file(&files))?;
-        let ms = |time: Duration| format!("{}ms", time.as_millis());
-        let options = dev::Options {
-            relays: 4,
-            issuers: 1,
-            database: format!("sqlite:{}", layout.database().display()),
-            restart: true,
-            drain: Duration::from_secs(5),
-            issuer_flags: [
-                ["--stall-after", &ms(STALL_AFTER)],
-                ["--sweep-every", &ms(SWEEP_EVERY)],
-                ["--lease", &ms(LEASE)],
-            ]
-            .concat()
-            .into_iter()
-            .map(Into::into)
-            .collect(),
-        };
+        let options = cast.options(dir, &layout)?;
+        let told = std::fs::read_dir(layout.logs()).map_err(Trouble::file(layout.logs()))?.count();
         let program = std::env::current_exe().map_err(Trouble::file("todoke"))?;
         let deaths = Deaths::default();
         let system = System::start(layout, &options, deaths.listener()).await?;
-        Ok(Self { system, program, files, deaths, commands: AtomicU32::new(0) })
+        // The logs of an earlier stage in this folder are kept.
+        let commands = AtomicU32::new(u32::try_from(told).unwrap_or_default());
+        Ok(Self { system, program, files, deaths, commands, ahead_ms: cast.ahead_ms })
     }
 
     /// A file of the story.
@@ -139,10 +125,14 @@ impl Stage {
     /// # Errors
     /// [`Trouble::Command`].
     pub(crate) fn offline(&self, args: &[&str]) -> Result<Running, Trouble> {
+        self.start(args, Output::Json)
+    }
+
+    fn start(&self, args: &[&str], output: Output) -> Result<Running, Trouble> {
         let number = self.commands.fetch_add(1, Ordering::Relaxed) + 1;
         let name = args.first().copied().unwrap_or("none");
         let log = self.system.layout().logs().join(format!("command-{number:02}-{name}.log"));
-        Running::start(&self.program, &self.files, args, log)
+        Running::start(&self.program, &self.files, args, output, log)
     }
 
     /// Starts a command of the ward.
@@ -150,12 +140,16 @@ impl Stage {
     /// # Errors
     /// [`Trouble::Command`].
     pub(crate) fn as_ward(&self, args: &[&str]) -> Result<Running, Trouble> {
-        self.as_ward_at(&self.system.layout().endpoints(), args)
+        self.as_caller(WARD, args, Output::Json)
     }
 
-    fn as_ward_at(&self, endpoints: &Path, args: &[&str]) -> Result<Running, Trouble> {
-        let endpoints = endpoints.display().to_string();
-        self.offline(&[args, &["--endpoints", &endpoints, "--as", WARD]].concat())
+    /// Starts a command of any caller.
+    ///
+    /// # Errors
+    /// [`Trouble::Command`].
+    pub(crate) fn as_caller(&self, who: &str, args: &[&str], output: Output) -> Result<Running, Trouble> {
+        let endpoints = self.system.layout().endpoints().display().to_string();
+        self.start(&[args, &["--endpoints", &endpoints, "--as", who]].concat(), output)
     }
 
     /// Has a load made: all households, of which [`LOST`] has its own; `more` flags of `sample`.
@@ -181,7 +175,7 @@ impl Stage {
     /// [`Trouble::Command`].
     pub(crate) fn import(&self, load: &Extract, more: &[&str]) -> Result<Running, Trouble> {
         let tally = load.tally.display().to_string();
-        let args = ["import", load.name(), "--control-totals", &tally, "--patience", "30s"];
+        let args = ["import", load.name(), "--control-totals", &tally, "--patience", "50s"];
         self.as_ward(&[&args, more].concat())
     }
 
@@ -203,7 +197,9 @@ impl Stage {
         std::fs::write(&nobody, endpoints.to_string()).map_err(failed)?;
         let tally = load.tally.display().to_string();
         let args = ["import", load.name(), "--control-totals", &tally, "--patience", "5s"];
-        let ended = self.as_ward_at(&nobody, &args)?.end().await?;
+        let nobody = nobody.display().to_string();
+        let to_nobody = ["--endpoints", &nobody, "--as", WARD];
+        let ended = self.offline(&[&args[..], &to_nobody].concat())?.end().await?;
         // A connection that was asked for waits with the system until it is taken, whatever became of its
         // other end.
         Ok((ended, listener.accept().is_ok()))

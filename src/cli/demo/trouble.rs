@@ -7,6 +7,9 @@ use crate::{cli::dev::DevError, client::error::Error};
 /// Something that is no failed check, but leaves the rest of the story unplayed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
+    /// Somebody wants it to end.
+    #[error("interrupted: everything is stopped")]
+    Interrupted,
     /// The system did not start.
     #[error("the system did not start: {0}")]
     Dev(#[from] DevError),

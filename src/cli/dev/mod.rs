@@ -10,7 +10,7 @@ mod probe;
 mod supervisor;
 mod system;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use serde_json::json;
@@ -25,6 +25,7 @@ pub(crate) use self::{
     layout::Layout,
     node::how,
     notice::{Notice, Tell},
+    parties::CALLERS,
     probe::{get, sum},
     system::{Options, System},
 };
@@ -108,7 +109,9 @@ pub async fn run(args: DevArgs) -> Result<u8, super::Error> {
             database: database.unwrap_or_else(|| format!("sqlite:{}", layout.database().display())),
             restart: !args.no_restart,
             drain: args.drain,
+            flags: Vec::new(),
             issuer_flags: Vec::new(),
+            relay_flags: BTreeMap::new(),
         };
         System::start(layout, &options, tell).await
     };

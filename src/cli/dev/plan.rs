@@ -50,6 +50,7 @@ impl Plan<'_> {
             for upstream in upstreams {
                 node.flags.extend(["--upstream".into(), OsString::from(upstream)]);
             }
+            node.flags.extend(self.options.relay_flags.get(&n).into_iter().flatten().cloned());
             node
         };
         (1..=self.options.relays).map(one).collect()
@@ -66,6 +67,7 @@ impl Plan<'_> {
         }
         let drain = format!("{}ms", self.options.drain.as_millis());
         flags.extend(["--drain".into(), drain.into()]);
+        flags.extend(self.options.flags.iter().cloned());
         Node {
             id: id.to_owned(),
             kind,

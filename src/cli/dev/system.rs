@@ -37,8 +37,12 @@ pub(crate) struct Options {
     pub(crate) restart: bool,
     /// How long calls in flight get when a process is asked to stop.
     pub(crate) drain: Duration,
+    /// More flags for each process.
+    pub(crate) flags: Vec<OsString>,
     /// More flags for each issuer.
     pub(crate) issuer_flags: Vec<OsString>,
+    /// More flags for single relays, by their number.
+    pub(crate) relay_flags: BTreeMap<u16, Vec<OsString>>,
 }
 
 /// A system that runs.

@@ -14,8 +14,9 @@ use crate::{
 
 /// Has a unit play a fault on purpose, so that what the pool does about it is seen before it is needed.
 ///
-/// It ends by itself, and its beginning and its end are on record. The unit's health answers stay green: only
-/// its calls suffer. What the pool does about it is real: an eviction counts like any other.
+/// It ends by itself, and its beginning and its end are on record. The unit's health answers stay green: its
+/// calls suffer, and the deep probes that go the same way. What the pool does about it is real: an eviction
+/// counts like any other.
 ///
 /// A unit plays nothing unless it was started with --drills, as those of `todoke dev` and `todoke demo` are.
 #[derive(Debug, Clone, Args)]
@@ -37,6 +38,9 @@ pub(super) struct DrillArgs {
     /// Ends what is played
     #[arg(long, conflicts_with = "fault")]
     stop: bool,
+    /// What the clocks of the processes are ahead of this one's, in ms: for `todoke demo`
+    #[arg(long, hide = true, value_name = "MS", allow_hyphen_values = true, default_value_t = 0)]
+    clock_ahead: i64,
     #[command(flatten)]
     pub(super) order: Ordering,
 }
@@ -44,7 +48,8 @@ pub(super) struct DrillArgs {
 impl DrillArgs {
     pub(super) async fn run(&self) -> Result<(), Error> {
         let fault = self.fault.filter(|_| !self.stop);
-        let (until_time, fault) = (fault.map(|_| until(self.lasts)), fault.map(|fault| fault.to_string()));
+        let (until_time, fault) =
+            (fault.map(|_| until(self.lasts, self.clock_ahead)), fault.map(|fault| fault.to_string()));
         let order = pb::DrillUnit { fault: fault.unwrap_or_default(), until_time };
         self.order.give(Order::Drill(order)).await
     }
