@@ -34,17 +34,20 @@ const COUNTED_MAX: usize = 1_024;
 pub(super) struct Limits {
     views: Arc<Semaphore>,
     decisions: Arc<Semaphore>,
-    watching: Arc<Mutex<BTreeMap<Identity, u32>>>,
-    reporting: Arc<Mutex<BTreeMap<Identity, u32>>>,
+    watching: Counts,
+    reporting: Counts,
     probes: Rate,
     reports: Rate,
 }
+
+/// How many places each caller has taken.
+type Counts = Arc<Mutex<BTreeMap<Identity, u32>>>;
 
 /// A place; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     permit: Option<OwnedSemaphorePermit>,
-    of: Option<(Arc<Mutex<BTreeMap<Identity, u32>>>, Identity)>,
+    of: Option<(Counts, Identity)>,
 }
 
 impl Drop for Place {
@@ -69,7 +72,7 @@ fn full(words: String) -> Fault {
 }
 
 /// Takes one of the `most` places that this caller has.
-fn one_of(counts: &Arc<Mutex<BTreeMap<Identity, u32>>>, caller: &Identity, most: u32) -> Option<Place> {
+fn one_of(counts: &Counts, caller: &Identity, most: u32) -> Option<Place> {
     let mut held = locked(counts);
     let count = held.entry(caller.clone()).or_insert(0);
     if *count >= most {

@@ -148,7 +148,7 @@ impl Prober {
             let shallow = ask_on(Arc::clone(inner), unit.clone(), channel);
             let until = end.clone();
             let probing = async move { tokio::join!(deep, shallow) };
-            self.tasks.spawn(async move { until.run_until_cancelled(probing).await });
+            self.tasks.spawn(async move { until.run_until_cancelled(Box::pin(probing)).await });
             units.insert(unit, Unit { target, probed: Probed::default(), shallow: (0, 0), end });
         }
         Ok(())

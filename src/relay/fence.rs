@@ -87,8 +87,8 @@ impl Fence {
         });
     }
 
-    /// Closes the fence when a lease ends without another, and before that does what is to be done then; never
-    /// returns.
+    /// Closes the fence when a lease ends without another, and before that does what is to be done then;
+    /// never returns.
     pub(super) async fn mind(&self, lapses: impl Fn()) {
         let mut standing = self.watch();
         loop {

@@ -1,6 +1,7 @@
 //! What a database holds at one moment, as it stands, also where it is damaged: each look is at the same
 //! moment, and changes nothing.
 
+use futures_util::TryStreamExt as _;
 use sqlx::{Sqlite, Transaction};
 
 use crate::domain::{batch_id::BatchId, disposition::Disposition, municipality::MunicipalityCode};
@@ -22,6 +23,10 @@ statements! {
     ANNOUNCED = "
         SELECT CAST(COALESCE(SUM(MIN(MAX(chunk_count, 0), 4294967295)), 0) AS INTEGER) AS chunks FROM batch";
     INTEGRITY = "PRAGMA integrity_check(20)";
+    POOL = "
+        SELECT 'pool_state' AS part, 0 AS number, CAST(state AS BLOB) AS text FROM pool_state
+        UNION ALL
+        SELECT 'pool_decision', number, CAST(record AS BLOB) FROM pool_decision";
     ORDERS = "
         SELECT o.record_index, CAST(o.order_id AS BLOB) AS order_id, o.leaf, CAST(o.kind AS BLOB) AS kind,
             CAST(o.district AS BLOB) AS district, o.person_index, o.protected,
@@ -145,6 +150,9 @@ impl Store {
     }
 }
 
+/// Damaged rows of the pool that are told of.
+const DAMAGED_MAX: usize = 20;
+
 type Range = std::ops::Range<u64>;
 
 impl Snapshot {
@@ -164,6 +172,30 @@ impl Snapshot {
     pub async fn integrity(&mut self) -> Result<Vec<String>, Error> {
         let lines: Vec<String> = sqlx::query_scalar(INTEGRITY).fetch_all(&mut *self.0).await?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// What of the pool's rows is no text that can be there: the table and the row's number. `is_state` and
+    /// `is_record` say what can.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn damaged_pool(
+        &mut self,
+        is_state: fn(&str) -> bool,
+        is_record: fn(&str) -> bool,
+    ) -> Result<Vec<(&'static str, i64)>, Error> {
+        let mut rows = sqlx::query_as::<_, (String, i64, Vec<u8>)>(POOL).fetch(&mut *self.0);
+        let mut damaged = Vec::new();
+        while let Some((part, number, text)) = rows.try_next().await? {
+            let (table, holds) = match part.as_str() {
+                "pool_state" => ("pool_state", is_state),
+                _ => ("pool_decision", is_record),
+            };
+            if damaged.len() < DAMAGED_MAX && !str::from_utf8(&text).is_ok_and(holds) {
+                damaged.push((table, number));
+            }
+        }
+        Ok(damaged)
     }
 
     /// Returns the keys of batches after this one, `count` at most.

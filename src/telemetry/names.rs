@@ -200,8 +200,8 @@ metrics! {
     RELAY_SERVING = "todoke_relay_serving", Kind::Gauge, [];
     /// 1 once a relay was told to stop.
     RELAY_DRAINING = "todoke_relay_draining", Kind::Gauge, [];
-    /// Bundles of what a relay recorded, by outcome: written before it drained, or failed, as the folder is full
-    /// or cannot be used: look at relay.bundle_dir.
+    /// Bundles of what a relay recorded, by outcome: written before it drained, or failed, as the folder is
+    /// full or cannot be used: look at relay.bundle_dir.
     RELAY_BUNDLES = "todoke_relay_bundles_total", Kind::Counter, [OUTCOME];
     /// Seconds of what a relay saw that no issuer took in time: the controller judges without them.
     RELAY_EVIDENCE_LOST = "todoke_relay_evidence_lost_total", Kind::Counter, [];

@@ -1,7 +1,7 @@
 //! Promise: personal data of a scenario with everything that goes wrong, logged at the finest level, is
-//! nowhere in clear: in no log, metric, output, journal, receipt, proof, bundle, database file or configuration,
-//! in none of the forms that bytes are written in. The input file has it, and the answer to GetCard with
-//! a purpose.
+//! nowhere in clear: in no log, metric, output, journal, receipt, proof, bundle of a relay, database file or
+//! configuration, in none of the forms that bytes are written in. The input file has it, and the answer to
+//! GetCard with a purpose.
 
 mod forms;
 mod scenario;

@@ -124,7 +124,7 @@ async fn a_relay_that_was_drained_stays_so_when_the_system_is_started_again() {
     let mut dev = Dev::start(&folder, &["--relays", "2"]).await;
     let is_out = |value: &Value| {
         let why = value["out"].as_str().unwrap_or_default();
-        value["id"] == "relay-2" && why.contains("took it out: DRAINED")
+        value["id"] == "relay-2" && why.contains("took it out: DRAINED") && why.contains("a new disk")
     };
     assert!(dev.heard.iter().any(is_out), "{:?}", dev.heard);
     said(&folder, &["undrain", "relay-2"]).await;
@@ -138,14 +138,18 @@ async fn sees(folder: &Folder) {
     assert_eq!((&result["units"], &result["controller"]), (&2.into(), &"issuer-1".into()));
     let (begun, mut lines) = (Instant::now(), said(folder, &["explain", "relay-1"]).await);
     // The first bets are made in the second after the unit joined, when it has a sibling that is judged too.
-    while of(&lines, "explanation")[0]["evidence"]["bets"].as_array().is_none_or(Vec::is_empty) {
+    let is_judged = |lines: &[Value]| {
+        let explained = of(lines, "explanation")[0].clone();
+        let bets = explained["evidence"]["bets"].as_array().is_some_and(|bets| !bets.is_empty());
+        let elsewhere = explained["elsewhere"].as_array().map_or(0, Vec::len);
+        // A busy machine may have it looked at twice.
+        bets && elsewhere == 6 && explained["state"] == "HEALTHY"
+    };
+    while !is_judged(&lines) {
         assert!(begun.elapsed() < Duration::from_secs(60), "nothing is bet: {lines:?}");
         sleep(Duration::from_millis(500)).await;
         lines = said(folder, &["explain", "relay-1"]).await;
     }
-    let explained = of(&lines, "explanation");
-    assert_eq!(explained[0]["state"], "HEALTHY", "{lines:?}");
-    assert_eq!(explained[0]["elsewhere"].as_array().map(Vec::len), Some(6), "{lines:?}");
     let lines = said(folder, &["view"]).await;
     assert_eq!(of(&lines, "member").len(), 2, "{lines:?}");
 }

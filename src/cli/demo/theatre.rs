@@ -28,9 +28,10 @@ impl<'a> Theatre<'a> {
         scene: impl AsyncFnOnce(&Stage) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         let soft = self.tasks.soft();
-        let set = soft.run_until_cancelled(Stage::set(self.dir, cast)).await;
+        let set = soft.run_until_cancelled(Box::pin(Stage::set(self.dir, cast))).await;
         let stage = set.ok_or(Trouble::Interrupted)??;
-        let played = soft.run_until_cancelled(scene(&stage)).await.unwrap_or(Err(Trouble::Interrupted));
+        let played =
+            soft.run_until_cancelled(Box::pin(scene(&stage))).await.unwrap_or(Err(Trouble::Interrupted));
         if played.is_err() {
             stage.system.kill_all();
         }

@@ -25,7 +25,7 @@ use crate::{
     --endpoints dev/endpoints.json --as operator/alice\n  \
     todoke pool drill relay-2 --stop --endpoints dev/endpoints.json --as operator/alice")]
 pub(super) struct DrillArgs {
-    /// hang, fail:SHARE, slow:TIME[:SHARE], flap:GOOD:BAD, crash or drop-upstream
+    /// hang, fail:SHARE, slow:TIME, slow:TIME:SHARE, flap:GOOD:BAD, crash or drop-upstream
     ///
     /// hang: calls are never answered. fail:0.3: so many fail. slow:2s:0.3: so many take so much longer, all
     /// without a share. flap:3s:2s: none fails for 3 s, then all for 2 s. crash: its process ends at once.

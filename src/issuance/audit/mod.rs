@@ -11,6 +11,7 @@ mod receipt;
 use crate::{
     domain::{batch_id::BatchId, municipality::MunicipalityCode, note::VerifierKey},
     net::tls::Roots,
+    pool::policy::{Decision, Policy},
     store::{self, RawKey, Snapshot, Store},
     vault::Vault,
 };
@@ -113,6 +114,7 @@ impl Auditor {
         if self.batch.is_none() && self.municipality.is_none() {
             look.file().await;
             look.lost().await;
+            look.pool().await;
         }
         let mut after: Option<RawKey> = None;
         loop {
@@ -154,6 +156,25 @@ impl Look<'_> {
                 let key = RawKey { code: b"-".to_vec(), id: Vec::new() };
                 self.found_at("batch", &key, &format!("cannot be read: {error}"), FILE_REPAIR);
             }
+        }
+    }
+
+    /// Tells of rows of the relay pool that cannot be read.
+    async fn pool(&mut self) {
+        let is_state = |text: &str| serde_json::from_str::<Policy>(text).is_ok();
+        let is_record = |text: &str| serde_json::from_str::<Decision>(text).is_ok();
+        let key = RawKey { code: b"-".to_vec(), id: Vec::new() };
+        match self.at.damaged_pool(is_state, is_record).await {
+            Ok(damaged) => {
+                for (table, number) in damaged {
+                    let (what, repair) = match table {
+                        "pool_state" => ("the state of the relay pool cannot be read".to_owned(), POOL_STATE),
+                        _ => (format!("decision {number} of the relay pool cannot be read"), FILE_REPAIR),
+                    };
+                    self.found_at(table, &key, &what, repair);
+                }
+            }
+            Err(error) => self.found_at("pool_state", &key, &format!("cannot be read: {error}"), FILE_REPAIR),
         }
     }
 
@@ -214,6 +235,10 @@ impl Look<'_> {
 /// What puts a file right whose tables and indexes say different things.
 const WHOLE_FILE: &str = "look at the disk, and restore the last backup that is whole; do not REINDEX or \
                           dump the file, which would take altered rows for right ones";
+/// What puts the pool's state right: relays register by themselves, and only orders of operators are lost.
+const POOL_STATE: &str = "restore the row from a backup; or stop the issuer, `DELETE FROM pool_state`, and \
+                          start it: relays register anew. Drain again what `todoke pool decisions` says was \
+                          drained or quarantined";
 /// What puts a row right of which there is no second copy.
 const FILE_REPAIR: &str =
     "restore the row from a backup; `PRAGMA integrity_check` tells whether the file is whole";

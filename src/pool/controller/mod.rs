@@ -4,6 +4,7 @@
 mod answers;
 mod export;
 mod gauges;
+mod holding;
 mod intake;
 mod leases;
 mod orders;
@@ -33,7 +34,7 @@ use super::{
     evidence::Observer,
     gate::Gate,
     judgement::Judgement,
-    keeper::{KeepError, Keeper, KeptDecision},
+    keeper::{Keeper, KeptDecision},
     ledger::Recorder,
     notes::View,
     policy::{self, Policy},
@@ -151,6 +152,8 @@ struct Core {
     epoch: u64,
     /// Whether the database is away.
     frozen: bool,
+    /// Whether what is kept there cannot be read.
+    damaged: bool,
     kept_ms: i64,
     /// By what is judged and decided.
     seconds: self::seconds::Seconds,
@@ -189,6 +192,7 @@ impl Controller {
             judgement,
             epoch: 0,
             frozen: false,
+            damaged: false,
             kept_ms: 0,
             believed_until_ms: 0,
             seconds: self::seconds::Seconds::default(),
@@ -278,9 +282,15 @@ impl Controller {
     /// Why an operator should look, beside the alarms of the pool itself.
     #[must_use]
     pub fn not_ready(&self) -> Vec<String> {
-        let frozen = self.core().frozen;
-        let words = "the pool is frozen, as its database is away: nothing is let in, released or raised";
-        frozen.then(|| words.to_owned()).into_iter().collect()
+        let core = self.core();
+        let words = match core.damaged {
+            true => {
+                "the pool is frozen, as its state in the database cannot be read: no relay gets a lease. \
+                     `todoke report verify-store` says what to do"
+            }
+            false => "the pool is frozen, as its database is away: nothing is let in, released or raised",
+        };
+        core.frozen.then(|| words.to_owned()).into_iter().collect()
     }
 
     /// What this issuer saw by itself: its probes, and the calls that relays passed on.
@@ -313,74 +323,6 @@ impl Controller {
         let targets = core.targets(None).into_iter().map(report::target).collect();
         if let Err(error) = self.0.prober.aim(targets) {
             tracing::error!(%error, "units cannot be probed: {error}");
-        }
-    }
-
-    /// Keeps its lease, or tries to get it; whether it holds it.
-    async fn renew(&self) -> bool {
-        let (held, now_ms) = (self.core().epoch, self.0.clock.now_ms());
-        let lease_ms = i64::try_from(CONTROLLER_LEASE.as_millis()).expect("a few seconds");
-        let taken = self.0.keeper.take(&self.0.name, held, now_ms, lease_ms);
-        let taken = tokio::time::timeout(KEEP_MAX, taken).await;
-        match taken.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned()))) {
-            Ok(Some(epoch)) if epoch == held => true,
-            Ok(Some(epoch)) => self.take_over(epoch).await,
-            Ok(None) => {
-                if std::mem::take(&mut self.core().epoch) > 0 {
-                    tracing::warn!("another issuer decides for the pool now");
-                }
-                false
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the pool's lease was not renewed: {error}");
-                false
-            }
-        }
-    }
-
-    /// Reads what was kept, and goes on from there.
-    async fn take_over(&self, epoch: u64) -> bool {
-        let _turn = self.0.turn.lock().await;
-        if !self.load().await {
-            return false;
-        }
-        let mut core = self.core();
-        core.epoch = epoch;
-        core.recorder.interrupt();
-        let now_ms = self.0.clock.now_ms();
-        core.believed_until_ms = now_ms + intake::LEASE_MS;
-        let Core { intake, policy, .. } = &mut *core;
-        intake.believe(policy, now_ms);
-        core.intake.add(policy::Fact::Controller { epoch });
-        tracing::info!(epoch, "this issuer decides for the pool, epoch {epoch}");
-        true
-    }
-
-    /// Reads what is kept; whether that could be read.
-    async fn load(&self) -> bool {
-        let kept = tokio::time::timeout(KEEP_MAX, self.0.keeper.kept()).await;
-        let kept = match kept.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned()))) {
-            Ok(kept) => kept,
-            Err(error) => {
-                tracing::warn!(%error, "what was kept of the pool cannot be read: {error}");
-                return false;
-            }
-        };
-        let Some(kept) = kept else { return true };
-        match serde_json::from_str::<Policy>(&kept.state) {
-            Ok(mut policy) => {
-                // What was kept has the numbers of the one that kept it.
-                policy.set_parameters(self.0.options.policy.clone());
-                let mut core = self.core();
-                core.seconds.after(policy.second());
-                core.policy = policy;
-                true
-            }
-            Err(error) => {
-                tracing::error!(%error, "what was kept of the pool is not understood ({error}): was it \
-                    written by a newer version? start that one, or restore the database");
-                false
-            }
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         tls::{ClientTls, TlsFiles},
     },
     pool::{
-        keeper::{Holder, Kept, KeptOrder, Step},
+        keeper::{Holder, KeepError, Kept, KeptOrder, Step},
         ledger::{self, Report},
     },
     runtime::Tasks,

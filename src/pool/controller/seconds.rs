@@ -54,12 +54,11 @@ impl Seconds {
 pub(super) fn say_skew(wrong: &mut bool, unit: &UnitId, skew_s: i64) {
     let is_wrong = skew_s.abs() >= SKEW_S;
     if is_wrong != std::mem::replace(wrong, is_wrong) {
-        match is_wrong {
-            true => {
-                tracing::warn!(%unit, skew_s, "the clock of {unit} differs by {skew_s} s from ours: what it \
-                sees is counted by when it comes; look at its time service")
-            }
-            false => tracing::info!(%unit, "the clock of {unit} is right again"),
+        if is_wrong {
+            let what = "what it sees is counted by when it comes; look at its time service";
+            tracing::warn!(%unit, skew_s, "the clock of {unit} differs by {skew_s} s from ours: {what}");
+        } else {
+            tracing::info!(%unit, "the clock of {unit} is right again");
         }
     }
 }

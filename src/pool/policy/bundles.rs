@@ -1,5 +1,5 @@
-//! What a unit recorded before it drained is on record by name, once, so that whoever looks for the cause finds
-//! it.
+//! What a unit recorded before it drained is on record by name, once, so that whoever looks for the cause
+//! finds it.
 
 use serde::{Deserialize, Serialize};
 

@@ -78,7 +78,9 @@ impl Policy {
             let note = if to == State::Quarantined {
                 self.quarantine_note(&id)
             } else {
-                let reason = format!("{id} has drained; what is still open on it is reset");
+                let because = &self.units[&id].why.words;
+                let reason =
+                    format!("{id} has drained; what is still open on it is reset. Before: {because}");
                 Note::new(Kind::Reset, Rule::D1, reason)
             };
             self.shift(turn, &id, to, note);

@@ -64,20 +64,26 @@ impl Policy {
         let best = leased.rev().filter_map(|unit| Some((rank(unit)?, unit))).max_by_key(|(rank, _)| *rank);
         if let Some((_, unit)) = best {
             let (id, from) = (unit.id().clone(), unit.state);
+            self.begun = Some(turn.second);
             let kind = if from == State::Joining { Kind::Admit } else { Kind::Return };
             let reason =
                 format!("nobody else is in full use, and {id}, {from}, is the best that has a lease");
             self.shift(turn, &id, State::Healthy, Note::new(kind, Rule::F2, reason));
-        } else if self.steered().1 == 0 && !self.units.is_empty() {
+        } else if self.steered().1 == 0 && self.has_served() {
             let reason = "no unit serves: the last usable set stays published";
             self.raise(turn, None, Note::new(Kind::Alarm(Alarm::NothingServes), Rule::F2, reason));
         }
     }
 
+    /// Whether there is anything to miss: a pool that has only begun is not degraded.
+    fn has_served(&self) -> bool {
+        !self.units.is_empty() && !self.last_usable.is_empty()
+    }
+
     fn say_degraded(&mut self, turn: &mut Turn<'_>) {
         let floor = self.floor();
         let kept: Vec<UnitId> = std::mem::take(&mut turn.kept_sick);
-        let short = floor.full < floor.needed && !self.units.is_empty();
+        let short = floor.full < floor.needed && self.has_served();
         if !short && kept.is_empty() {
             return;
         }

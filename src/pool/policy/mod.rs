@@ -88,6 +88,9 @@ pub struct Policy {
     published: (u64, Vec<Entry>),
     last_usable: Vec<UnitId>,
     last_eviction: Option<u64>,
+    /// When a pool in which nobody was in full use got its first unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<u64>,
     database_away: bool,
     leases_believed_until: u64,
     observers: u32,
@@ -149,6 +152,7 @@ impl Policy {
             published: (0, Vec::new()),
             last_usable: Vec::new(),
             last_eviction: None,
+            begun: None,
             database_away: false,
             leases_believed_until: 0,
             observers: 0,

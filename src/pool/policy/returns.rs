@@ -8,16 +8,22 @@ use super::{
 use crate::pool::evidence::UnitId;
 
 impl Policy {
-    /// J1: units that join.
+    /// J1: units that join. A pool that begins, or begins again after all were gone, takes whoever comes with
+    /// the first: there is nobody to hold them against.
     pub(super) fn let_joiners_in(&mut self, turn: &mut Turn<'_>) {
         for id in self.names(|unit| unit.state == State::Joining) {
             let Some(unit) = self.units.get_mut(&id) else { continue };
-            if unit.progress.failed > 0 || unit.lease != Lease::Live {
+            let failed = unit.progress.failed > 0;
+            if failed || unit.lease != Lease::Live {
                 unit.progress = Progress::default();
             }
             let n = unit.progress.n;
-            if unit.lease == Lease::Live && n >= self.parameters.join_probes {
-                let reason = format!("{id} joins: {n} deep probes passed, none failed");
+            let begins = self.begun.is_some_and(|begun| turn.second <= begun + self.parameters.lease_s);
+            if unit.lease == Lease::Live && (begins && !failed || n >= self.parameters.join_probes) {
+                let reason = match n >= self.parameters.join_probes {
+                    true => format!("{id} joins: {n} deep probes passed, none failed"),
+                    false => format!("{id} joins a pool that begins: it asked for its lease with the first"),
+                };
                 let note = Note::new(Kind::Admit, Rule::J1, reason).count("probes", n);
                 self.shift(turn, &id, State::Healthy, note);
             }

@@ -1,5 +1,5 @@
-//! What the recorder holds becomes lines of JSON within a limit, the calls in flight and the newest first, and
-//! the last line says how many did not fit.
+//! What the recorder holds becomes lines of JSON within a limit, the calls in flight and the newest first,
+//! and the last line says how many did not fit.
 
 use std::sync::Arc;
 

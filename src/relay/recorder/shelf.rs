@@ -1,5 +1,5 @@
-//! Bundles stand in a folder, each whole or not there, so many and no more; a folder that cannot be used costs
-//! the bundle and nothing else.
+//! Bundles stand in a folder, each whole or not there, so many and no more; a folder that cannot be used
+//! costs the bundle and nothing else.
 
 use std::{
     fs::{self, OpenOptions},

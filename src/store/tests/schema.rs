@@ -87,7 +87,7 @@ async fn every_table_is_strict() {
 }
 
 /// Statements that may read a whole table or index, with the reason.
-const SCANS: [(&str, &str); 16] = [
+const SCANS: [(&str, &str); 17] = [
     ("heartbeat::COUNT_BEATS", "a row a task"),
     ("restore::IN_FORCE", "ends at the last row of a few"),
     ("ledger::LIST", "the index of what is open, and of each the index of its chunks"),
@@ -97,6 +97,7 @@ const SCANS: [(&str, &str); 16] = [
     ("inspect::ANNOUNCED", "adds up what every batch announced, for the progress of verify-store"),
     ("inspect::COUNT", "counts every batch, for the progress of verify-store"),
     ("inspect::LOST", "verify-store reads everything: that is what it is for"),
+    ("inspect::POOL", "so it does of the relay pool, a row at a time"),
     ("keys::HEADS", "counts every batch, once when a process starts"),
     ("sqlite::", "about the file, when it is opened"),
     ("sweep::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),

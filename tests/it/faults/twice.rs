@@ -105,11 +105,11 @@ async fn two_runs_on_one_file_are_one_run_and_one_that_is_told_to_wait() {
     let state = || std::fs::read_to_string(format!("/proc/{}/stat", first.pid())).unwrap_or_default();
     eventually("the first to stand still with its journal", || state().contains(") T ")).await;
     let second = world.import(&[]).await;
+    assert_eq!(world.rows("batch").await, 0, "neither has sent anything");
     signal(Signal::CONT, first.pid());
     assert_eq!(second.said.code, Some(75), "{}", second.said.all());
     let words = "another todoke process holds this journal. Wait for it";
     assert!(second.said.all().contains(words), "{}", second.said.all());
-    assert_eq!(world.rows("batch").await, 0, "neither has sent anything");
     world.is_done(&Ended::of(first.end().await)).await;
 }
 

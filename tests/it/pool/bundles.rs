@@ -1,5 +1,5 @@
-//! Promise: before it drains a relay leaves what it saw in one file of a bounded size, whose name and size are
-//! on record once; a disk that takes nothing costs the file and nothing else.
+//! Promise: before it drains a relay leaves what it saw in one file of a bounded size, whose name and size
+//! are on record once; a disk that takes nothing costs the file and nothing else.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -11,7 +11,7 @@ use todoke::wire::{
 use tokio::{process::Command, task::JoinSet};
 
 use super::{
-    harness::{Pool, Relay, WARDS, ask, drain, eventually, order, quick, undrain},
+    harness::{Pool, Relay, WARDS, ask, drain, eventually, order, quick},
     process::Process,
 };
 use crate::{
@@ -46,34 +46,43 @@ async fn second(
     (pool, first, process, party)
 }
 
+/// Has `relay-2` play that it hangs, and three calls hang there until the set is dropped.
+async fn hanging(pool: &Pool, process: &Process, party: &Party) -> JoinSet<()> {
+    let until_time = Some(timestamp(pool.issuer.clock.now_ms() + 300_000));
+    let hang = Order::Drill(pb::DrillUnit { fault: "hang".to_owned(), until_time });
+    pool.order(order("x-1", "relay-2", hang)).await.expect("it was started for that");
+    let asks = |limit| {
+        let mut request = party.request(pb::GetBatchRequest { batch_id: id(1).to_string() });
+        request.set_timeout(Duration::from_secs(120));
+        let mut client = party.batches();
+        let limit = Duration::from_millis(limit);
+        async move { tokio::time::timeout(limit, client.get_batch(request)).await.ok() }
+    };
+    eventually("calls hang", || async { asks(500).await.is_none().then_some(()) }).await;
+    let mut hung = JoinSet::new();
+    for _ in 0..3 {
+        let asked = asks(120_000);
+        hung.spawn(async move { drop(asked.await) });
+    }
+    eventually("they are in flight", || async {
+        (process.figure("todoke_relay_calls_in_flight").await >= 3.0).then_some(())
+    })
+    .await;
+    hung
+}
+
+/// How often a bundle of `relay-2` is on record.
+async fn on_record(pool: &Pool) -> usize {
+    pool.decisions("relay-2").await.into_iter().filter(|one| one.kind == "bundle").count()
+}
+
 #[tokio::test]
 async fn a_relay_leaves_what_it_saw_before_it_drains_and_the_file_is_on_record_once() {
     let folder = Folder::new();
     let dir = folder.path("bundles");
     let flags = ["--drills", "--bundle-dir", &dir.display().to_string()];
     let (pool, _first, process, party) = second(&folder, None, &flags).await;
-    let until_time = Some(timestamp(pool.issuer.clock.now_ms() + 300_000));
-    let hang = Order::Drill(pb::DrillUnit { fault: "hang".to_owned(), until_time });
-    pool.order(order("x-1", "relay-2", hang)).await.expect("it was started for that");
-    let mut hung = JoinSet::new();
-    eventually("calls hang", || async {
-        let quick = party.request(pb::GetBatchRequest { batch_id: id(1).to_string() });
-        let mut client = party.batches();
-        let answered = tokio::time::timeout(Duration::from_millis(500), client.get_batch(quick));
-        answered.await.is_err().then_some(())
-    })
-    .await;
-    for _ in 0..3 {
-        let mut request = party.request(pb::GetBatchRequest { batch_id: id(1).to_string() });
-        request.set_timeout(Duration::from_secs(120));
-        let mut client = party.batches();
-        hung.spawn(async move { client.get_batch(request).await.err() });
-    }
-    eventually("they are in flight", || async {
-        (process.figure("todoke_relay_calls_in_flight").await >= 3.0).then_some(())
-    })
-    .await;
-
+    let hung = hanging(&pool, &process, &party).await;
     pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
     let told = pool.decided("relay-2", "bundle").await;
     let record: Value = serde_json::from_str(&told.record_json).expect("it is JSON");
@@ -83,47 +92,45 @@ async fn a_relay_leaves_what_it_saw_before_it_drains_and_the_file_is_on_record_o
     assert_eq!((&bundles[0]["bytes"], &record["numbers"]["bytes"]), (&bytes.into(), &(bytes as f64).into()));
     assert!(told.why.contains(&name) && told.why.contains("on relay-2"), "{}", told.why);
     assert!(bytes < 1 << 20, "{bytes}");
-
-    let lines = read(&dir.join(&name));
-    let head = &lines[0];
-    assert_eq!(
-        (&head["event"], &head["cause"], &head["drill"]),
-        (&"bundle".into(), &"order".into(), &"hang".into())
-    );
-    assert_eq!(head["serving"], true, "it was taken down before the relay stopped serving: {head}");
-    assert!(head["why"].as_str().is_some_and(|why| why.contains("operator/alice drains relay-2")), "{head}");
-    assert!(head["process"]["resident_bytes"].as_f64().is_some_and(|bytes| bytes > 1e6), "{head}");
-    assert!(head["process"]["open_fds"].as_f64().is_some_and(|fds| fds > 5.0), "{head}");
-    let calls = of(&lines, "call");
-    assert_eq!(calls.len(), 3, "{calls:?}");
-    for call in calls {
-        assert_eq!(call["method"], "/todoke.v1.BatchService/GetBatch");
-        assert_eq!((&call["caller"], &call["at"]), (&"131229".into(), &"held".into()), "{call}");
-        assert!(call["age_ms"].as_u64().is_some_and(|age| age > 0), "{call}");
-    }
-    let seconds = of(&lines, "second");
-    let some = |holds: &dyn Fn(&Value) -> bool| seconds.iter().any(|second| holds(second));
-    assert!(seconds.len() > 2 && some(&|second| second["in_flight"] == 3), "{seconds:?}");
-    assert!(some(&|second| second["counts"]["calls"]["NOT_FOUND"].as_u64() > Some(0)), "{seconds:?}");
-    assert!(some(&|second| second["calls"].as_u64() > Some(0)), "{seconds:?}");
-    for event in ["upstream_connected", "serving", "drill", "ordered"] {
-        assert!(!of(&lines, event).is_empty(), "{event} is not in {lines:?}");
-    }
-    let came = of(&lines, "connected");
-    assert!(came.iter().any(|one| one["caller"] == "131229"), "{came:?}");
-    assert_eq!(lines.last().expect("the end")["left_out"], 0);
+    says_what_was(&read(&dir.join(&name)));
 
     assert_eq!(process.figure("todoke_relay_bundles_total{outcome=\"written\"}").await, 1.0);
     pool.decided("relay-2", "reset").await;
-    let told = pool.decisions("relay-2").await.into_iter().filter(|one| one.kind == "bundle").count();
-    assert_eq!(told, 1, "it is reported each second");
-    drop(process);
+    assert_eq!(on_record(&pool).await, 1, "it is reported each second");
     drop(hung);
-    let _again = pool.process_with(&folder, None, "relay-2", &flags);
-    pool.order(undrain("u-1", "relay-2")).await.expect("it was drained");
-    pool.until("relay-2", UnitState::Healthy).await;
-    let told = pool.decisions("relay-2").await.into_iter().filter(|one| one.kind == "bundle").count();
-    assert_eq!(told, 1, "another process finds the file, and it is known");
+}
+
+/// The bundle of a relay that hung, and was drained.
+fn says_what_was(lines: &[Value]) {
+    let head = &lines[0];
+    let said = (&head["event"], &head["cause"], &head["drill"]);
+    assert_eq!(said, (&"bundle".into(), &"order".into(), &"hang".into()));
+    assert_eq!(head["serving"], true, "it was taken down before the relay stopped serving: {head}");
+    // It hears of it each second, when its short drain may be over.
+    let whys = ["operator/alice drains relay-2", "relay-2 has drained"];
+    let why = head["why"].as_str().expect("words");
+    assert!(whys.iter().any(|words| why.contains(words)), "{head}");
+    assert!(head["process"]["resident_bytes"].as_f64().is_some_and(|bytes| bytes > 1e6), "{head}");
+    assert!(head["process"]["open_fds"].as_f64().is_some_and(|fds| fds > 5.0), "{head}");
+    // A probe may be in flight beside them.
+    let calls: Vec<&Value> = of(lines, "call").into_iter().filter(|one| one["caller"] == "131229").collect();
+    assert_eq!(calls.len(), 3, "{calls:?}");
+    for call in calls {
+        assert_eq!(call["method"], "/todoke.v1.BatchService/GetBatch");
+        assert_eq!(call["at"], "held", "{call}");
+        assert!(call["age_ms"].as_u64().is_some_and(|age| age > 0), "{call}");
+    }
+    let seconds = of(lines, "second");
+    let some = |holds: &dyn Fn(&Value) -> bool| seconds.iter().any(|second| holds(second));
+    assert!(seconds.len() > 1 && some(&|second| second["in_flight"].as_u64() >= Some(3)), "{seconds:?}");
+    assert!(some(&|second| second["counts"]["calls"]["NOT_FOUND"].as_u64() > Some(0)), "{seconds:?}");
+    assert!(some(&|second| second["calls"].as_u64() > Some(0)), "{seconds:?}");
+    for event in ["upstream_connected", "serving", "drill", "ordered"] {
+        assert!(!of(lines, event).is_empty(), "{event} is not in {lines:?}");
+    }
+    let came = of(lines, "connected");
+    assert!(came.iter().any(|one| one["caller"] == "131229"), "{came:?}");
+    assert_eq!(lines.last().expect("the end")["left_out"], 0);
 }
 
 /// A disk of one page in memory, which is full.

@@ -30,8 +30,9 @@ impl Pool {
         name: &str,
         flags: &[&str],
     ) -> Process {
+        let pki = self.issuer.dir.path().join("pki");
         issue(&self.issuer.authority, &format!("relay/{name}"));
-        let file = |name: &str| self.issuer.dir.path().join("pki").join(name).display().to_string();
+        let file = |name: &str| pki.join(name).display().to_string();
         let (cert, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
         let (ca, crl, pool_key) = (file("ca.pem"), file("crl.pem"), file("receipt.pub"));
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

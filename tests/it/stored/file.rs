@@ -3,7 +3,7 @@
 
 use sqlx::Connection as _;
 
-use super::{Folder, batch_ids, beside, count, damage, events, imported, verify};
+use super::{Dev, Folder, batch_ids, beside, count, damage, events, imported, verify};
 
 /// Where the key of one batch stands in the file: in its rows, in the indexes over them, and where rows were.
 fn places(file: &[u8], id: &[u8]) -> Vec<usize> {
@@ -82,4 +82,22 @@ async fn counts_that_were_altered_are_not_said_to_be_repaired_by_repair() {
         let next = one["repair"].as_str().expect("what is to be done");
         assert!(next.starts_with("restore the row from a backup") && !next.contains("--repair"), "{next}");
     }
+}
+
+#[tokio::test]
+async fn a_state_of_the_pool_that_cannot_be_read_is_named_with_what_to_do_and_that_helps() {
+    let folder = Folder::new();
+    imported(&folder).await;
+    assert_eq!(verify(&folder, &[]).await.code, Some(0));
+    damage(&folder, "UPDATE pool_state SET state = substr(state, 1, length(state) / 2)").await;
+    let said = verify(&folder, &[]).await;
+    let words = said.all();
+    assert!(
+        said.code == Some(4) && words.contains("pool_state") && words.contains("register anew"),
+        "{words}"
+    );
+    damage(&folder, "DELETE FROM pool_state").await; // as it says
+    assert_eq!(verify(&folder, &[]).await.code, Some(0));
+    let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
+    assert_eq!(dev.stop().await, Some(0));
 }

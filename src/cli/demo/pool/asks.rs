@@ -80,7 +80,7 @@ impl Stage {
             let (units, _) = self.units().await?;
             let is_there =
                 |id: &&str| units.iter().any(|unit| text(unit, "unit") == *id && unit["state"] == state);
-            if wanted.iter().all(|id| is_there(id)) {
+            if wanted.iter().all(is_there) {
                 return Ok(begun.elapsed());
             }
             sleep(ASK_EVERY).await;

@@ -59,19 +59,19 @@ pub(crate) async fn january(theatre: &Theatre<'_>, tale: &mut Narrator) -> Resul
     );
     let day = |day, hour, minute| cast(day, hour, minute);
     tale.step('a', "13 January, 11:40: unit 1");
-    theatre.play(&day(13, 11, 39), async |stage| the_13th(stage, tale).await).await?;
+    theatre.play(&day(13, 11, 39), async |stage| Box::pin(the_13th(stage, tale)).await).await?;
     tale.step('b', "18 January, 15:40: unit 2");
-    theatre.play(&day(18, 15, 39), async |stage| the_18th(stage, tale).await).await?;
+    theatre.play(&day(18, 15, 39), async |stage| Box::pin(the_18th(stage, tale)).await).await?;
     tale.step('c', "19 January, 8:30: unit 2 again");
-    theatre.play(&day(19, 8, 29), async |stage| the_19th(stage, tale).await).await?;
+    theatre.play(&day(19, 8, 29), async |stage| Box::pin(the_19th(stage, tale)).await).await?;
     tale.step('d', "20 January, 10:00: unit 2 is to be reconnected, with no cause found");
-    theatre.play(&day(20, 10, 0), async |stage| the_20th(stage, tale).await).await?;
+    theatre.play(&day(20, 10, 0), async |stage| Box::pin(the_20th(stage, tale)).await).await?;
     tale.step('e', "21, 22 and 25 January: unit 2 would have failed three times more");
     for (d, hour, minute) in [(21, 18, 40), (22, 9, 40), (25, 10, 45)] {
-        theatre.play(&day(d, hour, minute), async |stage| out_of_use(stage, tale, d).await).await?;
+        theatre.play(&day(d, hour, minute), async |stage| Box::pin(out_of_use(stage, tale, d)).await).await?;
     }
     tale.step('f', "26 January: the way back, and two more units");
-    theatre.play(&day(26, 10, 0), async |stage| the_26th(stage, tale).await).await
+    theatre.play(&day(26, 10, 0), async |stage| Box::pin(the_26th(stage, tale)).await).await
 }
 
 /// A stage on which it is then.
@@ -188,7 +188,7 @@ async fn out_of_use(stage: &Stage, tale: &mut Narrator, day: i64) -> Result<(), 
     tally.check_none_failed(tale);
     let (units, _) = stage.units().await?;
     let state = units.iter().find(|unit| text(unit, "unit") == TWO).map_or("", |unit| text(unit, "state"));
-    tale.holds(&format!("unit 2 on the {day}th"), "QUARANTINED", state, state == "QUARANTINED");
+    tale.holds(&format!("unit 2 on {day} January"), "QUARANTINED", state, state == "QUARANTINED");
     Ok(())
 }
 

@@ -45,12 +45,14 @@ pub(crate) async fn play(
     let quiet = Cast::quiet();
     match scenario {
         Scenario::January => Box::pin(january::january(theatre, tale)).await,
-        Scenario::Hang => theatre.play(&quiet, async |stage| hang::told(stage, tale).await).await,
-        Scenario::Upstream => theatre.play(&quiet, async |stage| upstream::upstream(stage, tale).await).await,
+        Scenario::Hang => theatre.play(&quiet, async |stage| Box::pin(hang::told(stage, tale)).await).await,
+        Scenario::Upstream => {
+            theatre.play(&quiet, async |stage| Box::pin(upstream::upstream(stage, tale)).await).await
+        }
         Scenario::SameModel => {
             let cast = Cast::of_models(&same_model::MODELS);
-            theatre.play(&cast, async |stage| same_model::same_model(stage, tale).await).await
+            theatre.play(&cast, async |stage| Box::pin(same_model::same_model(stage, tale)).await).await
         }
-        Scenario::Raid => theatre.play(&quiet, async |stage| raid::raid(stage, tale).await).await,
+        Scenario::Raid => theatre.play(&quiet, async |stage| Box::pin(raid::raid(stage, tale)).await).await,
     }
 }

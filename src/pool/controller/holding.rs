@@ -1,0 +1,81 @@
+//! The lease of the database is held by one issuer, which begins where the last one ended, and decides over
+//! nothing that it cannot read.
+
+use super::{CONTROLLER_LEASE, Controller, Core, KEEP_MAX, intake};
+use crate::pool::{
+    keeper::KeepError,
+    policy::{self, Policy},
+};
+
+impl Controller {
+    /// Keeps its lease, or tries to get it; whether it holds it.
+    pub(super) async fn renew(&self) -> bool {
+        let (held, now_ms) = (self.core().epoch, self.0.clock.now_ms());
+        let lease_ms = i64::try_from(CONTROLLER_LEASE.as_millis()).expect("a few seconds");
+        let taken = self.0.keeper.take(&self.0.name, held, now_ms, lease_ms);
+        let taken = tokio::time::timeout(KEEP_MAX, taken).await;
+        match taken.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned()))) {
+            Ok(Some(epoch)) if epoch == held => true,
+            Ok(Some(epoch)) => self.take_over(epoch).await,
+            Ok(None) => {
+                if std::mem::take(&mut self.core().epoch) > 0 {
+                    tracing::warn!("another issuer decides for the pool now");
+                }
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the pool's lease was not renewed: {error}");
+                false
+            }
+        }
+    }
+
+    /// Reads what was kept, and goes on from there.
+    async fn take_over(&self, epoch: u64) -> bool {
+        let _turn = self.0.turn.lock().await;
+        if !self.load().await {
+            return false;
+        }
+        let mut core = self.core();
+        core.epoch = epoch;
+        core.recorder.interrupt();
+        let now_ms = self.0.clock.now_ms();
+        core.believed_until_ms = now_ms + intake::LEASE_MS;
+        let Core { intake, policy, .. } = &mut *core;
+        intake.believe(policy, now_ms);
+        core.intake.add(policy::Fact::Controller { epoch });
+        tracing::info!(epoch, "this issuer decides for the pool, epoch {epoch}");
+        true
+    }
+
+    /// Reads what is kept; whether that could be read.
+    pub(super) async fn load(&self) -> bool {
+        let kept = tokio::time::timeout(KEEP_MAX, self.0.keeper.kept()).await;
+        let kept = match kept.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned()))) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "what was kept of the pool cannot be read: {error}");
+                return false;
+            }
+        };
+        let Some(kept) = kept else { return true };
+        match serde_json::from_str::<Policy>(&kept.state) {
+            Ok(mut policy) => {
+                // What was kept has the numbers of the one that kept it.
+                policy.set_parameters(self.0.options.policy.clone());
+                let mut core = self.core();
+                core.seconds.after(policy.second());
+                core.damaged = false;
+                core.policy = policy;
+                true
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.core().damaged, true) {
+                    tracing::error!(%error, "what was kept of the pool is not understood ({error}): was it \
+                        written by a newer version? then start that one; else `todoke report verify-store`");
+                }
+                false
+            }
+        }
+    }
+}
