@@ -221,7 +221,9 @@ impl Stage {
             let mut seen = 0;
             while seen < 3 {
                 let page = http(ops, "/metrics").await;
-                let hangs = page.lines().any(|line| line.starts_with("todoke_relay_calls_in_flight 1"));
+                // Probes hang beside it.
+                let figure = page.lines().find_map(|line| line.strip_prefix("todoke_relay_calls_in_flight "));
+                let hangs = figure.is_some_and(|figure| figure != "0");
                 seen = if hangs { seen + 1 } else { 0 };
                 tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
             }
