@@ -13,8 +13,8 @@ use super::super::{
 /// How long a unit may take from its fault to the decision to evict it.
 pub(crate) const EVICTED_MAX: Duration = Duration::from_secs(120);
 
-/// The longest that a unit may be sick and in full use. By the design it is 20 s, and 60 s until it is out, on
-/// a machine that has nothing else to do.
+/// The longest that a unit may be sick and in full use. By the design it is 20 s, and 60 s until it is out,
+/// on a machine that has nothing else to do.
 pub(crate) const STEERED_WITHIN: Duration = Duration::from_secs(40);
 /// And in use at all.
 pub(crate) const EVICTED_WITHIN: Duration = Duration::from_secs(90);
