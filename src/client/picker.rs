@@ -58,6 +58,14 @@ pub struct Picker {
     relays: Arc<ArcSwap<Vec<Arc<Standing>>>>,
     dice: Arc<Mutex<Dice>>,
     failures: Arc<Notify>,
+    first: Arc<FirstUse>,
+}
+
+/// Whether anything was ever sent.
+#[derive(Debug, Default)]
+struct FirstUse {
+    was: AtomicBool,
+    tell: Notify,
 }
 
 /// A relay in use; it counts as in flight until this is dropped.
@@ -77,6 +85,7 @@ impl Picker {
             relays: Arc::new(ArcSwap::from_pointee(relays)),
             dice: Arc::new(Mutex::new(Dice::new(seed))),
             failures: Arc::default(),
+            first: Arc::default(),
         }
     }
 
@@ -84,6 +93,9 @@ impl Picker {
     /// share takes part in so many draws of a hundred.
     #[must_use]
     pub fn pick(&self, avoid: &[usize], now: Instant) -> Picked {
+        if !self.first.was.swap(true, Ordering::Relaxed) {
+            self.first.tell.notify_one();
+        }
         let relays = self.relays.load();
         let mut choice = candidates(&relays, now);
         if choice.iter().any(|index| !avoid.contains(index)) {
@@ -153,6 +165,11 @@ impl Picker {
             relays
         });
         before.len()
+    }
+
+    /// Waits until a relay is picked for the first time. One waits at a time.
+    pub(super) async fn first_use(&self) {
+        self.first.tell.notified().await;
     }
 
     /// Waits until a call over any relay fails.
@@ -253,6 +270,16 @@ mod tests {
 
     fn four(now: Instant) -> Picker {
         Picker::new((1..=4).map(|n| format!("relay-{n}")), 42, now)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_use_is_waited_for_and_may_have_been_before() {
+        let picker = Picker::new(["a".to_owned()], 7, Instant::now());
+        let waited = tokio::time::timeout(Duration::from_secs(9), picker.first_use()).await;
+        assert!(waited.is_err(), "nothing was picked");
+        drop(picker.pick(&[], Instant::now()));
+        drop(picker.pick(&[], Instant::now()));
+        picker.first_use().await;
     }
 
     #[test]

@@ -272,7 +272,12 @@ fn follow(
     let file = kept_view::path_for(endpoints.file());
     let follower = Follower::begin(caller.clone(), names, key.clone(), file, Box::new(connect), of);
     let mut tasks = JoinSet::new();
-    tasks.spawn(follower.run());
+    let picker = caller.picker().clone();
+    tasks.spawn(async move {
+        // Who has sent nothing yet, and may have nothing to send, connects to nobody.
+        picker.first_use().await;
+        follower.run().await;
+    });
     tasks
 }
 
