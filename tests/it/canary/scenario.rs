@@ -218,8 +218,10 @@ impl Stage {
         };
         let draining = async {
             // A second after the hanging upload began, a figure speaks of it, and goes on to.
-            let mut seen = 0;
+            let (mut seen, mut looks) = (0, 0);
             while seen < 3 {
+                assert!(looks < 60, "no call hangs");
+                looks += 1;
                 let page = http(ops, "/metrics").await;
                 // Probes hang beside it.
                 let figure = page.lines().find_map(|line| line.strip_prefix("todoke_relay_calls_in_flight "));
