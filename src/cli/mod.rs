@@ -80,6 +80,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(report_bug));
+    crate::config::give_back_at_once();
     if let Err(error) = runtime::forbid_core_dumps() {
         warn(&format!("warning: core dumps cannot be forbidden, and one would hold keys: {error}"));
     }

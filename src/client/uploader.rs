@@ -40,7 +40,7 @@ const REFUSALS_MAX: usize = 2;
 pub struct UploadOptions {
     /// Streams at a time, over different relays where there are as many; default 2.
     pub streams: usize,
-    /// Chunks sent and not acknowledged, over all streams; default 4. Each is held until then, about 1 MiB.
+    /// Chunks sent and not acknowledged, over all streams; default 6. Each is held until then, about 0.5 MiB.
     pub window: usize,
     /// How long a stream with something open may be silent; default 5 s.
     pub ack_time_out: Duration,
@@ -56,7 +56,7 @@ impl Default for UploadOptions {
     fn default() -> Self {
         Self {
             streams: 2,
-            window: 4,
+            window: 6,
             ack_time_out: Duration::from_secs(5),
             resends_max: 3,
             no_progress: Duration::from_secs(120),

@@ -8,6 +8,7 @@
 pub mod duration;
 mod issuer;
 mod load;
+mod memory;
 mod print;
 mod problem;
 mod relay;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 
 pub use issuer::IssuerConfig;
 pub use load::{Flag, PREFIX, Role, Sources, Survey, keys, load, survey, variable};
+pub use memory::give_back_at_once;
 pub use print::{Effective, line};
 pub use problem::{Conflict, Problem, Problems};
 pub use relay::RelayConfig;

@@ -26,7 +26,7 @@ pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
 /// How many records a chunk may have; a power of two.
 pub const CHUNK_RECORDS: RangeInclusive<u32> = 1..=65_536;
 /// How many records a chunk has unless told otherwise.
-pub const CHUNK_RECORDS_DEFAULT: u32 = 4096;
+pub const CHUNK_RECORDS_DEFAULT: u32 = 2048;
 
 const TITLE: &str = "todoke manifest v1";
 

@@ -4,6 +4,7 @@ mod codes;
 mod config;
 mod database;
 mod help;
+mod memory;
 mod results;
 mod roles;
 mod sample;
