@@ -48,6 +48,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// The longest wait for an issuer's answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// For how long an issuer's order to stop holds after it was heard last, as long as a lease would: one that is
+/// gone must not keep this relay out for ever.
+const STOP_LIVES: Duration = Duration::from_secs(15);
+
 /// Seconds that are kept for an issuer that does not answer; what is older says nothing of now.
 const KEPT_MAX: usize = 30;
 
@@ -104,6 +108,7 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         if let Some(standing) = settle(&issuers) {
             stand(&shared, &shards, standing).await;
         }
+        due = due.max(Instant::now()); // what an issuer takes is no lateness of our own
         play(&shared, &shards);
     }
 }
@@ -188,8 +193,8 @@ enum Said {
     NoPool,
     /// It gave this lease.
     Lease(Lease, Instant),
-    /// It says that this relay is not to serve.
-    Stop(String),
+    /// It said that this relay is not to serve, and when.
+    Stop(String, Instant),
 }
 
 /// One issuer, as it is reported to.
@@ -271,7 +276,8 @@ impl Issuer {
         let fault = Fault::from_status(status);
         match fault.as_ref().map(|fault| fault.reason) {
             Some(Reason::GenerationStale | Reason::UnitUnknown) => {
-                self.said = Said::Stop(fault.map(|fault| fault.message).unwrap_or_default());
+                let why = fault.map(|fault| fault.message).unwrap_or_default();
+                self.said = Said::Stop(why, Instant::now());
             }
             // What is too large once is too large again.
             Some(Reason::LimitExceeded | Reason::FieldInvalid) => self.kept.clear(),
@@ -308,7 +314,7 @@ impl Issuer {
         }
         self.said = match answer.order() {
             RelayOrder::Serve => self.leased(reporting, &answer, asked),
-            RelayOrder::Drain | RelayOrder::Unspecified => Said::Stop(answer.why),
+            RelayOrder::Drain | RelayOrder::Unspecified => Said::Stop(answer.why, asked),
         };
     }
 
@@ -352,7 +358,7 @@ impl Issuer {
                 let until = asked + Duration::from_millis(span);
                 Said::Lease(lease, until)
             }
-            Ok(lease) => Said::Stop(format!("the lease is one of {}", lease.unit)),
+            Ok(lease) => Said::Stop(format!("the lease is one of {}", lease.unit), asked),
             Err(error) => {
                 tracing::error!(issuer = %self.address, %error, "the lease of {} is not believed: {error}",
                     self.address);
@@ -370,8 +376,8 @@ fn leaving(shared: &Shared) -> String {
     }
 }
 
-/// Makes one standing of what all issuers said: any live lease of the latest epoch, else an order, else what
-/// there was.
+/// Makes one standing of what all issuers said: an order to stop of any that was heard lately, else the live
+/// lease of the latest epoch, else what there was.
 fn settle(issuers: &[Issuer]) -> Option<Standing> {
     let now = Instant::now();
     let best = issuers.iter().filter_map(|issuer| match &issuer.said {
@@ -379,7 +385,7 @@ fn settle(issuers: &[Issuer]) -> Option<Standing> {
         _ => None,
     });
     let stop = issuers.iter().find_map(|issuer| match &issuer.said {
-        Said::Stop(why) => Some(why.clone()),
+        Said::Stop(why, said) if *said + STOP_LIVES > now => Some(why.clone()),
         _ => None,
     });
     match (stop, best.max()) {
