@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::identity::Identity,
+    domain::{identity::Identity, pool_notes::UNITS_MAX},
     wire::fault::{Fault, Reason},
 };
 
@@ -23,8 +23,8 @@ const VIEW_WATCHERS_MAX: usize = 4_096;
 const VIEW_WATCHERS_OF_ONE: u32 = 4;
 /// Those who read decisions or the ledger as a stream.
 const DECISION_WATCHERS_MAX: usize = 16;
-/// Probes of one prober in a second.
-const PROBES_A_SECOND: u32 = 50;
+/// Probes of one prober in a second: twice what it makes of a full pool that is looked at closely.
+const PROBES_A_SECOND: u32 = 2 * UNITS_MAX as u32;
 /// Reports of one relay in a second, of which one may be in work.
 const REPORTS_A_SECOND: u32 = 100;
 /// Identities whose seconds are counted; the oldest is forgotten first.
