@@ -73,6 +73,10 @@ struct Heard {
     taken: BTreeSet<u64>,
     /// When there was anything new, by ours.
     last: u64,
+    /// In which second it sent last, by its own clock; 0: it does not say.
+    sent: i64,
+    /// Whether its word counts for nothing, as it misses its own timers.
+    mute: bool,
 }
 
 /// A unit that asks for its lease.
@@ -117,7 +121,7 @@ impl Intake {
         observer: &Observer,
         buckets: &[EvidenceBucket],
         now_s: u64,
-        shift: i64,
+        (shift, sent): (i64, i64),
     ) -> Result<(), Fault> {
         if buckets.len() > BUCKETS_MAX {
             let words = format!("{} buckets are over the limit of {BUCKETS_MAX} a report", buckets.len());
@@ -131,6 +135,9 @@ impl Intake {
         let read = |(at, bucket)| read::bucket(observer, at, bucket);
         let buckets: Vec<Bucket> = buckets.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         let heard = self.observers.entry(observer.clone()).or_default();
+        if sent < std::mem::replace(&mut heard.sent, sent) {
+            heard.taken.clear(); // its clock was set back: its seconds come again
+        }
         let taken = &mut heard.taken;
         let new: BTreeSet<u64> =
             buckets.iter().map(|bucket| bucket.second).filter(|second| !taken.contains(second)).collect();
@@ -202,6 +209,7 @@ impl Intake {
     pub(super) fn weigh(&mut self, observer: &Observer, late_ms: u32) {
         let (from, to) = LATE_MS;
         let weight = 100 - late_ms.clamp(from, to).saturating_sub(from) * 100 / (to - from);
+        self.observers.entry(observer.clone()).or_default().mute = weight == 0;
         if self.weights.len() < ledger::OBSERVERS_MAX || self.weights.contains_key(observer) {
             self.weights.insert(observer.clone(), u8::try_from(weight).unwrap_or(0));
         }
@@ -366,7 +374,7 @@ impl Intake {
         for (unit, (calls, failed)) in std::mem::take(&mut self.traffic) {
             facts.push(Fact::Traffic { unit, calls, failed });
         }
-        let recent = |heard: &&Heard| heard.last + OBSERVED_S > now_s;
+        let recent = |heard: &&Heard| !heard.mute && heard.last + OBSERVED_S > now_s;
         let count = self.observers.values().filter(recent).count();
         facts.push(Fact::Observers { count: u32::try_from(count).unwrap_or(u32::MAX) });
         facts

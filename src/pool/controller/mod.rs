@@ -295,7 +295,8 @@ impl Controller {
 
     /// What this issuer saw by itself: its probes, and the calls that relays passed on.
     fn observe(&self) {
-        let second = self.0.clock.now_ms().div_euclid(1000);
+        let now_s = self.core().seconds.at(seconds(self.0.clock.now_ms()));
+        let second = i64::try_from(now_s).unwrap_or(i64::MAX);
         let mut buckets = Vec::new();
         for (unit, probed) in self.0.prober.take() {
             buckets.push(report::bucket(
@@ -312,9 +313,7 @@ impl Controller {
             buckets.push(report::bucket(second, unit.as_str(), false, (calls, 0), Vec::new()));
         }
         let core = &mut *self.core();
-        let clock = seconds(second * 1000);
-        let (now_s, (shift, _)) = (core.seconds.at(clock), core.seconds.shift(clock, 0));
-        if let Err(fault) = core.intake.take(&self.0.observer, &buckets, now_s, shift) {
+        if let Err(fault) = core.intake.take(&self.0.observer, &buckets, now_s, (0, 0)) {
             tracing::error!("what this issuer saw is not taken: {}", fault.message);
         }
         for (unit, seen) in &shallow {

@@ -113,7 +113,7 @@ impl Controller {
         intake.left(policy, unit, request.bundles.iter().filter_map(|text| Bundle::read(text)));
         intake.weigh(observer, request.timer_late_ms);
         intake.skewed(unit, skew);
-        intake.take(observer, &request.buckets, now_s, shift)?;
+        intake.take(observer, &request.buckets, now_s, (shift, request.sent_second))?;
         intake.take_shallow(observer, &request.shallow, now_s)
     }
 
@@ -131,12 +131,20 @@ impl Controller {
     fn answer(&self, unit: &UnitId, request: &ReportRequest) -> ReportResponse {
         let now_ms = self.0.clock.now_ms();
         let (lease, targets, threshold_us, drills) = {
-            let core = self.core();
+            let mut core = self.core();
+            let second = core.seconds.at(seconds(now_ms));
             let drills = core.policy.units().get(unit).map(|unit| unit.drills.clone());
-            (core.lease(unit, now_ms), core.targets(Some(unit)), core.judge.threshold_us(unit), drills)
+            (
+                core.lease(unit, now_ms),
+                core.targets(Some(unit)),
+                core.judge.threshold_us(unit),
+                (drills, second),
+            )
         };
+        let (drills, second) = drills;
         let drills = drills.unwrap_or_default();
-        let drill = drills.of(request.incarnation, now_ms);
+        let pool_ms = i64::try_from(second).unwrap_or(i64::MAX).saturating_mul(1000);
+        let drill = drills.of(request.incarnation, pool_ms);
         gauges::lease(lease.is_ok());
         let newer = self.0.views.borrow().as_ref().is_some_and(|view| view.version != request.view_version);
         let view = self.0.signed.load().as_ref().filter(|_| newer).map(|view| view.to_vec());
