@@ -167,6 +167,7 @@ fn pool(
         sign: Arc::new(move |text| signer.sign(text)),
         clock: clock.clone(),
         disk,
+        tasks: tasks.clone(),
     })))
 }
 

@@ -7,6 +7,17 @@ use crate::pool::{
     policy::{self, Policy},
 };
 
+impl Core {
+    /// Goes on from what was just read: what comes does not follow on what was here before, and who held a
+    /// lease is believed to hold it.
+    pub(super) fn go_on(&mut self, now_ms: i64) {
+        self.recorder.interrupt();
+        self.believed_until_ms = now_ms + intake::LEASE_MS;
+        let Self { intake, policy, .. } = self;
+        intake.believe(policy, now_ms);
+    }
+}
+
 impl Controller {
     /// Keeps its lease, or tries to get it; whether it holds it.
     pub(super) async fn renew(&self) -> bool {
@@ -38,11 +49,7 @@ impl Controller {
         }
         let mut core = self.core();
         core.epoch = epoch;
-        core.recorder.interrupt();
-        let now_ms = self.0.clock.now_ms();
-        core.believed_until_ms = now_ms + intake::LEASE_MS;
-        let Core { intake, policy, .. } = &mut *core;
-        intake.believe(policy, now_ms);
+        core.go_on(self.0.clock.now_ms());
         core.intake.add(policy::Fact::Controller { epoch });
         tracing::info!(epoch, "this issuer decides for the pool, epoch {epoch}");
         true
@@ -58,14 +65,17 @@ impl Controller {
                 return false;
             }
         };
-        let Some(kept) = kept else { return true };
+        let Some(kept) = kept else {
+            self.core().unsure = false;
+            return true;
+        };
         match serde_json::from_str::<Policy>(&kept.state) {
             Ok(mut policy) => {
                 // What was kept has the numbers of the one that kept it.
                 policy.set_parameters(self.0.options.policy.clone());
                 let mut core = self.core();
                 core.seconds.after(policy.second());
-                core.damaged = false;
+                (core.damaged, core.unsure) = (false, false);
                 core.policy = policy;
                 true
             }

@@ -57,7 +57,8 @@ impl Core {
     /// The lease of a unit that asks for it now, if it may have one; else why not.
     pub(super) fn lease(&self, unit: &UnitId, now_ms: i64) -> Result<Lease, String> {
         let Some(known) = self.policy.units().get(unit) else {
-            return Err("nobody registered it (`todoke pool register`)".to_owned());
+            let why = self.refusals.why(unit).map(|why| format!(", and it may not do so itself: {why}"));
+            return Err(format!("nobody registered it (`todoke pool register`){}", why.unwrap_or_default()));
         };
         if !self.policy.grants_lease(unit) || known.state == State::Probation {
             return Err(format!("{}: {}", known.state, known.why.words));

@@ -9,6 +9,7 @@ mod intake;
 mod leases;
 mod orders;
 mod read;
+mod refusals;
 mod report;
 mod seconds;
 mod step;
@@ -41,7 +42,7 @@ use super::{
     prober::Prober,
     rule::{self, Judge},
 };
-use crate::runtime::clock::Clock;
+use crate::runtime::{Tasks, clock::Clock};
 
 /// How often it decides.
 const EVERY: Duration = Duration::from_secs(1);
@@ -115,6 +116,8 @@ pub struct Parts {
     pub clock: Clock,
     /// What is left on disk, and was found there.
     pub disk: Disk,
+    /// Where its steps run.
+    pub tasks: Tasks,
 }
 
 /// The pool, as one issuer knows it. A clone is the same.
@@ -138,7 +141,8 @@ struct Inner {
     ledger_dir: Option<PathBuf>,
     decided: broadcast::Sender<Arc<KeptDecision>>,
     /// One step or order at a time.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    tasks: Tasks,
     core: Mutex<Core>,
 }
 
@@ -154,6 +158,10 @@ struct Core {
     frozen: bool,
     /// Whether what is kept there cannot be read.
     damaged: bool,
+    /// Whether the last step may have been kept, and may not: it is read anew before the next one.
+    unsure: bool,
+    /// Relays that may not register themselves, as far as that was said.
+    refusals: refusals::Refusals,
     kept_ms: i64,
     /// By what is judged and decided.
     seconds: self::seconds::Seconds,
@@ -178,7 +186,7 @@ impl Controller {
     /// If the issuer's name is none: it was checked with its certificate.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { options, name, keeper, sign, prober, clock, disk } = parts;
+        let Parts { options, name, keeper, sign, prober, clock, disk, tasks } = parts;
         let Disk { folder: ledger_dir, recorder, view_file, last_view } = disk;
         let (view, note) = last_view.unzip();
         let now_s = seconds(clock.now_ms());
@@ -193,6 +201,8 @@ impl Controller {
             epoch: 0,
             frozen: false,
             damaged: false,
+            unsure: false,
+            refusals: refusals::Refusals::default(),
             kept_ms: 0,
             believed_until_ms: 0,
             seconds: self::seconds::Seconds::default(),
@@ -215,7 +225,8 @@ impl Controller {
             view_file,
             ledger_dir,
             decided: broadcast::Sender::new(WATCHED_MAX),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
+            tasks,
             core: Mutex::new(core),
         }))
     }
@@ -333,3 +344,5 @@ fn seconds(ms: i64) -> u64 {
 
 #[cfg(test)]
 mod record_tests;
+#[cfg(test)]
+mod step_tests;

@@ -2,14 +2,14 @@
 
 use prost::Message as _;
 
-use super::{Controller, report::description};
+use super::{Controller, KEEP_MAX, report::description};
 use crate::{
     domain::{digest::Digest, identity::Identity},
     pool::{
         drill::{Fault as Played, SECONDS_MAX},
         evidence::UnitId,
-        keeper::KeptOrder,
-        policy::{Decision, Fact, Intervention, Kind, Operator, Order, Policy, Request},
+        keeper::{KeepError, KeptOrder},
+        policy::{Decision, Intervention, Kind, Operator, Order, Policy, Request},
     },
     wire::{
         convert,
@@ -17,6 +17,22 @@ use crate::{
         pb::{OrderUnitRequest, OrderUnitResponse, order_unit_request},
     },
 };
+
+/// An order as it is given for one step.
+pub(super) struct Given {
+    /// What is wanted, and by whom.
+    pub(super) order: Order,
+    /// About which unit.
+    pub(super) unit: UnitId,
+    /// By what it is known again; `None` of one that nobody asks for again.
+    pub(super) under: Option<Under>,
+}
+
+/// By what an order is known again.
+pub(super) struct Under {
+    request_id: String,
+    digest: Digest,
+}
 
 /// The longest text of an operator, in characters.
 const WORDS_MAX: usize = 1_000;
@@ -104,8 +120,8 @@ impl Controller {
             return Err(invalid("request_id", "must be 1 to 64 of a-z, A-Z, 0-9 and '-'"));
         }
         let unit: UnitId = asked.unit.parse().map_err(|error| invalid("unit", &format!("{error}")))?;
-        let digest = Digest::of(&asked.encode_to_vec());
-        if let Some(answer) = self.answered(&asked.request_id, digest, &by).await? {
+        let under = Under { digest: Digest::of(&asked.encode_to_vec()), request_id: asked.request_id };
+        if let Some(answer) = self.answered_under(&under, &by).await? {
             return Ok(answer);
         }
         let now_ms = self.0.clock.now_ms();
@@ -115,35 +131,25 @@ impl Controller {
             let words = format!("no unit is named {unit}: see `todoke pool list`");
             return Err(Fault::new(Reason::UnitUnknown, words));
         }
-        let wanted = request(&unit, wanted, now_ms)?;
-        let fact = Fact::Order(Order { by: by.clone(), request: wanted });
-        let mut answer = OrderUnitResponse::default();
-        let mut kept = |policy: &Policy, decisions: &[Decision]| {
-            answer = outcome(policy, &unit, decisions);
-            // What is refused has changed nothing: asked again, it is decided again, never said to be done.
-            refused(decisions).is_none().then(|| KeptOrder {
-                request_id: asked.request_id.clone(),
-                digest,
-                operator: caller.to_string(),
-                ordered_ms: now_ms,
-                answer: answer.encode_to_vec(),
-            })
-        };
-        let decisions = self.step(Some((&fact, &mut kept))).await?;
-        refused(&decisions).map_or(Ok(answer), Err)
+        let request = request(&unit, wanted, now_ms)?;
+        self.step(Some(Given { order: Order { by, request }, unit, under: Some(under) })).await
     }
 
     /// What the same order was answered before.
-    async fn answered(
-        &self,
-        request_id: &str,
-        digest: Digest,
-        by: &Operator,
-    ) -> Result<Option<OrderUnitResponse>, Fault> {
-        let found = self.0.keeper.order(request_id).await;
+    pub(super) async fn answered(&self, given: &Given) -> Result<Option<OrderUnitResponse>, Fault> {
+        match &given.under {
+            Some(under) => self.answered_under(under, &given.order.by).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn answered_under(&self, under: &Under, by: &Operator) -> Result<Option<OrderUnitResponse>, Fault> {
+        let Under { request_id, digest } = under;
+        let found = tokio::time::timeout(KEEP_MAX, self.0.keeper.order(request_id)).await;
+        let found = found.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned())));
         let found = found.map_err(|error| Fault::new(Reason::DatabaseAway, error.to_string()))?;
         let Some(found) = found else { return Ok(None) };
-        if found.digest != digest || found.operator != by.to_string() {
+        if found.digest != *digest || found.operator != by.to_string() {
             let words = format!("another order was given under the id {request_id}: use a new one");
             return Err(Fault::new(Reason::RequestIdReused, words));
         }
@@ -152,9 +158,27 @@ impl Controller {
     }
 }
 
-fn refused(decisions: &[Decision]) -> Option<Fault> {
-    let refusal = decisions.iter().find(|decision| matches!(decision.kind, Kind::Refuse(_)))?;
-    Some(Fault::new(Reason::OrderRefused, refusal.reason.clone()))
+/// What an order is answered, and how that is kept: a refused one is not, as it has changed nothing. Asked
+/// again, it is decided again, never said to be done.
+pub(super) fn answer(
+    given: Given,
+    policy: &Policy,
+    decisions: &[Decision],
+    now_ms: i64,
+) -> (Result<OrderUnitResponse, Fault>, Option<KeptOrder>) {
+    // A step has one order at most, so what is refused in it is this one.
+    if let Some(refusal) = decisions.iter().find(|one| matches!(one.kind, Kind::Refuse(_))) {
+        return (Err(Fault::new(Reason::OrderRefused, refusal.reason.clone())), None);
+    }
+    let answer = outcome(policy, &given.unit, decisions);
+    let kept = given.under.map(|under| KeptOrder {
+        request_id: under.request_id,
+        digest: under.digest,
+        operator: given.order.by.to_string(),
+        ordered_ms: now_ms,
+        answer: answer.encode_to_vec(),
+    });
+    (Ok(answer), kept)
 }
 
 /// What an order came to.

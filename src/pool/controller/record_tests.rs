@@ -1,7 +1,7 @@
 //! Promise: whatever happens to the controller (evidence, orders, a database that is away, another issuer
 //! that decides for a while), what it left on disk gives the same decisions again.
 
-use std::{io::BufReader, sync::atomic::AtomicU64};
+use std::{collections::BTreeMap, io::BufReader, sync::atomic::AtomicU64};
 
 use tempfile::TempDir;
 
@@ -23,12 +23,33 @@ use crate::{
 const START_MS: i64 = 1_785_000_000_000;
 
 /// A database in memory.
-#[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     away: AtomicBool,
     epoch: AtomicU64,
     decisions: AtomicU64,
     kept: Mutex<Option<Kept>>,
+    /// The decisions that were kept.
+    pub(super) rows: Mutex<Vec<KeptDecision>>,
+    pub(super) orders: Mutex<BTreeMap<String, KeptOrder>>,
+    /// The next steps' commits are not heard of: whether they were done.
+    pub(super) unheard: Mutex<Option<bool>>,
+    /// A step is kept only while this lets it.
+    pub(super) open: tokio::sync::Semaphore,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            away: AtomicBool::default(),
+            epoch: AtomicU64::default(),
+            decisions: AtomicU64::default(),
+            kept: Mutex::default(),
+            rows: Mutex::default(),
+            orders: Mutex::default(),
+            unheard: Mutex::default(),
+            open: tokio::sync::Semaphore::new(1),
+        }
+    }
 }
 
 impl Memory {
@@ -75,9 +96,22 @@ impl Keeper for Memory {
         if step.epoch != self.epoch() {
             return Ok(None);
         }
+        let _open = self.open.acquire().await.expect("it is never closed");
+        let unheard = *self.unheard.lock().expect("no panic");
+        if unheard == Some(false) {
+            return Err(KeepError::Unknown("nobody answers".to_owned()));
+        }
+        if let Some(order) = step.order {
+            let before = self.orders.lock().expect("no panic").insert(order.request_id.clone(), order.clone());
+            assert_eq!(before, None, "it is the primary key");
+        }
+        self.rows.lock().expect("no panic").extend_from_slice(step.decisions);
         let (epoch, written_ms, state) = (step.epoch, step.now_ms, step.state.to_owned());
         *self.kept.lock().expect("no panic") = Some(Kept { epoch, written_ms, state });
         let made = step.decisions.len() as u64;
+        if unheard.is_some() {
+            return Err(KeepError::Unknown("nobody answers".to_owned()));
+        }
         Ok(Some(self.decisions.fetch_add(made, std::sync::atomic::Ordering::SeqCst) + made))
     }
 
@@ -89,24 +123,25 @@ impl Keeper for Memory {
         Ok(Vec::new())
     }
 
-    async fn order(&self, _: &str) -> Result<Option<KeptOrder>, KeepError> {
-        self.there().map(|()| None)
+    async fn order(&self, request_id: &str) -> Result<Option<KeptOrder>, KeepError> {
+        self.there()?;
+        Ok(self.orders.lock().expect("no panic").get(request_id).cloned())
     }
 }
 
 /// A controller with its pool of three, in which a second passes when it is told to.
-struct World {
+pub(super) struct World {
     dir: TempDir,
-    clock: Clock,
-    keeper: Arc<Memory>,
-    controller: Controller,
+    pub(super) clock: Clock,
+    pub(super) keeper: Arc<Memory>,
+    pub(super) controller: Controller,
     recorder: Recorder,
     tasks: Tasks,
     second: i64,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let pki = dir.path().join("pki");
         let authority = Authority::create(&pki, time::OffsetDateTime::now_utc()).expect("an authority");
@@ -126,12 +161,13 @@ impl World {
             prober: Prober::new("issuer/issuer-1", tls, "todoke.internal", None),
             clock: clock.clone(),
             disk: Disk { folder: Some(folder), recorder: recorder.clone(), ..Disk::default() },
+            tasks: tasks.clone(),
         });
         Self { dir, clock, keeper, controller, recorder, tasks, second: START_MS / 1000 }
     }
 
     /// One second: three relays report, of which `relay-2` may fail, and the controller decides.
-    async fn second(&mut self, sick: bool) {
+    pub(super) async fn second(&mut self, sick: bool) {
         self.clock.advance(1_000);
         self.second += 1;
         if self.second % 3 == 0 {

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Controller, gauges, seconds};
+use super::{Controller, gauges, orders::Given, seconds};
 use crate::{
     domain::identity::Identity,
     pool::{
         evidence::{Observer, UnitId},
-        policy::{Bundle, Description, Fact, Operator, Order, Process, Request},
+        policy::{Bundle, Description, Operator, Order, Process, Request},
         prober::Target,
         service,
     },
@@ -79,7 +79,9 @@ impl Controller {
         self.is_in_the_know(&unit)?;
         self.take(&unit, &observer, &request)?;
         if !self.core().policy.units().contains_key(&unit) && self.0.options.self_register {
-            self.register(&unit, request.attributes.clone()).await?;
+            if !self.register(&unit, request.attributes.clone()).await? {
+                return Ok(self.answer(&unit, &request));
+            }
             self.take(
                 &unit,
                 &observer,
@@ -117,15 +119,33 @@ impl Controller {
         intake.take_shallow(observer, &request.shallow, now_s)
     }
 
-    async fn register(&self, unit: &UnitId, attributes: Option<UnitAttributes>) -> Result<(), Fault> {
+    /// Registers a relay that nobody did; whether it is now. That it may not be is a decision, on record each
+    /// time that the reason changes, and not each second that it asks.
+    async fn register(&self, unit: &UnitId, attributes: Option<UnitAttributes>) -> Result<bool, Fault> {
         let by = Operator::try_from(ITSELF.to_owned()).expect("an operator's name");
         let about = description(unit, attributes);
         let faults = about.faults();
         if !faults.is_empty() {
             return Err(Fault::new(Reason::FieldInvalid, format!("attributes: {}", faults.join("; "))));
         }
-        self.core().intake.add(Fact::Order(Order { by, request: Request::Register(Box::new(about)) }));
-        self.step(None).await.map(drop)
+        let now_ms = self.0.clock.now_ms();
+        let refusal = self.core().policy.may_register(&about).err();
+        if let Some(why) = &refusal
+            && !self.core().refusals.is_news(unit, why, now_ms)
+        {
+            return Ok(false);
+        }
+        let order = Order { by, request: Request::Register(Box::new(about)) };
+        let stepped = self.step(Some(Given { order, unit: unit.clone(), under: None })).await;
+        match stepped {
+            Err(fault) if fault.reason != Reason::OrderRefused => Err(fault),
+            Err(fault) => {
+                let why = refusal.unwrap_or(fault.message);
+                self.core().refusals.said(unit, why, now_ms);
+                Ok(false)
+            }
+            Ok(_) => Ok(true),
+        }
     }
 
     fn answer(&self, unit: &UnitId, request: &ReportRequest) -> ReportResponse {

@@ -5,7 +5,14 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{Controller, Core, KEEP_MAX, gauges, intake::LEASE_MS, seconds};
+use tokio::sync::{OwnedMutexGuard, oneshot};
+
+use super::{
+    Controller, Core, KEEP_MAX, gauges,
+    intake::LEASE_MS,
+    orders::{self, Given},
+    seconds,
+};
 use crate::{
     pool::{
         gate::Leave,
@@ -15,7 +22,11 @@ use crate::{
         notes::{Member, View},
         policy::{Decision, Fact, Policy},
     },
-    wire::fault::{Fault, Reason},
+    runtime::OnDeath,
+    wire::{
+        fault::{Fault, Reason},
+        pb::OrderUnitResponse,
+    },
 };
 
 /// How long the state goes without being kept when nothing is decided, in ms: what is lost of it is only how
@@ -33,18 +44,15 @@ struct Draft {
     input: Second,
 }
 
-/// Makes what an order is answered of what was decided, before it is kept with it; `None` of a refused one.
-pub(super) type Answer<'a> = &'a mut (dyn FnMut(&Policy, &[Decision]) -> Option<KeptOrder> + Send);
-
 impl Core {
-    fn draft(&mut self, now_ms: i64, peak_calls_per_s: u32, order: Option<&Fact>) -> Draft {
+    fn draft(&mut self, now_ms: i64, peak_calls_per_s: u32, given: Option<&Given>) -> Draft {
         let now_s = self.seconds.at(seconds(now_ms));
         self.recorder.before(now_s, &self.policy, &self.judge);
         let (mut input, judgement) = self.judged(now_s);
         input.facts = self.intake.facts(&self.policy, now_ms, now_s);
         input.facts.push(Fact::Peak { calls_per_s: peak_calls_per_s });
         input.facts.push(Fact::Database { away: false });
-        input.facts.extend(order.cloned());
+        input.facts.extend(given.map(|given| Fact::Order(given.order.clone())));
         let mut policy = self.policy.clone();
         let decisions = policy.step(now_s, &judgement, &input.facts);
         // A frozen pool learns only so that its database is back.
@@ -74,7 +82,8 @@ impl Core {
     }
 
     /// Nothing can be kept: what is in force stays so, and only what was told of leases is noted.
-    fn freeze(&mut self, draft: Draft) {
+    fn freeze(&mut self, draft: Draft, error: &KeepError) {
+        self.unsure |= matches!(error, KeepError::Unknown(_));
         let Draft { judgement, mut input, .. } = draft;
         input.facts.retain(|fact| !matches!(fact, Fact::Order(_) | Fact::Database { .. }));
         input.facts.insert(0, Fact::Database { away: true });
@@ -88,27 +97,51 @@ impl Core {
 }
 
 impl Controller {
-    /// Decides once, with an order if there is one, and returns what was decided.
+    /// Decides once, with an order if there is one, and returns what that is answered. It is done to its end
+    /// in a task of its own: a caller that hangs up in the middle leaves nothing half done.
     ///
     /// # Errors
-    /// `DATABASE_AWAY`, `OUTCOME_UNKNOWN`; nothing is changed here then. `UPSTREAM_UNAVAILABLE` if another
-    /// issuer decides.
-    pub(super) async fn step(&self, order: Option<(&Fact, Answer<'_>)>) -> Result<Vec<Decision>, Fault> {
-        let _turn = self.0.turn.lock().await;
+    /// `ORDER_REFUSED`, `REQUEST_ID_REUSED`. `DATABASE_AWAY`, `OUTCOME_UNKNOWN`; nothing is changed here then.
+    /// `UPSTREAM_UNAVAILABLE` if another issuer decides.
+    pub(super) async fn step(&self, given: Option<Given>) -> Result<OrderUnitResponse, Fault> {
+        // Who hangs up here has not begun; and so no more than one is in work.
+        let turn = Arc::clone(&self.0.turn).lock_owned().await;
+        let (done, end) = oneshot::channel();
+        let this = self.clone();
+        self.0.tasks.spawn("pool-step", OnDeath::Ignore, async move {
+            // Nobody may be waiting any more.
+            let _ = done.send(this.take_turn(turn, given).await);
+        });
+        end.await.unwrap_or_else(|_| Err(away(&KeepError::Unknown("this issuer stops".to_owned()))))
+    }
+
+    async fn take_turn(
+        &self,
+        _turn: OwnedMutexGuard<()>,
+        given: Option<Given>,
+    ) -> Result<OrderUnitResponse, Fault> {
         if self.core().epoch == 0 {
-            return self.follow(order.is_some()).await;
+            return self.follow(given.is_some()).await;
+        }
+        // The same order may have been given twice at once: the second is answered what the first was.
+        if let Some(given) = &given
+            && let Some(answer) = self.answered(given).await?
+        {
+            return Ok(answer);
         }
         let now_ms = self.0.clock.now_ms();
         let peak = self.0.options.peak_calls_per_s;
-        let (fact, answer) = order.map_or((None, None), |(fact, answer)| (Some(fact), Some(answer)));
-        let draft = self.core().draft(now_ms, peak, fact);
-        let kept_order = answer.and_then(|answer| answer(&draft.policy, &draft.decisions));
+        let sure = self.make_sure(now_ms).await;
+        let draft = self.core().draft(now_ms, peak, given.as_ref());
+        let answer = given.map(|given| orders::answer(given, &draft.policy, &draft.decisions, now_ms));
+        let (answer, kept_order) = answer.unwrap_or_else(|| (Ok(OrderUnitResponse::default()), None));
         let (decisions, epoch) = (draft.decisions.clone(), draft.epoch);
         let rows: Vec<KeptDecision> = decisions.iter().map(|decision| row(decision, epoch, now_ms)).collect();
         let must = draft.due || !decisions.is_empty() || kept_order.is_some();
-        let kept = match must {
-            true => self.keep(&draft, &rows, kept_order.as_ref(), now_ms).await.map(Some),
-            false => Ok(None),
+        let kept = match sure {
+            Ok(()) if must => self.keep(&draft, &rows, kept_order.as_ref(), now_ms).await.map(Some),
+            Ok(()) => Ok(None),
+            Err(error) => Err(error),
         };
         let last = match kept {
             Ok(Some(None)) => {
@@ -119,7 +152,7 @@ impl Controller {
             }
             Ok(last) => last.flatten(),
             Err(error) => {
-                self.core().freeze(draft);
+                self.core().freeze(draft, &error);
                 self.act(now_ms);
                 return Err(away(&error));
             }
@@ -127,7 +160,21 @@ impl Controller {
         self.core().take(draft, must.then_some(now_ms));
         self.act(now_ms);
         self.tell(&decisions, rows, last);
-        Ok(decisions)
+        answer
+    }
+
+    /// Reads anew what is kept, if it is not known whether the last step was: what is decided next must follow
+    /// on what is on record.
+    async fn make_sure(&self, now_ms: i64) -> Result<(), KeepError> {
+        if !self.core().unsure {
+            return Ok(());
+        }
+        if !self.load().await {
+            return Err(KeepError::Away("it cannot be read whether the last step was kept".to_owned()));
+        }
+        self.core().go_on(now_ms);
+        tracing::info!("what was kept of the pool is read anew: it was not known whether the last step was");
+        Ok(())
     }
 
     /// Keeps a step; the number of its last decision, or `None` if another issuer decides.
@@ -146,7 +193,7 @@ impl Controller {
     }
 
     /// Follows what another issuer decides.
-    async fn follow(&self, ordered: bool) -> Result<Vec<Decision>, Fault> {
+    async fn follow(&self, ordered: bool) -> Result<OrderUnitResponse, Fault> {
         let read = self.load().await;
         let now_ms = self.0.clock.now_ms();
         {
@@ -158,7 +205,7 @@ impl Controller {
             drop(intake.facts(policy, now_ms, now_s));
         }
         self.act(now_ms);
-        if ordered { Err(not_here()) } else { Ok(Vec::new()) }
+        if ordered { Err(not_here()) } else { Ok(OrderUnitResponse::default()) }
     }
 
     /// Makes leases, gate and view what was decided.

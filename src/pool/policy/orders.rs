@@ -48,7 +48,11 @@ impl Policy {
         self.units.get(id).ok_or_else(|| format!("{id} is not registered"))
     }
 
-    fn register(&mut self, turn: &mut Turn<'_>, by: &Operator, about: &Description) -> Result<(), String> {
+    /// Whether a unit may be registered as this now.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn may_register(&self, about: &Description) -> Result<(), String> {
         let faults = about.faults();
         if !faults.is_empty() {
             return Err(faults.join("; "));
@@ -60,10 +64,26 @@ impl Policy {
         if let Some(other) = other {
             return Err(format!("{} has that slot or that serial: unregister it first", other.id()));
         }
+        match self.units.get(id) {
+            None if self.units.len() >= UNITS_MAX => {
+                Err(format!("{UNITS_MAX} units are registered, and no more are allowed"))
+            }
+            Some(Unit { about: known, state, .. })
+                if known != about && (state.serves() || *state == State::Draining) =>
+            {
+                Err(format!("{id} is {state}: drain it before it is changed"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn register(&mut self, turn: &mut Turn<'_>, by: &Operator, about: &Description) -> Result<(), String> {
+        self.may_register(about)?;
+        let id = &about.id;
         if self.units.get(id).is_some_and(|unit| unit.about == *about) {
             return Ok(());
         }
-        let states = self.describe(turn, by, about)?;
+        let states = self.describe(turn, by, about);
         let mut reason = format!("{by} registered {id}");
         let shared = self.history.suspects_of(about);
         if !shared.is_empty() {
@@ -80,31 +100,20 @@ impl Policy {
     }
 
     /// Puts a description in its place, and returns the unit's states before and after.
-    fn describe(
-        &mut self,
-        turn: &Turn<'_>,
-        by: &Operator,
-        about: &Description,
-    ) -> Result<(State, State), String> {
-        let (id, full) = (&about.id, self.units.len() >= UNITS_MAX);
+    fn describe(&mut self, turn: &Turn<'_>, by: &Operator, about: &Description) -> (State, State) {
+        let id = &about.id;
         let Some(unit) = self.units.get_mut(id) else {
-            if full {
-                return Err(format!("{UNITS_MAX} units are registered, and no more are allowed"));
-            }
             let why = Why { rule: Rule::O1, words: format!("{by} registered it") };
             self.units.insert(id.clone(), Unit::new(about.clone(), turn.second, why));
-            return Ok((State::Joining, State::Joining));
+            return (State::Joining, State::Joining);
         };
         let from = unit.state;
-        if from.serves() || from == State::Draining {
-            return Err(format!("{id} is {from}: drain it before it is changed"));
-        }
         unit.about = about.clone();
         unit.progress = Progress::default();
         unit.generation += 1;
         unit.lease = Lease::Lapsed;
         unit.state = if from == State::Probation { State::Evicted } else { from };
-        Ok((from, unit.state))
+        (from, unit.state)
     }
 
     fn unregister(&mut self, turn: &mut Turn<'_>, by: &Operator, id: &UnitId) -> Result<(), String> {

@@ -103,6 +103,7 @@ pub(super) fn controller_with(
         prober: Prober::new(&format!("issuer/{name}"), relays, "todoke.internal", Some(key)),
         clock: clock.clone(),
         disk,
+        tasks: Tasks::new(),
     })
 }
 

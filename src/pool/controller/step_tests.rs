@@ -1,0 +1,160 @@
+//! Promise: an order is carried out once and to its end, whoever hangs up, asks twice, or hears nothing of
+//! what became of it.
+
+use std::task::Poll;
+
+use super::{
+    record_tests::{Memory, World},
+    *,
+};
+use crate::{
+    domain::identity::Identity,
+    pool::policy::State,
+    wire::{
+        fault::{Fault, Reason},
+        pb::{self, order_unit_request::Order},
+    },
+};
+
+/// A pool of three that are in full use.
+async fn three() -> World {
+    let mut world = World::start().await;
+    for _ in 0..30 {
+        world.second(false).await;
+    }
+    assert_eq!(state(&world, "relay-3"), State::Healthy);
+    world
+}
+
+fn state(world: &World, unit: &str) -> State {
+    world.controller.core().policy.units()[&unit.parse().expect("a name")].state
+}
+
+fn drain(id: &str, unit: &str) -> pb::OrderUnitRequest {
+    let order = Some(Order::Drain(pb::DrainUnit { why: "the rack is moved".to_owned() }));
+    pb::OrderUnitRequest { request_id: id.to_owned(), unit: unit.to_owned(), order }
+}
+
+fn alice() -> Identity {
+    "operator/alice".parse().expect("legal")
+}
+
+async fn order(world: &World, asked: pb::OrderUnitRequest) -> Result<pb::OrderUnitResponse, Fault> {
+    world.controller.order(&alice(), asked).await
+}
+
+fn told(keeper: &Memory, kind: &str) -> usize {
+    keeper.rows.lock().expect("no panic").iter().filter(|row| row.kind == kind).count()
+}
+
+#[tokio::test]
+async fn an_order_whose_commit_nobody_heard_of_is_in_force_if_it_was_done_and_only_then() {
+    for done in [true, false] {
+        let mut world = three().await;
+        *world.keeper.unheard.lock().expect("no panic") = Some(done);
+        let fault = order(&world, drain("d-1", "relay-3")).await.expect_err("nobody knows");
+        assert_eq!(fault.reason, Reason::OutcomeUnknown);
+        *world.keeper.unheard.lock().expect("no panic") = None;
+        world.second(false).await;
+        let expected = if done { State::Draining } else { State::Healthy };
+        assert_eq!(state(&world, "relay-3"), expected, "done: {done}");
+        let answer = order(&world, drain("d-1", "relay-3")).await.expect("asked again, it is known");
+        assert_eq!(answer.unit.map(|unit| unit.state()), Some(pb::UnitState::Draining));
+        assert_eq!(told(&world.keeper, "drain"), 1, "done: {done}");
+        assert!(!world.controller.standing().frozen);
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_carried_out_to_its_end_though_its_caller_hangs_up() {
+    let world = three().await;
+    let closed = world.keeper.open.acquire().await.expect("it is never closed");
+    {
+        let mut asked = std::pin::pin!(order(&world, drain("d-1", "relay-3")));
+        let begun = std::future::poll_fn(|context| {
+            let ended = asked.as_mut().poll(context).is_ready();
+            Poll::Ready(ended)
+        });
+        assert!(!begun.await);
+        // It is in work when the turn is taken; it hangs up then.
+        while world.controller.0.turn.try_lock().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    drop(closed);
+    let turn = tokio::time::timeout(Duration::from_secs(10), world.controller.0.turn.lock()).await;
+    drop(turn.expect("it ends"));
+    assert_eq!(told(&world.keeper, "drain"), 1, "it is kept");
+    assert_eq!(state(&world, "relay-3"), State::Draining, "and in force");
+}
+
+#[tokio::test]
+async fn one_order_that_comes_twice_at_once_is_carried_out_once_and_answered_twice() {
+    let world = three().await;
+    let closed = world.keeper.open.acquire().await.expect("it is never closed");
+    let both = async {
+        let (one, other) = (drain("d-1", "relay-3"), drain("d-1", "relay-3"));
+        let third = drain("d-1", "relay-2");
+        tokio::join!(order(&world, one), order(&world, other), order(&world, third))
+    };
+    let open = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        drop(closed);
+    };
+    let ((one, other, third), ()) = tokio::join!(both, open);
+    assert_eq!(one.expect("it is carried out"), other.expect("it was carried out"));
+    assert_eq!(third.expect_err("it is another order").reason, Reason::RequestIdReused);
+    assert_eq!(told(&world.keeper, "drain"), 1);
+    assert!(!world.controller.standing().frozen);
+}
+
+/// Lets a relay report that is not registered, and stands in the place of another.
+async fn intrude(world: &World, slot: &str) -> pb::ReportResponse {
+    let attributes = Some(pb::UnitAttributes {
+        address: "127.0.0.1:9".to_owned(),
+        slot: slot.to_owned(),
+        ..pb::UnitAttributes::default()
+    });
+    let request = pb::ReportRequest { attributes, ..pb::ReportRequest::default() };
+    let relay = "relay/relay-9".parse().expect("legal");
+    world.controller.report(&relay, request).await.expect("it is answered")
+}
+
+#[tokio::test]
+async fn a_relay_that_may_not_register_itself_is_told_why_and_is_on_record_once() {
+    let mut world = three().await;
+    let steps = world.keeper.rows.lock().expect("no panic").len();
+    for _ in 0..200 {
+        let answer = intrude(&world, "relay-1").await;
+        assert_eq!(answer.order(), pb::RelayOrder::Drain);
+        assert!(answer.why.contains("relay-1 has that slot or that serial"), "{}", answer.why);
+        world.second(false).await;
+    }
+    assert_eq!(told(&world.keeper, "refuse"), 1);
+    intrude(&world, "relay-2").await;
+    assert_eq!(told(&world.keeper, "refuse"), 2, "another reason");
+    intrude(&world, "relay-9").await;
+    assert_eq!(state(&world, "relay-9"), State::Joining, "and it may, when nothing is against it");
+    assert!(world.keeper.rows.lock().expect("no panic").len() < steps + 10);
+}
+
+#[tokio::test]
+async fn nobody_is_answered_what_another_was_refused() {
+    let world = three().await;
+    let closed = world.keeper.open.acquire().await.expect("it is never closed");
+    let both = async { tokio::join!(intrude(&world, "relay-1"), order(&world, drain("d-1", "relay-3"))) };
+    let open = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        drop(closed);
+    };
+    let ((_, answer), ()) = tokio::join!(both, open);
+    assert_eq!(answer.expect("it is carried out").unit.map(|unit| unit.unit), Some("relay-3".to_owned()));
+    assert_eq!(told(&world.keeper, "refuse"), 1);
+}
