@@ -239,7 +239,8 @@ pub(super) fn state(state: State) -> pb::UnitState {
         State::Suspect => pb::UnitState::Suspect,
         State::Draining | State::Drained => pb::UnitState::Draining,
         State::Evicted => pb::UnitState::Evicted,
-        State::Probation | State::Returning(_) => pb::UnitState::Probation,
+        State::Probation => pb::UnitState::Probation,
+        State::Returning(_) => pb::UnitState::Returning,
         State::Quarantined => pb::UnitState::Quarantined,
     }
 }

@@ -48,8 +48,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// The longest wait for an issuer's answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// For how long an issuer's order to stop holds after it was heard last, as long as a lease would: one that is
-/// gone must not keep this relay out for ever.
+/// For how long an issuer's order to stop holds after it was heard last, as long as a lease would: one that
+/// is gone must not keep this relay out for ever.
 const STOP_LIVES: Duration = Duration::from_secs(15);
 
 /// Seconds that are kept for an issuer that does not answer; what is older says nothing of now.

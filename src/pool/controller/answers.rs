@@ -9,7 +9,7 @@ use crate::{
         evidence::UnitId,
         explain::{Explanation, Issuer, Known, verdict_words},
         keeper::{KeepError, KeptDecision},
-        policy::{Decision, Kind, State, Unit},
+        policy::{Decision, Kind, Raised, State, Unit},
         service,
     },
     wire::{
@@ -25,6 +25,9 @@ const PAGE: (u32, u32) = (50, 500);
 /// Decisions about a unit that are looked at to explain it: the last eviction should be among them.
 const LOOKED_AT: u32 = 50;
 
+/// Seconds since which a cause must have been seen to be there still.
+const SEEN_WITHIN_S: u64 = 3;
+
 fn unreadable(error: &KeepError) -> Fault {
     Fault::new(Reason::DatabaseAway, error.to_string()).after(std::time::Duration::from_secs(1))
 }
@@ -33,6 +36,12 @@ impl Core {
     fn unit(&self, unit: &Unit) -> pb::Unit {
         let judged = self.judgement.units.get(unit.id());
         service::unit(&self.policy, unit, judged, self.intake.lease_until_ms(unit.id()))
+    }
+
+    /// Whether the pool is degraded now, and not only was a moment ago: the alarm is kept up for longer.
+    fn is_degraded_now(&self, raised: &Raised) -> bool {
+        let seen = raised.seen + SEEN_WITHIN_S >= self.policy.second();
+        raised.kind == Kind::Degraded && (seen || self.frozen)
     }
 }
 
@@ -58,7 +67,7 @@ impl Controller {
         pb::ListUnitsResponse {
             units: core.policy.units().values().map(|unit| core.unit(unit)).collect(),
             verdict: verdict_words(&core.judgement.verdict),
-            degraded: core.policy.alarms().values().any(|raised| raised.kind == Kind::Degraded),
+            degraded: core.policy.alarms().values().any(|raised| core.is_degraded_now(raised)),
             floor: u32::try_from(core.policy.floor().needed).unwrap_or(u32::MAX),
             controller: if core.epoch > 0 { self.0.name.clone() } else { String::new() },
             controller_epoch: core.epoch,

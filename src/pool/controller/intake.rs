@@ -17,7 +17,12 @@ use crate::{
     },
 };
 
-use super::{read, seconds::say_skew, witnesses::Witnesses};
+use super::{
+    calls::{self, Calls},
+    read,
+    seconds::say_skew,
+    witnesses::Witnesses,
+};
 
 /// Buckets of one report.
 const BUCKETS_MAX: usize = 4_096;
@@ -42,6 +47,10 @@ const TOGETHER_MS: i64 = 3_000;
 /// The longest reason for leaving that is shown, in characters.
 const LEAVING_MAX: usize = 200;
 
+/// Time in which a unit may name so many new bundles as are remembered of it, in ms: it leaves one when it
+/// drains.
+const BUNDLES_WITHIN_MS: i64 = 600_000;
+
 /// For how many seconds an observer counts after its last word.
 const OBSERVED_S: u64 = 15;
 
@@ -54,7 +63,7 @@ pub(super) struct Intake {
     observers: BTreeMap<Observer, Heard>,
     units: BTreeMap<UnitId, Asked>,
     probes: BTreeMap<UnitId, (u32, u32)>,
-    traffic: BTreeMap<UnitId, (u32, u32)>,
+    traffic: Calls,
     facts: Vec<Fact>,
     witnesses: Witnesses,
     /// Shallow probes of the last moments, which nobody is judged by.
@@ -80,7 +89,7 @@ struct Heard {
 }
 
 /// A unit that asks for its lease.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Asked {
     incarnation: u64,
     last_ms: i64,
@@ -89,6 +98,8 @@ struct Asked {
     skewed: bool,
     /// Whether it gives its lease back.
     leaving: bool,
+    /// Bundles that it named since when, in ms.
+    bundles: (i64, usize),
 }
 
 impl Default for Intake {
@@ -98,7 +109,7 @@ impl Default for Intake {
             observers: BTreeMap::new(),
             units: BTreeMap::new(),
             probes: BTreeMap::new(),
-            traffic: BTreeMap::new(),
+            traffic: Calls::default(),
             facts: Vec::new(),
             witnesses: Witnesses::minute(),
             health: Witnesses::of_slots(slot_s, slots),
@@ -144,10 +155,10 @@ impl Intake {
         heard.last = if new.is_empty() { heard.last } else { now_s };
         for mut bucket in buckets.into_iter().filter(|bucket| new.contains(&bucket.second)) {
             bucket.second = bucket.second.saturating_add_signed(shift);
-            let sums = if bucket.class == Class::Probe { &mut self.probes } else { &mut self.traffic };
-            if sums.len() < UNITS_MAX || sums.contains_key(&bucket.unit) {
-                let sum = sums.entry(bucket.unit.clone()).or_default();
-                *sum = (sum.0.saturating_add(bucket.n), sum.1.saturating_add(bucket.bad));
+            if bucket.class == Class::Traffic {
+                self.traffic.add(&bucket);
+            } else if self.probes.len() < UNITS_MAX || self.probes.contains_key(&bucket.unit) {
+                calls::add(self.probes.entry(bucket.unit.clone()).or_default(), &bucket);
             }
             self.witnesses.add(now_s, &bucket.observer, &bucket.unit, (bucket.n, bucket.bad));
             self.buckets.push_back(bucket);
@@ -236,13 +247,8 @@ impl Intake {
     ) -> Result<(), Fault> {
         let Some(known) = policy.units().get(unit) else { return Ok(()) };
         let incarnation = process.incarnation;
-        let asked = self.units.entry(unit.clone()).or_insert(Asked {
-            incarnation,
-            last_ms: now_ms,
-            lapsed: false,
-            skewed: false,
-            leaving: false,
-        });
+        let new = Asked { incarnation, last_ms: now_ms, ..Asked::default() };
+        let asked = self.units.entry(unit.clone()).or_insert(new);
         // One that is silent for as long as a lease lives is gone; the clock may have been set back before
         // the next one was started.
         if incarnation < asked.incarnation && now_ms - asked.last_ms <= LEASE_MS {
@@ -252,6 +258,7 @@ impl Intake {
         }
         *asked = Asked { incarnation, last_ms: now_ms, lapsed: false, ..*asked };
         if known.drills.process != Some(process) {
+            self.facts.retain(|fact| !matches!(fact, Fact::Started { unit: of, .. } if of == unit));
             self.facts.push(Fact::Started { unit: unit.clone(), process });
         }
         if std::mem::replace(&mut asked.leaving, !leaving.is_empty()) == leaving.is_empty() {
@@ -274,11 +281,25 @@ impl Intake {
         Ok(())
     }
 
-    /// A unit says which bundles it left; what is known already is passed over.
-    pub(super) fn left(&mut self, policy: &Policy, unit: &UnitId, bundles: impl Iterator<Item = Bundle>) {
-        let Some(known) = policy.units().get(unit) else { return };
+    /// A unit that asked says which bundles it left. What is known already is passed over, and so is what is
+    /// more than can be true: it says all of them each second, so none is lost by waiting.
+    pub(super) fn left(
+        &mut self,
+        policy: &Policy,
+        unit: &UnitId,
+        bundles: impl Iterator<Item = Bundle>,
+        now_ms: i64,
+    ) {
+        let (Some(known), Some(asked)) = (policy.units().get(unit), self.units.get_mut(unit)) else { return };
+        if (now_ms - asked.bundles.0).abs() >= BUNDLES_WITHIN_MS {
+            asked.bundles = (now_ms, 0);
+        }
         for bundle in bundles.take(BUNDLES_MAX).filter(|bundle| !known.bundles.contains(bundle)) {
-            self.facts.push(Fact::Bundle { unit: unit.clone(), bundle });
+            let fact = Fact::Bundle { unit: unit.clone(), bundle };
+            if asked.bundles.1 < BUNDLES_MAX && !self.facts.contains(&fact) {
+                asked.bundles.1 += 1;
+                self.facts.push(fact);
+            }
         }
     }
 
@@ -286,9 +307,7 @@ impl Intake {
     /// silence, as everybody does.
     pub(super) fn believe(&mut self, policy: &Policy, now_ms: i64) {
         for unit in policy.units().values().filter(|unit| unit.lease == Lease::Live) {
-            let asked =
-                Asked { incarnation: 0, last_ms: now_ms, lapsed: false, skewed: false, leaving: false };
-            let asked = self.units.entry(unit.id().clone()).or_insert(asked);
+            let asked = self.units.entry(unit.id().clone()).or_default();
             (asked.last_ms, asked.lapsed) = (now_ms, false);
         }
     }
@@ -316,7 +335,7 @@ impl Intake {
             let known = sums.iter().filter(|(unit, _)| policy.units().contains_key(*unit));
             known.map(move |(unit, sum)| (unit.clone(), class, *sum)).collect::<Vec<_>>()
         };
-        let (traffic, probes) = (sums(&self.traffic, Class::Traffic), sums(&self.probes, Class::Probe));
+        let (traffic, probes) = (sums(&self.traffic.sums, Class::Traffic), sums(&self.probes, Class::Probe));
         let all = traffic.iter().chain(&probes);
         self.elsewhere.sums(second, all.map(|(unit, class, sum)| (unit, *class, *sum)));
     }
@@ -371,9 +390,7 @@ impl Intake {
                 facts.push(Fact::ShallowProbes { unit: unit.clone(), n, failed });
             }
         }
-        for (unit, (calls, failed)) in std::mem::take(&mut self.traffic) {
-            facts.push(Fact::Traffic { unit, calls, failed });
-        }
+        facts.extend(self.traffic.facts(policy));
         let recent = |heard: &&Heard| !heard.mute && heard.last + OBSERVED_S > now_s;
         let count = self.observers.values().filter(recent).count();
         facts.push(Fact::Observers { count: u32::try_from(count).unwrap_or(u32::MAX) });

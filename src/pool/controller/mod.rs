@@ -2,6 +2,7 @@
 //! is kept. Without the database nothing is decided: what was in force stays so.
 
 mod answers;
+mod calls;
 mod export;
 mod gauges;
 mod holding;
@@ -342,6 +343,8 @@ fn seconds(ms: i64) -> u64 {
     u64::try_from(ms.div_euclid(1000)).unwrap_or_default()
 }
 
+#[cfg(test)]
+mod intake_tests;
 #[cfg(test)]
 mod record_tests;
 #[cfg(test)]

@@ -102,7 +102,8 @@ impl Keeper for Memory {
             return Err(KeepError::Unknown("nobody answers".to_owned()));
         }
         if let Some(order) = step.order {
-            let before = self.orders.lock().expect("no panic").insert(order.request_id.clone(), order.clone());
+            let before =
+                self.orders.lock().expect("no panic").insert(order.request_id.clone(), order.clone());
             assert_eq!(before, None, "it is the primary key");
         }
         self.rows.lock().expect("no panic").extend_from_slice(step.decisions);

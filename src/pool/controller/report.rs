@@ -112,7 +112,7 @@ impl Controller {
         let (now_s, (shift, skew)) = (second.at(clock), second.shift(clock, request.sent_second));
         let process = Process { incarnation: request.incarnation, drills: request.drills };
         intake.asked(policy, unit, process, (request.generation, &request.leaving), now_ms)?;
-        intake.left(policy, unit, request.bundles.iter().filter_map(|text| Bundle::read(text)));
+        intake.left(policy, unit, request.bundles.iter().filter_map(|text| Bundle::read(text)), now_ms);
         intake.weigh(observer, request.timer_late_ms);
         intake.skewed(unit, skew);
         intake.take(observer, &request.buckets, now_s, (shift, request.sent_second))?;

@@ -101,8 +101,8 @@ impl Controller {
     /// in a task of its own: a caller that hangs up in the middle leaves nothing half done.
     ///
     /// # Errors
-    /// `ORDER_REFUSED`, `REQUEST_ID_REUSED`. `DATABASE_AWAY`, `OUTCOME_UNKNOWN`; nothing is changed here then.
-    /// `UPSTREAM_UNAVAILABLE` if another issuer decides.
+    /// `ORDER_REFUSED`, `REQUEST_ID_REUSED`. `DATABASE_AWAY`, `OUTCOME_UNKNOWN`; nothing is changed here
+    /// then. `UPSTREAM_UNAVAILABLE` if another issuer decides.
     pub(super) async fn step(&self, given: Option<Given>) -> Result<OrderUnitResponse, Fault> {
         // Who hangs up here has not begun; and so no more than one is in work.
         let turn = Arc::clone(&self.0.turn).lock_owned().await;
@@ -163,8 +163,8 @@ impl Controller {
         answer
     }
 
-    /// Reads anew what is kept, if it is not known whether the last step was: what is decided next must follow
-    /// on what is on record.
+    /// Reads anew what is kept, if it is not known whether the last step was: what is decided next must
+    /// follow on what is on record.
     async fn make_sure(&self, now_ms: i64) -> Result<(), KeepError> {
         if !self.core().unsure {
             return Ok(());

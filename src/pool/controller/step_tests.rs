@@ -48,6 +48,14 @@ fn told(keeper: &Memory, kind: &str) -> usize {
 }
 
 #[tokio::test]
+async fn a_pool_that_begins_raises_no_alarm() {
+    let world = three().await;
+    let told = ["alarm", "degraded"].map(|kind| told(&world.keeper, kind));
+    assert_eq!(told, [0, 0]);
+    assert!(!world.controller.list().degraded);
+}
+
+#[tokio::test]
 async fn an_order_whose_commit_nobody_heard_of_is_in_force_if_it_was_done_and_only_then() {
     for done in [true, false] {
         let mut world = three().await;

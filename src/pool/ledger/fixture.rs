@@ -61,7 +61,7 @@ impl Live {
             facts.push(Fact::LeaseRenewed { unit: unit.clone(), generation });
             facts.push(Fact::DeepProbes { unit: unit.clone(), n: 4, failed: 0 });
             let bad = if n == 2 && sick { 8 } else { 0 };
-            facts.push(Fact::Traffic { unit: unit.clone(), calls: 10, failed: bad });
+            facts.push(Fact::Traffic { unit: unit.clone(), calls: 10, failed: bad, callers: Vec::new() });
             for observer in observers.iter().filter(|observer| !observer.is(&unit)) {
                 let mut latencies = Latencies::default();
                 latencies.add(7_000 + 1_000 * (second % 5));

@@ -50,6 +50,11 @@ impl Policy {
         turn.say(unit, None, note);
     }
 
+    /// Whether it is raised already, of the pool.
+    pub(super) fn is_raised(&self, kind: &Kind) -> bool {
+        self.alarms.contains_key(&key(kind, None))
+    }
+
     /// Says that it is over.
     pub(super) fn lower_now(&mut self, turn: &mut Turn<'_>, kind: &Kind, unit: Option<&UnitId>) {
         let Some(raised) = self.alarms.remove(&key(kind, unit)) else { return };

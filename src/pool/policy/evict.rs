@@ -126,7 +126,7 @@ impl Policy {
     }
 
     fn is_burst(&self, unit: &super::Unit) -> bool {
-        matches!(unit.state, State::Returning(_)) && self.parameters.is_burst(unit.progress)
+        matches!(unit.state, State::Returning(_)) && self.parameters.is_burst(unit.seen())
     }
 
     fn few_observers(&mut self, turn: &mut Turn<'_>) {
@@ -148,7 +148,7 @@ impl Policy {
             }
             _ => {
                 let unit = &self.units[id];
-                let seen = unit.progress;
+                let seen = unit.seen();
                 let reason = format!(
                     "{id} failed {} of {} calls while it was {}: it was let back in too early",
                     seen.failed, seen.n, unit.state

@@ -1,7 +1,7 @@
 //! Facts are taken in before anything is decided; while the database is away only leases are noted.
 
 use super::{
-    Alarm, Kind, Note, Policy, Rule, Turn,
+    Alarm, CallsOf, Kind, Note, Policy, Rule, Turn,
     order::{Fact, Order},
     unit::{Lease, State},
 };
@@ -19,13 +19,13 @@ impl Policy {
                 Fact::Started { unit, process } => self.started(turn, unit, *process),
                 Fact::Bundle { unit, bundle } => self.bundle(turn, unit, bundle),
                 Fact::DeepProbes { unit, n, failed } => {
-                    self.count(unit, *n, *failed, |state| matches!(state, State::Joining | State::Probation));
+                    self.probed(unit, *n, *failed);
                 }
                 Fact::ShallowProbes { unit, n, failed } => {
                     turn.health.insert(unit.clone(), (*n, *failed));
                 }
-                Fact::Traffic { unit, calls, failed } => {
-                    self.count(unit, *calls, *failed, |state| matches!(state, State::Returning(_)));
+                Fact::Traffic { unit, calls, failed, callers } => {
+                    self.called(unit, *calls, *failed, callers);
                 }
                 Fact::Database { away } => self.database(turn, *away),
                 Fact::Controller { epoch } => self.taken_over(turn.second, *epoch),
@@ -44,12 +44,20 @@ impl Policy {
         }
     }
 
-    fn count(&mut self, unit: &UnitId, n: u32, failed: u32, counts: impl Fn(State) -> bool) {
-        if self.database_away {
-            return;
+    fn probed(&mut self, unit: &UnitId, n: u32, failed: u32) {
+        let Some(unit) = self.units.get_mut(unit).filter(|_| !self.database_away) else { return };
+        match unit.state {
+            State::Joining | State::Probation => unit.progress.add(n, failed),
+            State::Returning(_) => unit.progress.probed(n, failed),
+            _ => {}
         }
-        if let Some(unit) = self.units.get_mut(unit).filter(|unit| counts(unit.state)) {
-            unit.progress.add(n, failed);
+    }
+
+    fn called(&mut self, unit: &UnitId, calls: u32, failed: u32, callers: &[CallsOf]) {
+        let Some(unit) = self.units.get_mut(unit).filter(|_| !self.database_away) else { return };
+        if matches!(unit.state, State::Returning(_)) {
+            unit.progress.add(calls, failed);
+            unit.callers.add(callers);
         }
     }
 
@@ -74,6 +82,7 @@ impl Policy {
         if epoch > self.epoch {
             self.epoch = epoch;
             self.leases_believed_until = second.saturating_add(self.parameters.lease_s);
+            self.waits_until = self.leases_believed_until;
         }
     }
 }

@@ -34,6 +34,11 @@ pub(in crate::pool) fn order(name: &str, request: Request) -> Fact {
     Fact::Order(Order { by: operator(name), request })
 }
 
+/// Calls of a unit, nobody's in particular.
+pub(in crate::pool) fn traffic(n: usize, calls: u32, failed: u32) -> Fact {
+    Fact::Traffic { unit: id(n), calls, failed, callers: Vec::new() }
+}
+
 pub(in crate::pool) fn intervention() -> Intervention {
     Intervention {
         changed: "driver 2.1 to 2.2".to_owned(),
@@ -81,6 +86,8 @@ pub(in crate::pool) struct Pool {
     /// Units that do not renew their leases.
     pub(in crate::pool) gone: BTreeSet<UnitId>,
     pub(in crate::pool) verdict: Verdict,
+    /// Whether nobody calls or probes but as told.
+    pub(in crate::pool) quiet: bool,
     pub(in crate::pool) record: Vec<Decision>,
 }
 
@@ -93,8 +100,15 @@ impl Pool {
     pub(in crate::pool) fn with(n: usize, parameters: Parameters) -> Self {
         let policy = Policy::new(parameters);
         let (s, gone) = (BTreeMap::new(), BTreeSet::new());
-        let mut pool =
-            Self { policy, second: 1_000_000, s, gone, verdict: Verdict::None, record: Vec::new() };
+        let mut pool = Self {
+            policy,
+            second: 1_000_000,
+            s,
+            gone,
+            verdict: Verdict::None,
+            quiet: false,
+            record: Vec::new(),
+        };
         let mut facts = vec![Fact::Observers { count: 4 }];
         facts.extend((1..=n).map(|n| order("alice", Request::Register(Box::new(about(n))))));
         pool.tell(facts);
@@ -133,8 +147,11 @@ impl Pool {
             } else {
                 Fact::LeaseRenewed { unit: unit.clone(), generation }
             });
+            if self.quiet {
+                continue;
+            }
             facts.push(Fact::DeepProbes { unit: unit.clone(), n: 4, failed: if bad { 4 } else { 0 } });
-            facts.push(Fact::Traffic { unit, calls: 1, failed: u32::from(bad) });
+            facts.push(Fact::Traffic { unit, calls: 1, failed: u32::from(bad), callers: Vec::new() });
         }
         let decisions = self.policy.step(self.second, &self.judgement(), &facts);
         self.record.extend(decisions.iter().cloned());

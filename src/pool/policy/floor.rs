@@ -69,21 +69,23 @@ impl Policy {
             let reason =
                 format!("nobody else is in full use, and {id}, {from}, is the best that has a lease");
             self.shift(turn, &id, State::Healthy, Note::new(kind, Rule::F2, reason));
-        } else if self.steered().1 == 0 && self.has_served() {
+        } else if self.steered().1 == 0 && self.is_missed(turn.second, &Kind::Alarm(Alarm::NothingServes)) {
             let reason = "no unit serves: the last usable set stays published";
             self.raise(turn, None, Note::new(Kind::Alarm(Alarm::NothingServes), Rule::F2, reason));
         }
     }
 
-    /// Whether there is anything to miss: a pool that has only begun is not degraded.
-    fn has_served(&self) -> bool {
-        !self.units.is_empty() && !self.last_usable.is_empty()
+    /// Whether there is anything to miss: a pool that has only begun is not degraded, nor is one of which
+    /// whoever took over could not have heard yet, unless that is known from before.
+    fn is_missed(&self, second: u64, raised_as: &Kind) -> bool {
+        let has_served = !self.units.is_empty() && !self.last_usable.is_empty();
+        has_served && (second >= self.waits_until || self.is_raised(raised_as))
     }
 
     fn say_degraded(&mut self, turn: &mut Turn<'_>) {
         let floor = self.floor();
         let kept: Vec<UnitId> = std::mem::take(&mut turn.kept_sick);
-        let short = floor.full < floor.needed && self.has_served();
+        let short = floor.full < floor.needed && self.is_missed(turn.second, &Kind::Degraded);
         if !short && kept.is_empty() {
             return;
         }

@@ -1,7 +1,7 @@
 //! Promise: a lease that one unit loses counts against it; one that all lose at once counts against none.
 
 use super::{
-    Kind, Rule, State,
+    Alarm, Fact, Kind, Rule, State,
     fixture::{Pool, id},
 };
 
@@ -46,4 +46,32 @@ fn one_that_was_out_already_and_still_asks_speaks_for_the_way_to_all() {
     pool.run(3);
     let evicted = |n: usize| pool.record.iter().any(|one| one.kind == Kind::Evict && one.unit == Some(id(n)));
     assert!(evicted(1) && evicted(2), "{:?}", pool.kinds());
+}
+
+/// A pool that was stopped in order, with nothing raised, and that somebody takes over now.
+fn stopped() -> Pool {
+    let mut pool = Pool::of(3);
+    pool.gone = [1, 2, 3].map(id).into();
+    pool.run(30);
+    let mut kept = serde_json::to_value(&pool.policy).expect("it has a JSON form");
+    kept["alarms"] = serde_json::json!({});
+    pool.policy = serde_json::from_value(kept).expect("it is read again");
+    pool.record.clear();
+    pool.tell(vec![Fact::Controller { epoch: 9 }]);
+    pool
+}
+
+#[test]
+fn who_took_over_gives_the_relays_a_lease_s_life_to_report_before_it_misses_them() {
+    let mut pool = stopped();
+    pool.run(14);
+    assert_eq!(pool.kinds(), [&Kind::Drain; 0]);
+    pool.run(1);
+    assert_eq!(pool.kinds(), [&Kind::Alarm(Alarm::NothingServes), &Kind::Degraded]);
+
+    let mut pool = stopped();
+    pool.run(10);
+    pool.gone.clear();
+    pool.run(60);
+    assert_eq!(pool.kinds(), [&Kind::Admit; 3]);
 }

@@ -8,6 +8,7 @@
 
 mod alarms;
 mod bundles;
+mod callers;
 mod damping;
 mod decision;
 mod drills;
@@ -50,6 +51,7 @@ use serde::{Deserialize, Serialize};
 
 pub use alarms::Raised;
 pub use bundles::{BUNDLES_MAX, Bundle};
+pub use callers::{Callers, CallsOf};
 pub use damping::{Damping, Key, Penalties};
 pub use decision::{Alarm, Decision, Kind, Rule};
 pub use drills::{Drill, Drills, Process};
@@ -93,6 +95,9 @@ pub struct Policy {
     begun: Option<u64>,
     database_away: bool,
     leases_believed_until: u64,
+    /// Until when it is no news that nobody is in use, as nobody could have said so yet to whoever took over.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    waits_until: u64,
     observers: u32,
     peak_calls_per_s: u32,
 }
@@ -100,11 +105,18 @@ pub struct Policy {
 /// One second's work: what was judged, what is decided so far, and who was kept for the floor.
 struct Turn<'a> {
     second: u64,
+    /// Seconds since the last step: 0 of an order's, as its second was counted already.
+    elapsed: u64,
     judgement: Option<&'a Judgement>,
     decisions: Vec<Decision>,
     kept_sick: Vec<UnitId>,
     /// Shallow probes of the last moments, and the bad ones.
     health: BTreeMap<UnitId, (u32, u32)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(second: &u64) -> bool {
+    *second == 0
 }
 
 impl Turn<'_> {
@@ -155,6 +167,7 @@ impl Policy {
             begun: None,
             database_away: false,
             leases_believed_until: 0,
+            waits_until: 0,
             observers: 0,
             peak_calls_per_s: 0,
         }
@@ -173,9 +186,11 @@ impl Policy {
         let second = second.max(self.second);
         let fresh = judgement.second.saturating_add(self.parameters.judgement_age_max_s) >= second;
         let judgement = fresh.then_some(judgement);
+        // Two at most: a tick may come a little late, and what passed before a restart was not seen.
+        let elapsed = second.saturating_sub(self.second).min(2);
         self.second = second;
         let (decisions, kept_sick, health) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut turn = Turn { second, judgement, decisions, kept_sick, health };
+        let mut turn = Turn { second, elapsed, judgement, decisions, kept_sick, health };
         let orders = self.take_in(&mut turn, facts);
         if self.database_away {
             self.refuse_all(&mut turn, &orders);
@@ -214,7 +229,7 @@ impl Policy {
         unit.state = to;
         unit.since = turn.second;
         unit.why = Why { rule: note.rule, words: note.reason.clone() };
-        unit.progress = Progress::default();
+        unit.begin_anew();
         if to != State::Draining {
             unit.drain = None;
         }

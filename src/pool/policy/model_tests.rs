@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     Decision, Fact, Kind, Lease, Parameters, Policy, Process, Request, Rule, State, UNITS_MAX,
-    fixture::{about, id, intervention, judged, order},
+    fixture::{about, id, intervention, judged, order, traffic},
 };
 use crate::pool::{
     drill::Fault,
@@ -87,7 +87,7 @@ impl World {
             Event::Observers(count) => facts.push(Fact::Observers { count }),
             Event::Peak(calls_per_s) => facts.push(Fact::Peak { calls_per_s }),
             Event::Probes(n, all, failed) => facts.push(Fact::DeepProbes { unit: id(n), n: all, failed }),
-            Event::Calls(n, calls, failed) => facts.push(Fact::Traffic { unit: id(n), calls, failed }),
+            Event::Calls(n, calls, failed) => facts.push(traffic(n, calls, failed)),
             Event::Order(n, what, bob) => facts.extend(asked(n, what, if bob { "bob" } else { "alice" })),
             Event::Epoch(epoch) => facts.push(Fact::Controller { epoch }),
             Event::Skip(by) => seconds = by,

@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{bundles::Bundle, drills::Process, parameters::WORDS_BYTES_MAX, unit::Description};
+use super::{
+    bundles::Bundle, callers::CallsOf, drills::Process, parameters::WORDS_BYTES_MAX, unit::Description,
+};
 use crate::domain::identity::{Identity, Role};
 use crate::pool::{drill::Fault, evidence::UnitId};
 
@@ -260,6 +262,9 @@ pub enum Fact {
         calls: u32,
         /// How many of them failed for a reason that a relay can cause.
         failed: u32,
+        /// Whose they were, of a unit that returns: those with the most failed calls first.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        callers: Vec<CallsOf>,
     },
     /// The database went away, or came back.
     Database {

@@ -4,7 +4,7 @@
 use super::{
     Alarm, Floor, Kind, Note, Policy, Rule, Turn, UNITS_MAX, Unit, WORDS_BYTES_MAX,
     order::{Operator, Order, Request},
-    unit::{Description, Lease, Progress, State, Why},
+    unit::{Description, Lease, State, Why},
 };
 use crate::pool::evidence::UnitId;
 
@@ -109,7 +109,7 @@ impl Policy {
         };
         let from = unit.state;
         unit.about = about.clone();
-        unit.progress = Progress::default();
+        unit.begin_anew();
         unit.generation += 1;
         unit.lease = Lease::Lapsed;
         unit.state = if from == State::Probation { State::Evicted } else { from };

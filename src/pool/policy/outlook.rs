@@ -39,10 +39,18 @@ impl Policy {
             State::Returning(percent) => {
                 let (seen, wanted) = (unit.progress, &self.parameters);
                 let next = wanted.steps_percent.iter().find(|step| **step > percent).unwrap_or(&100);
-                format!(
-                    "{next} % after {} of {} calls and {} of {} s",
-                    seen.n, wanted.step_calls, seen.seconds, wanted.step_s
-                )
+                let calls = unit.seen().n;
+                let by_calls = format!(
+                    "{next} % after {calls} of {} calls and {} of {} s",
+                    wanted.step_calls, seen.seconds, wanted.step_s
+                );
+                match seen.failed == 0 && !unit.traffic_red {
+                    true => format!(
+                        "{by_calls}, or after {} of {} deep probes and {} s",
+                        seen.probes, wanted.quiet_step_probes, wanted.quiet_step_s
+                    ),
+                    false => by_calls,
+                }
             }
             State::Quarantined => match &unit.approval {
                 None => "it stays out until two operators sign an intervention".to_owned(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::unit::Progress;
+use super::unit::{Progress, Unit};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -74,6 +74,13 @@ pub struct Parameters {
     pub step_s: u64,
     /// Least calls of a step. Default 50.
     pub step_calls: u32,
+    /// Seconds after which a step that had fewer calls is passed by deep probes, if no call failed in it:
+    /// where callers are few, one call in a hundred would take hours to come 50 times. Default 120; ours, not
+    /// simulated.
+    pub quiet_step_s: u64,
+    /// Deep probes in a row, all good, that such a step needs. Never enough for a unit whose traffic was red
+    /// behind green probes. Default 100, twice the calls; ours, not simulated.
+    pub quiet_step_probes: u32,
     /// Failed calls within a step that are a burst, if they are `burst_percent` of its calls. Default 5;
     /// ours.
     pub burst_failures: u32,
@@ -113,6 +120,15 @@ pub struct Parameters {
     pub green_s: f64,
 }
 
+/// By what a unit passed a step of its return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Enough {
+    /// Callers' calls.
+    Calls,
+    /// Deep probes, where calls are few.
+    Probes,
+}
+
 impl Default for Parameters {
     fn default() -> Self {
         Self {
@@ -135,6 +151,8 @@ impl Default for Parameters {
             steps_percent: vec![1, 5, 25, 50, 100],
             step_s: 60,
             step_calls: 50,
+            quiet_step_s: 120,
+            quiet_step_probes: 100,
             burst_failures: 5,
             burst_percent: 20,
             penalty: 1_000,
@@ -161,6 +179,16 @@ impl Parameters {
         seen.failed >= self.burst_failures && failed * 100 >= u64::from(self.burst_percent) * calls
     }
 
+    /// Whether what was seen at a step of a return is enough, and of that what counts: calls, or where they
+    /// are few deep probes.
+    pub(super) fn passes(&self, unit: &Unit) -> Option<Enough> {
+        let (seen, all) = (unit.seen(), unit.progress);
+        let by_calls = seen.seconds >= self.step_s && seen.n >= self.step_calls;
+        let quiet = seen.seconds >= self.quiet_step_s.max(self.step_s) && all.failed == 0;
+        let by_probes = quiet && seen.probes >= self.quiet_step_probes && !unit.traffic_red;
+        if by_calls { Some(Enough::Calls) } else { by_probes.then_some(Enough::Probes) }
+    }
+
     /// Says what is wrong with the parameters, all of it at once, each under its name.
     #[must_use]
     pub fn faults(&self) -> Vec<(&'static str, String)> {
@@ -175,6 +203,7 @@ impl Parameters {
             ("slow_half_life_s", self.slow_half_life_s),
             ("burst_failures", u64::from(self.burst_failures)),
             ("override_s", self.override_s),
+            ("quiet_step_probes", u64::from(self.quiet_step_probes)),
         ];
         let zero = not_zero.iter().filter(|(_, value)| *value == 0);
         faults.extend(zero.map(|(name, _)| (*name, "must not be 0".to_owned())));

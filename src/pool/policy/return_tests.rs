@@ -1,8 +1,8 @@
 //! Promise: a unit comes back by proof: back-off, probation, then steps of real calls, each at its limit.
 
 use super::{
-    Fact, Kind, Parameters, Rule, State, back_off_s,
-    fixture::{Pool, id},
+    CallsOf, Fact, Kind, Parameters, Rule, State, back_off_s,
+    fixture::{Pool, id, traffic},
 };
 use crate::pool::judgement::Verdict;
 
@@ -69,7 +69,7 @@ fn a_burst_of_failures_evicts_anew_and_fewer_do_not() {
         let mut pool = evicted();
         pool.until(&Kind::Step(1), 2, 200);
         // The fixture adds one good call of its own.
-        let decisions = pool.tell(vec![Fact::Traffic { unit: id(2), calls: calls - 1, failed }]);
+        let decisions = pool.tell(vec![traffic(2, calls - 1, failed)]);
         let burst = decisions.iter().find(|one| one.rule == Rule::E2);
         assert_eq!(burst.is_some(), evicts, "{failed} of {calls}");
         if evicts {
@@ -85,7 +85,7 @@ fn a_shared_cause_holds_a_return_and_evicts_nobody() {
     pool.until(&Kind::Step(1), 2, 200);
     pool.verdict = Verdict::Shared;
     for _ in 0..100 {
-        pool.tell(vec![Fact::Traffic { unit: id(2), calls: 50, failed: 50 }]);
+        pool.tell(vec![traffic(2, 50, 50)]);
     }
     assert_eq!(pool.state(2), State::Returning(1));
     pool.verdict = Verdict::None;
@@ -100,7 +100,7 @@ fn a_soft_doubt_holds_a_step() {
     pool.sick(2, 5.0);
     // Soft, while its calls do not fail.
     for _ in 0..(2 * parameters.step_s) {
-        pool.tell(vec![Fact::Traffic { unit: id(2), calls: 100, failed: 0 }]);
+        pool.tell(vec![traffic(2, 100, 0)]);
     }
     assert_eq!(pool.state(2), State::Returning(1));
 }
@@ -169,8 +169,86 @@ fn an_operator_is_told_what_a_unit_waits_for() {
     assert_eq!(next(&pool), "RETURNING after 4 of 200 deep probes, 1 of 60 s, with 0 of at most 1 failures");
     pool.until(&Kind::Step(1), 2, 60);
     pool.run(3);
-    assert_eq!(next(&pool), "5 % after 3 of 50 calls and 3 of 60 s");
+    assert_eq!(
+        next(&pool),
+        "5 % after 3 of 50 calls and 3 of 60 s, or after 12 of 100 deep probes and 120 s"
+    );
     pool.tell(vec![Fact::Database { away: true }]);
     assert_eq!(next(&pool), "nothing changes until the database is back");
     assert_eq!(pool.policy.outlook(&id(9)), None);
+}
+
+/// A unit at its first step, to which calls and deep probes come only as they are told.
+fn quiet() -> Pool {
+    let mut pool = evicted();
+    pool.until(&Kind::Step(1), 2, 200);
+    pool.quiet = true;
+    pool
+}
+
+/// Seconds that a unit takes to its next step with these facts in each.
+fn steps_after(pool: &mut Pool, facts: impl Fn(u64) -> Vec<Fact>) -> Option<u64> {
+    let step = |one: &super::Decision| matches!(one.kind, Kind::Step(_));
+    (1..=600).find(|second| pool.tell(facts(*second)).iter().any(step))
+}
+
+fn probes(n: u32, failed: u32) -> Fact {
+    Fact::DeepProbes { unit: id(2), n, failed }
+}
+
+#[test]
+fn where_nobody_calls_good_probes_bring_a_unit_back_more_slowly() {
+    assert_eq!(steps_after(&mut quiet(), |_| vec![probes(4, 0)]), Some(120), "two minutes a step");
+    assert_eq!(steps_after(&mut quiet(), |_| vec![]), None, "nobody probes it");
+    let few = |second: u64| vec![probes(u32::from(second.is_multiple_of(2)), 0)];
+    assert_eq!(steps_after(&mut quiet(), few), Some(200), "100 probes, one each two seconds");
+    let failing = |second: u64| vec![probes(1, u32::from(second == 110))];
+    assert_eq!(steps_after(&mut quiet(), failing), Some(210), "a failed one begins them anew");
+    let always = |second: u64| vec![probes(4, u32::from(second.is_multiple_of(20)))];
+    assert_eq!(steps_after(&mut quiet(), always), None, "one of 80 fails: never 100 in a row");
+}
+
+#[test]
+fn good_probes_are_no_reason_where_a_call_failed() {
+    let failed = |second: u64| vec![probes(4, 0), traffic(2, u32::from(second == 5), u32::from(second == 5))];
+    assert_eq!(steps_after(&mut quiet(), failed), None);
+    let mut pool = quiet();
+    let mut kept = serde_json::to_value(&pool.policy).expect("it has a JSON form");
+    kept["units"]["relay-2"]["traffic_red"] = true.into();
+    pool.policy = serde_json::from_value(kept).expect("it is read again");
+    assert_eq!(steps_after(&mut pool, |_| vec![probes(4, 0)]), None, "its traffic was red behind green");
+    let calls = |_| vec![probes(4, 0), traffic(2, 1, 0)];
+    assert!(steps_after(&mut pool, calls).is_some(), "its calls are");
+}
+
+#[test]
+fn one_caller_alone_takes_no_unit_out_and_two_do() {
+    let of = |code: &str, calls, failed| CallsOf { caller: code.parse().expect("a code"), calls, failed };
+    for (callers, evicts) in [
+        (vec![of("131229", 20, 20)], false),
+        (vec![of("131229", 20, 20), of("131211", 4, 4)], false),
+        (vec![of("131229", 20, 20), of("131211", 5, 5)], true),
+    ] {
+        let mut pool = quiet();
+        let sum = |which: fn(&CallsOf) -> u32| callers.iter().map(which).sum();
+        let (calls, failed) = (sum(|of| of.calls), sum(|of| of.failed));
+        let decided = pool.tell(vec![Fact::Traffic { unit: id(2), calls, failed, callers }]);
+        assert_eq!(decided.iter().any(|one| one.rule == Rule::E2), evicts, "{failed} failed: {decided:?}");
+    }
+}
+
+#[test]
+fn an_order_in_between_lets_no_time_pass() {
+    let mut pool = evicted();
+    let probation = pool.until(&Kind::StartProbation, 2, 60);
+    for _ in 0..59 {
+        pool.tell(Vec::new());
+        for _ in 0..3 {
+            let judgement = pool.judgement();
+            pool.policy.step(pool.second, &judgement, &[]);
+        }
+    }
+    assert_eq!(pool.policy.units()[&id(2)].progress.seconds, 59);
+    let step = pool.until(&Kind::Step(1), 2, 1);
+    assert_eq!(step.second - probation.second, 60);
 }

@@ -3,7 +3,8 @@
 
 use super::{
     Kind, Note, Policy, Rule, Turn, evict,
-    unit::{Lease, Progress, State},
+    parameters::Enough,
+    unit::{Lease, State},
 };
 use crate::pool::evidence::UnitId;
 
@@ -15,7 +16,7 @@ impl Policy {
             let Some(unit) = self.units.get_mut(&id) else { continue };
             let failed = unit.progress.failed > 0;
             if failed || unit.lease != Lease::Live {
-                unit.progress = Progress::default();
+                unit.begin_anew();
             }
             let n = unit.progress.n;
             let begins = self.begun.is_some_and(|begun| turn.second <= begun + self.parameters.lease_s);
@@ -62,7 +63,7 @@ impl Policy {
 
     fn probe_on(&mut self, turn: &mut Turn<'_>, id: &UnitId) {
         let Some(unit) = self.units.get_mut(id) else { return };
-        unit.progress.seconds += 1;
+        unit.progress.seconds += turn.elapsed;
         let seen = unit.progress;
         let parameters = &self.parameters;
         if seen.failed > parameters.probation_failures_max {
@@ -97,16 +98,24 @@ impl Policy {
         let Some(unit) = self.units.get_mut(id) else { return };
         if shared {
             // What fails now fails everywhere, and says nothing of this unit.
-            unit.progress = Progress::default();
+            unit.begin_anew();
             return;
         }
-        unit.progress.seconds += 1;
-        let seen = unit.progress;
-        let burst = self.parameters.is_burst(seen);
-        if doubted || burst || seen.seconds < self.parameters.step_s || seen.n < self.parameters.step_calls {
+        unit.progress.seconds += turn.elapsed;
+        let (seen, all) = (unit.seen(), unit.progress);
+        if doubted || self.parameters.is_burst(seen) {
             return;
         }
-        let passed = format!("{id} passed {} of {} calls at {percent} %", seen.n - seen.failed, seen.n);
+        let passed = match self.parameters.passes(unit) {
+            None => return,
+            Some(Enough::Calls) => {
+                format!("{id} passed {} of {} calls at {percent} %", seen.n - seen.failed, seen.n)
+            }
+            Some(Enough::Probes) => {
+                let (probes, n) = (all.probes, all.n);
+                format!("{id} passed {probes} deep probes at {percent} %, and all of its few calls, {n},")
+            }
+        };
         self.next_step(turn, id, percent, Rule::R3, &passed);
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bundles::Bundle,
+    callers::Callers,
     decision::Rule,
     drills::Drills,
     order::{Intervention, Operator},
@@ -209,6 +210,14 @@ pub struct Progress {
     pub n: u32,
     /// Failed ones of them.
     pub failed: u32,
+    /// Deep probes that passed one after the other while it returns.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub probes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(probes: &u32) -> bool {
+    *probes == 0
 }
 
 impl Progress {
@@ -216,6 +225,11 @@ impl Progress {
     pub(super) fn add(&mut self, n: u32, failed: u32) {
         self.n = self.n.saturating_add(n);
         self.failed = self.failed.saturating_add(failed.min(n));
+    }
+
+    /// Adds deep probes of a unit that returns: one that failed lets those before it count for nothing.
+    pub(super) fn probed(&mut self, n: u32, failed: u32) {
+        self.probes = if failed > 0 { 0 } else { self.probes.saturating_add(n) };
     }
 }
 
@@ -251,6 +265,9 @@ pub struct Unit {
     pub lease: Lease,
     /// What was seen since it came to its state.
     pub progress: Progress,
+    /// Whose calls those were, while it returns.
+    #[serde(skip_serializing_if = "Callers::is_empty", default)]
+    pub callers: Callers,
     /// When a draining ends, and the state that it ends in.
     pub drain: Option<(u64, State)>,
     /// The state that an operator's undrain leads to.
@@ -287,6 +304,7 @@ impl Unit {
             back_off_until: 0,
             lease: Lease::Lapsed,
             progress: Progress::default(),
+            callers: Callers::default(),
             drain: None,
             resume: State::Joining,
             traffic_red: false,
@@ -297,6 +315,16 @@ impl Unit {
             drills: Drills::default(),
             bundles: Vec::new(),
         }
+    }
+
+    /// Forgets what was seen so far.
+    pub(super) fn begin_anew(&mut self) {
+        (self.progress, self.callers) = (Progress::default(), Callers::default());
+    }
+
+    /// What was seen of it while it returns, without the worst caller.
+    pub(super) fn seen(&self) -> Progress {
+        self.callers.without_the_worst(self.progress)
     }
 
     /// Its name.
