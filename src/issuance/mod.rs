@@ -23,6 +23,7 @@ mod pages;
 mod places;
 mod reconcile;
 mod recount;
+mod reflection;
 mod rotate;
 mod routes;
 mod seal;
@@ -137,7 +138,8 @@ pub async fn start(
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let (reflection, former) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    let former = reflection::v1alpha::answering(reflection().build_v1alpha()?);
+    let reflection = reflection::v1::answering(reflection().build_v1()?);
     let batches = BatchServiceServer::new(batch_service::Batches { core: Arc::clone(&core) })
         .max_decoding_message_size(message_max)
         .max_encoding_message_size(message_max);

@@ -42,6 +42,50 @@ async fn a_crl_that_is_out_of_date_is_told_by_health_and_readiness_until_it_is_r
 }
 
 #[tokio::test]
+async fn a_question_without_an_answer_is_told_so_and_both_reflections_go_on() {
+    let issuer = Issuer::start(|_| {}).await;
+    let ward = issuer.party("municipality/131229").await;
+    macro_rules! asked {
+        ($of:ident) => {{
+            use tonic_reflection::pb::$of::{
+                ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+                server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+            };
+            let symbol = |name: &str| MessageRequest::FileContainingSymbol(name.to_owned());
+            let file = |name: &str| MessageRequest::FileByFilename(name.to_owned());
+            let known = "todoke.v1.PoolService.ListUnits";
+            let asked = [symbol("todoke.v1.Nothing"), symbol(known), file("nothing.proto"), symbol(known)];
+            let asked = asked
+                .map(|one| ServerReflectionRequest { host: "ops".to_owned(), message_request: Some(one) });
+            let mut client = ServerReflectionClient::new(ward.channel.clone());
+            let answers = client.server_reflection_info(tokio_stream::iter(asked.clone())).await;
+            let mut answers = answers.expect("it is served").into_inner();
+            let mut said = Vec::new();
+            for one in asked {
+                let answer = answers.message().await.expect("it goes on").expect("one for each");
+                assert_eq!((&answer.valid_host, &answer.original_request), (&one.host, &Some(one.clone())));
+                said.push(match answer.message_response {
+                    Some(MessageResponse::ErrorResponse(error)) => (error.error_code, error.error_message),
+                    Some(MessageResponse::FileDescriptorResponse(file))
+                        if !file.file_descriptor_proto.is_empty() =>
+                    {
+                        (0, String::new())
+                    }
+                    other => panic!("{other:?}"),
+                });
+            }
+            assert!(answers.message().await.expect("it ends well").is_none());
+            said
+        }};
+    }
+    for said in [asked!(v1), asked!(v1alpha)] {
+        let codes: Vec<i32> = said.iter().map(|(code, _)| *code).collect();
+        assert_eq!(codes, [5, 0, 5, 0], "NOT_FOUND, and the file: {said:?}");
+        assert!(said[0].1.contains("'todoke.v1.Nothing' not found"), "{said:?}");
+    }
+}
+
+#[tokio::test]
 async fn both_reflections_name_the_services() {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
