@@ -86,6 +86,9 @@ pub(crate) async fn run(args: &ImportArgs, todoke: &Path) -> Result<Report, Fail
 
 pub(crate) fn sample(todoke: &Path, folder: &Path, records: u32) -> Result<PathBuf, Failure> {
     let file = folder.join("cards.csv");
+    if file.exists() {
+        fs::remove_file(&file)?; // of the run before: a file that is there is not written over
+    }
     let records = records.to_string();
     let words = ["sample", "--municipality", "131229", "--seed", "7", "--records", &records, "--out"];
     let words: Vec<&OsStr> = words.iter().map(OsStr::new).chain([file.as_os_str()]).collect();

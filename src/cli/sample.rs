@@ -17,7 +17,7 @@ use crate::{
     client::reader::load_layout,
     domain::municipality::MunicipalityCode,
     runtime::exit,
-    sample::{Encoding, Fault, Options, Plan, Size},
+    sample::{Encoding, Fault, Options, Plan, Size, Unwritable},
 };
 
 /// Writes a record file of people who do not exist, for tests and demonstrations.
@@ -61,9 +61,12 @@ pub struct SampleArgs {
     /// The file's encoding: utf-8, utf-8-bom or cp932
     #[arg(long, value_name = "NAME", default_value_t = Encoding::Utf8)]
     pub encoding: Encoding,
-    /// Where the file goes [default: standard output]
+    /// Where the file goes, which must not be there yet [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Writes over the files that are there already
+    #[arg(long)]
+    pub force: bool,
     /// Writes the tally of the complete extract there, in the same encoding, for `import --control-totals`
     #[arg(long, value_name = "FILE")]
     pub control_totals: Option<PathBuf>,
@@ -113,9 +116,14 @@ pub fn run(args: &SampleArgs) -> Result<u8, Error> {
         let what = "--out and --control-totals name the same file: name two";
         return Err(Error::Usage(what.to_owned()));
     }
+    let there = |path: &&PathBuf| !args.force && path.is_file();
+    if let Some(path) = args.out.iter().chain(&args.control_totals).find(there) {
+        let what = "is there already, and stays as it is: name another file, or pass --force";
+        return Err(Error::Usage(format!("{} {what}", path.display())));
+    }
     if let Some(path) = &args.control_totals {
         let totals = plan.control_totals().map_err(|error| Error::Usage(error.to_string()))?;
-        std::fs::write(path, totals).map_err(|source| Error::Write { path: path.clone(), source })?;
+        std::fs::write(path, totals).map_err(|source| unwritten(path, source))?;
     }
     let Some(path) = &args.out else {
         return match write_lines(&plan, &mut io::stdout().lock()) {
@@ -125,14 +133,22 @@ pub fn run(args: &SampleArgs) -> Result<u8, Error> {
             }
             // Whoever read it has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit::DONE),
-            Err(source) => Err(Error::Write { path: "standard output".into(), source }),
+            Err(source) => Err(unwritten(Path::new("standard output"), source)),
         };
     };
     let written = create(path).and_then(|mut file| write_lines(&plan, &mut file));
-    let faults = written.map_err(|source| Error::Write { path: path.clone(), source })?;
+    let faults = written.map_err(|source| unwritten(path, source))?;
     list(&faults);
     summary(&plan, path, &faults, args.output);
     Ok(exit::DONE)
+}
+
+/// What kept a file from being written: what encoding or layout cannot hold is no fault of the disk.
+fn unwritten(path: &Path, source: io::Error) -> Error {
+    match source.downcast::<Unwritable>() {
+        Ok(why) => Error::Usage(why.to_string()),
+        Err(source) => Error::Write { path: path.to_owned(), source },
+    }
 }
 
 fn create(path: &Path) -> io::Result<BufWriter<File>> {

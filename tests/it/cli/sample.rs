@@ -63,7 +63,8 @@ fn import_takes_the_file_in_every_encoding_with_exactly_the_records_asked_for() 
     {
         let tally = folder.path("tally.csv");
         let to = tally.to_str().expect("UTF-8");
-        let said = folder.sample(name, &["--records", "4321", "--encoding", name, "--control-totals", to]);
+        let words = ["--records", "4321", "--encoding", name, "--control-totals", to, "--force"];
+        let said = folder.sample(name, &words);
         let totals = scanned(&folder.path(name), encoding).totals;
         // import reads both files in one encoding.
         let options = ReadOptions { encoding, ..ReadOptions::default() };
@@ -92,7 +93,7 @@ fn control_totals_are_the_tally_of_the_complete_extract() {
     assert!(control.differences(&whole).is_empty());
     assert_eq!((whole.households, whole.districts["白鳥"].households), (1200, 500));
 
-    folder.sample("faulty.csv", &[&flags[..], &["--omit-district", "白鳥"]].concat());
+    folder.sample("faulty.csv", &[&flags[..], &["--omit-district", "白鳥", "--force"]].concat());
     let control = ControlTotals::load(&tally, &ReadOptions::default()).expect("a tally");
     let faulty = scanned(&folder.path("faulty.csv"), Encoding::Utf8).totals;
     let differences = control.differences(&faulty);
@@ -139,6 +140,41 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     child.stdout.take().expect("it is piped").read_exact(&mut some).expect("a header");
     let ended = child.wait_with_output().expect("it ends");
     assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn what_is_there_already_is_written_over_only_if_that_is_said() {
+    let folder = Folder::new();
+    for name in ["cards.csv", "tally.csv"] {
+        fs::write(folder.path(name), "somebody's own").expect("writable");
+    }
+    let path = |name| folder.path(name).to_str().expect("UTF-8").to_owned();
+    let (cards, tally, new) = (path("cards.csv"), path("tally.csv"), path("new.csv"));
+    for words in [["--out", &cards, "--records", "9"], ["--out", &new, "--control-totals", &tally]] {
+        let (code, _, errors) = run(&[&["sample", "--municipality", "131229"][..], &words].concat());
+        assert!(code == 2 && errors.contains("is there already") && errors.contains("--force"), "{errors}");
+        for there in [&cards, &tally] {
+            assert_eq!(fs::read_to_string(there).expect("it is there"), "somebody's own");
+        }
+    }
+    assert!(!Path::new(&new).exists(), "nothing is half done");
+    folder.sample("cards.csv", &["--records", "9", "--control-totals", &tally, "--force"]);
+    assert_eq!(scanned(&folder.path("cards.csv"), Encoding::Utf8).totals.records, 9);
+    assert_ne!(fs::read_to_string(&tally).expect("it is there"), "somebody's own");
+}
+
+#[test]
+fn a_column_that_is_too_narrow_is_not_blamed_on_the_disk() {
+    let folder = Folder::new();
+    let layout = folder.path("layout.csv");
+    let columns = "field,start_bytes,length_bytes\norder_id,1,12\nkind,13,24\nhousehold_id,37,10\n\
+                   district,47,30\nname,77,3\nbirth_date,80,10\nsex,90,1\naddress,91,120\n";
+    fs::write(&layout, columns).expect("writable");
+    let (layout, out) = (layout.to_str().expect("UTF-8"), folder.path("cards.txt"));
+    let out = out.to_str().expect("UTF-8");
+    let (code, _, errors) = run(&["sample", "--municipality", "131229", "--layout", layout, "--out", out]);
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("make the column longer") && !errors.contains("disk"), "{errors}");
 }
 
 #[test]
