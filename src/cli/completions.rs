@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
 use super::Error;
@@ -24,9 +24,22 @@ pub struct CompletionsArgs {
 ///
 /// # Errors
 /// None of its own; a reader that has gone is no error.
-pub fn run(args: &CompletionsArgs, command: &mut clap::Command) -> Result<u8, Error> {
+pub fn run(args: &CompletionsArgs, command: &Command) -> Result<u8, Error> {
     let mut script = Vec::new();
-    generate(args.shell, command, "todoke", &mut script);
+    generate(args.shell, &mut offered(command), "todoke", &mut script);
     let _ = std::io::stdout().lock().write_all(&script);
     Ok(exit::DONE)
+}
+
+/// The command as far as it is offered: without what is hidden in its help, too.
+fn offered(command: &Command) -> Command {
+    let arguments = command.get_arguments().filter(|argument| !argument.is_hide_set()).cloned();
+    let commands = command.get_subcommands().filter(|command| !command.is_hide_set()).map(offered);
+    // This process writes one script and ends, and clap wants names that live as long.
+    let name: &'static str = command.get_name().to_owned().leak();
+    let mut visible = Command::new(name).args(arguments).subcommands(commands);
+    if let Some(about) = command.get_about() {
+        visible = visible.about(about.clone());
+    }
+    visible
 }

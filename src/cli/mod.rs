@@ -134,7 +134,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Dev(args) => Box::pin(dev::run(args)).await,
         Command::Sample(args) => sample::run(&args),
-        Command::Completions(args) => completions::run(&args, &mut help::command::<Todoke>()),
+        Command::Completions(args) => completions::run(&args, &help::command::<Todoke>()),
     }
 }
 

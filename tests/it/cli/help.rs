@@ -72,5 +72,8 @@ fn completions_know_every_command_and_its_flags() {
             assert!(script.contains(&name), "{shell} lacks {name}");
         }
         assert!(script.contains("wrong-check-digit") && script.contains("control-totals"), "{shell}");
+        for hidden in ["exit-with-parent", "clock-ahead", "stop-after-records"] {
+            assert!(!script.contains(hidden), "{shell} offers --{hidden}");
+        }
     }
 }
