@@ -23,6 +23,9 @@ use crate::{
     runtime::{self, exit},
 };
 
+/// Until when a batch should be sealed, unless told otherwise.
+const SEAL_BY: Duration = Duration::from_secs(86_400);
+
 /// Sends a record file and ends with a verified receipt, or says exactly what is missing.
 ///
 /// Exit codes: 0 proved, 1 failed, 3 gaps left, 4 totals disagree, 75 try again later.
@@ -54,9 +57,9 @@ pub struct ImportArgs {
     /// The batch's sequence; the next one if left out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX.unsigned_abs()))]
     pub sequence: Option<u64>,
-    /// When the batch should be sealed at the latest, from now
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = wait)]
-    pub seal_by: Duration,
+    /// When a new batch should be sealed at the latest, from now [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    pub seal_by: Option<Duration>,
 }
 
 /// What `import` and `resume` share.
@@ -161,12 +164,14 @@ pub async fn run(args: ImportArgs) -> Result<u8, super::Error> {
     };
     options.control_totals.clone_from(&args.control_totals);
     options.nothing = args.nothing_today;
-    let seal_by_ms = i64::try_from(args.seal_by.as_millis()).unwrap_or(i64::MAX);
+    let seal_by = args.seal_by.unwrap_or(SEAL_BY);
+    let seal_by_ms = i64::try_from(seal_by.as_millis()).unwrap_or(i64::MAX);
     options.new = Some(NewBatch {
         batch_id: new_batch_id(),
         sequence: args.sequence,
         policy: args.run.policy,
         seal_by_ms: now_ms().saturating_add(seal_by_ms),
+        seal_by_told: args.seal_by.is_some(),
     });
     Ok(drive(&args.connect, &file, &options, &args.run).await)
 }

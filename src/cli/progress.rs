@@ -8,7 +8,10 @@ use std::{
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::municipal::{Output, many, say_json, still_trying, warn};
-use crate::client::events::{Event, Tell};
+use crate::{
+    client::events::{Event, Tell},
+    pool::explain::time_of,
+};
 
 /// Returns who listens to a run.
 #[must_use]
@@ -123,6 +126,12 @@ fn line(event: &Event) -> String {
         }
         Event::Journalled { batch_id, sequence } => {
             format!("batch {batch_id}, sequence {sequence}: in the journal")
+        }
+        Event::SealByKept { batch_id, seal_by_ms } => {
+            let until = u64::try_from(seal_by_ms / 1000).map(time_of).unwrap_or_default();
+            format!(
+                "--seal-by does not apply: this file is batch {batch_id} already, to be sealed by {until}"
+            )
         }
         Event::NumberTaken { sequence, lost: true } => format!(
             "the issuer has nothing of the batch that was begun with this file, and its number {sequence} \

@@ -32,6 +32,13 @@ pub enum Event {
         /// Its sequence.
         sequence: u64,
     },
+    /// The file is a batch already, which keeps the moment by which it is to be sealed.
+    SealByKept {
+        /// Its id.
+        batch_id: String,
+        /// The moment, ms since the Unix epoch.
+        seal_by_ms: i64,
+    },
     /// The number belongs to another batch, so the file gets the next one.
     NumberTaken {
         /// The number.

@@ -37,6 +37,8 @@ pub struct NewBatch {
     pub policy: Policy,
     /// When it should be sealed at the latest, ms since the Unix epoch.
     pub seal_by_ms: i64,
+    /// Whether its user said so: then it is also said if it does not apply.
+    pub seal_by_told: bool,
 }
 
 /// The file, as far as the plan needs it.
@@ -77,7 +79,7 @@ pub(crate) async fn plan(
             }
             (Standing::Open | Standing::Receipted, true) => {
                 check_caller(session, known.file, begun)?;
-                check_sequence(&manifest, new)?;
+                check_told(session, &manifest, new)?;
                 return Ok((manifest, journal));
             }
             (Standing::Receipted, false) | (Standing::Ended, _) if new.is_none() => {
@@ -117,7 +119,7 @@ async fn choose(
     let list = session.agreed_batches().await?;
     match (earlier(session, known.scan, new, policy, &list).await?, new) {
         (Some(found), new) => {
-            check_sequence(&found, new)?;
+            check_told(session, &found, new)?;
             Ok(found)
         }
         (None, Some(new)) => build(session, known, new, &list).await,
@@ -198,9 +200,13 @@ fn check_caller(session: &Session, file: &Path, begun: &Begun) -> Result<(), Err
     )))
 }
 
-// A batch keeps the sequence that it was announced with.
-fn check_sequence(manifest: &Manifest, new: Option<&NewBatch>) -> Result<(), Error> {
-    let Manifest { batch_id, sequence, .. } = manifest;
+// A batch keeps the sequence that it was announced with, and the moment by which it is to be sealed. The same
+// command again has the same sequence and another moment, so only the sequence is refused.
+fn check_told(session: &Session, manifest: &Manifest, new: Option<&NewBatch>) -> Result<(), Error> {
+    let Manifest { batch_id, sequence, seal_by_ms, .. } = manifest;
+    if new.is_some_and(|new| new.seal_by_told) {
+        (session.tell)(&Event::SealByKept { batch_id: batch_id.to_string(), seal_by_ms: *seal_by_ms });
+    }
     match new.and_then(|new| new.sequence) {
         Some(told) if told != *sequence => Err(Error::Conflict(format!(
             "this file is batch {batch_id} with sequence {sequence} already, so --sequence {told} does not \

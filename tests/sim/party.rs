@@ -115,6 +115,7 @@ impl Ward {
                 sequence: None,
                 policy: Policy::AllOrNothing,
                 seal_by_ms: super::system::now_ms() + 3_600_000,
+                seal_by_told: false,
             }),
             policy: Policy::AllOrNothing,
             upload: UploadOptions { window: 2, ..UploadOptions::default() },

@@ -97,6 +97,7 @@ impl World {
                 sequence: None,
                 policy: Policy::AllOrNothing,
                 seal_by_ms: 1_790_000_000_000,
+                seal_by_told: true,
             }),
             policy: Policy::AllOrNothing,
             upload: UploadOptions { ack_time_out: Duration::from_millis(400), ..UploadOptions::default() },
@@ -153,6 +154,34 @@ async fn gaps_that_the_seal_finds_are_sent_again() {
     world.issuer.lose_once.lock().expect("no test panics with it").extend([2, 7, 12]);
     digest_of(&world.run(&world.options(Some(1))).await);
     assert_eq!(world.frames(), 16, "13 chunks, and the 3 that were lost");
+}
+
+#[tokio::test]
+async fn that_seal_by_does_not_apply_to_a_file_that_is_a_batch_already_is_told_if_it_was_given() {
+    let world = World::new(1).await;
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let tell: crate::client::events::Tell = Arc::new(move |event| {
+        if let Event::SealByKept { seal_by_ms, .. } = event {
+            heard.lock().expect("no test panics with it").push(*seal_by_ms);
+        }
+    });
+    let session = Session { tell, ..world.session() };
+    // A new one, the same by its journal, the same with another moment that nobody gave, and by the list.
+    for (id, given, journal, notes) in
+        [(1, true, true, 0), (2, true, true, 1), (3, false, true, 1), (4, true, false, 2)]
+    {
+        let mut options = world.options(Some(id));
+        let new = options.new.as_mut().expect("a new batch");
+        (new.seal_by_told, new.seal_by_ms) = (given, 1_790_000_000_000 + 1_000 * i64::from(id));
+        if !journal {
+            fs::remove_file(&options.journal).expect("just written");
+        }
+        let outcome = import(&session, &world.file(), &options).await.expect("the run has an outcome");
+        digest_of(&outcome);
+        let told = told.lock().expect("no test panics with it");
+        assert_eq!(*told, vec![1_790_000_001_000; notes], "run {id}");
+    }
 }
 
 #[tokio::test]
