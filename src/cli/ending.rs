@@ -63,6 +63,11 @@ fn lines(outcome: &Outcome, file: &Path) -> Vec<String> {
                     "Next: the file is whole: `todoke repair --batch {batch_id} --reason …`, then \
                      `todoke resume {file}` sends what was damaged again"
                 ),
+                // Worked off again, the same records are rejected again.
+                _ if listing.is_rejected() => format!(
+                    "Next: mend the file, give this batch up with \
+                     `todoke abort --batch {batch_id} --reason …`, and import again"
+                ),
                 _ => format!(
                     "Next: mend the file and give this batch up with \
                      `todoke abort --batch {batch_id} --reason …`, or have it worked off again \
@@ -163,15 +168,20 @@ mod tests {
 
     #[test]
     fn a_whole_file_is_not_to_be_mended_because_the_issuer_lost_some_of_it() {
-        let next = |damaged| {
+        let next_of = |damaged, listing| {
             let (batch_id, state) = ("b".to_owned(), "DISCREPANT".to_owned());
-            let (why, listing) = ("chunk 1 is unreadable".to_owned(), Listing::default());
+            let why = "chunk 1 is unreadable".to_owned();
             let outcome = Outcome::NotAccepted { batch_id, state, why, damaged, listing };
             lines(&outcome, Path::new("in.csv")).pop().unwrap_or_default()
         };
+        let next = |damaged| next_of(damaged, Listing::default());
         assert!(next(false).contains("mend the file") && next(false).contains("todoke abort"));
         assert!(next(true).contains("todoke repair") && next(true).contains("todoke resume in.csv"));
         assert!(!next(true).contains("mend") && !next(true).contains("abort"), "{}", next(true));
+        assert!(next(false).contains("todoke repair"), "{}", next(false));
+        let more_not_accepted = std::collections::BTreeMap::from([("REJECTED".to_owned(), 1)]);
+        let rejected = next_of(false, Listing { more_not_accepted, ..Listing::default() });
+        assert!(rejected.contains("abort") && !rejected.contains("repair"), "{rejected}");
     }
 
     #[test]

@@ -168,10 +168,15 @@ pub fn policy(text: &str) -> Result<Policy, String> {
         .ok_or_else(|| "must be all-or-nothing, or accept-valid:N with the most rejects to accept".to_owned())
 }
 
-/// A number with its noun: `1 record`, `2 records`.
+/// A number with its noun: `1 record`, `2 records`, `2 batches`.
 #[must_use]
 pub fn many(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    let end = match (number, noun.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{number} {noun}{end}")
 }
 
 /// Writes one line to standard output; a reader that has gone is no error.

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     Error,
-    municipal::{Output, now_ms, say, say_event, say_result, warn},
+    municipal::{Output, many, now_ms, say, say_event, say_result, warn},
     progress::bar,
 };
 use crate::{
@@ -172,10 +172,11 @@ fn ended(audited: &Audited, output: Output) -> u8 {
     let found = match (findings, repaired) {
         (0, _) => "everything is whole: OK".to_owned(),
         (found, repaired) if found == repaired => {
-            format!("{found} findings, all put right: run it once more")
+            format!("{}, all put right: run it once more", many(*found, "finding"))
         }
-        (found, repaired) => format!("{found} findings, {repaired} put right"),
+        (found, repaired) => format!("{}, {repaired} put right", many(*found, "finding")),
     };
-    say(&format!("{batches} batches, {chunks} chunks and {records} records were read; {found}"));
+    let read = (many(*batches, "batch"), many(*chunks, "chunk"), many(*records, "record"));
+    say(&format!("{}, {} and {} were read; {found}", read.0, read.1, read.2));
     code
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     Error,
-    municipal::{Output, say, say_event, say_result, warn},
+    municipal::{Output, many, say, say_event, say_result, warn},
     progress::bar,
 };
 use crate::{
@@ -159,7 +159,10 @@ async fn status(args: StatusArgs) -> Result<u8, Error> {
     let name = |id: &Option<KekId>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
     for (id, batches) in &counts {
         match args.output {
-            Output::Text => say(&format!("{batches} batches are under key-encryption key {}", name(id))),
+            Output::Text => {
+                let are = if *batches == 1 { "is" } else { "are" };
+                say(&format!("{} {are} under key-encryption key {}", many(*batches, "batch"), name(id)));
+            }
             Output::Json => say_event("kek", serde_json::json!({"id": name(id), "batches": batches})),
         }
     }

@@ -36,10 +36,7 @@ impl std::fmt::Display for CallError {
         write!(f, "{} failed after {} {times}: ", self.method, self.attempts)?;
         match &self.fault {
             Some(fault) => {
-                write!(f, "{}: {}", fault.reason.as_str(), fault.message)?;
-                for (field, description) in &fault.violations {
-                    write!(f, "; {field}: {description}")?;
-                }
+                write!(f, "{}: {}", fault.reason.as_str(), fault.whole_message())?;
                 if self.transient {
                     // The remedy of such a reason is to wait and to try again, which this client has done.
                     return write!(

@@ -92,7 +92,7 @@ impl Run<'_> {
         Outcome::Refused {
             batch_id: self.manifest.batch_id.to_string(),
             reason: fault.reason.as_str().to_owned(),
-            message: with_violations(fault),
+            message: fault.whole_message(),
             remedy: flag_of(fault).map_or_else(
                 || fault.reason.remedy().to_owned(),
                 |flag| format!("Run `todoke import` with another {flag}: the message says what is taken"),
@@ -105,7 +105,7 @@ impl Run<'_> {
         if let Some(instead) = self.unconfirmed(pb::BatchState::Discrepant).await? {
             return Ok(instead);
         }
-        let mut differences = vec![with_violations(fault)];
+        let mut differences = vec![fault.whole_message()];
         differences.extend(fault.metadata.iter().map(|(key, value)| format!("{key}: {value}")));
         differences.retain(|text| !text.is_empty());
         Ok(Outcome::TotalsDiffer { batch_id: Some(self.manifest.batch_id.to_string()), differences })
@@ -232,9 +232,4 @@ fn flag_of(fault: &Fault) -> Option<&'static str> {
     let flags = [("manifest.seal-by", "--seal-by"), ("manifest.sequence", "--sequence")];
     let of = |(line, flag)| fault.violations.iter().any(|(field, _)| field == line).then_some(flag);
     flags.into_iter().find_map(of)
-}
-
-fn with_violations(fault: &Fault) -> String {
-    let violations = fault.violations.iter().map(|(field, description)| format!("; {field}: {description}"));
-    std::iter::once(fault.message.clone()).chain(violations).collect()
 }

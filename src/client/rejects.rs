@@ -33,6 +33,14 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// Whether any record was rejected.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        let rejected = DispositionKind::Rejected.as_str();
+        self.more_not_accepted.contains_key(rejected)
+            || self.not_accepted.iter().any(|one| one.disposition == rejected)
+    }
+
     /// Walks through everything that was not accepted, and holds it against the receipt if there is one.
     ///
     /// It is only shown: a failure on the way changes no outcome, and stands in the listing.

@@ -281,8 +281,12 @@ impl<T: Role> Loading<T> {
 
     fn unknown(&mut self, key: &str, origin: &str) {
         let known: Vec<String> = tree::leaves(&self.defaults).into_iter().map(|(key, _)| key).collect();
+        // A key in the wrong table is meant sooner than one that is written alike.
+        let last = |key: &str| key.rsplit('.').next().map(str::to_owned);
+        let moved = known.iter().filter(|other| last(other) == last(key));
+        let moved = moved.min_by_key(|other| distance(key, other));
         let nearest = known.iter().min_by_key(|other| distance(key, other));
-        let near = nearest.filter(|other| distance(key, other) <= 1 + key.len() / 4);
+        let near = moved.or(nearest.filter(|other| distance(key, other) <= 1 + key.len() / 4));
         let remedy = match near {
             Some(other) => format!("Did you mean {other}?"),
             None => format!("Take it out; `todoke config print --role {}` lists every key", T::NAME),

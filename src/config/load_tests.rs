@@ -130,9 +130,11 @@ fn every_problem_is_said_at_once_with_its_place_and_its_remedy() {
     )
     .variable("TODOKE_LIMITS__DRAINS", "1s")
     .variable("TODOKE_LIMITS__WORKERS", "0")
-    .flag("--drain", "limits.drain", "soon");
+    .flag("--drain", "limits.drain", "soon")
+    .flag("--lease", "issuer.lease", "1s");
     let problems = place.problems();
     let expected = [
+        ("issuer.lease (flag --lease)", "no such key", "Did you mean limits.lease?"),
         ("listen (todoke.toml)", "invalid socket address", "127.0.0.1:0"),
         ("log (todoke.toml)", "must be one of json, pretty", "default, log = \"json\""),
         ("limits.workers (todoke.toml)", "must be a whole number", "limits.workers = 2"),

@@ -68,6 +68,14 @@ impl Fault {
         self.metadata.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
+    /// What it says in all: the message, and each violation that is not in it already.
+    #[must_use]
+    pub fn whole_message(&self) -> String {
+        let more = self.violations.iter().filter(|(_, what)| !self.message.contains(what.as_str()));
+        let more = more.map(|(field, what)| format!("; {field}: {what}"));
+        std::iter::once(self.message.clone()).chain(more).collect()
+    }
+
     /// Rebuilds the fault that another party of ours sent; `None` if the status is none of ours.
     #[must_use]
     pub fn from_status(status: &Status) -> Option<Fault> {
@@ -162,6 +170,15 @@ mod tests {
             assert_eq!(Fault::from_status(&status), Some(fault));
             assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
         }
+    }
+
+    #[test]
+    fn a_violation_that_is_in_the_message_is_not_said_twice() {
+        let fault = Fault::new(Reason::ManifestInvalid, "the manifest is invalid: sequence: 9 is too high");
+        let one = fault.clone().violation("manifest.sequence", "9 is too high");
+        assert_eq!(one.whole_message(), fault.message);
+        let two = one.violation("manifest.records", "must be a number");
+        assert_eq!(two.whole_message(), format!("{}; manifest.records: must be a number", fault.message));
     }
 
     #[test]
