@@ -177,10 +177,13 @@ const MARGIN: Duration = Duration::from_secs(4);
 /// # Errors
 /// What kept it from starting.
 pub async fn run(args: RelayArgs) -> Result<u8, Error> {
-    let config = config::load::<RelayConfig>(&args.process.sources(args.own_flags()))?;
+    let mut config = config::load::<RelayConfig>(&args.process.sources(args.own_flags()))?;
     let tasks = args.process.begin(&config.log)?;
     let tls = ServerTls::load(&config.tls)?;
     check_role(&tls, Role::Relay, &config.tls.cert)?;
+    if config.relay.name.is_empty() {
+        config.relay.name = tls.identity().map(|own| own.name().to_owned()).unwrap_or_default();
+    }
     let upstream_tls = ClientTls::load_for(&config.tls, &config.server_name, &[Role::Issuer])?;
     let probe_tls = ClientTls::load_for(&config.tls, &config.server_name, &[Role::Relay])?;
     let (own, upstream, probe) = (tls.clone(), upstream_tls.clone(), probe_tls.clone());

@@ -8,7 +8,7 @@ const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// Limits and patience of a relay.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Options {
-    /// The relay's own name, which stands in logs. Default `relay-1`.
+    /// The relay's own name, which stands in logs. Default: the name in its certificate.
     pub name: String,
     /// Addresses of the issuers, `host:port`; at least one.
     pub upstreams: Vec<String>,
@@ -122,7 +122,7 @@ impl Default for Options {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
-            name: "relay-1".to_owned(),
+            name: String::new(),
             upstreams: Vec::new(),
             shards: std::thread::available_parallelism().map_or(2, usize::from),
             caller_calls_max: 128,
