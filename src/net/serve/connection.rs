@@ -134,7 +134,7 @@ async fn let_in(door: &Door, socket: TcpStream) -> Option<(Guest, Place)> {
     let identity = &guest.identity;
     let Some(place) = door.places.take(identity, door.limits.connections_per_identity_max) else {
         tracing::warn!(peer = %identity, "{identity} has too many connections: one more was refused");
-        return refused("identity_connections_max");
+        return refused(super::OWN_PLACES);
     };
     Some((guest, place))
 }

@@ -21,7 +21,7 @@ use self::{connection::Door, places::Places};
 use super::{
     listen::Listening,
     tcp::{TcpListener, TcpStream},
-    tls::ServerTls,
+    tls::{REFUSALS, ServerTls},
 };
 use crate::telemetry::names;
 
@@ -57,6 +57,7 @@ where
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
 {
+    begin_at_zero();
     let drain = limits.drain;
     let connections_max = Arc::new(Semaphore::new(limits.connections_max));
     let handshakes = Semaphore::new(limits.handshakes_max);
@@ -70,7 +71,7 @@ where
             Some(ended) = connections.join_next() => log_panic(&ended),
             socket = listener.next() => {
                 let Ok(place) = Arc::clone(&connections_max).try_acquire_owned() else {
-                    refused::<()>("connections_max");
+                    refused::<()>(ALL_PLACES);
                     continue;
                 };
                 connections.spawn(one(Arc::clone(&door), socket, routes.clone(), place));
@@ -106,6 +107,20 @@ async fn finish(mut connections: JoinSet<()>, drain: Duration) -> Result<(), Cut
 fn log_panic(ended: &Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "the task of a connection died");
+    }
+}
+
+/// What a connection is refused for beside its handshake.
+const PLACES: [&str; 2] = [ALL_PLACES, OWN_PLACES];
+/// All connections together have all places.
+const ALL_PLACES: &str = "connections_max";
+/// One identity has all of its own.
+const OWN_PLACES: &str = "identity_connections_max";
+
+/// Puts the counter of each cause to 0, so that whoever alarms on a rise sees the first.
+fn begin_at_zero() {
+    for cause in REFUSALS.into_iter().chain(PLACES) {
+        counter!(names::CONNECTIONS_REFUSED, names::CAUSE => cause).increment(0);
     }
 }
 

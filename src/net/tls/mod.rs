@@ -22,7 +22,7 @@ pub use client::ClientTls;
 pub use facts::{CertificateFacts, CrlFacts};
 pub use files::{Expiry, TlsError, TlsFiles};
 pub use identity::{PeerError, peer_identity};
-pub use refusal::refusal;
+pub use refusal::{REFUSALS, refusal};
 pub use server::ServerTls;
 
 /// HTTP/2, the only protocol that is spoken.

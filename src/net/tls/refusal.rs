@@ -4,6 +4,28 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
+/// Every word that [`refusal`] has.
+pub const REFUSALS: [&str; 18] = [
+    "hung_up",
+    "timed_out",
+    "io",
+    "no_certificate",
+    "no_h2",
+    "incompatible",
+    "mistrusted",
+    "alert",
+    "protocol",
+    "expired",
+    "not_valid_yet",
+    "revoked",
+    "unknown_issuer",
+    "unknown_revocation",
+    "crl_expired",
+    "wrong_purpose",
+    "no_identity",
+    "bad_certificate",
+];
+
 /// Returns why a handshake failed, as a value for a metric's label.
 #[must_use]
 pub fn refusal(error: &io::Error) -> &'static str {
