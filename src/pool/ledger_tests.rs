@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{
     Judge, LINE_BYTES_MAX, LedgerError, Line, Report, Second, Start,
-    fixture::{number, written as text},
+    fixture::{number, register, unit, written as text},
     replay,
 };
 use crate::pool::{
     evidence::{Bucket, Class, Observer, UnitId},
     judgement::{Judgement, UnitJudgement, Verdict},
-    policy::{Description, Fact, Operator, Order, Parameters, Policy, Request},
+    policy::{Fact, Parameters, Policy},
 };
-
-fn unit(n: usize) -> UnitId {
-    format!("relay-{n}").parse().expect("a name")
-}
 
 /// A rule for tests: S is the number of bad calls in the second.
 fn judge(second: u64, buckets: &[Bucket], policy: &Policy) -> Judgement {
@@ -43,20 +39,6 @@ fn judge(second: u64, buckets: &[Bucket], policy: &Policy) -> Judgement {
         weak: BTreeMap::new(),
         late_count: 0,
     }
-}
-
-fn register(n: usize) -> Fact {
-    let about = Description {
-        id: unit(n),
-        address: format!("127.0.0.1:{}", 40_100 + n),
-        slot: format!("slot-{n}"),
-        serial: format!("S{n}"),
-        model: "HSM-7".to_owned(),
-        image: "r1".to_owned(),
-        attributes: BTreeMap::new(),
-    };
-    let by = Operator::try_from("operator/alice".to_owned()).expect("an operator");
-    Fact::Order(Order { by, request: Request::Register(Box::new(about)) })
 }
 
 /// Three units, of which the second is sick from second 60 to 70, for 700 seconds; with a `start` in the

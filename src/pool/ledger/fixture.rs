@@ -13,11 +13,12 @@ use crate::pool::{
 /// The first second.
 pub(crate) const START: u64 = 1_785_000_000;
 
-fn unit(n: usize) -> UnitId {
+pub(crate) fn unit(n: usize) -> UnitId {
     format!("relay-{n}").parse().expect("a name")
 }
 
-fn register(n: usize) -> Fact {
+/// An operator makes a unit known.
+pub(crate) fn register(n: usize) -> Fact {
     let about = Description {
         id: unit(n),
         address: format!("127.0.0.1:{}", 40_100 + n),
