@@ -28,7 +28,7 @@ const AFTER_BREAK: Duration = Duration::from_secs(1);
 #[command(after_help = "Example:\n  \
     todoke pool watch --endpoints dev/endpoints.json --as operator/alice")]
 pub(super) struct WatchArgs {
-    /// Begins after the decision of this number, instead of now
+    /// Begins after the decision of this number, 0: with the first, instead of now
     #[arg(long, value_name = "NUMBER")]
     after: Option<u64>,
     /// Ends after so many decisions
@@ -85,7 +85,7 @@ impl Watch {
                     decides,
                 )
                 .await?;
-            let message = pb::WatchDecisionsRequest { after_number: self.last };
+            let message = pb::WatchDecisionsRequest { after_number: Some(self.last) };
             let mut stream = issuers
                 .ask("WatchDecisions", &message, |mut pool, request| async move {
                     pool.watch_decisions(request).await

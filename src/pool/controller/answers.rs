@@ -32,6 +32,10 @@ fn unreadable(error: &KeepError) -> Fault {
     Fault::new(Reason::DatabaseAway, error.to_string()).after(std::time::Duration::from_secs(1))
 }
 
+fn unknown(unit: &str) -> Fault {
+    Fault::new(Reason::UnitUnknown, format!("no unit is named {unit}: see `todoke pool list`"))
+}
+
 impl Core {
     fn unit(&self, unit: &Unit) -> pb::Unit {
         let judged = self.judgement.units.get(unit.id());
@@ -77,15 +81,13 @@ impl Controller {
     }
 
     pub(in crate::pool) async fn explain(&self, unit: &str) -> Result<pb::ExplainUnitResponse, Fault> {
-        let unknown =
-            || Fault::new(Reason::UnitUnknown, format!("no unit is named {unit}: see `todoke pool list`"));
-        let id: UnitId = unit.parse().map_err(|_| unknown())?;
+        let id: UnitId = unit.parse().map_err(|_| unknown(unit))?;
         // Without the database all but the past can still be said.
         let past = self.0.keeper.before(u64::MAX, LOOKED_AT, Some(id.as_str())).await.unwrap_or_default();
         let now_ms = self.0.clock.now_ms();
         let mut core = self.core();
         let now_s = core.seconds.at(seconds(now_ms));
-        let unit = core.policy.units().get(&id).ok_or_else(unknown)?;
+        let unit = core.policy.units().get(&id).ok_or_else(|| unknown(unit))?;
         let explanation = Explanation::of(
             unit,
             &Known {
@@ -125,6 +127,12 @@ impl Controller {
             if asked.page_token.is_empty() { u64::MAX } else { asked.page_token.parse().map_err(bad)? };
         let unit = (!asked.unit.is_empty()).then_some(asked.unit.as_str());
         let rows = self.0.keeper.before(before, size, unit).await.map_err(|error| unreadable(&error))?;
+        if let Some(name) = unit.filter(|_| rows.is_empty() && before == u64::MAX) {
+            let id: UnitId = name.parse().map_err(|_| unknown(name))?;
+            if !self.core().policy.units().contains_key(&id) {
+                return Err(unknown(name));
+            }
+        }
         let full = rows.len() == size as usize;
         let next = rows.last().filter(|last| full && last.number > 1).map(|last| last.number.to_string());
         Ok(pb::ListDecisionsResponse {
@@ -133,15 +141,16 @@ impl Controller {
         })
     }
 
-    /// Sends decisions as they are made, those after a number first; ends with one who is too slow.
+    /// Sends decisions as they are made, those after a number first, if there is one;
+    /// ends with one who is too slow.
     pub(in crate::pool) async fn watch_decisions(
         &self,
-        after: u64,
+        after: Option<u64>,
         out: mpsc::Sender<Result<pb::WatchDecisionsResponse, Status>>,
     ) {
         let mut decided = self.0.decided.subscribe();
-        let mut last = after;
-        if after > 0 && !self.tell_past(&mut last, &out).await {
+        let mut last = after.unwrap_or_default();
+        if after.is_some() && !self.tell_past(&mut last, &out).await {
             return;
         }
         loop {

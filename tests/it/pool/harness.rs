@@ -212,11 +212,14 @@ impl Pool {
         eventually(&what, is_so).await
     }
 
-    /// What was decided about a unit, oldest first.
+    /// What was decided about a unit, oldest first; nothing if there is no such unit yet.
     pub(super) async fn decisions(&self, unit: &str) -> Vec<pb::Decision> {
         let asked = pb::ListDecisionsRequest { unit: unit.to_owned(), page_size: 500, ..Default::default() };
-        let listed = self.ops().list_decisions(asked).await.expect("an operator may").into_inner();
-        listed.decisions.into_iter().rev().collect()
+        match self.ops().list_decisions(asked).await.map(Response::into_inner).map_err(fault) {
+            Ok(listed) => listed.decisions.into_iter().rev().collect(),
+            Err(refused) if refused.reason == Reason::UnitUnknown => Vec::new(),
+            Err(refused) => panic!("an operator may: {refused:?}"),
+        }
     }
 
     /// Waits for a decision of a kind about a unit.

@@ -126,10 +126,19 @@ async fn decisions_are_read_page_by_page_and_followed_from_any_number() {
     let refused = fault(pool.ops().list_decisions(asked).await.expect_err("that is none"));
     assert_eq!(refused.reason, Reason::PageTokenInvalid);
 
-    let asked = pb::WatchDecisionsRequest { after_number: numbers[0] };
-    let mut told = pool.ops().watch_decisions(asked).await.expect("an operator may").into_inner();
-    for number in &numbers[1..] {
-        let decision = told.message().await.expect("it goes on").expect("it does not end").decision;
-        assert_eq!(decision.map(|one| one.number), Some(*number));
+    for (after, wanted) in [(0, &numbers[..]), (numbers[0], &numbers[1..])] {
+        let asked = pb::WatchDecisionsRequest { after_number: Some(after) };
+        let mut told = pool.ops().watch_decisions(asked).await.expect("an operator may").into_inner();
+        for number in wanted {
+            let decision = told.message().await.expect("it goes on").expect("it does not end").decision;
+            assert_eq!(decision.map(|one| one.number), Some(*number), "after {after}");
+        }
+    }
+    for unit in ["nope", "no unit"] {
+        let asked = pb::ListDecisionsRequest { unit: unit.to_owned(), ..Default::default() };
+        let refused = fault(pool.ops().list_decisions(asked).await.expect_err("there is none"));
+        let asked = pb::ExplainUnitRequest { unit: unit.to_owned() };
+        let as_refused = fault(pool.ops().explain_unit(asked).await.expect_err("there is none"));
+        assert_eq!((refused.reason, &refused), (Reason::UnitUnknown, &as_refused));
     }
 }

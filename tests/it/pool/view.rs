@@ -89,7 +89,7 @@ async fn nobody_takes_all_places_of_those_who_watch() {
     eventually("a place is free again", || async { watch().await.ok() }).await;
 
     let follow = || async {
-        let asked = pb::WatchDecisionsRequest { after_number: 0 };
+        let asked = pb::WatchDecisionsRequest { after_number: None };
         pool.ops().watch_decisions(asked).await.map(Response::into_inner).map_err(fault)
     };
     let mut following = Vec::new();
