@@ -2,7 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::{pool::explain::time_of, wire::pb};
+use crate::{
+    pool::{
+        explain::time_of,
+        policy::{Decision, State},
+    },
+    wire::pb,
+};
 
 /// A time of the wire in UTC; empty if there is none.
 pub(super) fn time(time: Option<&prost_types::Timestamp>) -> String {
@@ -80,9 +86,20 @@ pub(super) fn unit_json(unit: &pb::Unit) -> Value {
 /// The columns of [`decision_row`].
 pub(super) const DECISION: [&str; 7] = ["NUMBER", "TIME", "UNIT", "KIND", "RULE", "STATE", "WHY"];
 
+/// The states before and after, as the record has them: it tells those apart that the wire does not, such as
+/// DRAINING and DRAINED.
+fn states(decision: &pb::Decision) -> (String, String) {
+    let record: Option<Decision> = serde_json::from_str(&decision.record_json).ok();
+    let name = |state: Option<State>, wire: pb::UnitState| {
+        state.map_or_else(|| state_name(wire).to_owned(), |state| state.to_string())
+    };
+    let (from, to) = record.map(|record| (record.from, record.to)).unwrap_or_default();
+    (name(from, decision.from_state()), name(to, decision.to_state()))
+}
+
 /// A decision for people.
 pub(super) fn decision_row(decision: &pb::Decision) -> Vec<String> {
-    let (from, to) = (state_name(decision.from_state()), state_name(decision.to_state()));
+    let (from, to) = states(decision);
     let unit = if decision.unit.is_empty() { "-" } else { &decision.unit };
     vec![
         decision.number.to_string(),
@@ -90,7 +107,7 @@ pub(super) fn decision_row(decision: &pb::Decision) -> Vec<String> {
         unit.to_owned(),
         decision.kind.clone(),
         decision.rule.clone(),
-        if from == to { to.to_owned() } else { format!("{from} to {to}") },
+        if from == to { to } else { format!("{from} to {to}") },
         decision.why.clone(),
     ]
 }

@@ -14,6 +14,41 @@ use crate::{
 /// What is raised beside the alarms: that the pool carries less than its floor.
 const DEGRADED: &str = "DEGRADED";
 
+/// One decision of each kind.
+const KINDS: [Kind; 31] = [
+    Kind::Register,
+    Kind::Unregister,
+    Kind::Admit,
+    Kind::SteerAway,
+    Kind::SteerBack,
+    Kind::Evict,
+    Kind::Reset,
+    Kind::Drain,
+    Kind::Undrain,
+    Kind::Leave,
+    Kind::Quarantine,
+    Kind::StartProbation,
+    Kind::FailProbation,
+    Kind::Step(0),
+    Kind::Return,
+    Kind::Degraded,
+    Kind::DegradedOver,
+    Kind::Systemic,
+    Kind::RuleOut,
+    Kind::Absolve,
+    Kind::SignOff,
+    Kind::Release,
+    Kind::Override,
+    Kind::PauseProbes,
+    Kind::ResumeProbes,
+    Kind::Drill,
+    Kind::DrillOver,
+    Kind::Bundle,
+    Kind::Alarm(Alarm::DatabaseAway),
+    Kind::AlarmOver(Alarm::DatabaseAway),
+    Kind::Refuse(String::new()),
+];
+
 fn flag(holds: bool) -> f64 {
     if holds { 1.0 } else { 0.0 }
 }
@@ -25,6 +60,9 @@ pub(super) fn begin_at_zero() {
     }
     for reason in [Reason::RelayFenced, Reason::GenerationStale, Reason::LaneFull] {
         metrics::counter!(names::POOL_GATE_REFUSALS, names::REASON => reason.as_str()).increment(0);
+    }
+    for kind in &KINDS {
+        metrics::counter!(names::POOL_DECISIONS, names::KIND => kind.name()).increment(0);
     }
 }
 
@@ -87,5 +125,18 @@ impl Core {
         }
         let degraded = raised(&|kind| *kind == Kind::Degraded);
         metrics::gauge!(names::POOL_ALARMS, names::ALARM => DEGRADED).set(degraded);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_kind_of_decision_is_missing_among_those_that_begin_at_zero() {
+        let all = serde_json::from_str::<Kind>("\"nothing\"").expect_err("there is no such kind").to_string();
+        let all: Vec<&str> = all.split('`').skip(3).step_by(2).collect();
+        assert!(all.len() > 30, "{all:?}");
+        assert_eq!(KINDS.each_ref().map(Kind::name).as_slice(), all);
     }
 }

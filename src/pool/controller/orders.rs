@@ -54,6 +54,13 @@ fn is_request_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(legal)
 }
 
+/// The field that a fault of a description is about: each begins with its name.
+fn described(fault: &str) -> String {
+    let name =
+        fault.split(' ').next().filter(|name| ["address", "slot", "serial", "model", "image"].contains(name));
+    format!("register.attributes.{}", name.unwrap_or("others"))
+}
+
 /// What is asked of the policy.
 fn request(unit: &UnitId, order: order_unit_request::Order, now_ms: i64) -> Result<Request, Fault> {
     use order_unit_request::Order as Asked;
@@ -63,7 +70,9 @@ fn request(unit: &UnitId, order: order_unit_request::Order, now_ms: i64) -> Resu
             let about = description(&unit, asked.attributes);
             let faults = about.faults();
             if !faults.is_empty() {
-                return Err(invalid("register.attributes", &faults.join("; ")));
+                let words = faults.join("; ");
+                let fault = Fault::new(Reason::FieldInvalid, format!("it cannot be registered: {words}"));
+                return Err(faults.iter().fold(fault, |fault, what| fault.violation(described(what), what)));
             }
             Request::Register(Box::new(about))
         }
@@ -84,8 +93,10 @@ fn request(unit: &UnitId, order: order_unit_request::Order, now_ms: i64) -> Resu
         Asked::PauseProbes(asked) => match asked.until_time {
             None => Request::ResumeProbes { unit },
             Some(until) => {
-                let seconds = (convert::millis(&until) - now_ms).max(0) / 1000;
-                Request::PauseProbes { unit, seconds: u64::try_from(seconds).unwrap_or_default() }
+                let left_ms = convert::millis(&until) - now_ms;
+                // To the nearest, as some of it has gone by on the way.
+                let seconds = u64::try_from(left_ms).unwrap_or_default().saturating_add(500) / 1000;
+                Request::PauseProbes { unit, seconds }
             }
         },
         Asked::Drill(asked) if asked.fault.is_empty() => Request::StopDrill { unit },

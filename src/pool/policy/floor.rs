@@ -27,6 +27,11 @@ impl Floor {
     }
 }
 
+/// So many units, with their verb.
+pub(super) fn units_are(count: usize) -> String {
+    if count == 1 { "1 unit is".to_owned() } else { format!("{count} units are") }
+}
+
 impl Policy {
     /// The floor now.
     #[must_use]
@@ -91,9 +96,9 @@ impl Policy {
         }
         let names: Vec<&str> = kept.iter().map(UnitId::as_str).collect();
         let reason = if names.is_empty() {
-            format!("{} units are in full use and {} are needed: shed load", floor.full, floor.needed)
+            format!("{} in full use and {} needed: shed load", units_are(floor.full), floor.needed)
         } else {
-            format!("{} is sick and kept, as {} units are needed: shed load", names.join(", "), floor.needed)
+            format!("{} is sick and kept, as {} needed: shed load", names.join(", "), units_are(floor.needed))
         };
         let note = Note::new(Kind::Degraded, Rule::F1, reason)
             .count("peak_calls_per_s", floor.peak_calls_per_s)

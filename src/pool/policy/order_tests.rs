@@ -148,7 +148,9 @@ fn a_drained_unit_comes_back_as_it_left_and_not_below_the_floor() {
     let mut pool = Pool::of(2);
     pool.tell(vec![order("alice", drain(2))]);
     assert_eq!((pool.state(2), pool.shares()), (State::Draining, vec![100, 0]));
-    assert!(refused(&mut pool, "alice", drain(1)).contains("needs 1"));
+    assert!(refused(&mut pool, "alice", drain(1)).contains("1 unit is in full use and one must stay"));
+    let undrained = refused(&mut pool, "alice", Request::Undrain { unit: id(1) });
+    assert!(undrained.ends_with("no operator has drained it, so nothing is to be undone"), "{undrained}");
     pool.run(10);
     assert_eq!(pool.state(2), State::Drained);
     pool.run(1_000);
@@ -170,7 +172,7 @@ fn pausing_the_probe_clears_a_failure_that_the_probe_made() {
     pool.sick(2, 10.0);
     pool.run(1);
     let pause = |seconds| Request::PauseProbes { unit: id(2), seconds };
-    assert!(refused(&mut pool, "alice", pause(3_601)).contains("3600"));
+    assert!(refused(&mut pool, "alice", pause(7_200)).contains("1 to 3600 s, not for 7200 s"));
     pool.tell(vec![order("alice", pause(3_600))]);
     assert!(!pool.policy.may_probe(&id(2)) && pool.policy.may_probe(&id(1)));
     pool.well(2);

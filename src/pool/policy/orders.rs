@@ -3,6 +3,7 @@
 
 use super::{
     Alarm, Floor, Kind, Note, Policy, Rule, Turn, UNITS_MAX, Unit, WORDS_BYTES_MAX,
+    floor::units_are,
     order::{Operator, Order, Request},
     unit::{Description, Lease, State, Why},
 };
@@ -145,9 +146,11 @@ impl Policy {
             }
             State::Healthy | State::Suspect | State::Returning(_) if !floor.allows(state) => {
                 let Floor { peak_calls_per_s, needed, full, .. } = floor;
-                return Err(format!(
-                    "{full} units are in full use and the peak of {peak_calls_per_s} calls/s needs {needed}"
-                ));
+                let need = match peak_calls_per_s {
+                    0 => "one must stay".to_owned(),
+                    peak => format!("the peak of {peak} calls/s needs {needed}"),
+                };
+                return Err(format!("{} in full use and {need}", units_are(full)));
             }
             _ => {}
         }
@@ -170,9 +173,14 @@ impl Policy {
             State::Drained => {}
             State::Draining if unit.drain.is_some_and(|(_, to)| to == State::Drained) => {}
             State::Quarantined => return Err(self.why_quarantined(unit)),
+            state if state.serves() => {
+                return Err(format!(
+                    "{id} is {state}: no operator has drained it, so nothing is to be undone"
+                ));
+            }
             state => {
                 let why = &unit.why.words;
-                return Err(format!("{id} is {state} and not drained by an operator: {why}"));
+                return Err(format!("no operator has drained {id}; it is {state} for another reason: {why}"));
             }
         }
         let to = unit.resume;
@@ -191,7 +199,7 @@ impl Policy {
         let longest = self.parameters.probe_pause_max_s;
         self.known(id)?;
         if seconds == 0 || seconds > longest {
-            return Err(format!("probes are paused for 1 to {longest} s, not for {seconds}"));
+            return Err(format!("probes are paused for 1 to {longest} s, not for {seconds} s"));
         }
         let until = turn.second.saturating_add(seconds);
         self.units.entry(id.clone()).and_modify(|unit| unit.probes_paused_until = Some(until));
