@@ -1,12 +1,14 @@
-//! Promise: one municipality's complaints about a unit, however many, do nothing to it; those of several do.
+//! Promise: one municipality's complaints about a unit, however many, do nothing to it; those of several
+//! do, and green probes do not help it then.
 
 use std::time::Duration;
 
 use todoke::{net::headers, wire::pb};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
 
-use super::harness::{Pool, Relay, WARDS, quick};
+use super::harness::{Pool, Relay, WARDS, health, quick};
 use crate::issuance::harness::{Party, id};
 
 /// How long one municipality complains: longer than three need.
@@ -51,11 +53,19 @@ async fn a_municipality_that_complains_alone_does_nothing_to_a_unit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_municipalities_that_complain_over_two_relays_are_believed() {
+async fn three_municipalities_that_complain_over_two_relays_are_believed_whatever_its_probes_say() {
     let pool = Pool::start(quick()).await;
     let relays = pool.relays(3).await;
+    let doubted = async {
+        pool.decided("relay-2", "steer_away").await;
+        let alarm = pool.decided("relay-2", "alarm").await;
+        let behind_green = alarm.rule == "V5" && alarm.why.contains("green probes prove nothing");
+        assert!(behind_green, "its probes are green, and its callers are failed: {alarm:?}");
+        let relay = pool.ward(WARDS[4], &relays[1]);
+        assert_eq!(health(&relay).await, Some(ServingStatus::Serving), "so it says itself");
+    };
     tokio::select! {
-        _ = pool.decided("relay-2", "steer_away") => {}
+        () = doubted => {}
         () = complain_on(&pool, &relays, &WARDS[..3], 4 * SECONDS) => panic!("nobody believed them"),
     }
 }
