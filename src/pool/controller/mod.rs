@@ -39,7 +39,7 @@ use super::{
     keeper::{Keeper, KeptDecision},
     ledger::Recorder,
     notes::View,
-    policy::{self, Policy},
+    policy::{self, Decision, Policy},
     prober::Prober,
     rule::{self, Judge},
 };
@@ -54,8 +54,15 @@ const CONTROLLER_LEASE: Duration = Duration::from_secs(10);
 /// How often it is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(3);
 
-/// How long the database may take for one step; then it is taken to be away.
+/// How long the database may take to renew the lease, and to be read.
 const KEEP_MAX: Duration = Duration::from_secs(3);
+
+/// How long it may take to keep a step; then it is taken to be away. One that is busy with an import takes
+/// seconds and is not; and with both, leases of 15 s are extended in time if it is.
+const STEP_MAX: Duration = Duration::from_secs(8);
+
+/// Decisions of a time without database that wait to be kept; the oldest stay.
+const UNKEPT_MAX: usize = 256;
 
 /// Decisions that wait for one who watches them.
 const WATCHED_MAX: usize = 256;
@@ -157,6 +164,8 @@ struct Core {
     epoch: u64,
     /// Whether the database is away.
     frozen: bool,
+    /// What was said since, and when: it goes on record once the database is back.
+    unkept: Vec<(Decision, i64)>,
     /// Whether what is kept there cannot be read.
     damaged: bool,
     /// Whether the last step may have been kept, and may not: it is read anew before the next one.
@@ -201,6 +210,7 @@ impl Controller {
             judgement,
             epoch: 0,
             frozen: false,
+            unkept: Vec::new(),
             damaged: false,
             unsure: false,
             refusals: refusals::Refusals::default(),

@@ -26,7 +26,6 @@ const START_MS: i64 = 1_785_000_000_000;
 pub(super) struct Memory {
     away: AtomicBool,
     epoch: AtomicU64,
-    decisions: AtomicU64,
     kept: Mutex<Option<Kept>>,
     /// The decisions that were kept.
     pub(super) rows: Mutex<Vec<KeptDecision>>,
@@ -42,7 +41,6 @@ impl Default for Memory {
         Self {
             away: AtomicBool::default(),
             epoch: AtomicU64::default(),
-            decisions: AtomicU64::default(),
             kept: Mutex::default(),
             rows: Mutex::default(),
             orders: Mutex::default(),
@@ -109,11 +107,10 @@ impl Keeper for Memory {
         self.rows.lock().expect("no panic").extend_from_slice(step.decisions);
         let (epoch, written_ms, state) = (step.epoch, step.now_ms, step.state.to_owned());
         *self.kept.lock().expect("no panic") = Some(Kept { epoch, written_ms, state });
-        let made = step.decisions.len() as u64;
         if unheard.is_some() {
             return Err(KeepError::Unknown("nobody answers".to_owned()));
         }
-        Ok(Some(self.decisions.fetch_add(made, std::sync::atomic::Ordering::SeqCst) + made))
+        Ok(Some(self.rows.lock().expect("no panic").len() as u64))
     }
 
     async fn before(&self, _: u64, _: u32, _: Option<&str>) -> Result<Vec<KeptDecision>, KeepError> {
@@ -256,10 +253,31 @@ async fn what_is_on_disk_and_what_is_exported_give_the_same_decisions_again() {
     assert!(evicted, "one was evicted");
     assert!(files >= 2, "another issuer decided in between");
     assert!(seconds >= 290, "{seconds} steps, those without a database too");
-    let kept = world.keeper.decisions.load(std::sync::atomic::Ordering::SeqCst);
+    let kept = world.keeper.rows.lock().expect("no panic").len() as u64;
     assert!(kept > 10 && same >= kept, "{same} decisions, {kept} of them in the database");
     let exported = again(text.as_slice());
     assert_eq!((exported.difference, exported.same), (None, same), "the whole of it was exported");
+}
+
+#[tokio::test]
+async fn that_the_database_was_away_is_on_record_from_its_beginning_to_its_end_once_it_is_back() {
+    let mut world = World::start().await;
+    let mut decided = world.controller.0.decided.subscribe();
+    for n in 0..30 {
+        world.keeper.away.store((10..17).contains(&n), std::sync::atomic::Ordering::SeqCst);
+        world.second(false).await;
+    }
+    let about = |row: &KeptDecision| row.record.contains("DATABASE_AWAY");
+    let kept = world.keeper.rows.lock().expect("no panic").clone();
+    let rows: Vec<(&str, i64)> =
+        kept.iter().filter(|row| about(row)).map(|row| (row.kind.as_str(), row.decided_ms)).collect();
+    // It is noticed by the first step that has something to keep.
+    assert_eq!(rows, [("alarm", START_MS + 13_000), ("alarm_over", START_MS + 18_000)]);
+    let mut told = Vec::new();
+    while let Ok(row) = decided.try_recv() {
+        told.push(row.number);
+    }
+    assert!(told.iter().copied().eq(1..=kept.len() as u64), "each is told once, in order: {told:?}");
 }
 
 #[tokio::test]

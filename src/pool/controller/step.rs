@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::{
-    Controller, Core, KEEP_MAX, gauges,
+    Controller, Core, STEP_MAX, UNKEPT_MAX, gauges,
     intake::LEASE_MS,
     orders::{self, Given},
     seconds,
@@ -75,6 +75,7 @@ impl Core {
         self.recorder.step(draft.input, &draft.decisions);
         if let Some(now_ms) = kept {
             self.kept_ms = now_ms;
+            self.unkept.clear();
             if std::mem::take(&mut self.frozen) {
                 tracing::info!("the pool's database is back: decisions are made again");
             }
@@ -82,7 +83,7 @@ impl Core {
     }
 
     /// Nothing can be kept: what is in force stays so, and only what was told of leases is noted.
-    fn freeze(&mut self, draft: Draft, error: &KeepError) {
+    fn freeze(&mut self, draft: Draft, now_ms: i64, error: &KeepError) {
         self.unsure |= matches!(error, KeepError::Unknown(_));
         let Draft { judgement, mut input, .. } = draft;
         input.facts.retain(|fact| !matches!(fact, Fact::Order(_) | Fact::Database { .. }));
@@ -90,6 +91,8 @@ impl Core {
         let decisions = self.policy.step(input.second, &judgement, &input.facts);
         self.judgement = judgement;
         self.recorder.step(input, &decisions);
+        let room = UNKEPT_MAX - self.unkept.len();
+        self.unkept.extend(decisions.into_iter().map(|decision| (decision, now_ms)).take(room));
         if !std::mem::replace(&mut self.frozen, true) {
             tracing::error!("the pool is frozen, as its database is away: leases and view stay as they are");
         }
@@ -136,8 +139,10 @@ impl Controller {
         let answer = given.map(|given| orders::answer(given, &draft.policy, &draft.decisions, now_ms));
         let (answer, kept_order) = answer.unwrap_or_else(|| (Ok(OrderUnitResponse::default()), None));
         let (decisions, epoch) = (draft.decisions.clone(), draft.epoch);
-        let rows: Vec<KeptDecision> = decisions.iter().map(|decision| row(decision, epoch, now_ms)).collect();
-        let must = draft.due || !decisions.is_empty() || kept_order.is_some();
+        let mut told = self.core().unkept.clone();
+        told.extend(decisions.iter().map(|decision| (decision.clone(), now_ms)));
+        let rows: Vec<KeptDecision> = told.iter().map(|(decision, ms)| row(decision, epoch, *ms)).collect();
+        let must = draft.due || !rows.is_empty() || kept_order.is_some();
         let kept = match sure {
             Ok(()) if must => self.keep(&draft, &rows, kept_order.as_ref(), now_ms).await.map(Some),
             Ok(()) => Ok(None),
@@ -147,19 +152,21 @@ impl Controller {
             Ok(Some(None)) => {
                 let words = "the lease to decide for the pool is over, or another issuer's";
                 tracing::warn!(epoch, "{words}: this step counts for nothing");
-                self.core().epoch = 0;
+                let core = &mut *self.core();
+                core.epoch = 0;
+                core.unkept.clear();
                 return Err(not_here());
             }
             Ok(last) => last.flatten(),
             Err(error) => {
-                self.core().freeze(draft, &error);
+                self.core().freeze(draft, now_ms, &error);
                 self.act(now_ms);
                 return Err(away(&error));
             }
         };
         self.core().take(draft, must.then_some(now_ms));
         self.act(now_ms);
-        self.tell(&decisions, rows, last);
+        self.tell(told, rows, last);
         answer
     }
 
@@ -172,7 +179,13 @@ impl Controller {
         if !self.load().await {
             return Err(KeepError::Away("it cannot be read whether the last step was kept".to_owned()));
         }
-        self.core().go_on(now_ms);
+        let core = &mut *self.core();
+        core.go_on(now_ms);
+        if core.frozen {
+            // That it is away stands in `unkept`, and is to be over there, too.
+            let now_s = core.seconds.at(seconds(now_ms));
+            core.policy.step(now_s, &core.judgement, &[Fact::Database { away: true }]);
+        }
         tracing::info!("what was kept of the pool is read anew: it was not known whether the last step was");
         Ok(())
     }
@@ -188,7 +201,7 @@ impl Controller {
         let state = serde_json::to_string(&draft.policy).expect("a policy has a JSON form");
         let (owner, epoch) = (self.0.name.as_str(), draft.epoch);
         let step = Step { owner, epoch, now_ms, state: &state, decisions: rows, order };
-        let kept = tokio::time::timeout(KEEP_MAX, self.0.keeper.keep(&step)).await;
+        let kept = tokio::time::timeout(STEP_MAX, self.0.keeper.keep(&step)).await;
         kept.unwrap_or_else(|_| Err(KeepError::Unknown("it does not answer".to_owned())))
     }
 
@@ -231,9 +244,9 @@ impl Controller {
         }
     }
 
-    fn tell(&self, decisions: &[Decision], rows: Vec<KeptDecision>, last: Option<u64>) {
+    fn tell(&self, told: Vec<(Decision, i64)>, rows: Vec<KeptDecision>, last: Option<u64>) {
         let first = last.unwrap_or_default() + 1 - rows.len() as u64;
-        for ((number, decision), row) in (first..).zip(decisions).zip(rows) {
+        for ((number, (decision, _)), row) in (first..).zip(told).zip(rows) {
             gauges::decided(&decision.kind);
             let (unit, kind) = (&row.unit, &row.kind);
             let whose = if unit.is_empty() { "the pool" } else { unit.as_str() };
