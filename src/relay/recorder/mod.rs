@@ -130,12 +130,13 @@ impl Recorder {
         cause: &'static str,
         why: &str,
     ) -> Option<oneshot::Receiver<()>> {
-        let shelf = self.shelf.clone().filter(|shelf| shelf.is_due())?;
+        let shelf = self.shelf.as_ref()?;
+        let turn = shelf.turn()?;
         let made_ms = shelf.now_ms();
         let bytes = bundle::render(self, (shared, shards), (cause, why), made_ms, shelf.bytes_max());
         let (written, wait) = oneshot::channel();
         Shelf::aside(move || {
-            shelf.leave(&bytes, made_ms);
+            turn.leave(&bytes, made_ms);
             let _ = written.send(()); // nobody may wait any more
         });
         Some(wait)
