@@ -2,10 +2,12 @@
 //! takes its place.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use super::{
@@ -16,6 +18,9 @@ use crate::domain::{
     note::VerifierKey,
     pool_notes::{NOTE_BYTES_MAX, PoolNoteError, View},
 };
+
+/// How often, and after which waits, another process is waited for that keeps a view: 2 s in all.
+const TRIES: (u32, Duration) = (200, Duration::from_millis(10));
 
 /// Why a view cannot be read, or cannot be kept; each text ends with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -64,15 +69,36 @@ pub(super) fn read(path: &Path, key: &VerifierKey) -> Result<Option<View>, KeptE
     }
 }
 
+/// Waits for the lock of those who keep a view in this file; it is given back when dropped. Its own file
+/// stays: who took it away could let two in at a time.
+fn locked(path: &Path) -> io::Result<File> {
+    let path = with_suffix(path, ".lock");
+    let file = match OpenOptions::new().create(true).append(true).open(&path) {
+        // Another user's can be locked, too, if it can be read.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(&path)?,
+        opened => opened?,
+    };
+    for _ in 0..TRIES.0 {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(TRIES.1),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::WouldBlock, format!("another process holds {}", path.display())))
+}
+
 /// Keeps a view that was believed, unless there is a later one already, from another process.
 ///
 /// # Errors
 /// [`KeptError::Io`]; what was there before is there still.
 pub(super) fn keep(path: &Path, key: &VerifierKey, note: &[u8], view: &View) -> Result<(), KeptError> {
+    let io = |source| KeptError::Io { path: path.to_owned(), source };
+    // From here to its end, so that what is compared is what is replaced.
+    let _lock = locked(path).map_err(io)?;
     if read(path, key).is_ok_and(|kept| kept.is_some_and(|kept| !view.replaces(&kept))) {
         return Ok(());
     }
-    let io = |source| KeptError::Io { path: path.to_owned(), source };
     let written = || {
         let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
         file.write_all(note)?;

@@ -272,7 +272,43 @@ async fn an_older_view_never_takes_the_place_of_a_later_one_on_the_disk() {
     };
     assert_eq!([5, 4, 6, 6, 1].map(keep), [5, 5, 6, 6, 6]);
     let left: Vec<_> = fs::read_dir(world.folder.path()).expect("it is there").collect();
-    assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
+    assert_eq!(left.len(), 2, "nothing else is left beside its lock: {left:?}");
+}
+
+#[test]
+fn of_two_who_keep_a_view_at_the_same_time_the_later_view_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("endpoints.json.todoke-view");
+    let views = [1, 2].map(|version| view(version, &[("r-1", "10.0.0.1:1", 100)]));
+    for round in 0..300 {
+        let start = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for view in &views {
+                scope.spawn(|| {
+                    let note = signed_text(&view.text());
+                    start.wait();
+                    kept_view::keep(&file, &receipt_key(), &note, view).expect("writable");
+                });
+            }
+        });
+        let kept = kept_view::read(&file, &receipt_key()).expect("it is whole").expect("it is there");
+        assert_eq!(kept.version, 2, "in round {round}");
+        fs::remove_file(&file).expect("it is there");
+    }
+}
+
+#[test]
+fn who_is_kept_waiting_for_the_lock_gives_up_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("endpoints.json.todoke-view");
+    let lock = fs::File::create(folder.path().join("endpoints.json.todoke-view.lock")).expect("writable");
+    lock.lock().expect("nobody else has it");
+    let view = view(1, &[("r-1", "10.0.0.1:1", 100)]);
+    let keep = || kept_view::keep(&file, &receipt_key(), &signed_text(&view.text()), &view);
+    let error = keep().expect_err("another process keeps one").to_string();
+    assert!(error.contains("another process holds") && !file.exists(), "{error}");
+    drop(lock);
+    keep().expect("the lock is free");
 }
 
 #[tokio::test(start_paused = true)]
