@@ -12,6 +12,7 @@ mod deadline;
 mod drill;
 mod fence;
 mod front;
+mod gathered;
 mod health;
 mod keep_alive;
 mod look;

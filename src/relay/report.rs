@@ -17,11 +17,11 @@ use tokio::{
 use tonic::{Code, transport::Channel};
 
 use crate::{
-    domain::{municipality::MunicipalityCode, note::VerifierKey},
+    domain::note::VerifierKey,
     net::channel::{self, ChannelOptions},
     pool::{
         disk::ViewFile,
-        evidence::{Latencies, UnitId},
+        evidence::UnitId,
         notes::{Lease, View},
         prober::{Prober, Target},
     },
@@ -30,14 +30,15 @@ use crate::{
     wire::{
         fault::{Fault, Reason},
         pb::{
-            EvidenceBucket, EvidenceClass, RelayOrder, ReportRequest, ReportResponse, ShallowProbes,
-            UnitAttributes, pool_service_client::PoolServiceClient,
+            EvidenceBucket, RelayOrder, ReportRequest, ReportResponse, ShallowProbes, UnitAttributes,
+            pool_service_client::PoolServiceClient,
         },
     },
 };
 
 use super::{
     fence::Standing,
+    gathered::{collect, shallow},
     orders::{drilled, play, stand},
     shard::{Shard, Shared},
 };
@@ -54,9 +55,6 @@ const STOP_LIVES: Duration = Duration::from_secs(15);
 
 /// Seconds that are kept for an issuer that does not answer; what is older says nothing of now.
 const KEPT_MAX: usize = 30;
-
-/// Callers of a second that are named; all others are counted together.
-const CALLERS_MAX: usize = 16;
 
 /// The relay's own reporting: what it is, and what it needs for it.
 pub(super) struct Reporting {
@@ -125,67 +123,6 @@ fn nudge(shared: &Shared, shards: &[Arc<Shard>]) {
     }
 }
 
-/// What was seen since the last time, of calls and of other units.
-fn collect(
-    shared: &Shared,
-    shards: &[Arc<Shard>],
-    reporting: &Reporting,
-    second: i64,
-) -> Vec<EvidenceBucket> {
-    let own = reporting.unit.as_str();
-    let mut callers: Vec<(MunicipalityCode, (u32, u32))> = Vec::new();
-    let mut rest = shared.common.others.take();
-    shared.recorder.seen(rest.0, rest.1);
-    for (caller, seen) in shared.admission.take_seen() {
-        shared.recorder.seen(seen.0, seen.1);
-        if let Some(municipality) = caller.municipality() {
-            callers.push((municipality, seen));
-        }
-    }
-    callers.sort_by_key(|(code, (n, bad))| (std::cmp::Reverse((*bad, *n)), *code));
-    for (_, (n, bad)) in callers.drain(CALLERS_MAX.min(callers.len())..) {
-        rest = (rest.0.saturating_add(n), rest.1.saturating_add(bad));
-    }
-    let mut latencies = Latencies::default();
-    shards.iter().for_each(|shard| shard.seen().take(&mut latencies));
-    let mut buckets = vec![bucket(second, own, EvidenceClass::Traffic, "", rest, latencies.0)];
-    for (code, seen) in callers {
-        buckets.push(bucket(second, own, EvidenceClass::Traffic, &code.to_string(), seen, Vec::new()));
-    }
-    for (unit, code) in shared.common.take_complaints() {
-        let (unit, code) = (unit.as_str(), code.to_string());
-        buckets.push(bucket(second, unit, EvidenceClass::Traffic, &code, (1, 1), Vec::new()));
-    }
-    for (unit, probed) in reporting.prober.take() {
-        let (seen, latencies) = ((probed.n, probed.bad), probed.latencies.0);
-        buckets.push(bucket(second, unit.as_str(), EvidenceClass::Probe, "", seen, latencies));
-    }
-    buckets.retain(|bucket| bucket.call_count > 0 || bucket.latencies.iter().any(|n| *n > 0));
-    buckets
-}
-
-/// What shallow probes found since the last time; an issuer that does not hear it now never will.
-fn shallow(prober: &Prober) -> Vec<ShallowProbes> {
-    let of = |(unit, (call_count, bad_count)): (UnitId, (u32, u32))| ShallowProbes {
-        unit: unit.to_string(),
-        call_count,
-        bad_count,
-    };
-    prober.take_shallow().into_iter().map(of).collect()
-}
-
-fn bucket(
-    second: i64,
-    unit: &str,
-    class: EvidenceClass,
-    caller: &str,
-    (n, bad): (u32, u32),
-    latencies: Vec<u32>,
-) -> EvidenceBucket {
-    let (unit, caller) = (unit.to_owned(), caller.to_owned());
-    EvidenceBucket { second, unit, class: class.into(), caller, call_count: n, bad_count: bad, latencies }
-}
-
 /// What one issuer last said.
 enum Said {
     Nothing,
@@ -204,6 +141,8 @@ struct Issuer {
     kept: VecDeque<Vec<EvidenceBucket>>,
     said: Said,
     silent: bool,
+    /// Whether it refuses what was seen; that is said once.
+    refuses: bool,
 }
 
 impl Issuer {
@@ -212,7 +151,7 @@ impl Issuer {
         let channel = channel::connect(address, &shared.upstream_tls, authority, ChannelOptions::default());
         let client = PoolServiceClient::new(channel.ok()?); // the authority was checked at the start
         let (address, kept) = (address.to_owned(), VecDeque::new());
-        Some(Self { address, client, kept, said: Said::Nothing, silent: false })
+        Some(Self { address, client, kept, said: Said::Nothing, silent: false, refuses: false })
     }
 
     fn keep(&mut self, buckets: &[EvidenceBucket]) {
@@ -234,9 +173,9 @@ impl Issuer {
             Said::Lease(lease, _) => lease.generation,
             _ => 0,
         };
-        let mut request = tonic::Request::new(ReportRequest {
+        let bare = ReportRequest {
             attributes: Some(reporting.attributes.clone()),
-            buckets: self.kept.iter().flatten().cloned().collect(),
+            buckets: Vec::new(),
             generation,
             view_version: reporting.view_version(),
             timer_late_ms,
@@ -245,43 +184,70 @@ impl Issuer {
             leaving: leaving(shared),
             bundles: shared.recorder.left(),
             drills: shared.drill.is_allowed(),
-            shallow: shallow.to_vec(),
-        });
-        request.set_timeout(ANSWER_MAX);
+            shallow: Vec::new(),
+        };
+        let evidence = self.kept.iter().flatten().cloned().collect();
+        let whole = ReportRequest { buckets: evidence, shallow: shallow.to_vec(), ..bare.clone() };
         let asked = Instant::now();
-        let answer = tokio::time::timeout(ANSWER_MAX, self.client.report(request)).await;
+        let (mut answer, mut taken) = (self.ask(whole, asked).await, true);
+        if let Err(status) = &answer
+            && self.is_of_evidence(status)
+        {
+            // What was seen may be refused; the right to serve is asked for all the same.
+            (answer, taken) = (self.ask(bare, asked).await, false);
+        }
         match answer {
-            Ok(Ok(answer)) => {
-                self.kept.clear();
+            Ok(answer) => {
+                if taken {
+                    self.kept.clear();
+                    self.refuses = false;
+                }
                 if std::mem::take(&mut self.silent) {
                     shared.recorder.note("issuer_answers", &self.address);
                 }
-                self.take(shared, reporting, answer.into_inner(), asked);
+                self.take(shared, reporting, answer, asked);
             }
-            Ok(Err(status)) if status.code() == Code::Unimplemented => {
+            Err(status) if status.code() == Code::Unimplemented => {
                 self.kept.clear();
                 self.said = Said::NoPool;
             }
-            Ok(Err(status)) => self.failed(shared, &status),
-            Err(_) => {
-                self.failed(
-                    shared,
-                    &tonic::Status::deadline_exceeded(format!("no answer in {ANSWER_MAX:?}")),
-                );
-            }
+            Err(status) => self.failed(shared, &status),
         }
+    }
+
+    /// Sends a report, and waits for its answer no longer than the longest wait since `begun`.
+    async fn ask(&mut self, report: ReportRequest, begun: Instant) -> Result<ReportResponse, tonic::Status> {
+        let mut request = tonic::Request::new(report);
+        request.set_timeout(ANSWER_MAX);
+        match tokio::time::timeout_at(begun + ANSWER_MAX, self.client.report(request)).await {
+            Ok(answer) => answer.map(tonic::Response::into_inner),
+            Err(_) => Err(tonic::Status::deadline_exceeded(format!("no answer in {ANSWER_MAX:?}"))),
+        }
+    }
+
+    /// Whether what was seen is why a report was refused. What is wrong or too large once is so again, and is
+    /// lost; what found no room is sent again.
+    fn is_of_evidence(&mut self, status: &tonic::Status) -> bool {
+        let reason = Fault::from_status(status).map(|fault| fault.reason);
+        if matches!(reason, Some(Reason::LimitExceeded | Reason::FieldInvalid)) {
+            let seconds = self.kept.iter().filter(|buckets| !buckets.is_empty()).count();
+            metrics::counter!(names::RELAY_EVIDENCE_LOST).increment(seconds as u64);
+            self.kept.clear();
+            if !std::mem::replace(&mut self.refuses, true) {
+                let (issuer, words) = (&self.address, status.message());
+                tracing::warn!(%issuer, "issuer {issuer} refuses what was seen here, which is lost: {words}");
+            }
+            return true;
+        }
+        reason == Some(Reason::LaneFull)
     }
 
     fn failed(&mut self, shared: &Shared, status: &tonic::Status) {
         let fault = Fault::from_status(status);
-        match fault.as_ref().map(|fault| fault.reason) {
-            Some(Reason::GenerationStale | Reason::UnitUnknown) => {
-                let why = fault.map(|fault| fault.message).unwrap_or_default();
-                self.said = Said::Stop(why, Instant::now());
-            }
-            // What is too large once is too large again.
-            Some(Reason::LimitExceeded | Reason::FieldInvalid) => self.kept.clear(),
-            _ => {}
+        if let Some(Reason::GenerationStale | Reason::UnitUnknown) = fault.as_ref().map(|fault| fault.reason)
+        {
+            let why = fault.map(|fault| fault.message).unwrap_or_default();
+            self.said = Said::Stop(why, Instant::now());
         }
         if !std::mem::replace(&mut self.silent, true) {
             let (issuer, words) = (&self.address, status.message());

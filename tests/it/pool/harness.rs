@@ -134,6 +134,11 @@ impl Pool {
 
     /// Starts a relay; it need not serve yet.
     pub(super) async fn relay(&self, name: &str) -> Relay {
+        self.relay_by(name, self.issuer.clock.clone()).await
+    }
+
+    /// Starts a relay that goes by this clock.
+    pub(super) async fn relay_by(&self, name: &str, clock: Clock) -> Relay {
         issue(&self.issuer.authority, &format!("relay/{name}"));
         let tls = files(&self.issuer.dir.path().join("pki"), name);
         let options = relay::Options {
@@ -159,7 +164,7 @@ impl Pool {
             attributes,
             key: Some(self.issuer.verifier.clone()),
             probe_tls: client(&[Role::Relay]),
-            clock: self.issuer.clock.clone(),
+            clock,
             incarnation: 1,
             views: watch::Sender::new(None),
             view_file: None,

@@ -1,17 +1,23 @@
 //! Promise: only relays report, each for itself; what cannot be right is refused by its field, and what comes
-//! twice counts once.
+//! twice counts once. What a relay saw may be refused: it serves all the same.
+
+use std::time::Duration;
 
 use todoke::{
     net::headers,
     pool::notes::UNITS_MAX,
+    runtime::clock::Clock,
     wire::{
         fault::{Fault, Reason},
-        pb::{EvidenceBucket, ReportRequest, ShallowProbes, pool_service_client::PoolServiceClient},
+        pb::{
+            EvidenceBucket, ReportRequest, ShallowProbes, UnitState, pool_service_client::PoolServiceClient,
+        },
     },
 };
+use tokio::time::Instant;
 
 use super::{
-    harness::{Pool, WARDS, eventually, quick},
+    harness::{Pool, WARDS, ask, eventually, quick},
     puppet::{Puppet, traffic},
 };
 use crate::issuance::harness::fault;
@@ -129,4 +135,28 @@ async fn a_report_that_comes_twice_counts_once() {
     two.report(report(second - 1, 50)).await.expect("an earlier second is another one");
     two.report(report(second, 100)).await.expect("it was taken");
     eventually("the other counts beside it", || is((2, 150))).await;
+}
+
+#[tokio::test]
+async fn a_relay_whose_evidence_is_refused_each_second_keeps_its_lease() {
+    let pool = Pool::start(quick()).await;
+    // By its clock it is 1969, and no issuer takes what was seen then.
+    let relay = pool.relay_by("relay-1", Clock::fixed(-60_000)).await;
+    pool.until("relay-1", UnitState::Healthy).await;
+    relay.serves().await;
+    let (party, begun) = (pool.ward(WARDS[0], &relay), Instant::now());
+    let lost = || {
+        let page = todoke::telemetry::prometheus().render();
+        let line = page.lines().find_map(|line| line.strip_prefix("todoke_relay_evidence_lost_total "));
+        line.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let before = lost();
+    // A lease lives 15 s, and there is something to report in each of them.
+    while begun.elapsed() < Duration::from_secs(20) {
+        let asked = ask(&party).await;
+        assert!(asked.is_ok(), "after {:?}: {asked:?}", begun.elapsed());
+    }
+    assert!(lost() >= before + 10, "its evidence was taken: {before}, then {}", lost());
+    let units = pool.units().await;
+    assert_eq!(units["relay-1"].state(), UnitState::Healthy, "{}", units["relay-1"].why);
 }
