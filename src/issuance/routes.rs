@@ -67,8 +67,13 @@ impl Services {
         let Some((gate, clock)) = &self.gate else { return Ok(None) };
         match request.extensions().get::<PeerIdentity>() {
             Some(PeerIdentity(peer)) if peer.role() == Role::Relay => {
-                let lease = request.headers().get(headers::LEASE).and_then(|value| value.to_str().ok());
+                let mut leases = request.headers().get_all(headers::LEASE).iter();
+                let lease = leases.next().and_then(|value| value.to_str().ok());
                 let generation = lease.and_then(|lease| lease.parse().ok());
+                if leases.next().is_some() {
+                    let words = format!("{peer} sent '{}' twice: one names its lease", headers::LEASE);
+                    return Err(Fault::new(Reason::IdentityForged, words));
+                }
                 gate.enter(peer, generation, request.uri().path(), clock.now_ms()).map(Some)
             }
             _ => Ok(None),

@@ -2,9 +2,12 @@
 //! refused by the issuer all the same, and none gets more than its share.
 
 use h2::client;
-use todoke::wire::{
-    fault::Reason,
-    pb::{self, UnitState, order_unit_request::Order},
+use todoke::{
+    net::headers,
+    wire::{
+        fault::Reason,
+        pb::{self, GetViewRequest, UnitState, order_unit_request::Order},
+    },
 };
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -12,7 +15,7 @@ use super::{
     harness::{Pool, WARDS, ask, attributes, drain, eventually, health, order, quick, reason, undrain},
     puppet::Puppet,
 };
-use crate::issuance::harness::files;
+use crate::issuance::harness::{fault, files};
 
 #[tokio::test]
 async fn a_relay_takes_calls_from_its_first_lease_on_and_not_before() {
@@ -87,6 +90,10 @@ async fn a_relay_that_ignores_its_orders_is_refused_by_the_issuer() {
     eventually("its calls are taken", || async { (taken(Some(1)).await == Reason::NotFound).then_some(()) })
         .await;
     assert_eq!(taken(None).await, Reason::GenerationStale, "a call under no lease at all");
+    let mut twice = Puppet::passed(GetViewRequest::default(), Some(1));
+    twice.metadata_mut().append(headers::LEASE, 1.into());
+    let refused = fault(ignores.client().get_view(twice).await.expect_err("which one is it?"));
+    assert_eq!(refused.reason, Reason::IdentityForged, "{refused}");
     pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
     let fenced = || async { (taken(Some(1)).await == Reason::RelayFenced).then_some(()) };
     eventually("nothing of it is taken", fenced).await;
