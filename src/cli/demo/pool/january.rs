@@ -89,15 +89,18 @@ async fn hangs(stage: &Stage, tale: &mut Narrator, unit: &str, rest: &str) -> Re
         sleep(IN_USE).await;
         let watch = stage.watch(EVICTED_MAX)?;
         let mut watch = Watch::new(watch, stage.drill(unit, "hang", "5m").await?);
-        let course = watch.until_evicted(&[unit]).await?;
+        // Once it is out it says itself that it does not serve: it is asked while it hangs and is in use.
+        watch.until_steered(unit).await?;
         let health = stage.health(unit).await?;
+        let course = watch.until_evicted(&[unit]).await?;
         stage.end_drill(unit).await?;
         stage.until_state(&[unit], rest).await?;
         Ok((course, back, health))
     };
-    let (tally, (course, back, _)) = crowd::during(stage, crowd::PATIENCE, story).await?;
+    let (tally, (course, back, health)) = crowd::during(stage, crowd::PATIENCE, story).await?;
     tale.say(&format!("All four relays were in use {} after the start.", seconds(back)));
     course.say(tale);
+    tale.holds("its health check while it hung", "SERVING", &health, health == "SERVING");
     course.check(tale);
     tally.settle(tale);
     tally.check_failures(tale);
