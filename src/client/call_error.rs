@@ -3,7 +3,7 @@
 use tonic::Status;
 
 use super::refusals::{advice, refused_certificate, server_not_believed};
-use crate::wire::fault::{Fault, Reason};
+use crate::wire::fault::{Actor, Fault, Reason};
 
 /// A call that did not succeed.
 #[derive(Debug, Clone)]
@@ -37,6 +37,10 @@ impl std::fmt::Display for CallError {
         match &self.fault {
             Some(fault) => {
                 write!(f, "{}: {}", fault.reason.as_str(), fault.whole_message())?;
+                if self.transient && fault.reason.actor() == Actor::Operator {
+                    let remedy = fault.reason.remedy();
+                    return write!(f, ". {remedy} The same command goes on from here");
+                }
                 if self.transient {
                     // The remedy of such a reason is to wait and to try again, which this client has done.
                     return write!(

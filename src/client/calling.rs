@@ -7,10 +7,10 @@
 //!
 //! Source: J. Dean, L. A. Barroso, "The tail at scale", CACM 56(2), 2013 (hedged and tied requests).
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::{
     Code, Response, Status,
     metadata::{Ascii, MetadataValue},
@@ -161,6 +161,7 @@ impl<'a, F> Calling<'a, F> {
         let now = Instant::now();
         if error.transient {
             picked.failed(now);
+            self.heard.hold(picked.index(), error.fault.as_deref());
             self.previous = headers::previous_attempt(picked.name(), error.status.code()).parse().ok();
         } else {
             // Only to be heard over another relay.
@@ -178,18 +179,39 @@ impl<'a, F> Calling<'a, F> {
     /// Waits before the next attempt; the error that the call ends with, if there can be none.
     async fn pause(&mut self, error: CallError) -> Result<(), CallError> {
         let left = self.until.saturating_duration_since(Instant::now());
-        let wait = if error.transient {
-            let asked = error.fault.as_ref().and_then(|fault| fault.retry_after);
-            self.caller.wait(self.attempts, asked, left)
+        // What is only to be heard over another relay costs nothing of the budget, and no time.
+        let goes_on = if error.transient {
+            let asked = self.heard.asked(self.caller.picker().relay_count());
+            let wait = self.caller.back_off(self.attempts, asked);
+            wait < left && {
+                sleep(wait).await;
+                self.turn(&error).await
+            }
         } else {
-            // What is only to be heard over another relay costs nothing of the budget.
-            Some(Duration::ZERO).filter(|_| !left.is_zero())
+            !left.is_zero()
         };
-        let Some(wait) = wait else { return Err(std::mem::take(&mut self.heard).end(error)) };
+        // On a busy machine the wait is longer than it was to be: an attempt without time left says nothing.
+        if !goes_on || Instant::now() >= self.deadline {
+            return Err(std::mem::take(&mut self.heard).end(error));
+        }
         let (method, code, attempts) = (self.method, error.status.code(), self.attempts);
         tracing::debug!(method, ?code, attempts, "sending {method} again");
-        sleep(wait).await;
-        // On a busy machine the wait is longer than it was to be: an attempt without time left says nothing.
-        if Instant::now() < self.deadline { Ok(()) } else { Err(std::mem::take(&mut self.heard).end(error)) }
+        Ok(())
+    }
+
+    /// Waits for the turn to send again, as long as there is time, and says from time to time that it does.
+    async fn turn(&mut self, error: &CallError) -> bool {
+        let mut turn = std::pin::pin!(self.caller.turn(self.until));
+        loop {
+            match timeout(self.caller.options().tell_every, &mut turn).await {
+                Ok(came) => return came,
+                Err(_) => {
+                    let (code, words) = (error.status.code(), error.status.message());
+                    let why = format!("{}: {code:?}: {words}; it waits for its turn", self.method);
+                    self.caller.tell(&Event::Waiting { why });
+                    self.told = Instant::now();
+                }
+            }
+        }
     }
 }

@@ -22,7 +22,8 @@ use super::{
     events::{Event, Tell},
     picker::{Picked, Picker, locked},
     refusals::{Own, is_transient},
-    retry::{Budget, Dice, Latencies, wait_before},
+    retry::{Dice, Latencies, wait_before},
+    turns::Turns,
 };
 use crate::{
     net::headers,
@@ -132,13 +133,13 @@ pub struct Caller {
     picker: Picker,
     options: CallOptions,
     shared: Arc<Mutex<Shared>>,
+    turns: Arc<Turns>,
     tell: Tell,
     own: Option<Arc<Own>>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    budget: Budget,
     latencies: HashMap<&'static str, Latencies>,
     dice: Dice,
 }
@@ -149,13 +150,13 @@ impl Caller {
     pub fn new(channels: Vec<(String, Channel)>, options: CallOptions, seed: u64) -> Self {
         let now = Instant::now();
         let (names, channels): (Vec<String>, Vec<Channel>) = channels.into_iter().unzip();
-        let shared =
-            Shared { budget: Budget::new(now), latencies: HashMap::new(), dice: Dice::new(seed ^ 0x5EED) };
+        let shared = Shared { latencies: HashMap::new(), dice: Dice::new(seed ^ 0x5EED) };
         Self {
             channels: Arc::new(ArcSwap::from_pointee(channels)),
             picker: Picker::new(names, seed, now),
             options,
             shared: Arc::new(Mutex::new(shared)),
+            turns: Arc::new(Turns::new(now)),
             tell: Arc::new(|_| ()),
             own: None,
         }
@@ -253,7 +254,7 @@ impl Caller {
         F: Fn(Attempt) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        locked(&self.shared).budget.earn();
+        self.turns.call();
         Calling::new(self, heard, (method, weight), &send).end().await
     }
 
@@ -274,6 +275,7 @@ impl Caller {
         let status = match timeout(time_out, self.patiently(method, relay, send(attempt))).await {
             Ok(Ok(answer)) => {
                 self.learn(method, begun.elapsed());
+                self.turns.answered();
                 return Ok(answer.into_inner());
             }
             Ok(Err(status)) => status,
@@ -302,7 +304,7 @@ impl Caller {
 
     /// Whether there is a token of the budget for an attempt beside another; it is taken.
     pub(super) fn may_send_beside(&self) -> bool {
-        locked(&self.shared).budget.take(Instant::now(), Duration::from_nanos(1)).is_some()
+        self.turns.at_once()
     }
 
     pub(super) fn options(&self) -> &CallOptions {
@@ -313,16 +315,21 @@ impl Caller {
         (self.tell)(event);
     }
 
-    /// How long to wait before the next attempt, with the budget counted in; `None` if that is not before
-    /// `left` is over.
-    pub(crate) fn wait(&self, attempts: u32, asked: Option<Duration>, left: Duration) -> Option<Duration> {
-        let shared = &mut *locked(&self.shared);
-        let wait =
-            wait_before(attempts, self.options.delay_base, self.options.delay_max, asked, &mut shared.dice);
-        if wait >= left {
-            return None;
-        }
-        Some(wait.max(shared.budget.take(Instant::now(), left)?))
+    /// How long to wait before the next attempt, whatever is left of the budget.
+    pub(super) fn back_off(&self, attempts: u32, asked: Duration) -> Duration {
+        let CallOptions { delay_base, delay_max, .. } = self.options;
+        wait_before(attempts, delay_base, delay_max, Some(asked), &mut locked(&self.shared).dice)
+    }
+
+    /// The same with the budget counted in; `None` if that is not before `left` is over.
+    pub(super) fn wait(&self, attempts: u32, asked: Duration, left: Duration) -> Option<Duration> {
+        let wait = Some(self.back_off(attempts, asked)).filter(|wait| *wait < left)?;
+        Some(wait.max(self.turns.take(left)?))
+    }
+
+    /// Waits for the turn to send again; whether it came until then.
+    pub(super) async fn turn(&self, until: Instant) -> bool {
+        self.turns.wait(until).await
     }
 
     fn base_time_out(&self, method: &'static str, weight: Weight) -> Duration {

@@ -27,6 +27,11 @@ enum Manner {
     PassesOn,
     Refuses,
     Fails,
+    FailsUntil(Instant),
+    /// Has no issuer behind it, and asks to be left alone for 5 s.
+    IsCutOff,
+    /// Serves under a lease that is void.
+    IsStale,
     Hangs,
     /// Says nothing for this long on a new connection, and then passes on.
     Slow(Duration),
@@ -38,7 +43,12 @@ async fn relay(manner: Manner, tasks: &mut JoinSet<()>) -> Channel {
     let answers = move |request: Request<()>| match manner {
         Manner::Refuses => Err(Fault::new(Reason::WrongRole, "not yours").into()),
         Manner::Fails => Err(Status::unavailable("about to stop")),
-        Manner::PassesOn | Manner::Hangs | Manner::Slow(_) => Ok(request),
+        Manner::FailsUntil(end) if Instant::now() < end => Err(Status::unavailable("not now")),
+        Manner::IsCutOff => {
+            Err(Fault::new(Reason::UpstreamUnavailable, "no issuer").after(Duration::from_secs(5)).into())
+        }
+        Manner::IsStale => Err(Fault::new(Reason::GenerationStale, "let in again since").into()),
+        Manner::PassesOn | Manner::Hangs | Manner::Slow(_) | Manner::FailsUntil(_) => Ok(request),
     };
     let service = pb::batch_service_server::BatchServiceServer::with_interceptor(Issuer::default(), answers);
     let service = TowerToHyperService::new(service);
@@ -223,4 +233,61 @@ async fn what_is_sent_beside_costs_of_the_budget_and_a_heavy_call_is_never_sent_
         let is_right = if weight == Weight::Heavy { again == 0 } else { (10..=most).contains(&again) };
         assert!(is_right, "{weight:?}: {again} of {calls} were sent again, and may be {most}");
     }
+}
+
+#[tokio::test]
+async fn calls_that_meet_an_outage_of_all_relays_wait_for_its_end_and_do_not_hammer() {
+    let mut tasks = JoinSet::new();
+    let begun = Instant::now();
+    let outage = Duration::from_secs(4);
+    let channels = relays(&[Manner::FailsUntil(begun + outage); 2], &mut tasks).await;
+    let options = CallOptions { delay_max: Duration::from_millis(500), ..options(60_000) };
+    let (caller, sent) = (Caller::new(channels, options, 7), Arc::new(AtomicUsize::new(0)));
+    let mut calling = JoinSet::new();
+    for _ in 0..100 {
+        let (caller, sent) = (caller.clone(), Arc::clone(&sent));
+        calling.spawn(async move { counted(&caller, Weight::Light, &sent).await });
+    }
+    let early = timeout(outage.saturating_sub(begun.elapsed()), calling.join_next()).await;
+    assert!(early.is_err(), "one ended while nobody served: {early:?}");
+    let during = sent.load(Ordering::Relaxed);
+    // A call each; ten of the budget, a tenth of one for each call, and one a second.
+    let most = 100 + 10 + 10 + usize::try_from(begun.elapsed().as_secs()).expect("a test is short") + 1;
+    assert!((100..=most).contains(&during), "{during} were sent, and may be {most}");
+    for answer in calling.join_all().await {
+        answer.expect("it had patience for longer");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "one went a second: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_one_relay_asks_for_keeps_no_call_from_another() {
+    let mut tasks = JoinSet::new();
+    let channels = relays(&[Manner::IsCutOff, Manner::PassesOn], &mut tasks).await;
+    let mut twice = 0;
+    for seed in 0..8 {
+        let (caller, sent) = (Caller::new(channels.clone(), options(60_000), seed), AtomicUsize::new(0));
+        let begun = Instant::now();
+        assert_eq!(counted(&caller, Weight::Light, &sent).await.ok(), Some(1), "seed {seed}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "seed {seed}: {:?}", begun.elapsed());
+        twice += sent.into_inner() - 1;
+    }
+    assert!(twice > 0, "the other was never asked first");
+    let alone = relays(&[Manner::IsCutOff], &mut tasks).await;
+    let error = ask(&Caller::new(alone, options(1_000), 7), Weight::Light).await.expect_err("it is cut off");
+    assert!(error.attempts == 1 && error.transient, "the only one is left alone: {error}");
+}
+
+#[tokio::test]
+async fn a_relay_under_a_void_lease_is_left_for_another_and_alone_is_a_reason_to_come_later() {
+    let mut tasks = JoinSet::new();
+    let channels = relays(&[Manner::IsStale, Manner::PassesOn], &mut tasks).await;
+    for seed in 0..8 {
+        let caller = Caller::new(channels.clone(), options(20_000), seed);
+        assert_eq!(ask(&caller, Weight::Light).await.ok(), Some(1), "seed {seed}");
+    }
+    let alone = relays(&[Manner::IsStale], &mut tasks).await;
+    let error = ask(&Caller::new(alone, options(300), 7), Weight::Light).await.expect_err("it is void");
+    assert!(error.is(Reason::GenerationStale) && error.transient && error.attempts > 1, "{error}");
+    assert!(error.to_string().contains("Start this one anew"), "{error}");
 }

@@ -1,12 +1,19 @@
 //! What one call, or one upload, has heard of its relays: no relay alone is believed that the issuer refuses,
 //! or that waiting helps nobody, while there is another to ask.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use super::{
     calls::CallError,
     refusals::{refused_certificate, server_not_believed, wants_second_opinion},
+    retry::ASKED_MAX,
 };
+use crate::wire::fault::{Fault, Reason};
 
 /// What one call has heard so far, of relays by their index.
 #[derive(Debug, Default)]
@@ -21,6 +28,10 @@ pub(super) struct Heard {
     tried: BTreeSet<usize>,
     /// Who has answered the same before, so that another is rather asked.
     before: Vec<usize>,
+    /// Who asked to be left alone, until when.
+    held: BTreeMap<usize, Instant>,
+    /// Until when all are to be left alone.
+    all_held: Option<Instant>,
 }
 
 impl Heard {
@@ -30,9 +41,16 @@ impl Heard {
     }
 
     /// Whom the next attempt is not for: who is against it anyway, then who has just failed, then who has
-    /// answered before, as long as that leaves one of `relays`. Beside those who have answered before, each
-    /// of the others is asked once: a second opinion is not worth waiting for who is away.
+    /// answered before, and who asked to be left alone, as long as that leaves one of `relays`. Beside those
+    /// who have answered before, each of the others is asked once: a second opinion is not worth waiting for
+    /// who is away.
     pub(super) fn avoid(&self, relays: usize) -> Vec<usize> {
+        let avoid = self.avoid_whatever_they_ask(relays);
+        let with_held: BTreeSet<usize> = avoid.iter().copied().chain(self.held()).collect();
+        if with_held.len() < relays { Vec::from_iter(with_held) } else { avoid }
+    }
+
+    fn avoid_whatever_they_ask(&self, relays: usize) -> Vec<usize> {
         let failed = self.failed.filter(|_| self.against.len() + 1 < relays);
         let avoid: BTreeSet<usize> = self.against.iter().copied().chain(failed).collect();
         if self.before.is_empty() {
@@ -66,14 +84,44 @@ impl Heard {
         second || self.against.len() >= relays
     }
 
+    /// Notes what a relay asked for that failed: to be left alone for so long. It holds for that relay alone,
+    /// unless what is behind all of them says it, or the limit is one of the caller's.
+    pub(super) fn hold(&mut self, relay: usize, fault: Option<&Fault>) {
+        let Some((fault, asked)) = fault.and_then(|fault| Some((fault, fault.retry_after?))) else { return };
+        let until = Instant::now() + asked.min(ASKED_MAX);
+        match fault.reason {
+            Reason::TenantRateLimit | Reason::DatabaseAway | Reason::ViewNotReady => {
+                self.all_held = self.all_held.max(Some(until));
+            }
+            _ => drop(self.held.insert(relay, until)),
+        }
+    }
+
+    /// How long to wait before anybody of `relays` may be asked again.
+    pub(super) fn asked(&self, relays: usize) -> Duration {
+        let now = Instant::now();
+        let all = self.all_held.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        if self.closed().len() < relays {
+            return all;
+        }
+        let first = self.held.values().filter(|until| **until > now).min();
+        all.max(first.map_or(Duration::ZERO, |until| until.saturating_duration_since(now)))
+    }
+
+    /// Who asked to be left alone until later than now.
+    fn held(&self) -> impl Iterator<Item = usize> {
+        let now = Instant::now();
+        self.held.iter().filter(move |(_, until)| **until > now).map(|(relay, _)| *relay)
+    }
+
     /// Notes who is slow, so that another is rather asked.
     pub(super) fn slow(&mut self, relay: usize) {
         self.failed = Some(relay);
     }
 
-    /// Who has refused, or is not believed.
-    pub(super) fn against(&self) -> impl Iterator<Item = &usize> {
-        self.against.iter()
+    /// Who has refused, or is not believed, or asked to be left alone until later than now.
+    pub(super) fn closed(&self) -> BTreeSet<usize> {
+        self.held().chain(self.against.iter().copied()).collect()
     }
 
     /// Forgets what was noted of a relay that serves us now.
@@ -93,7 +141,6 @@ mod tests {
     use tonic::Status;
 
     use super::*;
-    use crate::wire::fault::{Fault, Reason};
 
     fn refused(attempts: u32, reason: Reason) -> CallError {
         let fault = Fault::new(reason, "no");
@@ -157,6 +204,26 @@ mod tests {
         }
         assert!(heard.note(1, &unbelieved(5), 2), "now none is left to ask");
         assert!(heard.end(unbelieved(5)).transient, "of a refusal nobody has heard");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_relay_asks_for_holds_for_it_alone_until_all_have_asked() {
+        let away = Fault::new(Reason::UpstreamUnavailable, "no issuer").after(Duration::from_secs(1));
+        let mut heard = Heard::default();
+        heard.hold(0, Some(&away));
+        assert_eq!((heard.asked(3), heard.avoid(3)), (Duration::ZERO, vec![0]));
+        assert_eq!(heard.asked(1), Duration::from_secs(1), "the only one there is");
+        tokio::time::advance(Duration::from_millis(400)).await;
+        heard.hold(1, Some(&away));
+        heard.hold(2, Some(&Fault { retry_after: Some(Duration::from_secs(3_600)), ..away.clone() }));
+        assert_eq!((heard.asked(3), heard.avoid(3)), (Duration::from_millis(600), vec![]));
+        tokio::time::advance(Duration::from_millis(600)).await;
+        assert_eq!((heard.asked(3), heard.avoid(3)), (Duration::ZERO, vec![1, 2]));
+        tokio::time::advance(ASKED_MAX).await;
+        assert_eq!(heard.avoid(3), [0; 0], "nobody is left alone for an hour");
+        let limit = Fault::new(Reason::TenantRateLimit, "too many").after(Duration::from_secs(1));
+        heard.hold(0, Some(&limit));
+        assert_eq!(heard.asked(3), Duration::from_secs(1), "that is the caller's, over whichever relay");
     }
 
     #[test]

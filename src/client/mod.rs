@@ -37,6 +37,7 @@ pub mod signer;
 pub mod source;
 pub mod streams;
 mod taken;
+mod turns;
 pub mod upkeep;
 pub mod uploaded;
 pub mod uploader;

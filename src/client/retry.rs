@@ -36,7 +36,7 @@ impl Dice {
 
 /// The longest wait that a relay can ask for. Ours ask for a second at the most; one that asked for an hour
 /// would otherwise keep a sender from the others.
-const ASKED_MAX: Duration = Duration::from_secs(5);
+pub(super) const ASKED_MAX: Duration = Duration::from_secs(5);
 
 /// Returns how long to wait before attempt number `attempt` (the first retry is 1).
 ///
@@ -56,8 +56,8 @@ pub(crate) fn wait_before(
 }
 
 /// Tokens for retries: each call earns a tenth of one, each retry costs one, and one grows back each second,
-/// so that a system that is down is asked about once a second and not hammered. A retry that finds none takes
-/// the next one to grow and waits for it, so that calls at the same time share the one a second.
+/// so that a system that is down is asked about once a second and not hammered. Who finds none waits: see
+/// [`Turns`](super::turns::Turns).
 #[derive(Debug)]
 pub(crate) struct Budget {
     tokens: f64,
@@ -75,6 +75,25 @@ impl Budget {
 
     pub(crate) fn earn(&mut self) {
         self.tokens = (self.tokens + EARNED_PER_CALL).min(TOKENS_MAX);
+    }
+
+    /// Adds a token.
+    pub(crate) fn pay(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(TOKENS_MAX);
+    }
+
+    /// Takes a token that is there.
+    ///
+    /// # Errors
+    /// How long until one is, if none comes beside those that grow.
+    pub(crate) fn take_now(&mut self, now: Instant) -> Result<(), Duration> {
+        let Some(wait) = self.take(now, Duration::from_nanos(1)) else {
+            let lacking = (1.0 - self.tokens) / GROWN_PER_SECOND;
+            // Never before it has grown, whatever a float makes of it.
+            return Err(Duration::from_secs_f64(lacking) + Duration::from_millis(1));
+        };
+        debug_assert!(wait.is_zero(), "it is there");
+        Ok(())
     }
 
     /// Takes a token and says how long until it is there; `None`, and none is taken, if that is not before

@@ -199,8 +199,7 @@ impl<'a> State<'a> {
 
     // Leaves silent streams and opens as many as there should be.
     fn keep_streams(&mut self) {
-        let now = Instant::now();
-        let limit = self.upload.options.ack_time_out;
+        let (now, limit) = (Instant::now(), self.upload.options.ack_time_out);
         while let Some(at) = self.streams.iter().position(|stream| self.is_silent(stream, now)) {
             self.leave(at, Status::deadline_exceeded(format!("no acknowledgement for {limit:?}")));
         }
@@ -213,7 +212,7 @@ impl<'a> State<'a> {
             if avoid.len() + self.last_left.len() < self.upload.caller.picker().whole_count() {
                 avoid.extend(&self.last_left);
             }
-            avoid.extend(self.refused_by.iter().chain(self.heard.against()));
+            avoid.extend(self.refused_by.iter().copied().chain(self.heard.closed()));
             self.next_stream += 1;
             let stream = Stream::open(
                 self.next_stream,
@@ -371,11 +370,12 @@ impl<'a> State<'a> {
     // Gives a stream up; what it left open is sent again over another relay.
     fn leave(&mut self, at: usize, status: Status) {
         let stream = self.streams.swap_remove(at);
-        let (now, most) = (Instant::now(), self.upload.options.no_progress);
+        let (now, most, caller) = (Instant::now(), self.upload.options.no_progress, self.upload.caller);
         stream.picked.failed(now);
         self.failures += 1;
-        let asked = Fault::from_status(&status).and_then(|fault| fault.retry_after);
-        self.reopen_at = now + self.upload.caller.wait(self.failures, asked, most).unwrap_or(most);
+        self.heard.hold(stream.picked.index(), Fault::from_status(&status).as_ref());
+        let asked = self.heard.asked(caller.picker().relay_count());
+        self.reopen_at = now + caller.wait(self.failures, asked, most).unwrap_or(most);
         self.last_left = vec![stream.picked.index()];
         let why = format!("{:?}: {}", status.code(), status.message());
         (self.upload.tell)(&Event::RelayLeft { relay: stream.picked.name().to_owned(), why });
@@ -390,10 +390,10 @@ impl<'a> State<'a> {
     }
 
     fn tell_progress(&self) {
-        let records = self.upload.scan.totals.records;
+        let scan = self.upload.scan;
         let mut relays: Vec<String> = self.streams.iter().map(|s| s.picked.name().to_owned()).collect();
         relays.sort_unstable();
-        let durable_records = self.upload.scan.records_in(self.durable);
+        let (durable_records, records) = (scan.records_in(self.durable), scan.totals.records);
         (self.upload.tell)(&Event::Uploading { durable_records, records, relays });
     }
 }

@@ -147,8 +147,8 @@ reasons! {
         "Ask again with a longer deadline: nothing says how far it came.";
     UnitUnknown = "UNIT_UNKNOWN", NotFound, Caller, false,
         "Check the unit's name (`todoke pool list`), or register it first.";
-    GenerationStale = "GENERATION_STALE", FailedPrecondition, Operator, false,
-        "Start the relay anew: it speaks for a unit that was let in again since, by another process.";
+    GenerationStale = "GENERATION_STALE", FailedPrecondition, Operator, true,
+        "Go to another relay. Start this one anew: its unit was let in again since, by another process.";
     RelayFenced = "RELAY_FENCED", Unavailable, Nobody, true,
         "Go to another relay: this one holds no lease.";
     OrderRefused = "ORDER_REFUSED", FailedPrecondition, Human, false,
