@@ -1,5 +1,7 @@
 //! The headers by which a relay tells an issuer who calls; only a relay's own are ever believed.
 
+use crate::wire::fault::{Fault, Reason};
+
 /// The caller that a relay identified, as `role/name`: written by the relay, exactly once.
 pub const CALLER: &str = "todoke-caller";
 
@@ -24,6 +26,25 @@ pub fn previous_attempt(unit: &str, code: tonic::Code) -> String {
         word.push(c.to_ascii_uppercase());
     }
     format!("{unit};{word}")
+}
+
+/// How many times as many bytes of headers as a call may have are read of it, so that it can be told so.
+pub const READ_TIMES: u32 = 4;
+
+/// Says that a call's headers are over the limit, if they are, counted as HTTP/2 counts them.
+///
+/// # Errors
+/// `LIMIT_EXCEEDED`.
+pub fn fit(uri: &http::Uri, headers: &http::HeaderMap, max: u32) -> Result<(), Fault> {
+    const PER_FIELD: usize = 32;
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + PER_FIELD);
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len() + PER_FIELD);
+    let bytes = fields.sum::<usize>() + path;
+    if bytes <= max as usize {
+        return Ok(());
+    }
+    let words = format!("the headers of the call are {bytes} bytes, and may be {max}: send less metadata");
+    Err(Fault::new(Reason::LimitExceeded, words).with("limit", max.to_string()))
 }
 
 /// Whether a relay must strip this header from what a client sent. `name` is lower case, as HTTP/2 has it.

@@ -22,6 +22,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::net::{
+    headers,
     late_frames::{LateFrames, Leaving},
     tcp::{Handed, TcpStream},
     tls::{Guest, Hello},
@@ -83,9 +84,6 @@ enum HandshakeError {
     Http(#[from] h2::Error),
 }
 
-/// How many times the limit of a call's headers is read, to be refused in words.
-const HEADERS_READ: u32 = 4;
-
 /// A client after the handshake.
 struct Met {
     connection: server::Connection<Io, Bytes>,
@@ -114,7 +112,7 @@ async fn handshake(shard: &Arc<Shard>, tcp: Handed) -> Result<Met, HandshakeErro
         .max_concurrent_streams(options.streams_max)
         // What is over the limit is refused by us, with a reason, and counted; only what is far over it is
         // answered by the library, with a bare 431.
-        .max_header_list_size(options.header_bytes_max.saturating_mul(HEADERS_READ))
+        .max_header_list_size(options.header_bytes_max.saturating_mul(headers::READ_TIMES))
         .max_send_buffer_size(SEND_BUFFER)
         // Calls whose deadlines end together are broken off together; who overdoes it is refused by its
         // account.

@@ -133,7 +133,7 @@ impl Peer {
             self.shard.stats().refused(fault);
             return answer::refuse(&mut respond, fault.clone());
         }
-        if let Err(fault) = self.fits(&head) {
+        if let Err(fault) = headers::fit(&head.uri, &head.headers, self.shard.options().header_bytes_max) {
             self.shard.stats().refused(&fault);
             return answer::refuse(&mut respond, fault);
         }
@@ -157,21 +157,6 @@ impl Peer {
         if let Some(call) = Call::new(self, pass, respond, started, deadline).begin(head, body) {
             self.shard.spawn(call);
         }
-    }
-
-    /// Refuses a call whose headers are over the limit, counted as HTTP/2 counts them.
-    fn fits(&self, head: &Parts) -> Result<(), Fault> {
-        const PER_FIELD: usize = 32;
-        let max = self.shard.options().header_bytes_max;
-        let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + PER_FIELD);
-        let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len() + PER_FIELD);
-        let bytes = fields.sum::<usize>() + path;
-        if bytes <= max as usize {
-            return Ok(());
-        }
-        let words =
-            format!("the headers of the call are {bytes} bytes, and may be {max}: send less metadata");
-        Err(Fault::new(Reason::LimitExceeded, words).with("limit", max.to_string()))
     }
 
     /// Makes the request the relay's own: what the client says about itself is replaced by what is known.

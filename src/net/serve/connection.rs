@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{Either, Ready, ready};
 use hyper::{body::Incoming, server::conn::http2};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -21,7 +22,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 use tower_service::Service;
 
 use super::{
@@ -32,7 +33,7 @@ use super::{
 use crate::{
     domain::identity::{Identity, Role},
     net::{
-        PeerIdentity,
+        PeerIdentity, headers,
         late_frames::LateFrames,
         tcp::TcpStream,
         tls::{Guest, Hello, ServerTls, refusal},
@@ -64,7 +65,7 @@ where
     };
     let Some((Guest { stream, chain, identity }, _place)) = guest else { return };
     let peer = PeerIdentity(identity);
-    let service = TowerToHyperService::new(Identified { routes, peer: peer.clone() });
+    let service = TowerToHyperService::new(Identified::new(routes, &peer, &door.limits));
     let (stream, asked_to_go) = LateFrames::new(stream);
     let mut connection =
         std::pin::pin!(protocol(&door.limits, &peer.0).serve_connection(TokioIo::new(stream), service));
@@ -150,7 +151,7 @@ fn protocol(limits: &ServerLimits, peer: &Identity) -> http2::Builder<TokioExecu
         .initial_stream_window_size(limits.stream_window_bytes)
         .initial_connection_window_size(limits.connection_window_bytes)
         .max_send_buf_size(limits.send_buffer_bytes_max)
-        .max_header_list_size(limits.header_list_bytes_max)
+        .max_header_list_size(limits.header_list_bytes_max.saturating_mul(headers::READ_TIMES))
         .max_pending_accept_reset_streams(limits.pending_resets_max)
         .max_local_error_reset_streams(error_resets_max)
         .keep_alive_interval(limits.keep_alive_every)
@@ -165,11 +166,18 @@ fn age(max: Duration) -> Instant {
     now + max + max / 10_000 * share
 }
 
-/// Says in each request who the peer is.
+/// Says in each request who the peer is, and refuses one whose headers are too long.
 #[derive(Clone)]
 struct Identified<S> {
     routes: S,
     peer: PeerIdentity,
+    header_list_bytes_max: u32,
+}
+
+impl<S> Identified<S> {
+    fn new(routes: S, peer: &PeerIdentity, limits: &ServerLimits) -> Self {
+        Self { routes, peer: peer.clone(), header_list_bytes_max: limits.header_list_bytes_max }
+    }
 }
 
 impl<S> Service<http::Request<Incoming>> for Identified<S>
@@ -178,15 +186,19 @@ where
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = S::Future;
+    type Future = Either<Ready<Result<Self::Response, Infallible>>, S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.routes.poll_ready(context)
     }
 
     fn call(&mut self, mut request: http::Request<Incoming>) -> Self::Future {
+        if let Err(fault) = headers::fit(request.uri(), request.headers(), self.header_list_bytes_max) {
+            counter!(names::REFUSALS, names::REASON => fault.reason.as_str()).increment(1);
+            return Either::Left(ready(Ok(Status::from(fault).into_http())));
+        }
         request.extensions_mut().insert(self.peer.clone());
-        self.routes.call(request.map(Body::new))
+        Either::Right(self.routes.call(request.map(Body::new)))
     }
 }
 

@@ -24,7 +24,8 @@ pub struct ServerLimits {
     /// Bytes that may wait to be sent in one call, whatever its peer lets come; default 1 MiB. A message that
     /// begins below it is taken whole.
     pub send_buffer_bytes_max: usize,
-    /// Most bytes of all headers of a call, as HTTP/2 counts them; default 16 KiB. More is answered with 431.
+    /// Most bytes of all headers of a call, as HTTP/2 counts them; default 16 KiB. More is answered with
+    /// `LIMIT_EXCEEDED`, and more than four times as much with a bare 431.
     pub header_list_bytes_max: u32,
     /// Most calls that a peer cancelled before they were even looked at; default 1,024, as a relay passes on
     /// what many callers cancel at a time. One more ends the connection.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use todoke::net::ServerLimits;
+use todoke::{
+    net::ServerLimits,
+    wire::fault::{Fault, Reason},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -115,7 +118,14 @@ async fn headers_are_taken_up_to_the_limit_and_refused_above() {
         async move { client.check(request).await }
     };
     with(3 << 10).await.expect("below");
-    with(4 << 10).await.expect_err("the rest of the headers makes it more than the limit");
+    for kib in [4, 15] {
+        let refused =
+            with(kib << 10).await.expect_err("the rest of the headers makes it more than the limit");
+        let fault = Fault::from_status(&refused).map(|fault| fault.reason);
+        assert_eq!(fault, Some(Reason::LimitExceeded), "{refused:?}");
+    }
+    let refused = with(16 << 10).await.expect_err("it is not even read");
+    assert_eq!(Fault::from_status(&refused), None, "{refused:?}");
     with(10).await.expect("the next call does not notice");
 }
 
