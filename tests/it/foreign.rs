@@ -73,6 +73,26 @@ impl Dev {
         output(command.args(args).args(["--as", CALLER, "--endpoints"]).arg(self.endpoints()))
     }
 
+    /// Has an operator take out all relays of four but one, and waits until they are out.
+    fn drain_three(&self) {
+        let operate = |args: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_todoke"));
+            command.arg("pool").args(args).args(["--as", "operator/alice", "--endpoints"]);
+            output(command.arg(self.endpoints()))
+        };
+        let are = |count: usize, state: &str| {
+            let state = format!("\"state\":\"{state}\"");
+            eventually(&format!("{count} are {state}"), || {
+                operate(&["list", "--output", "json"]).matches(&state).count() == count
+            });
+        };
+        are(4, "HEALTHY");
+        for relay in ["relay-1", "relay-2", "relay-3"] {
+            operate(&["drain", relay, "--reason", "a test"]);
+        }
+        are(3, "DRAINED");
+    }
+
     /// Kills the relay that an upload goes through at this moment, and returns its name.
     fn kill_busy_relay(&self) -> String {
         let endpoints = fs::read(self.endpoints()).expect("it was written");
@@ -306,4 +326,32 @@ fn the_guides_script_believes_a_receipt_and_a_proof_and_nothing_that_was_changed
         let (believed, said) = verify(&receipt, &proof);
         assert!(!believed && said.contains(words), "{words}: {said}\n{receipt}\n{proof}");
     }
+}
+
+/// Has a client that comes when three of four relays were taken out import a file, which it must do over the
+/// fourth.
+fn finds_the_one_relay_in_use(dev: &Dev, client: &mut Command, expected: &str) {
+    dev.drain_three();
+    let said = output(client);
+    assert!(said.contains(expected), "{expected:?} is missing in:\n{said}\n{}", dev.log());
+}
+
+#[test]
+fn python_finds_the_one_relay_of_four_that_was_not_taken_out() {
+    let packages = packages();
+    let dev = Dev::start(4, &[]);
+    let mut client = Command::new(packages.join("python/bin/python"));
+    client.env("PYTHONDONTWRITEBYTECODE", "1").arg(here("python/import_file.py"));
+    client.arg(dev.sample(12, RECORDS)).args(["--as", CALLER, "--endpoints"]).arg(dev.endpoints());
+    finds_the_one_relay_in_use(&dev, &mut client, "ended as BATCH_STATE_ACCEPTED: 300 accepted, 0 rejected");
+}
+
+#[test]
+fn node_finds_the_one_relay_of_four_that_was_not_taken_out() {
+    let packages = packages();
+    let dev = Dev::start(4, &[]);
+    let mut client = Command::new("node");
+    client.env("NODE_PATH", packages.join("node/node_modules")).arg(here("node/import_file.js"));
+    client.arg(dev.endpoints()).arg(CALLER).arg(dev.sample(13, RECORDS));
+    finds_the_one_relay_in_use(&dev, &mut client, "BATCH_STATE_ACCEPTED, 300 of 300 accepted");
 }

@@ -4,7 +4,9 @@
 //     node tests/foreign/node/import_file.js DIR/endpoints.json municipality/131229 cards.csv
 //
 // The same way as the Python example, and shorter: no inclusion proofs, and one error instead of three. An
-// upload that breaks, as it does when its relay dies, is opened again and goes on over another one.
+// upload that breaks, as it does when its relay dies, is opened again and goes on over another one. grpc-js
+// does not read health, and a relay that was taken out answers UNAVAILABLE to whoever connects to it: so
+// there is a client for each relay, and after UNAVAILABLE it is the next one's turn.
 'use strict';
 
 const crypto = require('crypto');
@@ -115,6 +117,20 @@ function openReceipt(note, key) {
   return text;
 }
 
+// All relays, beginning with any of them: so not all callers come to the first.
+class Relays {
+  constructor(clients) {
+    this.clients = clients;
+    this.turn = crypto.randomInt(clients.length);
+  }
+
+  get client() { return this.clients[this.turn]; }
+
+  next() { this.turn = (this.turn + 1) % this.clients.length; }
+
+  close() { this.clients.forEach((client) => client.close()); }
+}
+
 function connect(endpoints, folder, caller) {
   const proto = path.join(__dirname, '../../../proto');
   const how = { includeDirs: [proto], keepCase: true, defaults: true, longs: Number, enums: String };
@@ -123,24 +139,26 @@ function connect(endpoints, folder, caller) {
   const load = (file) => fs.readFileSync(path.resolve(folder, file));
   const [ca, key, cert] = [endpoints.ca, files.key, files.cert].map(load);
   const credentials = grpc.credentials.createSsl(ca, key, cert);
-  const target = `ipv4:${endpoints.relays.map((relay) => relay.address).join(',')}`;
-  const client = new (grpc.loadPackageDefinition(loaded).todoke.v1.BatchService)(target, credentials, {
+  const Service = grpc.loadPackageDefinition(loaded).todoke.v1.BatchService;
+  const clients = endpoints.relays.map((relay) => new Service(relay.address, credentials, {
     'grpc.ssl_target_name_override': endpoints.server_name,
     'grpc.default_authority': endpoints.server_name,
-    'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
-  });
+  }));
   const chain = cert.toString().match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
-  return { client, key, chain: chain.map((one) => new crypto.X509Certificate(one).raw) };
+  return { relays: new Relays(clients), key, chain: chain.map((one) => new crypto.X509Certificate(one).raw) };
 }
 
-// Makes a call until it is answered; only UNAVAILABLE is no answer. The waits grow, with jitter.
-async function again(call) {
+// Makes a call until it is answered, each time over another relay; only UNAVAILABLE is no answer. The waits
+// grow, with jitter.
+async function again(relays, call) {
   for (let tried = 1; ; tried += 1) {
+    const { turn } = relays;
     try {
-      return await call();
+      return await call(relays.client);
     } catch (error) {
       if (error.code !== grpc.status.UNAVAILABLE || tried === TRIES) throw error;
       console.log(`tried ${tried} times: ${error.details}`);
+      if (relays.turn === turn) relays.next(); // a call within this one has gone to the next already
       const wait = (0.5 + Math.random() / 2) * Math.min(2000, 100 * 2 ** tried);
       await new Promise((resolve) => { setTimeout(resolve, wait); });
     }
@@ -183,9 +201,9 @@ function upload(client, deadline, { batch, uploader_epoch, durable_chunks }, roo
 
 async function main([endpointsFile, caller, file]) {
   const endpoints = JSON.parse(fs.readFileSync(endpointsFile));
-  const { client, key, chain } = connect(endpoints, path.dirname(endpointsFile), caller);
+  const { relays, key, chain } = connect(endpoints, path.dirname(endpointsFile), caller);
   const deadline = (seconds) => ({ deadline: Date.now() + seconds * 1000 });
-  const call = (name, request) => again(() => new Promise((resolve, reject) => {
+  const call = (name, request) => again(relays, (client) => new Promise((resolve, reject) => {
     client[name](request, deadline(10), (error, answer) => (error ? reject(error) : resolve(answer)));
   }));
 
@@ -202,16 +220,17 @@ async function main([endpointsFile, caller, file]) {
     chunk_roots: roots };
   // The same manifest again is the same batch again, with what is durable of it by now.
   let batch;
-  const missing = await again(async () => {
+  const missing = await again(relays, async () => {
     const opened = await call('OpenBatch', opening);
     batch = opened.batch;
-    return upload(client, deadline, opened, roots, encoded);
+    // Over the relay that has just answered.
+    return upload(relays.client, deadline, opened, roots, encoded);
   });
   if (missing !== 0) throw new Error(`${missing} records are not durable: open the batch again`);
   const batch_id = batch.batch_id;
 
   await call('SealBatch', { batch_id, manifest_digest: batch.manifest_digest });
-  const state = await again(() => new Promise((resolve, reject) => {
+  const state = await again(relays, (client) => new Promise((resolve, reject) => {
     let last = '';
     const stream = client.WatchBatch({ batch_id }, deadline(60));
     stream.on('data', (answer) => { last = answer.batch.state; });
@@ -229,7 +248,7 @@ async function main([endpointsFile, caller, file]) {
 
   const error = await call('GetBatch', { batch_id: uuid7() }).catch((refusal) => refusal);
   console.log(`a batch that nobody opened: ${grpc.status[error.code]}: ${error.details}`);
-  client.close();
+  relays.close();
 }
 
 main(process.argv.slice(2)).catch((error) => { console.error(error); process.exitCode = 1; });

@@ -1,6 +1,7 @@
 """Stubs made from proto/, a channel over every relay with mutual TLS, and errors in words."""
 
 import importlib
+import json
 import pathlib
 import sys
 import tempfile
@@ -47,7 +48,7 @@ class Caller:
 
 
 def connect(endpoints, folder, name):
-    """Opens one channel over all relays of endpoints.json as the municipality `name`."""
+    """Opens one channel over all relays of endpoints.json that say SERVING, as the municipality `name`."""
     files = endpoints["clients"][name]
     certificate, key = ((folder / files[which]).read_bytes() for which in ("cert", "key"))
     credentials = grpc.ssl_channel_credentials((folder / endpoints["ca"]).read_bytes(), key, certificate)
@@ -57,7 +58,10 @@ def connect(endpoints, folder, name):
         # would send the whole list of addresses as one, which no server takes.
         ("grpc.ssl_target_name_override", endpoints["server_name"]),
         ("grpc.default_authority", endpoints["server_name"]),
-        ("grpc.lb_policy_name", "round_robin"),
+        # A relay that was taken out still answers, with RELAY_FENCED: only its health says to leave it.
+        ("grpc.service_config", json.dumps({
+            "loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""},
+        })),
         ("grpc.max_receive_message_length", 16 << 20),
     ])
     return channel, Caller(name.split("/")[1], certificate, key)
