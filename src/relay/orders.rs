@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{pool::drill, wire::pb::ReportResponse};
+use crate::{pool::drill, telemetry::names, wire::pb::ReportResponse};
 
 use super::{
     drill::Said,
@@ -31,6 +31,8 @@ pub(super) async fn stand(shared: &Shared, shards: &[Arc<Shard>], standing: Stan
 /// Does what is not done call by call of a drill that has begun.
 pub(super) fn play(shared: &Shared, shards: &[Arc<Shard>]) {
     let begun = shared.drill.look();
+    let plays = shared.drill.now().is_some();
+    metrics::gauge!(names::RELAY_DRILL).set(if plays { 1.0 } else { 0.0 });
     if let Some(fault) = begun {
         shared.recorder.note("drill", &format!("it plays {fault} on an operator's order"));
     }

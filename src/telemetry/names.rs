@@ -203,6 +203,8 @@ metrics! {
     /// Bundles of what a relay recorded, by outcome: written before it drained, or failed, as the folder is
     /// full or cannot be used: look at relay.bundle_dir.
     RELAY_BUNDLES = "todoke_relay_bundles_total", Kind::Counter, [OUTCOME];
+    /// 1 while a relay plays a fault on an operator's order: what is then wrong with it is so on purpose.
+    RELAY_DRILL = "todoke_relay_drill", Kind::Gauge, [];
     /// Seconds of what a relay saw that no issuer took in time: the controller judges without them.
     RELAY_EVIDENCE_LOST = "todoke_relay_evidence_lost_total", Kind::Counter, [];
 

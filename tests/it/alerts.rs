@@ -27,7 +27,7 @@ pub(crate) fn values(label: &str) -> Vec<String> {
         "state" => words(&STATES.map(State::name)),
         "kind" => words(&KINDS.map(|kind| kind.name())),
         "alarm" => ALARMS.into_iter().map(alarm).chain(["DEGRADED".to_owned()]).collect(),
-        "outcome" => words(&["good", "bad", "given", "refused"]),
+        "outcome" => words(&["good", "bad", "given", "refused", "written", "failed"]),
         other => panic!("no rule or panel asked for a value of {other} so far: name its values here"),
     }
 }
@@ -176,7 +176,8 @@ async fn every_counter_whose_rise_is_alarmed_on_is_there_before_its_first() {
     let rises: Vec<&str> =
         RULES.split("increase(").skip(1).filter_map(|rest| rest.split('[').next()).collect();
     assert!(rises.len() >= 4, "the rules are being read");
-    for name in rises {
+    // A relay that has a folder for bundles begins theirs: its own tests see it.
+    for name in rises.into_iter().filter(|name| !name.starts_with(names::RELAY_BUNDLES)) {
         let is_sample = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         assert!(text.lines().any(is_sample), "{name} appears with its first, which is no rise:\n{text}");
     }
