@@ -89,7 +89,7 @@ impl Folder {
 
     /// The same with more flags, such as another seed.
     pub(crate) async fn sample_with(&self, file: &str, records: &str, more: &[&str]) {
-        let args = ["sample", "--municipality", "131229", "--records", records, "--out", file];
+        let args = ["sample", "--municipality", "131229", "--records", records, "--out", file, "--force"];
         let said = self.todoke(&[&args[..], more].concat(), &[]).await;
         assert_eq!(said.code, Some(0), "{}", said.all());
     }

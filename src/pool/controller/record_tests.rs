@@ -60,6 +60,10 @@ impl Memory {
         self.epoch.load(std::sync::atomic::Ordering::SeqCst)
     }
 
+    pub(super) fn set_away(&self, away: bool) {
+        self.away.store(away, std::sync::atomic::Ordering::SeqCst);
+    }
+
     /// Another issuer has decided since.
     fn steal(&self) {
         self.epoch.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -113,8 +117,10 @@ impl Keeper for Memory {
         Ok(Some(self.rows.lock().expect("no panic").len() as u64))
     }
 
-    async fn before(&self, _: u64, _: u32, _: Option<&str>) -> Result<Vec<KeptDecision>, KeepError> {
-        Ok(Vec::new())
+    async fn before(&self, _: u64, limit: u32, _: Option<&str>) -> Result<Vec<KeptDecision>, KeepError> {
+        self.there()?;
+        let rows = self.rows.lock().expect("no panic");
+        Ok(rows.iter().rev().take(limit as usize).cloned().collect())
     }
 
     async fn after(&self, _: u64, _: u32) -> Result<Vec<KeptDecision>, KeepError> {

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::{
-    Controller, Core, STEP_MAX, UNKEPT_MAX, gauges,
+    Controller, Core, KEEP_MAX, STEP_MAX, UNKEPT_MAX, gauges,
     intake::LEASE_MS,
     orders::{self, Given},
     seconds,
@@ -179,10 +179,18 @@ impl Controller {
         if !self.load().await {
             return Err(KeepError::Away("it cannot be read whether the last step was kept".to_owned()));
         }
+        let last = UNKEPT_MAX.try_into().unwrap_or(u32::MAX);
+        let read = tokio::time::timeout(KEEP_MAX, self.0.keeper.before(u64::MAX, last, None)).await;
+        let on_record = read.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned())));
+        let on_record = on_record.inspect_err(|_| self.core().unsure = true)?;
         let core = &mut *self.core();
         core.go_on(now_ms);
-        if core.frozen {
-            // That it is away stands in `unkept`, and is to be over there, too.
+        core.unkept.retain(|(decision, ms)| {
+            let waits = row(decision, 0, *ms);
+            !on_record.iter().any(|row| row.decided_ms == *ms && row.record == waits.record)
+        });
+        if !core.unkept.is_empty() {
+            // That the database is away is still to go on record, and so is then its end.
             let now_s = core.seconds.at(seconds(now_ms));
             core.policy.step(now_s, &core.judgement, &[Fact::Database { away: true }]);
         }

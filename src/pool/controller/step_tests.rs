@@ -74,6 +74,35 @@ async fn an_order_whose_commit_nobody_heard_of_is_in_force_if_it_was_done_and_on
 }
 
 #[tokio::test]
+async fn that_the_database_was_away_is_on_record_once_with_its_end_whatever_was_heard_of_its_commits() {
+    for done in [true, false] {
+        for away in [false, true] {
+            let mut world = three().await;
+            let before = world.keeper.rows.lock().expect("no panic").len();
+            world.keeper.set_away(away);
+            // What is due every ten seconds is kept among these, or would be.
+            for n in 0..24 {
+                if n == 12 {
+                    world.keeper.set_away(false);
+                    *world.keeper.unheard.lock().expect("no panic") = Some(done);
+                }
+                world.second(false).await;
+            }
+            *world.keeper.unheard.lock().expect("no panic") = None;
+            for _ in 0..3 {
+                world.second(false).await;
+            }
+            assert!(!world.controller.standing().frozen);
+            let rows = world.keeper.rows.lock().expect("no panic")[before..].to_vec();
+            let kinds: Vec<&str> = rows.iter().map(|row| row.kind.as_str()).collect();
+            let unlike = (1..rows.len()).all(|at| rows[at].record != rows[at - 1].record);
+            let pairs = kinds.chunks(2).all(|pair| pair == ["alarm", "alarm_over"]);
+            assert!(!kinds.is_empty() && pairs && unlike, "done: {done}, away: {away}: {kinds:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_order_is_carried_out_to_its_end_though_its_caller_hangs_up() {
     let world = three().await;
     let closed = world.keeper.open.acquire().await.expect("it is never closed");

@@ -18,8 +18,8 @@ use tokio::{
 
 use super::super::system::{Dev, Folder, Said, eventually, http};
 
-/// Records of each file; ten chunks.
-pub(super) const RECORDS: u64 = 640;
+/// Records of each file; fourteen chunks, of which a client has six on their way.
+pub(super) const RECORDS: u64 = 896;
 pub(super) const CHUNK_RECORDS: u64 = 64;
 pub(super) const CHUNK: &str = "64";
 /// How long anything is waited for.

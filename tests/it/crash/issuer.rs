@@ -74,12 +74,12 @@ async fn killed_after_the_commit_of_an_opened_batch_and_before_its_reply() {
 
 #[tokio::test]
 async fn killed_inside_the_transaction_of_a_chunk() {
-    killed("chunk-half-stored:6", Stands::Chunks(2, 5)).await;
+    killed("chunk-half-stored:8", Stands::Chunks(2, 7)).await;
 }
 
 #[tokio::test]
 async fn killed_after_the_commit_of_a_chunk_and_before_its_acknowledgement() {
-    killed("chunk-stored:6", Stands::Chunks(6, 9)).await;
+    killed("chunk-stored:8", Stands::Chunks(8, 13)).await;
 }
 
 #[tokio::test]
@@ -118,11 +118,11 @@ async fn killed_after_the_commit_of_the_acceptance_and_before_anybody_has_the_re
 }
 
 /// The COMMIT of some chunks is never sent, while everything else of the issuer goes on: what it says
-/// meanwhile must be true of what is left when it is killed. Chunks share transactions: of ten, and four of
-/// them on their way at most, the third has neither the first nor the last.
+/// meanwhile must be true of what is left when it is killed. Chunks share transactions: of fourteen, and six
+/// of them on their way at most, the eighth has neither the first nor the last.
 #[tokio::test]
 async fn nothing_is_acknowledged_before_its_commit_is_sent() {
-    let mut scene = Scene::start_at(Some("chunk-uncommitted:3=hang"), &[]).await;
+    let mut scene = Scene::start_at(Some("chunk-uncommitted:8=hang"), &[]).await;
     let client = scene.import("cards.csv", &["--ack-timeout", "1s"], &[]);
     let pid = scene.once().await;
     client.hears(&["relay_left", "sealing"]).await;
@@ -132,7 +132,7 @@ async fn nothing_is_acknowledged_before_its_commit_is_sent() {
     assert!(before > 0, "the chunks before were acknowledged");
     assert_eq!(before, after);
     scene.is_back("issuer-1").await;
-    Stands::Chunks(2, 8).check(&scene.status().await, before);
+    Stands::Chunks(2, 13).check(&scene.status().await, before);
     scene.resumes().await;
     scene.has_the_cards_of(&["cards.csv"]).await;
     scene.over().await;

@@ -52,9 +52,9 @@ async fn what_went_up_is_counted_when_an_answer_overtakes_the_rest() {
     let setup = Setup::start(|_| {}).await;
     let raw = raw::dial(&setup, KATSUSHIKA).await;
     let mut send = raw.send.clone().ready().await.expect("it is ready");
-    let head = raw::head("/test.Backend/FailFast");
+    let head = raw::head("/test.Backend/Fail");
     let (response, mut body) = send.send_request(head, false).expect("it is sent");
-    body.send_data(raw::frame(&[0; 1000]), false).expect("it is sent"); // and never ends
+    body.send_data(raw::frame(&[0; 1000]), false).expect("it is sent"); // and is never all
     assert_ne!(raw::end(response).await.code, Some(0));
     setup.relay.stop().await;
     let counted = metrics.render();
