@@ -68,6 +68,17 @@ fn role<T>(request: &Request<T>, roles: &[Role], what: &str) -> Result<Identity,
     Err(Fault::new(Reason::WrongRole, format!("{caller} may not {what}: use another certificate")))
 }
 
+/// The caller, if it has one of these roles and came by itself: a relay that lies could name anybody as its
+/// caller, and nobody but a municipality signs what it wants.
+fn itself<T>(request: &Request<T>, roles: &[Role], what: &str) -> Result<Identity, Fault> {
+    let caller = role(request, roles, what)?;
+    if request.metadata().get(headers::CALLER).is_some() {
+        let words = format!("{caller} may not {what} through a relay: call an issuer itself");
+        return Err(Fault::new(Reason::WrongRole, words));
+    }
+    Ok(caller)
+}
+
 const READERS: &[Role] = &[Role::Operator, Role::Auditor, Role::Issuer];
 
 type Stream_<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -78,11 +89,7 @@ impl PoolService for Pool {
         &self,
         request: Request<pb::ReportRequest>,
     ) -> Result<Response<pb::ReportResponse>, Status> {
-        // Its own word only: what comes through another relay is not the relay's.
-        let relay = role(&request, &[Role::Relay], "report")?;
-        if request.metadata().get(headers::CALLER).is_some() {
-            return Err(Fault::new(Reason::WrongRole, "a relay reports to an issuer itself").into());
-        }
+        let relay = itself(&request, &[Role::Relay], "report")?;
         let _place = self.limits.report(&relay)?;
         Ok(Response::new(self.controller.report(&relay, request.into_inner()).await?))
     }
@@ -144,7 +151,7 @@ impl PoolService for Pool {
         &self,
         request: Request<pb::ListUnitsRequest>,
     ) -> Result<Response<pb::ListUnitsResponse>, Status> {
-        role(&request, READERS, "see the pool")?;
+        itself(&request, READERS, "see the pool")?;
         Ok(Response::new(self.controller.list()))
     }
 
@@ -152,7 +159,7 @@ impl PoolService for Pool {
         &self,
         request: Request<pb::ExplainUnitRequest>,
     ) -> Result<Response<pb::ExplainUnitResponse>, Status> {
-        role(&request, READERS, "see the pool")?;
+        itself(&request, READERS, "see the pool")?;
         Ok(Response::new(self.controller.explain(&request.into_inner().unit).await?))
     }
 
@@ -160,7 +167,7 @@ impl PoolService for Pool {
         &self,
         request: Request<pb::ListDecisionsRequest>,
     ) -> Result<Response<pb::ListDecisionsResponse>, Status> {
-        role(&request, READERS, "see the pool")?;
+        itself(&request, READERS, "see the pool")?;
         Ok(Response::new(self.controller.decisions(request.into_inner()).await?))
     }
 
@@ -170,7 +177,7 @@ impl PoolService for Pool {
         &self,
         request: Request<pb::WatchDecisionsRequest>,
     ) -> Result<Response<Self::WatchDecisionsStream>, Status> {
-        role(&request, READERS, "see the pool")?;
+        itself(&request, READERS, "see the pool")?;
         let place = self.limits.decision_watcher()?;
         let (controller, after) = (self.controller.clone(), request.into_inner().after_number);
         let stream = async_stream(move |out| async move {
@@ -186,7 +193,7 @@ impl PoolService for Pool {
         &self,
         request: Request<pb::ExportLedgerRequest>,
     ) -> Result<Response<Self::ExportLedgerStream>, Status> {
-        role(&request, READERS, "see the pool")?;
+        itself(&request, READERS, "see the pool")?;
         let place = self.limits.decision_watcher()?;
         let export = self.controller.export(request.into_inner()).await?;
         let stream = async_stream(move |out| async move {
@@ -200,7 +207,7 @@ impl PoolService for Pool {
         &self,
         request: Request<pb::OrderUnitRequest>,
     ) -> Result<Response<pb::OrderUnitResponse>, Status> {
-        let operator = role(&request, &[Role::Operator], "give orders about units")?;
+        let operator = itself(&request, &[Role::Operator], "give orders about units")?;
         Ok(Response::new(self.controller.order(&operator, request.into_inner()).await?))
     }
 }

@@ -9,6 +9,7 @@ use todoke::{
         pb::{self, GetViewRequest, UnitState, order_unit_request::Order},
     },
 };
+use tonic::metadata::MetadataValue;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{
@@ -94,6 +95,22 @@ async fn a_relay_that_ignores_its_orders_is_refused_by_the_issuer() {
     twice.metadata_mut().append(headers::LEASE, 1.into());
     let refused = fault(ignores.client().get_view(twice).await.expect_err("which one is it?"));
     assert_eq!(refused.reason, Reason::IdentityForged, "{refused}");
+    let as_operator = || {
+        let mut request = Puppet::passed((), Some(1));
+        let alice = MetadataValue::from_static("operator/alice");
+        request.metadata_mut().insert(headers::CALLER, alice);
+        request
+    };
+    let order = pb::OrderUnitRequest {
+        request_id: "lie-1".to_owned(),
+        unit: "relay-1".to_owned(),
+        order: Some(Order::Drain(pb::DrainUnit { why: "it is in my way".to_owned() })),
+    };
+    let request = as_operator().map(|()| order);
+    let refused = fault(ignores.client().order_unit(request).await.expect_err("no operator said so"));
+    assert_eq!(refused.reason, Reason::WrongRole, "{refused}");
+    let listed = ignores.client().list_units(as_operator().map(|()| pb::ListUnitsRequest {})).await;
+    assert_eq!(fault(listed.expect_err("no operator asked")).reason, Reason::WrongRole);
     pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
     let fenced = || async { (taken(Some(1)).await == Reason::RelayFenced).then_some(()) };
     eventually("nothing of it is taken", fenced).await;
