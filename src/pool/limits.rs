@@ -41,7 +41,7 @@ pub(super) struct Limits {
 }
 
 /// How many places each caller has taken.
-type Counts = Arc<Mutex<BTreeMap<Identity, u32>>>;
+pub(super) type Counts = Arc<Mutex<BTreeMap<Identity, u32>>>;
 
 /// A place; given back when dropped.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ fn full(words: String) -> Fault {
 }
 
 /// Takes one of the `most` places that this caller has.
-fn one_of(counts: &Counts, caller: &Identity, most: u32) -> Option<Place> {
+pub(super) fn one_of(counts: &Counts, caller: &Identity, most: u32) -> Option<Place> {
     let mut held = locked(counts);
     let count = held.entry(caller.clone()).or_insert(0);
     if *count >= most {

@@ -31,14 +31,20 @@ use self::{
     resources::{Kind, Resources},
     subscription::{Asked, Subscriptions},
 };
-use super::notes::View;
-use crate::telemetry::names;
+use super::{
+    limits::{Counts, one_of},
+    notes::View,
+};
+use crate::{net::PeerIdentity, telemetry::names};
 
 pub use plain::serve_plain;
 pub use share::is_among;
 
 /// Answers that wait for a client that does not read.
 const ANSWERS_MAX: usize = 16;
+
+/// Streams of one caller, whose processes may be many; of all callers, see `ads_streams_max`.
+const STREAMS_OF_ONE: u32 = 64;
 
 /// The longest name of a client that is kept.
 const NODE_BYTES_MAX: usize = 256;
@@ -50,6 +56,7 @@ pub struct Ads {
     fixed: Arc<Resources>,
     name: Arc<str>,
     places: Arc<Semaphore>,
+    of_callers: Counts,
     streams: Arc<AtomicU64>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -71,6 +78,7 @@ impl Ads {
             fixed: Arc::new(resources::fixed(server_name)),
             name: name.into(),
             places: Arc::new(Semaphore::new(streams_max.max(1))),
+            of_callers: Counts::default(),
             streams: Arc::default(),
             tasks: TaskTracker::new(),
             stop,
@@ -95,6 +103,14 @@ impl AggregatedDiscoveryService for Ads {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
+        let caller = request.extensions().get::<PeerIdentity>().map(|PeerIdentity(caller)| caller);
+        let own = caller.map(|caller| {
+            one_of(&self.of_callers, caller, STREAMS_OF_ONE).ok_or_else(|| {
+                let words = format!("{caller} has {STREAMS_OF_ONE} xDS streams here: end one of them");
+                Status::resource_exhausted(words)
+            })
+        });
+        let own = own.transpose()?;
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return Err(Status::resource_exhausted("all places of this xDS server are taken: try another"));
         };
@@ -109,7 +125,7 @@ impl AggregatedDiscoveryService for Ads {
         };
         let (requests, stop) = (request.into_inner(), self.stop.clone());
         self.tasks.spawn(async move {
-            let _place = place;
+            let _places = (place, own);
             let end = stop.run_until_cancelled(client.serve(requests)).await;
             tracing::debug!("an xDS stream ended: {end:?}");
         });

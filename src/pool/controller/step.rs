@@ -132,9 +132,9 @@ impl Controller {
         {
             return Ok(answer);
         }
+        let sure = self.make_sure().await;
         let now_ms = self.0.clock.now_ms();
         let peak = self.0.options.peak_calls_per_s;
-        let sure = self.make_sure(now_ms).await;
         let draft = self.core().draft(now_ms, peak, given.as_ref());
         let answer = given.map(|given| orders::answer(given, &draft.policy, &draft.decisions, now_ms));
         let (answer, kept_order) = answer.unwrap_or_else(|| (Ok(OrderUnitResponse::default()), None));
@@ -160,19 +160,19 @@ impl Controller {
             Ok(last) => last.flatten(),
             Err(error) => {
                 self.core().freeze(draft, now_ms, &error);
-                self.act(now_ms);
+                self.act();
                 return Err(away(&error));
             }
         };
         self.core().take(draft, must.then_some(now_ms));
-        self.act(now_ms);
+        self.act();
         self.tell(told, rows, last);
         answer
     }
 
     /// Reads anew what is kept, if it is not known whether the last step was: what is decided next must
     /// follow on what is on record.
-    async fn make_sure(&self, now_ms: i64) -> Result<(), KeepError> {
+    async fn make_sure(&self) -> Result<(), KeepError> {
         if !self.core().unsure {
             return Ok(());
         }
@@ -183,6 +183,7 @@ impl Controller {
         let read = tokio::time::timeout(KEEP_MAX, self.0.keeper.before(u64::MAX, last, None)).await;
         let on_record = read.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned())));
         let on_record = on_record.inspect_err(|_| self.core().unsure = true)?;
+        let now_ms = self.0.clock.now_ms();
         let core = &mut *self.core();
         core.go_on(now_ms);
         core.unkept.retain(|(decision, ms)| {
@@ -225,12 +226,14 @@ impl Controller {
             let Core { intake, policy, .. } = &mut *core;
             drop(intake.facts(policy, now_ms, now_s));
         }
-        self.act(now_ms);
+        self.act();
         if ordered { Err(not_here()) } else { Ok(OrderUnitResponse::default()) }
     }
 
-    /// Makes leases, gate and view what was decided.
-    fn act(&self, now_ms: i64) {
+    /// Makes leases, gate and view what was decided. What the step waited for has taken its time since: by
+    /// the moment of its beginning the clock would look as if it was set back.
+    fn act(&self) {
+        let now_ms = self.0.clock.now_ms();
         let (leaves, view) = {
             let mut core = self.core();
             let now_s = core.seconds.at(seconds(now_ms));

@@ -8,8 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client as ads;
 use serde_json::{Value, json};
 use todoke::wire::pb::UnitState;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Response};
 
 use super::{
     harness::{Pool, drain, eventually, quick, undrain},
@@ -17,6 +20,7 @@ use super::{
 };
 use crate::{
     foreign::{here, packages},
+    issuance::harness::Party,
     system::Folder,
 };
 
@@ -124,4 +128,27 @@ async fn a_stock_client_learns_the_pool_and_calls_no_drained_unit() {
     pool.order(undrain("u-1", "relay-2")).await.expect("it was drained");
     pool.until("relay-2", UnitState::Healthy).await;
     reach_both(&relays, &mut stock).await;
+}
+
+#[tokio::test]
+async fn one_caller_has_64_streams_and_takes_no_other_s_place() {
+    let pool = Pool::start(quick()).await;
+    let (ward, other) = ("municipality/131016", "municipality/131024");
+    let (ward, other) = (pool.issuer.party(ward).await, pool.issuer.party(other).await);
+    let open = async |party: &Party| {
+        let mut client = ads::AggregatedDiscoveryServiceClient::new(party.channel.clone());
+        let (asks, asked) = tokio::sync::mpsc::channel(1);
+        let answers = client.stream_aggregated_resources(ReceiverStream::new(asked)).await;
+        answers.map(|answers| (asks, Response::into_inner(answers)))
+    };
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        held.push(open(&ward).await.expect("it has room"));
+    }
+    let refused = open(&ward).await.expect_err("it has 64");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("64 xDS streams"), "{refused:?}");
+    held.push(open(&other).await.expect("another has its own"));
+    drop(held.swap_remove(0));
+    eventually("its place is free again", || async { open(&ward).await.ok().map(drop) }).await;
 }
