@@ -354,6 +354,8 @@ fn seconds(ms: i64) -> u64 {
 }
 
 #[cfg(test)]
+mod anew_tests;
+#[cfg(test)]
 mod intake_tests;
 #[cfg(test)]
 mod record_tests;

@@ -151,23 +151,50 @@ impl World {
         let authority = Authority::create(&pki, time::OffsetDateTime::now_utc()).expect("an authority");
         let identity = "issuer/issuer-1".parse().expect("legal");
         authority.issue(&identity, &[], Duration::from_secs(86_400)).expect("a certificate");
+        let (tasks, clock, keeper) = (Tasks::new(), Clock::fixed(START_MS), Arc::new(Memory::default()));
+        let (controller, recorder) = Self::process(&dir, &clock, &keeper, &tasks);
+        Self { dir, clock, keeper, controller, recorder, tasks, second: START_MS / 1000 }
+    }
+
+    /// An issuer's process that has just begun.
+    fn process(
+        dir: &TempDir,
+        clock: &Clock,
+        keeper: &Arc<Memory>,
+        tasks: &Tasks,
+    ) -> (Controller, Recorder) {
+        let pki = dir.path().join("pki");
         let [cert, key, ca] = ["issuer-1.pem", "issuer-1.key", "ca.pem"].map(|name| pki.join(name));
         let files = TlsFiles { cert, key, ca, crl: None };
         let tls = ClientTls::load_for(&files, "todoke.internal", &[Role::Relay]).expect("a certificate");
-        let (tasks, clock, keeper) = (Tasks::new(), Clock::fixed(START_MS), Arc::new(Memory::default()));
         let folder = dir.path().join("ledger");
-        let recorder = Recorder::into_folder(folder.clone(), 16 << 20, &tasks);
+        let recorder = Recorder::into_folder(folder.clone(), 16 << 20, tasks);
         let controller = Controller::new(Parts {
             options: Options::default(),
             name: "issuer-1".to_owned(),
-            keeper: Arc::clone(&keeper) as Arc<dyn Keeper>,
+            keeper: Arc::clone(keeper) as Arc<dyn Keeper>,
             sign: Arc::new(|text| text.as_bytes().to_vec()),
             prober: Prober::new("issuer/issuer-1", tls, "todoke.internal", None),
             clock: clock.clone(),
             disk: Disk { folder: Some(folder), recorder: recorder.clone(), ..Disk::default() },
             tasks: tasks.clone(),
         });
-        Self { dir, clock, keeper, controller, recorder, tasks, second: START_MS / 1000 }
+        (controller, recorder)
+    }
+
+    /// The issuer is killed and started anew: it has what it kept, and nothing that it had heard.
+    pub(super) async fn restart(&mut self) {
+        (self.controller, self.recorder) = Self::process(&self.dir, &self.clock, &self.keeper, &self.tasks);
+        self.controller.begin().await;
+    }
+
+    /// What a replay of each file of the ledger finds, after the last second.
+    pub(super) async fn replayed(&self) -> Vec<Report> {
+        self.tasks.soft().cancel();
+        self.tasks.join(Duration::from_secs(10)).await;
+        let pieces = ledger::list(&self.dir.path().join("ledger")).expect("it is there");
+        let file = |piece: ledger::Piece| std::fs::File::open(piece.path).expect("it is there");
+        pieces.into_iter().map(|piece| again(BufReader::new(file(piece)))).collect()
     }
 
     /// One second: three relays report, of which `relay-2` may fail, and the controller decides.
@@ -247,11 +274,8 @@ async fn what_is_on_disk_and_what_is_exported_give_the_same_decisions_again() {
     while let Some(lines) = export.read().expect("it is read") {
         text.extend(lines);
     }
-    world.tasks.soft().cancel();
-    world.tasks.join(Duration::from_secs(10)).await;
     let (mut seconds, mut same, mut files) = (0, 0, 0);
-    for piece in ledger::list(&world.dir.path().join("ledger")).expect("it is there") {
-        let report = again(BufReader::new(std::fs::File::open(piece.path).expect("it is there")));
+    for report in world.replayed().await {
         assert_eq!(report.difference, None, "file {files}");
         (seconds, same, files) = (seconds + report.steps, same + report.same, files + 1);
     }

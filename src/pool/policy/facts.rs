@@ -83,6 +83,7 @@ impl Policy {
             self.epoch = epoch;
             self.leases_believed_until = second.saturating_add(self.parameters.lease_s);
             self.waits_until = self.leases_believed_until;
+            self.judge_began(second);
         }
     }
 }

@@ -88,6 +88,8 @@ pub(in crate::pool) struct Pool {
     pub(in crate::pool) verdict: Verdict,
     /// Whether nobody calls or probes but as told.
     pub(in crate::pool) quiet: bool,
+    /// Whether there is too little of everybody to judge by.
+    pub(in crate::pool) unheard: bool,
     pub(in crate::pool) record: Vec<Decision>,
 }
 
@@ -107,6 +109,7 @@ impl Pool {
             gone,
             verdict: Verdict::None,
             quiet: false,
+            unheard: false,
             record: Vec::new(),
         };
         let mut facts = vec![Fact::Observers { count: 4 }];
@@ -124,7 +127,11 @@ impl Pool {
     }
 
     pub(in crate::pool) fn judgement(&self) -> Judgement {
-        let s = |unit: &UnitId| judged(self.s.get(unit).copied().unwrap_or(0.0));
+        let s = |unit: &UnitId| {
+            let mut judged = judged(self.s.get(unit).copied().unwrap_or(0.0));
+            judged.bets.iter_mut().for_each(|bet| bet.played = !self.unheard);
+            judged
+        };
         let units = self.policy.judged().map(|unit| (unit.id().clone(), s(unit.id())));
         Judgement {
             second: self.second,

@@ -29,6 +29,8 @@ mod view;
 #[cfg(test)]
 mod alarm_tests;
 #[cfg(test)]
+mod anew_tests;
+#[cfg(test)]
 mod drill_tests;
 #[cfg(test)]
 pub(super) mod fixture;
@@ -63,7 +65,7 @@ pub use parameters::{
     ATTRIBUTES_MAX, EPISODES_MAX, NAME_BYTES_MAX, PENALTIES_MAX, Parameters, SUSPECTS_MAX, UNITS_MAX,
     WORDS_BYTES_MAX,
 };
-pub use steer::is_green;
+pub use steer::{Anew, is_green};
 pub use unit::{Approval, Description, Lease, Progress, State, Unit, Why};
 pub use view::{Entry, View};
 
@@ -187,8 +189,12 @@ impl Policy {
         let fresh = judgement.second.saturating_add(self.parameters.judgement_age_max_s) >= second;
         let judgement = fresh.then_some(judgement);
         // Two at most: a tick may come a little late, and what passed before a restart was not seen.
-        let elapsed = second.saturating_sub(self.second).min(2);
+        let gap = second.saturating_sub(self.second);
+        let elapsed = gap.min(2);
         self.second = second;
+        if gap > steer::FORGOTTEN_AFTER_S {
+            self.judge_began(second);
+        }
         let (decisions, kept_sick, health) = (Vec::new(), Vec::new(), BTreeMap::new());
         let mut turn = Turn { second, elapsed, judgement, decisions, kept_sick, health };
         let orders = self.take_in(&mut turn, facts);
@@ -234,6 +240,7 @@ impl Policy {
             unit.drain = None;
         }
         unit.traffic_red &= to != State::Healthy;
+        unit.undrained &= to == State::Joining;
         turn.say(Some(id), Some((from, to)), note);
     }
 

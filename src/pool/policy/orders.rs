@@ -186,6 +186,7 @@ impl Policy {
         let to = unit.resume;
         let reason = format!("{by} lets {id} back: it must prove itself");
         self.shift(turn, id, to, Note::new(Kind::Undrain, Rule::O1, reason));
+        self.units.entry(id.clone()).and_modify(|unit| unit.undrained = to == State::Joining);
         Ok(())
     }
 

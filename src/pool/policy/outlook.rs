@@ -72,6 +72,12 @@ impl Policy {
     fn until_steered_back(&self, unit: &Unit) -> String {
         if unit.traffic_red {
             "HEALTHY when its own traffic speaks for it: its green probes do not count".to_owned()
+        } else if let Some(anew) = unit.anew {
+            let (heard, needed) = (anew.heard_s, self.parameters.anew_s);
+            format!(
+                "HEALTHY when the evidence against it is below S = 1 after {heard} of {needed} s of it (its \
+                 judge began anew), DRAINING when it reaches its limit"
+            )
         } else {
             "HEALTHY when the evidence against it falls below S = 1, DRAINING when it reaches its limit"
                 .to_owned()

@@ -10,7 +10,7 @@ use crate::pool::evidence::UnitId;
 
 impl Policy {
     /// J1: units that join. A pool that begins, or begins again after all were gone, takes whoever comes with
-    /// the first: there is nobody to hold them against.
+    /// the first: there is nobody to hold them against. One that an operator had taken out was not among them.
     pub(super) fn let_joiners_in(&mut self, turn: &mut Turn<'_>) {
         for id in self.names(|unit| unit.state == State::Joining) {
             let Some(unit) = self.units.get_mut(&id) else { continue };
@@ -20,6 +20,7 @@ impl Policy {
             }
             let n = unit.progress.n;
             let begins = self.begun.is_some_and(|begun| turn.second <= begun + self.parameters.lease_s);
+            let begins = begins && !unit.undrained;
             if unit.lease == Lease::Live && (begins && !failed || n >= self.parameters.join_probes) {
                 let reason = match n >= self.parameters.join_probes {
                     true => format!("{id} joins: {n} deep probes passed, none failed"),

@@ -1,6 +1,8 @@
 //! The soft step: new calls are steered away from a unit that looks worse than its peers, and come back;
 //! never from more than half of the pool, nor from more than the rest can carry.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Alarm, Kind, Note, Parameters, Policy, Rule, Turn, history::Suspicion, unit::State};
 use crate::pool::{
     evidence::{Class, UnitId},
@@ -9,6 +11,26 @@ use crate::pool::{
 
 /// The attribute that stands for being probed at all.
 pub(super) const PROBED: &str = "probe=deep";
+
+/// Seconds without a step after which the rule knows nothing any more but what is usual: its memory of callers.
+pub(super) const FORGOTTEN_AFTER_S: u64 = 120;
+
+/// What a judge that began anew has seen of a unit that is steered away from. Its S is 0 at first, which says
+/// nothing for the unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anew {
+    /// Seconds in which there was enough to judge it by.
+    pub heard_s: u64,
+    /// The last of them; before the first, when the judge began.
+    pub last: u64,
+}
+
+/// Whether there was enough of a unit and its peers, on the short scale, to judge it by.
+fn is_heard(judged: &UnitJudgement) -> bool {
+    let short = judged.bets.iter().map(|bet| bet.scale).min();
+    judged.bets.iter().any(|bet| bet.played && Some(bet.scale) == short)
+}
 
 /// Whether shallow probes, and bad ones of them, say that a unit is well: more than half of them do.
 #[must_use]
@@ -97,18 +119,59 @@ impl Policy {
 
     fn steer_back(&mut self, turn: &mut Turn<'_>) {
         for id in self.names(|unit| unit.state == State::Suspect) {
+            self.hear(turn, &id);
             let Some(judged) = turn.judged(&id) else { continue };
             let red = self.units[&id].traffic_red && !is_traffic_green(judged, &self.parameters);
             if judged.soft || judged.sick || red {
                 continue;
             }
             let s = judged.s;
-            let note = Note::new(Kind::SteerBack, Rule::S2, format!("the evidence against {id} is gone"));
-            self.shift(turn, &id, State::Healthy, note.with("s", s));
-            if !self.may_probe(&id) {
+            let Some((reason, is_well)) = self.why_back(turn.second, &id, s) else { continue };
+            self.shift(turn, &id, State::Healthy, Note::new(Kind::SteerBack, Rule::S2, reason).with("s", s));
+            if is_well && !self.may_probe(&id) {
                 self.suspect_the_probe(turn, &id);
             }
         }
+    }
+
+    /// The judge began anew: what it knew against those that are steered away from is gone, and they are not
+    /// well for that.
+    pub(super) fn judge_began(&mut self, second: u64) {
+        for unit in self.units.values_mut().filter(|unit| unit.state == State::Suspect) {
+            unit.anew = Some(Anew { heard_s: 0, last: second });
+        }
+    }
+
+    /// One more second in which a unit was heard of, if it was.
+    fn hear(&mut self, turn: &Turn<'_>, id: &UnitId) {
+        if turn.judged(id).is_some_and(is_heard)
+            && let Some(anew) = self.units.get_mut(id).and_then(|unit| unit.anew.as_mut())
+        {
+            anew.heard_s = anew.heard_s.saturating_add(turn.elapsed);
+            anew.last = turn.second;
+        }
+    }
+
+    /// Why a unit with this little against it is steered back, and whether it is for being well; `None` while
+    /// too little was heard of it to tell.
+    fn why_back(&self, second: u64, id: &UnitId, s: f64) -> Option<(String, bool)> {
+        let Some(anew) = self.units.get(id).and_then(|unit| unit.anew) else {
+            return Some((format!("the evidence against {id} is gone"), true));
+        };
+        let Anew { heard_s, last } = anew;
+        if s >= self.parameters.green_s {
+            return None;
+        }
+        if heard_s >= self.parameters.anew_s {
+            let reason = format!(
+                "{id} looks as well as its peers by {heard_s} s of evidence, since its judge began anew"
+            );
+            return Some((reason, true));
+        }
+        let silence_s = second.saturating_sub(last);
+        let silent = silence_s >= self.parameters.anew_silence_s;
+        let reason = format!("too little was heard of {id} for {silence_s} s to hold anything against it");
+        silent.then_some((reason, false))
     }
 
     fn suspect_the_probe(&mut self, turn: &mut Turn<'_>, id: &UnitId) {

@@ -11,6 +11,7 @@ use super::{
     drills::Drills,
     order::{Intervention, Operator},
     parameters::{ATTRIBUTES_MAX, NAME_BYTES_MAX},
+    steer::Anew,
 };
 use crate::pool::evidence::UnitId;
 
@@ -274,6 +275,12 @@ pub struct Unit {
     pub resume: State,
     /// Its traffic was red while its probes were green: green probes are no reason to trust it.
     pub traffic_red: bool,
+    /// What was seen of it while it is steered away from, if its judge began anew meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub anew: Option<Anew>,
+    /// An operator let it back: it joins by its probes, in a pool that begins, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub undrained: bool,
     /// Until when an operator's override holds.
     pub override_until: Option<u64>,
     /// Until when it is not probed.
@@ -308,6 +315,8 @@ impl Unit {
             drain: None,
             resume: State::Joining,
             traffic_red: false,
+            anew: None,
+            undrained: false,
             override_until: None,
             probes_paused_until: None,
             approval: None,
@@ -319,7 +328,7 @@ impl Unit {
 
     /// Forgets what was seen so far.
     pub(super) fn begin_anew(&mut self) {
-        (self.progress, self.callers) = (Progress::default(), Callers::default());
+        (self.progress, self.callers, self.anew) = (Progress::default(), Callers::default(), None);
     }
 
     /// What was seen of it while it returns, without the worst caller.
@@ -335,52 +344,5 @@ impl Unit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::fixture::about, *};
-
-    #[test]
-    fn every_state_has_its_name_in_the_list_of_names() {
-        let all = [
-            State::Joining,
-            State::Healthy,
-            State::Suspect,
-            State::Draining,
-            State::Evicted,
-            State::Probation,
-            State::Returning(5),
-            State::Quarantined,
-            State::Drained,
-        ];
-        assert_eq!(all.map(State::name), State::NAMES);
-    }
-
-    #[test]
-    fn a_description_fits_its_limits_and_nothing_beyond_does() {
-        let long = |bytes: usize| "x".repeat(bytes);
-        let with = |name: String, value: String| Description {
-            attributes: BTreeMap::from([(name, value)]),
-            ..about(1)
-        };
-        let many = |n: usize| Description {
-            attributes: (0..n).map(|n| (format!("a{n}"), "v".to_owned())).collect(),
-            ..about(1)
-        };
-        for (description, faults) in [
-            (Description { serial: long(64), ..about(1) }, 0),
-            (Description { serial: long(65), model: String::new(), ..about(1) }, 2),
-            (many(16), 0),
-            (many(17), 1),
-            (with(long(64), long(64)), 0),
-            (with(long(65), long(64)), 1),
-            (with("rack=1".to_owned(), "v".to_owned()), 1),
-            (with("model".to_owned(), "v".to_owned()), 1),
-            (Description { address: "relay-1.example:443".to_owned(), ..about(1) }, 0),
-            (Description { address: "[::1]:443".to_owned(), ..about(1) }, 0),
-            (Description { address: "relay-1:0".to_owned(), ..about(1) }, 1),
-            (Description { address: "a b:1".to_owned(), ..about(1) }, 1),
-            (Description { address: format!("{}:443", long(257)), ..about(1) }, 1),
-        ] {
-            assert_eq!(description.faults().len(), faults, "{description:?}: {:?}", description.faults());
-        }
-    }
-}
+#[path = "unit_tests.rs"]
+mod tests;
