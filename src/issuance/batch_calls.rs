@@ -199,6 +199,21 @@ impl Batches {
     }
 }
 
+/// Why a batch has no receipt, and what to do about it where waiting does not help.
+pub(crate) fn why_no_receipt(row: &BatchRow) -> String {
+    let (id, state) = (row.batch_id, row.state);
+    match state {
+        BatchState::Discrepant => format!(
+            "batch {id} is {state} and gets no receipt as it is: GetBatch (`todoke status`) says what disagrees, \
+             RepairBatch has it worked off again, AbortBatch gives it up"
+        ),
+        BatchState::Aborted => {
+            format!("batch {id} was given up and never gets a receipt: its records go into a new batch")
+        }
+        _ => format!("batch {id} is {state} and has no receipt yet"),
+    }
+}
+
 /// The fault of a record that is not there.
 pub(crate) fn no_record(row: &BatchRow) -> Fault {
     let words = match row.state {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    batch_calls::no_record,
+    batch_calls::{no_record, why_no_receipt},
     caller::{Caller, municipality_of},
     compare,
     core::{Core, batch_id, store_fault},
@@ -199,8 +199,7 @@ impl BatchService for Batches {
         let receipt = self.core.store.receipt(row.municipality, row.batch_id);
         let receipt = self.deadline(&request).wait(receipt).await?.map_err(store_fault)?;
         let receipt = receipt.ok_or_else(|| {
-            let words = format!("batch {} is {} and has no receipt", row.batch_id, row.state);
-            Fault::new(Reason::ReceiptNotReady, words).with("state", row.state.as_str())
+            Fault::new(Reason::ReceiptNotReady, why_no_receipt(&row)).with("state", row.state.as_str())
         })?;
         Ok(Response::new(pb::GetReceiptResponse { receipt }))
     }

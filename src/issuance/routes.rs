@@ -18,7 +18,7 @@ use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 use crate::{
     domain::identity::Role,
     net::{PeerIdentity, headers},
-    pool::gate::{Entered, Gate},
+    pool::gate::{Entered, Gate, is_for_a_caller},
     runtime::clock::Clock,
     telemetry::names,
     wire::fault::{Fault, Reason},
@@ -73,6 +73,9 @@ impl Services {
                 if leases.next().is_some() {
                     let words = format!("{peer} sent '{}' twice: one names its lease", headers::LEASE);
                     return Err(Fault::new(Reason::IdentityForged, words));
+                }
+                if !request.headers().contains_key(headers::CALLER) {
+                    is_for_a_caller(peer, request.uri().path())?;
                 }
                 gate.enter(peer, generation, request.uri().path(), clock.now_ms()).map(Some)
             }

@@ -24,6 +24,8 @@ use crate::{
 const PROBE: &str = "/todoke.v1.PoolService/Probe";
 /// And its own report, by which it asks for a lease.
 const REPORT: &str = "/todoke.v1.PoolService/Report";
+/// What it calls of ours beside those two is a caller's.
+const OURS: &str = "/todoke.";
 
 /// What a unit may do at this issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,23 @@ impl Drop for Entered {
     }
 }
 
+/// Whether a relay makes this call for itself, with a lease or without.
+fn is_own(path: &str) -> bool {
+    path == PROBE || path == REPORT
+}
+
+/// Refuses a call that a relay makes for itself and that is none of its own: no lease lets it in, ever.
+///
+/// # Errors
+/// `WRONG_ROLE`.
+pub fn is_for_a_caller(relay: &Identity, path: &str) -> Result<(), Fault> {
+    if is_own(path) || !path.starts_with(OURS) {
+        return Ok(());
+    }
+    let words = format!("{relay} may only report and probe by itself: use the certificate of whoever asks");
+    Err(Fault::new(Reason::WrongRole, words))
+}
+
 impl Gate {
     /// At most `calls_max` calls of one relay are worked on at once.
     #[must_use]
@@ -86,7 +105,7 @@ impl Gate {
     /// lease.
     ///
     /// # Errors
-    /// `RELAY_FENCED`, `GENERATION_STALE`; `LANE_FULL` beyond its share.
+    /// `RELAY_FENCED`; `GENERATION_STALE` under an older lease; `LANE_FULL` beyond its share.
     pub fn enter(
         &self,
         relay: &Identity,
@@ -94,7 +113,7 @@ impl Gate {
         path: &str,
         now_ms: i64,
     ) -> Result<Entered, Fault> {
-        if path == PROBE || path == REPORT {
+        if is_own(path) {
             return Ok(Entered(None));
         }
         self.admit(relay, generation, now_ms).inspect_err(|fault| {
@@ -116,9 +135,21 @@ impl Gate {
         if leave.until_ms <= now_ms {
             return Err(fenced("did not renew its lease"));
         }
-        if generation != Some(leave.generation) {
-            let words = format!("{relay} was let in again since: this process must stop");
-            return Err(Fault::new(Reason::GenerationStale, words));
+        match generation {
+            None => return Err(fenced("shows no lease with this call")),
+            Some(shown) if shown > leave.generation => {
+                return Err(fenced(&format!("shows a lease of generation {shown}, which is not known here")));
+            }
+            Some(shown) if shown < leave.generation => {
+                let now = leave.generation;
+                let words = format!(
+                    "{relay} shows a lease of generation {shown}, and {now} is in force: it was taken out since, \
+                     or another process serves under its name: use another relay"
+                );
+                let stale = Fault::new(Reason::GenerationStale, words);
+                return Err(stale.after(Duration::from_millis(100)));
+            }
+            Some(_) => {}
         }
         let counts = &unit.counts;
         counts.calls.fetch_add(1, Relaxed);
@@ -166,12 +197,25 @@ mod tests {
         let asked = |generation, now_ms| reason(open.enter(&relay(), generation, PATH, now_ms));
         assert_eq!(asked(Some(3), 999), None);
         assert_eq!(asked(Some(3), 1_000), Some(Reason::RelayFenced), "it ends then");
-        for stale in [None, Some(2), Some(4)] {
-            assert_eq!(asked(stale, 0), Some(Reason::GenerationStale), "{stale:?}");
+        assert_eq!(asked(Some(2), 0), Some(Reason::GenerationStale));
+        for unknown in [None, Some(4), Some(u64::MAX)] {
+            assert_eq!(asked(unknown, 0), Some(Reason::RelayFenced), "{unknown:?}: nothing is stale in it");
         }
         assert_eq!(reason(gate(None).enter(&relay(), Some(3), PATH, 0)), Some(Reason::RelayFenced));
         let other = "relay/relay-3".parse().expect("an identity");
         assert_eq!(reason(open.enter(&other, Some(3), PATH, 0)), Some(Reason::RelayFenced));
+    }
+
+    #[test]
+    fn what_a_relay_calls_for_itself_is_its_own_or_refused_for_good() {
+        for own in [PROBE, REPORT, "/grpc.health.v1.Health/Check"] {
+            assert!(is_for_a_caller(&relay(), own).is_ok(), "{own}");
+        }
+        for path in [PATH, "/todoke.v1.PoolService/OrderUnit", "/todoke.v1.PoolService/GetView"] {
+            let refused = is_for_a_caller(&relay(), path).expect_err(path);
+            assert_eq!(refused.reason, Reason::WrongRole);
+            assert!(!refused.reason.safe_to_retry() && refused.message.contains("certificate"), "{refused}");
+        }
     }
 
     #[test]

@@ -234,7 +234,7 @@ metrics! {
     /// not; nobody is judged by it. At the issuer that decides; absent before the first.
     POOL_UNIT_SHALLOW_GREEN = "todoke_pool_unit_shallow_green", Kind::Gauge, [UNIT];
     /// Calls of relays that an issuer did not let in, by reason: RELAY_FENCED (no live lease),
-    /// GENERATION_STALE, or LANE_FULL (its share of the issuer is used up).
+    /// GENERATION_STALE (an older one), or LANE_FULL (its share of the issuer is used up).
     POOL_GATE_REFUSALS = "todoke_pool_gate_refusals_total", Kind::Counter, [REASON];
     /// The epoch of this issuer's lease to decide for the pool; 0 while another one decides.
     POOL_EPOCH = "todoke_pool_epoch", Kind::Gauge, [];

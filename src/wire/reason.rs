@@ -118,7 +118,7 @@ reasons! {
     FieldInvalid = "FIELD_INVALID", InvalidArgument, Caller, false,
         "Mend the fields that the violations name.";
     ReceiptNotReady = "RECEIPT_NOT_READY", FailedPrecondition, Nobody, true,
-        "Wait until the batch is ACCEPTED (WatchBatch), then ask again.";
+        "Wait until the batch is ACCEPTED (WatchBatch), then ask again; one that is DISCREPANT or ABORTED never is.";
     BatchState = "BATCH_STATE", FailedPrecondition, Caller, false,
         "Ask GetBatch (`todoke status`): the batch's state does not allow this.";
     RequestIdReused = "REQUEST_ID_REUSED", FailedPrecondition, Caller, false,
@@ -147,8 +147,8 @@ reasons! {
         "Ask again with a longer deadline: nothing says how far it came.";
     UnitUnknown = "UNIT_UNKNOWN", NotFound, Caller, false,
         "Check the unit's name (`todoke pool list`), or register it first.";
-    GenerationStale = "GENERATION_STALE", FailedPrecondition, Operator, true,
-        "Go to another relay. Start this one anew: its unit was let in again since, by another process.";
+    GenerationStale = "GENERATION_STALE", Unavailable, Operator, true,
+        "Go to another relay. End this process of it: a later one serves under its name, or start it anew.";
     RelayFenced = "RELAY_FENCED", Unavailable, Nobody, true,
         "Go to another relay: this one holds no lease.";
     OrderRefused = "ORDER_REFUSED", FailedPrecondition, Human, false,

@@ -252,8 +252,7 @@ impl Intake {
         // One that is silent for as long as a lease lives is gone; the clock may have been set back before
         // the next one was started.
         if incarnation < asked.incarnation && now_ms - asked.last_ms <= LEASE_MS {
-            let words =
-                format!("another process serves as {unit} since: end this one, or give it another name");
+            let words = format!("another process, started later, serves as {unit}: end or rename this one");
             return Err(Fault::new(Reason::GenerationStale, words));
         }
         *asked = Asked { incarnation, last_ms: now_ms, lapsed: false, ..*asked };
@@ -309,6 +308,7 @@ impl Intake {
         for unit in policy.units().values().filter(|unit| unit.lease == Lease::Live) {
             let asked = self.units.entry(unit.id().clone()).or_default();
             (asked.last_ms, asked.lapsed) = (now_ms, false);
+            asked.incarnation = asked.incarnation.max(unit.drills.incarnation());
         }
     }
 

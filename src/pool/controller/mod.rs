@@ -358,6 +358,8 @@ mod anew_tests;
 #[cfg(test)]
 mod intake_tests;
 #[cfg(test)]
+mod process_tests;
+#[cfg(test)]
 mod record_tests;
 #[cfg(test)]
 mod step_tests;

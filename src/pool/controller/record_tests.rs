@@ -157,12 +157,7 @@ impl World {
     }
 
     /// An issuer's process that has just begun.
-    fn process(
-        dir: &TempDir,
-        clock: &Clock,
-        keeper: &Arc<Memory>,
-        tasks: &Tasks,
-    ) -> (Controller, Recorder) {
+    fn process(dir: &TempDir, clock: &Clock, keeper: &Arc<Memory>, tasks: &Tasks) -> (Controller, Recorder) {
         let pki = dir.path().join("pki");
         let [cert, key, ca] = ["issuer-1.pem", "issuer-1.key", "ca.pem"].map(|name| pki.join(name));
         let files = TlsFiles { cert, key, ca, crl: None };

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Controller, gauges, orders::Given, seconds};
+use super::{Controller, Core, gauges, orders::Given, seconds};
 use crate::{
     domain::identity::Identity,
     pool::{
         evidence::{Observer, UnitId},
-        policy::{Bundle, Description, Operator, Order, Process, Request},
+        policy::{Bundle, Description, Lease, Operator, Order, Process, Request},
         prober::Target,
         service,
     },
@@ -67,6 +67,15 @@ pub(super) fn description(unit: &UnitId, attributes: Option<UnitAttributes>) -> 
     }
 }
 
+impl Core {
+    /// Whether a unit whose lease lives is served by another process than the last step knew of.
+    fn is_taken_over(&self, unit: &UnitId, incarnation: u64) -> bool {
+        let known = self.policy.units().get(unit).filter(|unit| unit.lease == Lease::Live);
+        let process = known.and_then(|unit| unit.drills.process);
+        !self.frozen && process.is_some_and(|process| process.incarnation != incarnation)
+    }
+}
+
 impl Controller {
     /// Takes the report of a relay.
     ///
@@ -89,6 +98,10 @@ impl Controller {
             )?;
             // So that the gate knows of the lease before the relay does.
             self.step(None).await?;
+        } else if self.core().is_taken_over(&unit, request.incarnation) {
+            // For the same reason: what the older process holds is void by that. Without the database leases
+            // stay as they are, and so does this one's.
+            drop(self.step(None).await);
         }
         Ok(self.answer(&unit, &request))
     }
@@ -107,7 +120,7 @@ impl Controller {
     fn take(&self, unit: &UnitId, observer: &Observer, request: &ReportRequest) -> Result<(), Fault> {
         let now_ms = self.0.clock.now_ms();
         let mut core = self.core();
-        let super::Core { intake, policy, seconds: second, .. } = &mut *core;
+        let Core { intake, policy, seconds: second, .. } = &mut *core;
         let clock = seconds(now_ms);
         let (now_s, (shift, skew)) = (second.at(clock), second.shift(clock, request.sent_second));
         let process = Process { incarnation: request.incarnation, drills: request.drills };

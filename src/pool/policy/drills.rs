@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Note, Policy, Rule, Turn, Unit, order::Operator};
+use super::{Kind, Note, Policy, Rule, Turn, Unit, order::Operator, unit::Lease};
 use crate::pool::{
     drill::{Fault, SECONDS_MAX},
     evidence::UnitId,
@@ -49,6 +49,12 @@ impl Drills {
     /// Whether nothing is known.
     pub(super) fn is_unknown(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The latest process that served, 0 if none did: an older one must not come back by asking first.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.process.map_or(0, |process| process.incarnation)
     }
 
     /// What this process has to play, and for how many ms.
@@ -127,8 +133,14 @@ impl Policy {
     /// A process says that it serves as a unit from now on.
     pub(super) fn started(&mut self, turn: &mut Turn<'_>, id: &UnitId, process: Process) {
         let Some(unit) = self.units.get_mut(id).filter(|_| !self.database_away) else { return };
-        if unit.drills.process.replace(process) == Some(process) {
+        let before = unit.drills.process.replace(process);
+        if before == Some(process) {
             return;
+        }
+        let is_another = before.is_some_and(|before| before.incarnation != process.incarnation);
+        if is_another && unit.state.is_leased() && unit.lease == Lease::Live {
+            // The one before may run still: what it holds is void from here on.
+            unit.generation += 1;
         }
         let Some(drill) = &unit.drills.now else { return };
         if !process.drills {

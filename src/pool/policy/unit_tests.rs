@@ -21,10 +21,8 @@ fn every_state_has_its_name_in_the_list_of_names() {
 #[test]
 fn a_description_fits_its_limits_and_nothing_beyond_does() {
     let long = |bytes: usize| "x".repeat(bytes);
-    let with = |name: String, value: String| Description {
-        attributes: BTreeMap::from([(name, value)]),
-        ..about(1)
-    };
+    let with =
+        |name: String, value: String| Description { attributes: BTreeMap::from([(name, value)]), ..about(1) };
     let many = |n: usize| Description {
         attributes: (0..n).map(|n| (format!("a{n}"), "v".to_owned())).collect(),
         ..about(1)

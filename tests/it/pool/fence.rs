@@ -4,19 +4,20 @@
 use h2::client;
 use todoke::{
     net::headers,
+    pool::notes::Lease,
     wire::{
         fault::Reason,
         pb::{self, GetViewRequest, UnitState, order_unit_request::Order},
     },
 };
-use tonic::metadata::MetadataValue;
+use tonic::{Code, metadata::MetadataValue};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{
     harness::{Pool, WARDS, ask, attributes, drain, eventually, health, order, quick, reason, undrain},
     puppet::Puppet,
 };
-use crate::issuance::harness::{fault, files};
+use crate::issuance::harness::{fault, files, id};
 
 #[tokio::test]
 async fn a_relay_takes_calls_from_its_first_lease_on_and_not_before() {
@@ -90,7 +91,14 @@ async fn a_relay_that_ignores_its_orders_is_refused_by_the_issuer() {
     let taken = |generation| async move { ignores.passes(generation).await.reason };
     eventually("its calls are taken", || async { (taken(Some(1)).await == Reason::NotFound).then_some(()) })
         .await;
-    assert_eq!(taken(None).await, Reason::GenerationStale, "a call under no lease at all");
+    assert_eq!(taken(None).await, Reason::RelayFenced, "a call under no lease at all");
+    assert_eq!(taken(Some(9)).await, Reason::RelayFenced, "one that nobody gave");
+    let itself = ignores.party.batches().get_batch(pb::GetBatchRequest { batch_id: id(1).to_string() }).await;
+    assert_eq!(
+        fault(itself.expect_err("it is no caller")).reason,
+        Reason::WrongRole,
+        "no lease lets that in"
+    );
     let mut twice = Puppet::passed(GetViewRequest::default(), Some(1));
     twice.metadata_mut().append(headers::LEASE, 1.into());
     let refused = fault(ignores.client().get_view(twice).await.expect_err("which one is it?"));
@@ -126,6 +134,17 @@ async fn a_relay_that_ignores_its_orders_is_refused_by_the_issuer() {
     older.incarnation = 0;
     let older = ignores.report(older).await.expect_err("a newer process reports");
     assert_eq!(older.reason, Reason::GenerationStale);
+
+    let mut newer = ignores.nothing();
+    newer.incarnation += 1;
+    let lease = ignores.report(newer).await.expect("it takes over").lease;
+    let lease = Lease::open(&lease, &pool.issuer.verifier).expect("a lease");
+    assert_eq!(lease.generation, 3, "what the process before it holds is void");
+    assert_eq!(taken(Some(3)).await, Reason::NotFound, "its calls are taken from the first on");
+    let stale = ignores.passes(Some(2)).await;
+    assert_eq!((stale.reason, stale.reason.code()), (Reason::GenerationStale, Code::Unavailable), "{stale}");
+    let before = ignores.report(ignores.nothing()).await.expect_err("it is given up");
+    assert_eq!(before.reason, Reason::GenerationStale);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::issuance::harness::{Party, fault, id};
 /// The relay that is none.
 pub(super) struct Puppet {
     pub(super) name: String,
-    party: Party,
+    pub(super) party: Party,
 }
 
 impl Puppet {

@@ -1,0 +1,80 @@
+//! Promise: of two processes that serve under one name, the one that was started later has the lease, and the
+//! other is given up, by whatever issuer is asked next.
+
+use super::record_tests::World;
+use crate::{
+    domain::identity::Identity,
+    wire::{
+        fault::{Fault, Reason},
+        pb::ReportRequest,
+    },
+};
+
+const PATH: &str = "/todoke.v1.BatchService/GetBatch";
+
+fn relay() -> Identity {
+    "relay/relay-2".parse().expect("legal")
+}
+
+/// The generation of the lease that a process of relay-2 gets.
+async fn asks(world: &World, incarnation: u64) -> Result<u64, Fault> {
+    let attributes =
+        Some(crate::wire::pb::UnitAttributes { address: "127.0.0.1:2".to_owned(), ..Default::default() });
+    let report = ReportRequest { incarnation, attributes, ..ReportRequest::default() };
+    let answer = world.controller.report(&relay(), report).await?;
+    let lease = String::from_utf8(answer.lease).expect("a text, which nobody signed here");
+    let generation = lease.lines().find_map(|line| line.strip_prefix("generation ")?.parse().ok());
+    Ok(generation.expect("it has a lease"))
+}
+
+/// Whether a call under a lease of this generation is let in.
+fn enters(world: &World, generation: u64) -> Option<Reason> {
+    let now_ms = world.clock.now_ms();
+    let entered = world.controller.gate().enter(&relay(), Some(generation), PATH, now_ms);
+    entered.err().map(|fault| fault.reason)
+}
+
+/// A pool of three, of which relay-2 is served by a process started at 10.
+async fn three() -> World {
+    let mut world = World::start().await;
+    let first = asks(&world, 10).await.expect("it is the first");
+    for _ in 0..5 {
+        world.clock.advance(1_000);
+        assert_eq!(asks(&world, 10).await, Ok(first), "the same process goes on");
+    }
+    assert_eq!((first, enters(&world, 1)), (1, None));
+    world.restart().await;
+    assert_eq!(asks(&world, 10).await, Ok(1), "under the next issuer, too");
+    world
+}
+
+#[tokio::test]
+async fn the_later_process_has_the_lease_at_once_and_the_other_is_refused_everywhere() {
+    let mut world = three().await;
+    assert_eq!(asks(&world, 20).await, Ok(2));
+    assert_eq!(enters(&world, 2), None, "its first call is taken");
+    assert_eq!(enters(&world, 1), Some(Reason::GenerationStale));
+    assert_eq!(asks(&world, 20).await, Ok(2), "once is enough");
+    let given_up = asks(&world, 10).await.expect_err("a later one serves");
+    assert_eq!(given_up.reason, Reason::GenerationStale);
+    assert!(given_up.message.contains("end or rename this one"), "{given_up}");
+    world.restart().await;
+    assert!(asks(&world, 10).await.is_err(), "though it is the first that this issuer hears");
+    assert_eq!(asks(&world, 20).await, Ok(2));
+}
+
+#[tokio::test]
+async fn without_the_database_a_relay_that_was_started_anew_goes_on_under_the_lease_there_is() {
+    let world = three().await;
+    world.keeper.set_away(true);
+    drop(world.controller.step(None).await);
+    while !world.controller.standing().frozen {
+        world.clock.advance(1_000);
+        drop(world.controller.step(None).await);
+    }
+    assert_eq!(asks(&world, 20).await, Ok(1), "nothing of it can be kept");
+    assert_eq!(enters(&world, 1), None);
+    world.keeper.set_away(false);
+    drop(world.controller.step(None).await);
+    assert_eq!(asks(&world, 20).await, Ok(2), "now it can");
+}
