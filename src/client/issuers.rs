@@ -5,13 +5,13 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep, timeout};
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::{
     calls::CallError,
@@ -29,7 +29,10 @@ use crate::{
         channel::{ChannelOptions, connect},
         tls::{ClientTls, TlsFiles},
     },
-    wire::{fault::Fault, pb::pool_service_client::PoolServiceClient},
+    wire::{
+        fault::{Fault, Reason},
+        pb::pool_service_client::PoolServiceClient,
+    },
 };
 
 /// The largest answer that is taken: the explanation of a unit in a full pool is much less.
@@ -55,6 +58,8 @@ pub struct Issuers {
     patience: Duration,
     dice: Mutex<Dice>,
     tell: Tell,
+    /// Whether an attempt ended without a word on what became of it.
+    unsure: AtomicBool,
 }
 
 impl Issuers {
@@ -86,7 +91,8 @@ impl Issuers {
             return Err(Error::Setup(words.to_owned()));
         }
         let dice = Mutex::new(Dice::new(seed));
-        Ok(Self { issuers, first: AtomicUsize::new(0), patience, dice, tell })
+        let unsure = AtomicBool::new(false);
+        Ok(Self { issuers, first: AtomicUsize::new(0), patience, dice, tell, unsure })
     }
 
     /// Each issuer alone, with its name: for what only that one can answer.
@@ -99,8 +105,15 @@ impl Issuers {
             patience: self.patience,
             dice: Mutex::new(Dice::new(dice.next())),
             tell: Arc::clone(&self.tell),
+            unsure: AtomicBool::new(false),
         };
         self.issuers.iter().map(|issuer| (issuer.0.clone(), alone(issuer))).collect()
+    }
+
+    /// Whether anything that was asked may have been done without that having been answered.
+    #[must_use]
+    pub fn is_unsure(&self) -> bool {
+        self.unsure.load(Relaxed)
     }
 
     /// Makes one call, with as many attempts as it needs: every call of the pool may be sent again.
@@ -138,6 +151,7 @@ impl Issuers {
     {
         let deadline = Instant::now() + self.patience;
         let (mut round, mut attempts, mut told) = (0, 0, Instant::now());
+        let mut before: Option<CallError> = None;
         loop {
             round += 1;
             let (mut other, mut failed): (Option<T>, Option<CallError>) = (None, None);
@@ -158,7 +172,8 @@ impl Issuers {
                 return Ok(answer);
             }
             let failed = failed.expect("there is an issuer, and each answers or fails");
-            let error = CallError { attempts, ..failed };
+            let error = CallError { attempts, ..still(before.take(), failed) };
+            before = Some(error.clone());
             let wait = self.wait(round, &error);
             if Instant::now() + wait >= deadline {
                 return Err(error);
@@ -195,6 +210,10 @@ impl Issuers {
             Err(_) => Status::deadline_exceeded(format!("{name} did not answer in {time_out:?}")),
         };
         let fault = Fault::from_status(&status);
+        // A refusal was not carried out; whatever else failed on its way may have been.
+        if fault.as_ref().is_none_or(|fault| fault.reason == Reason::OutcomeUnknown) {
+            self.unsure.store(true, Relaxed);
+        }
         let transient = is_transient(&status, fault.as_ref());
         let fault = fault.map(Box::new);
         Err(CallError { method, status: Box::new(status), fault, attempts: 0, transient })
@@ -207,10 +226,42 @@ impl Issuers {
     }
 }
 
+/// What is so still after another round in vain: one that only ran out of its time says nothing new.
+fn still(before: Option<CallError>, now: CallError) -> CallError {
+    let ran_out = matches!(now.status.code(), Code::DeadlineExceeded | Code::Cancelled);
+    match before {
+        Some(before) if ran_out && now.fault.is_none() => before,
+        _ => now,
+    }
+}
+
 /// Of two failures the one that says more: a word of ours rather than a connection that failed.
 fn clearer(before: Option<CallError>, now: CallError) -> CallError {
     match before {
         Some(before) if before.fault.is_some() && now.fault.is_none() => before,
         _ => now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(status: Status) -> CallError {
+        let fault = Fault::from_status(&status).map(Box::new);
+        CallError { method: "Test", status: Box::new(status), fault, attempts: 1, transient: true }
+    }
+
+    #[test]
+    fn one_that_runs_out_of_its_time_does_not_hide_what_is_the_matter() {
+        let away = || failed(Fault::new(Reason::DatabaseAway, "the database is away").into());
+        for ran_out in [Status::cancelled("Timeout expired"), Status::deadline_exceeded("no answer in 10s")] {
+            assert!(still(Some(away()), failed(ran_out.clone())).is(Reason::DatabaseAway), "{ran_out}");
+            assert!(still(None, failed(ran_out)).fault.is_none(), "nothing was said before");
+        }
+        let gone = failed(Status::unavailable("connection refused"));
+        assert!(still(Some(away()), gone).fault.is_none(), "now something else is the matter");
+        let full = failed(Fault::new(Reason::LaneFull, "wait").into());
+        assert!(still(Some(away()), full).is(Reason::LaneFull));
     }
 }

@@ -15,6 +15,23 @@ pub fn millis(time: &prost_types::Timestamp) -> i64 {
     time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000)
 }
 
+/// A protobuf span in milliseconds, rounded up; less than none is none.
+#[must_use]
+pub fn span_ms(span: &prost_types::Duration) -> u64 {
+    let nanos = u64::try_from(span.nanos).unwrap_or_default();
+    u64::try_from(span.seconds)
+        .unwrap_or_default()
+        .saturating_mul(1000)
+        .saturating_add(nanos.div_ceil(1_000_000))
+}
+
+/// A span as protobuf has it; the longest that it can hold for one that is longer.
+#[must_use]
+pub fn span(span: std::time::Duration) -> prost_types::Duration {
+    let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    prost_types::Duration { seconds, nanos: span.subsec_nanos().cast_signed() }
+}
+
 /// Reads a page size: 0 means the default.
 ///
 /// # Errors
@@ -37,6 +54,15 @@ mod tests {
         for ms in [0, 1, 999, 1000, 1_790_000_000_123, -1, -1001] {
             assert_eq!(millis(&timestamp(ms)), ms);
         }
+    }
+
+    #[test]
+    fn a_span_is_what_it_was_up_to_a_millisecond() {
+        for (us, ms) in [(0, 0), (1, 1), (999, 1), (1_000, 1), (3_600_000_000, 3_600_000)] {
+            assert_eq!(span_ms(&span(std::time::Duration::from_micros(us))), ms);
+        }
+        assert_eq!(span_ms(&prost_types::Duration { seconds: -1, nanos: -1 }), 0);
+        assert_eq!(span_ms(&span(std::time::Duration::MAX)), u64::MAX);
     }
 
     #[test]

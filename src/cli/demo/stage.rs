@@ -55,8 +55,6 @@ pub(crate) struct Stage {
     files: PathBuf,
     deaths: Deaths,
     commands: AtomicU32,
-    /// How far the clocks of its processes are ahead, in ms.
-    pub(crate) ahead_ms: i64,
 }
 
 /// Counters and gauges of one process at one moment.
@@ -107,7 +105,7 @@ impl Stage {
         let system = System::start(layout, &options, deaths.listener()).await?;
         // The logs of an earlier stage in this folder are kept.
         let commands = AtomicU32::new(u32::try_from(told).unwrap_or_default());
-        Ok(Self { system, program, files, deaths, commands, ahead_ms: cast.ahead_ms })
+        Ok(Self { system, program, files, deaths, commands })
     }
 
     /// A file of the story.

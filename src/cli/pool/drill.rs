@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{orders::Ordering, pause_probes::until};
+use super::orders::Ordering;
 use crate::{
     cli::municipal,
     client::error::Error,
     pool::drill::Fault,
-    wire::pb::{self, order_unit_request::Order},
+    wire::{
+        convert::span,
+        pb::{self, order_unit_request::Order},
+    },
 };
 
 /// Has a unit play a fault on purpose, so that what the pool does about it is seen before it is needed.
@@ -38,9 +41,6 @@ pub(super) struct DrillArgs {
     /// Ends what is played
     #[arg(long, conflicts_with = "fault")]
     stop: bool,
-    /// What the clocks of the processes are ahead of this one's, in ms: for `todoke demo`
-    #[arg(long, hide = true, value_name = "MS", allow_hyphen_values = true, default_value_t = 0)]
-    clock_ahead: i64,
     #[command(flatten)]
     pub(super) order: Ordering,
 }
@@ -48,9 +48,9 @@ pub(super) struct DrillArgs {
 impl DrillArgs {
     pub(super) async fn run(&self) -> Result<(), Error> {
         let fault = self.fault.filter(|_| !self.stop);
-        let (until_time, fault) =
-            (fault.map(|_| until(self.lasts, self.clock_ahead)), fault.map(|fault| fault.to_string()));
-        let order = pb::DrillUnit { fault: fault.unwrap_or_default(), until_time };
+        let lasts = fault.map(|_| span(self.lasts));
+        let fault = fault.map(|fault| fault.to_string()).unwrap_or_default();
+        let order = pb::DrillUnit { fault, until_time: None, lasts };
         self.order.give(Order::Drill(order)).await
     }
 }

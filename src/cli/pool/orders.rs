@@ -6,14 +6,17 @@ use serde_json::json;
 
 use super::{
     asking::Asking,
-    show::{drill, state, unit_json},
+    show::{drill, state, time, unit_json},
 };
 use crate::{
     cli::municipal::{Output, new_batch_id, say, say_event, say_result, warn},
-    client::error::Error,
+    client::{calls::CallError, error::Error},
     pool::evidence::UnitId,
     runtime::exit,
-    wire::pb::{self, order_unit_request::Order},
+    wire::{
+        fault::Reason,
+        pb::{self, order_unit_request::Order},
+    },
 };
 
 /// What every order needs.
@@ -47,7 +50,7 @@ impl Ordering {
             Ok(answer) => self.show(&answer, &request_id),
             Err(error) => {
                 if error.transient && output == Output::Text {
-                    warn(&format!("it may have been carried out: --request-id {request_id} asks again"));
+                    warn(&what_became(&error, issuers.is_unsure(), &request_id));
                 }
                 return Err(error.into());
             }
@@ -56,12 +59,13 @@ impl Ordering {
     }
 
     fn show(&self, answer: &pb::OrderUnitResponse, request_id: &str) {
-        let pb::OrderUnitResponse { unit, warnings, pending } = answer;
+        let pb::OrderUnitResponse { unit, warnings, pending, ordered_time } = answer;
         if self.asking.output == Output::Json {
             let mut value = unit.as_ref().map_or_else(|| json!({"unit": self.unit.as_str()}), unit_json);
             value["warnings"] = warnings.as_slice().into();
             value["pending"] = pending.as_str().into();
             value["request_id"] = request_id.into();
+            value["ordered_time"] = time(ordered_time.as_ref()).into();
             say_result(exit::DONE, value);
             return;
         }
@@ -74,7 +78,25 @@ impl Ordering {
         if !pending.is_empty() {
             say(&format!("Still needed: {pending}"));
         }
+        // Who did not ask under an id of before asked again only because the first answer was lost.
+        if let Some(then) = ordered_time.as_ref().filter(|_| self.request_id.is_some()) {
+            let then = time(Some(then));
+            say(&format!(
+                "Note: the order of this id was given before, and this is what it was answered then, at {then}: \
+                 `todoke pool list` says what is so now"
+            ));
+        }
     }
+}
+
+/// What a person is told of an order that was not answered in time.
+fn what_became(error: &CallError, unsure: bool, request_id: &str) -> String {
+    if error.is(Reason::DatabaseAway) && !unsure {
+        return "nothing was done: no order can be put on record. Give it again when `todoke pool list` no longer \
+                says FROZEN"
+            .to_owned();
+    }
+    format!("it may have been carried out: --request-id {request_id} asks again")
 }
 
 /// Takes a unit out of use: no new calls, and those that run may end.

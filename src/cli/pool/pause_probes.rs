@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::orders::Ordering;
 use crate::{
-    cli::municipal::{self, now_ms},
+    cli::municipal,
     client::error::Error,
     wire::{
-        convert::timestamp,
+        convert::span,
         pb::{self, order_unit_request::Order},
     },
 };
@@ -35,15 +35,9 @@ pub(super) struct PauseProbesArgs {
     pub(super) order: Ordering,
 }
 
-/// The time of now and so long, by clocks that are `ahead_ms` of ours.
-pub(super) fn until(lasts: Duration, ahead_ms: i64) -> prost_types::Timestamp {
-    let lasts_ms = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
-    timestamp(now_ms().saturating_add(ahead_ms).saturating_add(lasts_ms))
-}
-
 impl PauseProbesArgs {
     pub(super) async fn run(&self) -> Result<(), Error> {
-        let until_time = self.lasts.filter(|_| !self.resume).map(|lasts| until(lasts, 0));
-        self.order.give(Order::PauseProbes(pb::PauseProbes { until_time })).await
+        let lasts = self.lasts.filter(|_| !self.resume).map(span);
+        self.order.give(Order::PauseProbes(pb::PauseProbes { until_time: None, lasts })).await
     }
 }

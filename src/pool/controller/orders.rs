@@ -61,6 +61,18 @@ fn described(fault: &str) -> String {
     format!("register.attributes.{}", name.unwrap_or("others"))
 }
 
+/// For how many seconds something is to last: a span as it is said, and a moment to the nearest second, as
+/// some of it has gone by on the way.
+fn seconds(lasts: Option<prost_types::Duration>, until: Option<prost_types::Timestamp>, now_ms: i64) -> u64 {
+    match (lasts, until) {
+        (Some(lasts), _) => convert::span_ms(&lasts).div_ceil(1000),
+        (None, until) => {
+            let left_ms = until.as_ref().map_or(0, convert::millis).saturating_sub(now_ms);
+            u64::try_from(left_ms).unwrap_or_default().saturating_add(500) / 1000
+        }
+    }
+}
+
 /// What is asked of the policy.
 fn request(unit: &UnitId, order: order_unit_request::Order, now_ms: i64) -> Result<Request, Fault> {
     use order_unit_request::Order as Asked;
@@ -90,23 +102,21 @@ fn request(unit: &UnitId, order: order_unit_request::Order, now_ms: i64) -> Resu
             Request::SignOff { unit, intervention }
         }
         Asked::Override(asked) => Request::Override { unit, reason: words("override.why", asked.why)? },
-        Asked::PauseProbes(asked) => match asked.until_time {
-            None => Request::ResumeProbes { unit },
-            Some(until) => {
-                let left_ms = convert::millis(&until) - now_ms;
-                // To the nearest, as some of it has gone by on the way.
-                let seconds = u64::try_from(left_ms).unwrap_or_default().saturating_add(500) / 1000;
-                Request::PauseProbes { unit, seconds }
-            }
+        Asked::PauseProbes(asked) => match (asked.lasts, asked.until_time) {
+            (None, None) => Request::ResumeProbes { unit },
+            (lasts, until) => Request::PauseProbes { unit, seconds: seconds(lasts, until, now_ms) },
         },
         Asked::Drill(asked) if asked.fault.is_empty() => Request::StopDrill { unit },
         Asked::Drill(asked) => {
             let fault = asked.fault.parse::<Played>();
             let fault = fault.map_err(|error| invalid("drill.fault", &error.to_string()))?;
-            let left_ms = asked.until_time.as_ref().map_or(0, convert::millis) - now_ms;
-            let seconds = u64::try_from(left_ms).unwrap_or_default().div_ceil(1000);
-            if !(1..=SECONDS_MAX).contains(&seconds) {
-                return Err(invalid("drill.until_time", "must be within the next ten minutes"));
+            let field = if asked.lasts.is_some() { "drill.lasts" } else { "drill.until_time" };
+            let seconds = seconds(asked.lasts, asked.until_time, now_ms);
+            if seconds == 0 {
+                return Err(invalid(field, "is over already: say for how long"));
+            }
+            if seconds > SECONDS_MAX {
+                return Err(invalid(field, "must be within the next ten minutes"));
             }
             Request::Drill { unit, fault, seconds }
         }
@@ -131,6 +141,10 @@ impl Controller {
             return Err(invalid("request_id", "must be 1 to 64 of a-z, A-Z, 0-9 and '-'"));
         }
         let unit: UnitId = asked.unit.parse().map_err(|error| invalid("unit", &format!("{error}")))?;
+        if self.core().frozen {
+            // Whoever waits for the database here would hold others up, and may not know what became of it.
+            return Err(frozen(self.core().damaged));
+        }
         let under = Under { digest: Digest::of(&asked.encode_to_vec()), request_id: asked.request_id };
         if let Some(answer) = self.answered_under(&under, &by).await? {
             return Ok(answer);
@@ -165,6 +179,8 @@ impl Controller {
             return Err(Fault::new(Reason::RequestIdReused, words));
         }
         let answer = OrderUnitResponse::decode(found.answer.as_slice());
+        let ordered_time = Some(convert::timestamp(found.ordered_ms));
+        let answer = answer.map(|answer| OrderUnitResponse { ordered_time, ..answer });
         answer.map(Some).map_err(|_| Fault::new(Reason::Internal, "the kept answer cannot be read"))
     }
 }
@@ -206,5 +222,15 @@ fn outcome(policy: &Policy, unit: &UnitId, decisions: &[Decision]) -> OrderUnitR
         unit: policy.units().get(unit).map(|unit| super::super::service::unit(policy, unit, None, None)),
         warnings,
         pending: pending.unwrap_or_default(),
+        ordered_time: None,
     }
+}
+
+/// What an order is told while nothing can be put on record.
+fn frozen(damaged: bool) -> Fault {
+    let words = match damaged {
+        true => "the pool is frozen, as its state in the database cannot be read: this order was not taken",
+        false => "the pool is frozen, as its database is away: this order was not taken",
+    };
+    Fault::new(Reason::DatabaseAway, words).after(std::time::Duration::from_secs(1))
 }

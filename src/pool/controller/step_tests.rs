@@ -74,6 +74,60 @@ async fn an_order_whose_commit_nobody_heard_of_is_in_force_if_it_was_done_and_on
 }
 
 #[tokio::test]
+async fn an_order_to_a_frozen_pool_is_answered_at_once_and_changes_nothing() {
+    let mut world = three().await;
+    world.keeper.set_away(true);
+    for _ in 0..12 {
+        world.second(false).await;
+    }
+    assert!(world.controller.standing().frozen);
+    let fault = order(&world, drain("d-1", "relay-3")).await.expect_err("nothing can be put on record");
+    assert_eq!(fault.reason, Reason::DatabaseAway);
+    assert!(fault.message.ends_with("this order was not taken") && fault.retry_after.is_some(), "{fault}");
+    world.keeper.set_away(false);
+    world.second(false).await;
+    assert_eq!(state(&world, "relay-3"), State::Healthy);
+    assert!(world.keeper.orders.lock().expect("no panic").is_empty());
+    order(&world, drain("d-1", "relay-3")).await.expect("now it is carried out");
+}
+
+#[tokio::test]
+async fn what_is_to_last_so_long_does_however_late_it_is_carried_out() {
+    let world = three().await;
+    let lasting = |id: &str, seconds| {
+        let (until_time, lasts) = (None, Some(prost_types::Duration { seconds, nanos: 0 }));
+        let order = Some(Order::PauseProbes(pb::PauseProbes { until_time, lasts }));
+        pb::OrderUnitRequest { request_id: id.to_owned(), unit: "relay-3".to_owned(), order }
+    };
+    let asked = lasting("p-1", 3_600);
+    world.clock.advance(60_000);
+    order(&world, asked.clone()).await.expect("an hour is the most");
+    world.clock.advance(60_000);
+    let again = order(&world, asked).await.expect("the same order");
+    assert!(again.ordered_time.is_some(), "it is said that this is the answer of then");
+    for (id, seconds) in [("p-2", 3_601), ("p-3", 7_200)] {
+        let fault = order(&world, lasting(id, seconds)).await.expect_err("too long");
+        let words = format!("probes are paused for 1 to 3600 s, not for {seconds} s");
+        assert!(fault.message.ends_with(&words), "{fault}");
+    }
+    let drill = |lasts: Option<i64>, until: i64| {
+        let lasts = lasts.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
+        let until_time = Some(crate::wire::convert::timestamp(world.clock.now_ms() + until));
+        let order = Some(Order::Drill(pb::DrillUnit { fault: "hang".to_owned(), until_time, lasts }));
+        pb::OrderUnitRequest { request_id: "h-1".to_owned(), unit: "relay-3".to_owned(), order }
+    };
+    for (asked, words) in [
+        (drill(Some(601), 0), "drill.lasts must be within the next ten minutes"),
+        (drill(Some(0), 60_000), "drill.lasts is over already: say for how long"),
+        (drill(None, -1), "drill.until_time is over already: say for how long"),
+        (drill(None, 700_000), "drill.until_time must be within the next ten minutes"),
+    ] {
+        let fault = order(&world, asked).await.expect_err(words);
+        assert_eq!((fault.reason, fault.message.as_str()), (Reason::FieldInvalid, words));
+    }
+}
+
+#[tokio::test]
 async fn that_the_database_was_away_is_on_record_once_with_its_end_whatever_was_heard_of_its_commits() {
     for done in [true, false] {
         for away in [false, true] {

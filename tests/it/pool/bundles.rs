@@ -49,7 +49,7 @@ async fn second(
 /// Has `relay-2` play that it hangs, and three calls hang there until the set is dropped.
 async fn hanging(pool: &Pool, process: &Process, party: &Party) -> JoinSet<()> {
     let until_time = Some(timestamp(pool.issuer.clock.now_ms() + 300_000));
-    let hang = Order::Drill(pb::DrillUnit { fault: "hang".to_owned(), until_time });
+    let hang = Order::Drill(pb::DrillUnit { fault: "hang".to_owned(), until_time, lasts: None });
     pool.order(order("x-1", "relay-2", hang)).await.expect("it was started for that");
     let asks = |limit| {
         let mut request = party.request(pb::GetBatchRequest { batch_id: id(1).to_string() });

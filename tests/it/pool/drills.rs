@@ -32,7 +32,7 @@ impl Pool {
     /// Has `relay-2` play a fault; an empty one ends it.
     async fn drill(&self, id: &str, fault: &str, seconds: i64) -> Result<OrderUnitResponse, Fault> {
         let until_time = Some(timestamp(self.issuer.clock.now_ms() + seconds * 1000));
-        let drill = pb::DrillUnit { fault: fault.to_owned(), until_time };
+        let drill = pb::DrillUnit { fault: fault.to_owned(), until_time, lasts: None };
         self.order(order(id, "relay-2", Order::Drill(drill))).await
     }
 }

@@ -32,7 +32,13 @@ async fn an_order_is_carried_out_once_and_its_id_answers_the_same_for_ever() {
     assert_eq!(first.unit.as_ref().map(pb::Unit::state), Some(UnitState::Draining));
     pool.until("relay-2", UnitState::Draining).await;
     let again = pool.order(drain("D-1", "relay-2")).await.expect("it was carried out");
-    assert_eq!(again, first, "though the unit is further now");
+    let then = again.ordered_time.expect("it says that it is the answer of then");
+    assert!(then.seconds > 0 && first.ordered_time.is_none(), "{then:?}");
+    assert_eq!(
+        again,
+        pb::OrderUnitResponse { ordered_time: Some(then), ..first },
+        "though the unit is further"
+    );
     let other = pool.order(drain("D-1", "relay-1")).await.expect_err("the id stands for another one");
     assert_eq!(other.reason, Reason::RequestIdReused);
 
@@ -53,7 +59,7 @@ async fn what_cannot_be_carried_out_is_refused_by_name() {
     let at =
         |seconds: i64| Some(todoke::wire::convert::timestamp(pool.issuer.clock.now_ms() + seconds * 1000));
     let drill = |fault: &str, seconds| {
-        Order::Drill(pb::DrillUnit { fault: fault.to_owned(), until_time: at(seconds) })
+        Order::Drill(pb::DrillUnit { fault: fault.to_owned(), until_time: at(seconds), lasts: None })
     };
     for (id, unit, wanted, refused) in [
         ("", "relay-1", why("a test"), Reason::FieldInvalid),

@@ -53,7 +53,7 @@ async fn health_is_asked_by_all_red_of_one_that_stands_still_and_silent_of_one_t
     assert!(asked as f64 <= spent / 0.9 + 2.0, "{asked} times in {spent} s is more than once a second");
 
     let until_time = Some(timestamp(pool.issuer.clock.now_ms() + 300_000));
-    let pause = Order::PauseProbes(pb::PauseProbes { until_time });
+    let pause = Order::PauseProbes(pb::PauseProbes { until_time, lasts: None });
     pool.order(order("p-1", "relay-1", pause)).await.expect("an operator may");
     is(&pool, "relay-1", "NONE").await;
     let before = third.asked("relay-1").await;
@@ -68,7 +68,7 @@ async fn a_unit_that_hangs_for_its_callers_is_green_all_the_while() {
     let relays = pool.relays(2).await;
     is(&pool, "relay-2", "GREEN").await;
     let until_time = Some(timestamp(pool.issuer.clock.now_ms() + 300_000));
-    let drill = Order::Drill(pb::DrillUnit { fault: "hang".to_owned(), until_time });
+    let drill = Order::Drill(pb::DrillUnit { fault: "hang".to_owned(), until_time, lasts: None });
     pool.order(order("x-1", "relay-2", drill)).await.expect("an operator may");
     let ward = pool.ward(super::harness::WARDS[0], &relays[1]);
     eventually("it hangs", || async {

@@ -136,8 +136,7 @@ impl Stage {
     /// [`Trouble`].
     pub(crate) async fn drill(&self, unit: &str, fault: &str, lasts: &str) -> Result<Instant, Trouble> {
         let before = self.log(unit)?.matches(DRILL_BEGINS).count();
-        let ahead = format!("--clock-ahead={}", self.ahead_ms);
-        self.pool(&["drill", unit, "--fault", fault, "--for", lasts, &ahead]).await?;
+        self.pool(&["drill", unit, "--fault", fault, "--for", lasts]).await?;
         self.until_logged(unit, DRILL_BEGINS, before + 1).await?;
         Ok(Instant::now())
     }
