@@ -23,15 +23,13 @@ use crate::{
         receipts::ReceiptFault,
         session::Session,
     },
+    config::duration::SPAN_MAX,
     domain::{batch_id::BatchId, manifest::Policy},
     runtime::exit,
 };
 
 /// Reads `250ms`, `90s`, `15m`, `24h` or `7d`.
 pub use crate::config::duration::parse as duration;
-
-/// Nobody waits longer, whatever is said: moments beyond it could not be reckoned with.
-const PATIENCE_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 /// How results are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -76,7 +74,7 @@ impl Connect {
 
 // A call ends when patience does, and not before.
 fn waiting_for(patience: Duration) -> CallOptions {
-    CallOptions { deadline: patience.min(PATIENCE_MAX), ..CallOptions::default() }
+    CallOptions { deadline: patience.min(SPAN_MAX), ..CallOptions::default() }
 }
 
 /// The same for a command that only asks, with how long it waits for an answer.
@@ -280,7 +278,7 @@ mod tests {
     #[test]
     fn each_call_of_a_run_is_tried_for_as_long_as_its_patience() {
         assert_eq!(waiting_for(Duration::from_secs(120)).deadline, Duration::from_secs(120));
-        assert_eq!(waiting_for(Duration::MAX).deadline, PATIENCE_MAX);
+        assert_eq!(waiting_for(Duration::MAX).deadline, SPAN_MAX);
     }
 
     #[test]

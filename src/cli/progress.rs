@@ -3,6 +3,7 @@
 use std::{
     io::{IsTerminal as _, stderr},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -37,6 +38,9 @@ pub(crate) fn bar(template: &str, total: u64, output: Output) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("each template is fixed and was tried");
     ProgressBar::new(total).with_style(style)
 }
+
+/// How long a phase has to go on before its rate is shown.
+const RATED_AFTER: Duration = Duration::from_secs(1);
 
 struct Bar {
     bar: ProgressBar,
@@ -84,7 +88,11 @@ impl Bar {
         };
         let style = ProgressStyle::with_template(template).expect("the template is fixed and was tried");
         let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
-            let _ = write!(to, "{:.0}/s", state.per_sec()); // a column that stays empty harms nobody
+            // A rate over less than a second says nothing. A column that stays empty harms nobody.
+            let _ = match state.elapsed() < RATED_AFTER {
+                true => write!(to, "-/s"),
+                false => write!(to, "{:.0}/s", state.per_sec()),
+            };
         };
         self.bar.set_style(style.with_key("rate", rate));
         self.bar.set_prefix(phase);

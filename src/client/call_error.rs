@@ -32,8 +32,12 @@ impl CallError {
 
 impl std::fmt::Display for CallError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let times = if self.attempts == 1 { "attempt" } else { "attempts" };
-        write!(f, "{} failed after {} {times}: ", self.method, self.attempts)?;
+        match (self.transient, self.attempts) {
+            // It was not tried again: another relay may have been asked whether it says the same.
+            (false, _) => write!(f, "{} failed: ", self.method)?,
+            (true, 1) => write!(f, "{} failed after 1 attempt: ", self.method)?,
+            (true, attempts) => write!(f, "{} failed after {attempts} attempts: ", self.method)?,
+        }
         match &self.fault {
             Some(fault) => {
                 write!(f, "{}: {}", fault.reason.as_str(), fault.whole_message())?;

@@ -5,6 +5,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 /// The largest window that HTTP/2 knows.
 const WINDOW_MAX: u32 = (1 << 31) - 1;
 
+/// The most threads that carry calls.
+const SHARDS_MAX: usize = 1_024;
+
 /// Limits and patience of a relay.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Options {
@@ -12,7 +15,8 @@ pub struct Options {
     pub name: String,
     /// Addresses of the issuers, `host:port`; at least one.
     pub upstreams: Vec<String>,
-    /// Threads that carry calls, each with its own connection to each issuer. Default: the number of cores.
+    /// Threads that carry calls, each with its own connection to each issuer; at most 1,024. Default: the
+    /// number of cores.
     pub shards: usize,
 
     /// Calls of one caller in flight; one more is refused with TENANT_RATE_LIMIT. Default 128.
@@ -124,7 +128,7 @@ impl Default for Options {
         Self {
             name: String::new(),
             upstreams: Vec::new(),
-            shards: std::thread::available_parallelism().map_or(2, usize::from),
+            shards: std::thread::available_parallelism().map_or(2, usize::from).min(SHARDS_MAX),
             caller_calls_max: 128,
             caller_rate: 500,
             caller_burst: 1_000,
@@ -194,6 +198,11 @@ impl Options {
                 faults.push(("upstreams", format!("{address} must be host:port")));
             }
         }
+        if self.shards > SHARDS_MAX {
+            let words =
+                format!("is {} and must be 1 to {SHARDS_MAX}, as many as there are cores", self.shards);
+            faults.push(("shards", words));
+        }
         if self.ads_listen.is_some() && !self.pool {
             faults.push(("ads_listen", "has no view to serve, as relay.pool is false".to_owned()));
         }
@@ -238,6 +247,7 @@ mod tests {
             answer_window: 1,
             stream_window: 0,
             bundle_bytes_max: 4_095,
+            shards: 1_025,
             reconnect: (Duration::from_secs(2), Duration::from_secs(1)),
             ..Options::default()
         };
@@ -246,12 +256,19 @@ mod tests {
         let of_windows = ["stream_window", "answer_window"];
         assert_eq!(
             keys,
-            [&["upstreams"; 3][..], &["reconnect", "bundle_bytes_max"], &of_windows].concat(),
+            [&["upstreams"; 3][..], &["shards", "reconnect", "bundle_bytes_max"], &of_windows].concat(),
             "{faults:?}"
         );
-        for (fault, wrong) in
-            faults.iter().zip(["nowhere", ":1", "host:0", "the shortest", "is 4095 ", "is 0 ", "is 1 "])
-        {
+        for (fault, wrong) in faults.iter().zip([
+            "nowhere",
+            ":1",
+            "host:0",
+            "is 1025 ",
+            "the shortest",
+            "is 4095 ",
+            "is 0 ",
+            "is 1 ",
+        ]) {
             assert!(fault.1.contains(wrong), "{fault:?}");
         }
     }

@@ -154,7 +154,11 @@ fn database_of(args: &DevArgs) -> Result<Option<String>, String> {
     }
     match args.database.split_once(':') {
         None if args.database == "sqlite" => Ok(None),
-        Some(("sqlite", file)) if !file.is_empty() => Ok(Some(args.database.clone())),
+        Some(("sqlite", "")) => {
+            let words = "--database sqlite: names no file: sqlite alone is DIR/issuer.db, or sqlite:FILE";
+            Err(words.to_owned())
+        }
+        Some(("sqlite", _)) => Ok(Some(args.database.clone())),
         _ => Err(format!(
             "--database {}: only the embedded database can be used so far: sqlite, or sqlite:FILE",
             args.database.split(':').next().unwrap_or_default()
@@ -202,7 +206,8 @@ mod tests {
         let words = database_of(&args(&["--database", "postgres://u:secret@h/d"])).expect_err("not yet");
         assert!(words.contains("postgres") && words.contains("sqlite:FILE"), "{words}");
         assert!(!words.contains("secret"), "{words}");
-        assert!(database_of(&args(&["--database", "sqlite:"])).is_err());
+        let words = database_of(&args(&["--database", "sqlite:"])).expect_err("which file?");
+        assert!(words.contains("names no file") && !words.contains("so far"), "{words}");
     }
 
     #[test]
