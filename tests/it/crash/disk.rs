@@ -53,6 +53,13 @@ pub(super) struct Log {
     pub(super) said: Vec<(u64, Vec<u8>)>,
 }
 
+/// The two ends of a line that may be a hundred kilobytes long.
+fn ends(text: &str) -> String {
+    let (head, tail) =
+        (text.floor_char_boundary(200), text.ceil_char_boundary(text.len().saturating_sub(300)));
+    format!("{} … {}", &text[..head], &text[tail..])
+}
+
 impl Log {
     /// Reads what strace wrote about these files, by their paths.
     pub(super) fn read(text: &str, paths: &[String]) -> Self {
@@ -65,7 +72,8 @@ impl Log {
             let (thread, rest) = line.split_once(' ').expect("a thread");
             let (time, call) = rest.trim_start().split_once(' ').expect("a time");
             let at_us = micros(time);
-            if call.starts_with("---") || call.starts_with("+++") {
+            // `???(`: the thread was killed at the door of a call, which was therefore not made.
+            if ["---", "+++", "???("].iter().any(|none| call.starts_with(none)) {
                 continue;
             }
             if let Some(call) = call.strip_suffix(" <unfinished ...>") {
@@ -90,8 +98,8 @@ impl Log {
         paths: &[String],
         open: &mut HashMap<i64, usize>,
     ) {
-        let (call, ended) = text.rsplit_once(" = ").expect("a result");
-        let (result, took) = ended.rsplit_once(" <").expect("how long it took");
+        let (call, ended) = text.rsplit_once(" = ").unwrap_or_else(|| panic!("no result: {}", ends(text)));
+        let (result, took) = ended.rsplit_once(" <").unwrap_or_else(|| panic!("no time: {}", ends(text)));
         let done_us = resumed_us.unwrap_or(begun_us + micros(took.trim_end_matches('>')));
         let (name, arguments) = call.trim_end().split_once('(').expect("arguments");
         let arguments: Vec<&str> = arguments.trim_end_matches(')').split(", ").collect();
