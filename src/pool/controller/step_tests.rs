@@ -162,18 +162,7 @@ async fn an_order_is_carried_out_to_its_end_though_its_caller_hangs_up() {
     let closed = world.keeper.open.acquire().await.expect("it is never closed");
     {
         let mut asked = std::pin::pin!(order(&world, drain("d-1", "relay-3")));
-        let begun = std::future::poll_fn(|context| {
-            let ended = asked.as_mut().poll(context).is_ready();
-            Poll::Ready(ended)
-        });
-        assert!(!begun.await);
-        // It is in work when the turn is taken; it hangs up then.
-        while world.controller.0.turn.try_lock().is_ok() {
-            tokio::task::yield_now().await;
-        }
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        begin(&world, asked.as_mut()).await; // and it hangs up
     }
     drop(closed);
     let turn = tokio::time::timeout(Duration::from_secs(10), world.controller.0.turn.lock()).await;
@@ -202,6 +191,33 @@ async fn one_order_that_comes_twice_at_once_is_carried_out_once_and_answered_twi
     assert_eq!(third.expect_err("it is another order").reason, Reason::RequestIdReused);
     assert_eq!(told(&world.keeper, "drain"), 1);
     assert!(!world.controller.standing().frozen);
+}
+
+/// Polls a future until the turn is taken: what it does is in work.
+async fn begin(world: &World, mut asked: std::pin::Pin<&mut impl Future>) {
+    let begun = std::future::poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_ready()));
+    assert!(!begun.await);
+    while world.controller.0.turn.try_lock().is_ok() {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_pools_seconds_stay_by_the_clock_though_a_write_takes_long_and_reports_come_meanwhile() {
+    let world = three().await;
+    let closed = world.keeper.open.acquire().await.expect("it is never closed");
+    let mut asked = std::pin::pin!(order(&world, drain("d-1", "relay-3")));
+    begin(&world, asked.as_mut()).await;
+    world.clock.advance(5_000);
+    let relay = "relay/relay-1".parse().expect("legal");
+    world.controller.report(&relay, pb::ReportRequest::default()).await.expect("it is answered");
+    drop(closed);
+    asked.await.expect("it is carried out");
+    let clock = seconds(world.clock.now_ms());
+    assert_eq!(world.controller.core().seconds.at(clock), clock, "not ahead of it");
 }
 
 /// Lets a relay report that is not registered, and stands in the place of another.
