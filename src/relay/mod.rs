@@ -25,6 +25,7 @@ mod reader;
 mod recorder;
 mod refusal;
 mod report;
+mod said;
 mod seen;
 mod shard;
 mod start;

@@ -37,9 +37,9 @@ use crate::{
 };
 
 use super::{
-    fence::Standing,
     gathered::{collect, shallow},
     orders::{drilled, play, stand},
+    said::{Said, settle},
     shard::{Shard, Shared},
 };
 
@@ -48,10 +48,6 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// The longest wait for an issuer's answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-
-/// For how long an issuer's order to stop holds after it was heard last, as long as a lease would: one that
-/// is gone must not keep this relay out for ever.
-const STOP_LIVES: Duration = Duration::from_secs(15);
 
 /// Seconds that are kept for an issuer that does not answer; what is older says nothing of now.
 const KEPT_MAX: usize = 30;
@@ -84,15 +80,14 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         shared.options.upstreams.iter().filter_map(|address| Issuer::new(&shared, address)).collect();
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut due, mut is_leaving) = (Instant::now(), false);
+    let (mut turns, mut is_leaving) = (Turns::new(), false);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             // Who is to stop says so at once.
             () = shared.soft.cancelled(), if !is_leaving => is_leaving = true,
         }
-        let late = millis(due.elapsed());
-        due = Instant::now() + EVERY;
+        let late = turns.begin();
         nudge(&shared, &shards);
         let second = reporting.clock.now_ms().div_euclid(1000);
         let buckets = collect(&shared, &shards, &reporting, second);
@@ -103,16 +98,33 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         // One that hangs must not hold up the others, nor the next second.
         let asked = issuers.iter_mut().map(|issuer| issuer.report(&shared, &reporting, late, &shallow));
         futures_util::future::join_all(asked).await;
-        if let Some(standing) = settle(&issuers) {
+        if let Some(standing) = settle(issuers.iter().map(|issuer| &issuer.said)) {
             stand(&shared, &shards, standing).await;
         }
-        due = due.max(Instant::now()); // what an issuer takes is no lateness of our own
+        turns.end();
         play(&shared, &shards);
     }
 }
 
-fn millis(time: Duration) -> u32 {
-    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+/// When the next turn is due.
+struct Turns(Instant);
+
+impl Turns {
+    fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// A turn begins; returns by how many ms too late.
+    fn begin(&mut self) -> u32 {
+        let late = self.0.elapsed();
+        self.0 = Instant::now() + EVERY;
+        u32::try_from(late.as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// It is over: what an issuer takes for its answer is no lateness of our own.
+    fn end(&mut self) {
+        self.0 = self.0.max(Instant::now());
+    }
 }
 
 /// Has calls looked at that wait for an answer too long, where there can be any.
@@ -121,17 +133,6 @@ fn nudge(shared: &Shared, shards: &[Arc<Shard>]) {
     for shard in shards.iter().filter(|shard| shard.seen().has_older(now, age)) {
         shard.bell().nudge();
     }
-}
-
-/// What one issuer last said.
-enum Said {
-    Nothing,
-    /// It keeps no pool.
-    NoPool,
-    /// It gave this lease.
-    Lease(Lease, Instant),
-    /// It said that this relay is not to serve, and when.
-    Stop(String, Instant),
 }
 
 /// One issuer, as it is reported to.
@@ -342,24 +343,23 @@ fn leaving(shared: &Shared) -> String {
     }
 }
 
-/// Makes one standing of what all issuers said: an order to stop of any that was heard lately, else the live
-/// lease of the latest epoch, else what there was.
-fn settle(issuers: &[Issuer]) -> Option<Standing> {
-    let now = Instant::now();
-    let best = issuers.iter().filter_map(|issuer| match &issuer.said {
-        Said::Lease(lease, until) if *until > now => Some((lease.epoch, *until, lease.generation)),
-        _ => None,
-    });
-    let stop = issuers.iter().find_map(|issuer| match &issuer.said {
-        Said::Stop(why, said) if *said + STOP_LIVES > now => Some(why.clone()),
-        _ => None,
-    });
-    match (stop, best.max()) {
-        (Some(why), _) => Some(Standing::Ordered { why }),
-        (None, Some((_, until, generation))) => Some(Standing::Leased { until, generation }),
-        (None, None) => {
-            let none = issuers.iter().all(|issuer| matches!(issuer.said, Said::NoPool));
-            none.then_some(Standing::Unbound)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_an_issuer_is_no_lateness_and_missing_a_timer_is() {
+        let mut turns = Turns::new();
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut late = Vec::new();
+        for (answer_ms, stands_still_ms) in [(0, 0), (2_000, 0), (2_000, 0), (5, 700), (5, 0), (5, 0)] {
+            ticks.tick().await;
+            late.push(turns.begin());
+            tokio::time::advance(Duration::from_millis(answer_ms)).await;
+            turns.end();
+            tokio::time::advance(Duration::from_millis(stands_still_ms * 2)).await;
         }
+        assert_eq!(late, [0, 0, 0, 0, 405, 0]);
     }
 }

@@ -1,0 +1,89 @@
+//! What issuers said of a relay's right to serve, and what follows from all that they said.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::fence::Standing;
+use crate::pool::notes::Lease;
+
+/// For how long an issuer's order to stop holds after it was heard last, as long as a lease would: one that
+/// is gone must not keep this relay out for ever.
+const STOP_LIVES: Duration = Duration::from_secs(15);
+
+/// What one issuer last said.
+pub(super) enum Said {
+    Nothing,
+    /// It keeps no pool.
+    NoPool,
+    /// It gave this lease.
+    Lease(Lease, Instant),
+    /// It said that this relay is not to serve, and when.
+    Stop(String, Instant),
+}
+
+/// Makes one standing of what all issuers said: an order to stop of any that was heard lately, else the live
+/// lease of the latest epoch, else what there was.
+pub(super) fn settle<'a>(said: impl Iterator<Item = &'a Said> + Clone) -> Option<Standing> {
+    let now = Instant::now();
+    let best = said.clone().filter_map(|said| match said {
+        Said::Lease(lease, until) if *until > now => Some((lease.epoch, *until, lease.generation)),
+        _ => None,
+    });
+    let stop = said.clone().find_map(|said| match said {
+        Said::Stop(why, heard) if *heard + STOP_LIVES > now => Some(why.clone()),
+        _ => None,
+    });
+    match (stop, best.max()) {
+        (Some(why), _) => Some(Standing::Ordered { why }),
+        (None, Some((_, until, generation))) => Some(Standing::Leased { until, generation }),
+        (None, None) => {
+            let none = said.clone().all(|said| matches!(said, Said::NoPool));
+            none.then_some(Standing::Unbound)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(epoch: u64, generation: u64, seconds: u64) -> Said {
+        let unit = "relay-1".parse().expect("a name");
+        let lease = Lease { unit, generation, epoch, from_ms: 0, until_ms: 0 };
+        Said::Lease(lease, Instant::now() + Duration::from_secs(seconds))
+    }
+
+    fn generation(said: &[Said]) -> Option<u64> {
+        match settle(said.iter())? {
+            Standing::Leased { generation, .. } => Some(generation),
+            _ => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_to_stop_holds_for_as_long_as_a_lease_though_another_issuer_gives_one() {
+        let stop = Said::Stop("drained".to_owned(), Instant::now());
+        let said = [stop, lease(3, 7, 60)];
+        tokio::time::advance(STOP_LIVES - Duration::from_secs(1)).await;
+        assert!(matches!(settle(said.iter()), Some(Standing::Ordered { why }) if why == "drained"));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(generation(&said), Some(7), "who said it is gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_leases_that_of_the_latest_controller_counts_and_none_that_is_over() {
+        assert_eq!(generation(&[lease(3, 7, 10), lease(4, 8, 5), Said::NoPool, Said::Nothing]), Some(8));
+        let said = [lease(3, 7, 10), lease(4, 8, 5)];
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(generation(&said), Some(7));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(settle(said.iter()).is_none(), "it stays as it is, and ends by its own time");
+    }
+
+    #[test]
+    fn only_where_no_issuer_keeps_a_pool_is_no_lease_needed() {
+        assert!(matches!(settle([Said::NoPool, Said::NoPool].iter()), Some(Standing::Unbound)));
+        assert!(settle([Said::NoPool, Said::Nothing].iter()).is_none());
+    }
+}
