@@ -98,7 +98,7 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         // One that hangs must not hold up the others, nor the next second.
         let asked = issuers.iter_mut().map(|issuer| issuer.report(&shared, &reporting, late, &shallow));
         futures_util::future::join_all(asked).await;
-        if let Some(standing) = settle(issuers.iter().map(|issuer| &issuer.said)) {
+        if let Some(standing) = settle(&Vec::from_iter(issuers.iter().map(|issuer| &issuer.said))) {
             stand(&shared, &shards, standing).await;
         }
         turns.end();

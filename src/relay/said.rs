@@ -24,13 +24,13 @@ pub(super) enum Said {
 
 /// Makes one standing of what all issuers said: an order to stop of any that was heard lately, else the live
 /// lease of the latest epoch, else what there was.
-pub(super) fn settle<'a>(said: impl Iterator<Item = &'a Said> + Clone) -> Option<Standing> {
+pub(super) fn settle(said: &[&Said]) -> Option<Standing> {
     let now = Instant::now();
-    let best = said.clone().filter_map(|said| match said {
+    let best = said.iter().filter_map(|said| match said {
         Said::Lease(lease, until) if *until > now => Some((lease.epoch, *until, lease.generation)),
         _ => None,
     });
-    let stop = said.clone().find_map(|said| match said {
+    let stop = said.iter().find_map(|said| match said {
         Said::Stop(why, heard) if *heard + STOP_LIVES > now => Some(why.clone()),
         _ => None,
     });
@@ -38,7 +38,7 @@ pub(super) fn settle<'a>(said: impl Iterator<Item = &'a Said> + Clone) -> Option
         (Some(why), _) => Some(Standing::Ordered { why }),
         (None, Some((_, until, generation))) => Some(Standing::Leased { until, generation }),
         (None, None) => {
-            let none = said.clone().all(|said| matches!(said, Said::NoPool));
+            let none = said.iter().all(|said| matches!(said, Said::NoPool));
             none.then_some(Standing::Unbound)
         }
     }
@@ -55,7 +55,7 @@ mod tests {
     }
 
     fn generation(said: &[Said]) -> Option<u64> {
-        match settle(said.iter())? {
+        match settle(&Vec::from_iter(said))? {
             Standing::Leased { generation, .. } => Some(generation),
             _ => None,
         }
@@ -66,7 +66,9 @@ mod tests {
         let stop = Said::Stop("drained".to_owned(), Instant::now());
         let said = [stop, lease(3, 7, 60)];
         tokio::time::advance(STOP_LIVES - Duration::from_secs(1)).await;
-        assert!(matches!(settle(said.iter()), Some(Standing::Ordered { why }) if why == "drained"));
+        assert!(
+            matches!(settle(&Vec::from_iter(&said)), Some(Standing::Ordered { why }) if why == "drained")
+        );
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(generation(&said), Some(7), "who said it is gone");
     }
@@ -78,12 +80,12 @@ mod tests {
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(generation(&said), Some(7));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert!(settle(said.iter()).is_none(), "it stays as it is, and ends by its own time");
+        assert!(settle(&Vec::from_iter(&said)).is_none(), "it stays as it is, and ends by its own time");
     }
 
     #[test]
     fn only_where_no_issuer_keeps_a_pool_is_no_lease_needed() {
-        assert!(matches!(settle([Said::NoPool, Said::NoPool].iter()), Some(Standing::Unbound)));
-        assert!(settle([Said::NoPool, Said::Nothing].iter()).is_none());
+        assert!(matches!(settle(&[&Said::NoPool, &Said::NoPool]), Some(Standing::Unbound)));
+        assert!(settle(&[&Said::NoPool, &Said::Nothing]).is_none());
     }
 }
