@@ -25,7 +25,7 @@ use crate::{
         notes::{Lease, View},
         prober::{Prober, Target},
     },
-    runtime::clock::Clock,
+    runtime::{Lateness, clock::Clock},
     telemetry::names,
     wire::{
         fault::{Fault, Reason},
@@ -60,6 +60,7 @@ pub(super) struct Reporting {
     pub(super) prober: Prober,
     pub(super) clock: Clock,
     pub(super) incarnation: u64,
+    pub(super) lateness: Lateness,
     pub(super) views: watch::Sender<Option<Arc<View>>>,
     pub(super) view_file: Option<ViewFile>,
     /// Whether the view is still the one of the last run: the first that an issuer sends replaces it.
@@ -80,14 +81,14 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         shared.options.upstreams.iter().filter_map(|address| Issuer::new(&shared, address)).collect();
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut turns, mut is_leaving) = (Turns::new(), false);
+    let mut is_leaving = false;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             // Who is to stop says so at once.
             () = shared.soft.cancelled(), if !is_leaving => is_leaving = true,
         }
-        let late = turns.begin();
+        let late = reporting.lateness.take();
         nudge(&shared, &shards);
         let second = reporting.clock.now_ms().div_euclid(1000);
         let buckets = collect(&shared, &shards, &reporting, second);
@@ -101,29 +102,7 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         if let Some(standing) = settle(&Vec::from_iter(issuers.iter().map(|issuer| &issuer.said))) {
             stand(&shared, &shards, standing).await;
         }
-        turns.end();
         play(&shared, &shards);
-    }
-}
-
-/// When the next turn is due.
-struct Turns(Instant);
-
-impl Turns {
-    fn new() -> Self {
-        Self(Instant::now())
-    }
-
-    /// A turn begins; returns by how many ms too late.
-    fn begin(&mut self) -> u32 {
-        let late = self.0.elapsed();
-        self.0 = Instant::now() + EVERY;
-        u32::try_from(late.as_millis()).unwrap_or(u32::MAX)
-    }
-
-    /// It is over: what an issuer takes for its answer is no lateness of our own.
-    fn end(&mut self) {
-        self.0 = self.0.max(Instant::now());
     }
 }
 
@@ -340,26 +319,5 @@ fn leaving(shared: &Shared) -> String {
     match shared.soft.is_cancelled() {
         true => "it is told to stop".to_owned(),
         false => shared.tls.ended().join("; "),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn waiting_for_an_issuer_is_no_lateness_and_missing_a_timer_is() {
-        let mut turns = Turns::new();
-        let mut ticks = interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut late = Vec::new();
-        for (answer_ms, stands_still_ms) in [(0, 0), (2_000, 0), (2_000, 0), (5, 700), (5, 0), (5, 0)] {
-            ticks.tick().await;
-            late.push(turns.begin());
-            tokio::time::advance(Duration::from_millis(answer_ms)).await;
-            turns.end();
-            tokio::time::advance(Duration::from_millis(stands_still_ms * 2)).await;
-        }
-        assert_eq!(late, [0, 0, 0, 0, 405, 0]);
     }
 }

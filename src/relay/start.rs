@@ -24,7 +24,7 @@ use crate::{
         tls::{ClientTls, ServerTls},
     },
     pool::{disk::ViewFile, evidence::UnitId, notes::View, prober::Prober},
-    runtime::{OnDeath, Running, Tasks, clock::Clock},
+    runtime::{Lateness, OnDeath, Running, Tasks, clock::Clock},
     telemetry::names,
     wire::pb::UnitAttributes,
 };
@@ -267,9 +267,11 @@ fn join(shared: &Arc<Shared>, shards: &[Arc<Shard>], membership: Membership, tas
     shared.recorder.recall();
     let authority = shared.authority.as_str();
     let prober = Prober::new(&format!("relay/{unit}"), probe_tls, authority, key.clone());
-    let from_disk = AtomicBool::new(views.borrow().is_some());
+    let (from_disk, lateness) = (AtomicBool::new(views.borrow().is_some()), Lateness::default());
+    let watch = until(shared.closing.clone(), lateness.clone().watch());
+    tasks.spawn("relay-lateness", OnDeath::Shutdown, watch);
     let reporting =
-        Reporting { unit, attributes, key, prober, clock, incarnation, views, view_file, from_disk };
+        Reporting { unit, attributes, key, prober, clock, incarnation, lateness, views, view_file, from_disk };
     let reports = report::run(Arc::clone(shared), shards.to_vec(), reporting);
     tasks.spawn("relay-report", OnDeath::Shutdown, until(shared.closing.clone(), reports));
     let fence = mind_fence(Arc::clone(shared), shards.to_vec());

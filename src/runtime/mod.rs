@@ -5,6 +5,7 @@ mod aside;
 pub mod clock;
 mod dumps;
 pub mod exit;
+mod lateness;
 mod parent;
 mod running;
 mod signals;
@@ -12,6 +13,7 @@ mod tasks;
 
 pub use aside::{blocking, outside};
 pub use dumps::forbid_core_dumps;
+pub use lateness::Lateness;
 pub use parent::{end_with_parent, parent_gone};
 pub use running::Running;
 pub use signals::signals;

@@ -110,6 +110,8 @@ pub const TASK: &str = "task";
 pub const UNIT: &str = "unit";
 /// What all relays together point to.
 pub const VERDICT: &str = "verdict";
+/// How much an observer's word counts.
+pub const VOTE: &str = "vote";
 /// The version of this program.
 pub const VERSION: &str = "version";
 
@@ -218,6 +220,9 @@ metrics! {
     /// 1 for what all relays together point to, 0 for the others: NONE, UNIT, UNITS, ATTRIBUTE, SHARED,
     /// CALLER, OBSERVER or UNDECIDED.
     POOL_VERDICT = "todoke_pool_verdict", Kind::Gauge, [VERDICT];
+    /// Relays and issuers that were heard as observers lately, by how much their word counts: whole, part, or
+    /// starved (nothing: they miss their own timers by a second). At an issuer that does not decide all are 0.
+    POOL_OBSERVERS = "todoke_pool_observers", Kind::Gauge, [VOTE];
     /// Alarms of the pool that are raised now, by alarm; DEGRADED: it carries less than its floor. `todoke
     /// pool explain` says more.
     POOL_ALARMS = "todoke_pool_alarms", Kind::Gauge, [ALARM];

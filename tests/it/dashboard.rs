@@ -66,6 +66,14 @@ fn every_query_asks_for_what_is_exported() {
 }
 
 #[test]
+fn no_two_panels_have_one_number() {
+    let board: Value = serde_json::from_str(DASHBOARD).expect("it is JSON");
+    let panels = board["panels"].as_array().expect("a list");
+    let numbers: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().expect("a number")).collect();
+    assert_eq!(numbers.len(), panels.len());
+}
+
+#[test]
 fn every_metric_of_the_pool_is_shown() {
     let panels = panels();
     let queries = panels.iter().flat_map(|(_, queries)| queries);

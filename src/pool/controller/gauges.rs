@@ -49,6 +49,13 @@ const KINDS: [Kind; 31] = [
     Kind::Refuse(String::new()),
 ];
 
+/// How an observer's word counts, by its weight in per cent.
+const VOTES: [(&str, fn(u32) -> bool); 3] = [
+    ("whole", |weight| weight >= 100),
+    ("part", |weight| (1..100).contains(&weight)),
+    ("starved", |weight| weight == 0),
+];
+
 fn flag(holds: bool) -> f64 {
     if holds { 1.0 } else { 0.0 }
 }
@@ -99,6 +106,10 @@ impl Core {
             let (s, limit) = judged.map_or((0.0, 0.0), |judged| (judged.s, judged.s - judged.beyond));
             metrics::gauge!(names::POOL_UNIT_EVIDENCE, names::UNIT => id.clone()).set(s);
             metrics::gauge!(names::POOL_UNIT_EVIDENCE_LIMIT, names::UNIT => id).set(limit);
+        }
+        for (vote, is) in VOTES {
+            let count = if decides { self.intake.observers_by(now_s, is) } else { 0 };
+            metrics::gauge!(names::POOL_OBSERVERS, names::VOTE => vote).set(count as f64);
         }
         self.show_health(decides, now_s);
         self.show_raised(decides);

@@ -56,6 +56,8 @@ const OBSERVED_S: u64 = 15;
 
 /// How late an observer's timers may be before its word counts less, in ms; and how late it has no vote.
 const LATE_MS: (u32, u32) = (250, 1_000);
+/// What is later counts as this late: a vote is back after five reports at the latest.
+const LATE_MAX_MS: u32 = 8_000;
 
 /// What was reported since the last step.
 #[derive(Debug)]
@@ -84,8 +86,10 @@ struct Heard {
     last: u64,
     /// In which second it sent last, by its own clock; 0: it does not say.
     sent: i64,
-    /// Whether its word counts for nothing, as it misses its own timers.
-    mute: bool,
+    /// How late its own timers were, or half of that a report ago.
+    late_ms: u32,
+    /// How much its word counts by that, in per cent; `None`: it did not say.
+    weight: Option<u32>,
 }
 
 /// A unit that asks for its lease.
@@ -216,11 +220,14 @@ impl Intake {
         seen.fold((0, 0), |sum, seen| (sum.0.saturating_add(seen.0), sum.1.saturating_add(seen.1)))
     }
 
-    /// An observer says how late its own timers were.
+    /// An observer says how late its own timers were. It gets its weight back by halves: one good second
+    /// between bad ones is no reason to believe it.
     pub(super) fn weigh(&mut self, observer: &Observer, late_ms: u32) {
         let (from, to) = LATE_MS;
-        let weight = 100 - late_ms.clamp(from, to).saturating_sub(from) * 100 / (to - from);
-        self.observers.entry(observer.clone()).or_default().mute = weight == 0;
+        let heard = self.observers.entry(observer.clone()).or_default();
+        heard.late_ms = late_ms.max(heard.late_ms / 2).min(LATE_MAX_MS);
+        let weight = 100 - heard.late_ms.clamp(from, to).saturating_sub(from) * 100 / (to - from);
+        heard.weight = Some(weight);
         if self.weights.len() < ledger::OBSERVERS_MAX || self.weights.contains_key(observer) {
             self.weights.insert(observer.clone(), u8::try_from(weight).unwrap_or(0));
         }
@@ -372,6 +379,12 @@ impl Intake {
         self.facts.push(fact);
     }
 
+    /// How many observers were heard lately whose weight in per cent is such a one.
+    pub(super) fn observers_by(&self, now_s: u64, is: impl Fn(u32) -> bool) -> usize {
+        let lately = self.observers.values().filter(|heard| heard.last + OBSERVED_S > now_s);
+        lately.filter(|heard| is(heard.weight.unwrap_or(100))).count()
+    }
+
     /// Everything that the policy is to be told in this second.
     pub(super) fn facts(&mut self, policy: &Policy, now_ms: i64, now_s: u64) -> Vec<Fact> {
         self.units.retain(|unit, _| policy.units().contains_key(unit));
@@ -391,8 +404,7 @@ impl Intake {
             }
         }
         facts.extend(self.traffic.facts(policy));
-        let recent = |heard: &&Heard| !heard.mute && heard.last + OBSERVED_S > now_s;
-        let count = self.observers.values().filter(recent).count();
+        let count = self.observers_by(now_s, |weight| weight > 0);
         facts.push(Fact::Observers { count: u32::try_from(count).unwrap_or(u32::MAX) });
         facts
     }

@@ -43,7 +43,7 @@ use super::{
     prober::Prober,
     rule::{self, Judge},
 };
-use crate::runtime::{Tasks, clock::Clock};
+use crate::runtime::{Lateness, OnDeath, Tasks, clock::Clock};
 
 /// How often it decides.
 const EVERY: Duration = Duration::from_secs(1);
@@ -266,6 +266,11 @@ impl Controller {
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let lateness = Lateness::default();
+        let (watch, ends) = (lateness.clone().watch(), stop.clone());
+        self.0.tasks.spawn("pool-lateness", OnDeath::Ignore, async move {
+            ends.run_until_cancelled(watch).await;
+        });
         let mut renewed = None;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let now = tokio::time::Instant::now();
@@ -276,7 +281,7 @@ impl Controller {
                 let held = self.renew().await;
                 renewed = held.then_some(now);
             }
-            self.observe();
+            self.observe(lateness.take());
             if let Err(fault) = self.step(None).await {
                 tracing::debug!("the pool's step was not kept: {}", fault.message);
             }
@@ -316,7 +321,7 @@ impl Controller {
     }
 
     /// What this issuer saw by itself: its probes, and the calls that relays passed on.
-    fn observe(&self) {
+    fn observe(&self, late_ms: u32) {
         let now_s = self.core().seconds.at(seconds(self.0.clock.now_ms()));
         let second = i64::try_from(now_s).unwrap_or(i64::MAX);
         let mut buckets = Vec::new();
@@ -338,6 +343,7 @@ impl Controller {
         if let Err(fault) = core.intake.take(&self.0.observer, &buckets, now_s, (0, 0)) {
             tracing::error!("what this issuer saw is not taken: {}", fault.message);
         }
+        core.intake.weigh(&self.0.observer, late_ms);
         for (unit, seen) in &shallow {
             core.intake.see_health(&self.0.observer, unit, *seen, now_s);
         }
