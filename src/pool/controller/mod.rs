@@ -14,6 +14,7 @@ mod refusals;
 mod report;
 mod seconds;
 mod step;
+mod unkept;
 mod witnesses;
 
 use std::{
@@ -39,7 +40,7 @@ use super::{
     keeper::{Keeper, KeptDecision},
     ledger::Recorder,
     notes::View,
-    policy::{self, Decision, Policy},
+    policy::{self, Policy},
     prober::Prober,
     rule::{self, Judge},
 };
@@ -60,9 +61,6 @@ const KEEP_MAX: Duration = Duration::from_secs(3);
 /// How long it may take to keep a step; then it is taken to be away. One that is busy with an import takes
 /// seconds and is not; and with both, leases of 15 s are extended in time if it is.
 const STEP_MAX: Duration = Duration::from_secs(8);
-
-/// Decisions of a time without database that wait to be kept; the oldest stay.
-const UNKEPT_MAX: usize = 256;
 
 /// Decisions that wait for one who watches them.
 const WATCHED_MAX: usize = 256;
@@ -165,7 +163,7 @@ struct Core {
     /// Whether the database is away.
     frozen: bool,
     /// What was said since, and when: it goes on record once the database is back.
-    unkept: Vec<(Decision, i64)>,
+    unkept: unkept::Unkept,
     /// Whether what is kept there cannot be read.
     damaged: bool,
     /// Whether the last step may have been kept, and may not: it is read anew before the next one.
@@ -210,7 +208,7 @@ impl Controller {
             judgement,
             epoch: 0,
             frozen: false,
-            unkept: Vec::new(),
+            unkept: unkept::Unkept::default(),
             damaged: false,
             unsure: false,
             refusals: refusals::Refusals::default(),

@@ -8,10 +8,11 @@ use std::{
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::{
-    Controller, Core, KEEP_MAX, STEP_MAX, UNKEPT_MAX, gauges,
+    Controller, Core, STEP_MAX, gauges,
     intake::LEASE_MS,
     orders::{self, Given},
     seconds,
+    unkept::row,
 };
 use crate::{
     pool::{
@@ -34,14 +35,14 @@ use crate::{
 const KEEP_EVERY_MS: i64 = 10_000;
 
 /// What a step would make, if it is kept.
-struct Draft {
+pub(super) struct Draft {
     policy: Policy,
-    judgement: Judgement,
+    pub(super) judgement: Judgement,
     decisions: Vec<Decision>,
     epoch: u64,
     due: bool,
     /// What it was made of.
-    input: Second,
+    pub(super) input: Second,
 }
 
 impl Core {
@@ -79,22 +80,6 @@ impl Core {
             if std::mem::take(&mut self.frozen) {
                 tracing::info!("the pool's database is back: decisions are made again");
             }
-        }
-    }
-
-    /// Nothing can be kept: what is in force stays so, and only what was told of leases is noted.
-    fn freeze(&mut self, draft: Draft, now_ms: i64, error: &KeepError) {
-        self.unsure |= matches!(error, KeepError::Unknown(_));
-        let Draft { judgement, mut input, .. } = draft;
-        input.facts.retain(|fact| !matches!(fact, Fact::Order(_) | Fact::Database { .. }));
-        input.facts.insert(0, Fact::Database { away: true });
-        let decisions = self.policy.step(input.second, &judgement, &input.facts);
-        self.judgement = judgement;
-        self.recorder.step(input, &decisions);
-        let room = UNKEPT_MAX - self.unkept.len();
-        self.unkept.extend(decisions.into_iter().map(|decision| (decision, now_ms)).take(room));
-        if !std::mem::replace(&mut self.frozen, true) {
-            tracing::error!("the pool is frozen, as its database is away: leases and view stay as they are");
         }
     }
 }
@@ -138,9 +123,8 @@ impl Controller {
         let draft = self.core().draft(now_ms, peak, given.as_ref());
         let answer = given.map(|given| orders::answer(given, &draft.policy, &draft.decisions, now_ms));
         let (answer, kept_order) = answer.unwrap_or_else(|| (Ok(OrderUnitResponse::default()), None));
-        let (decisions, epoch) = (draft.decisions.clone(), draft.epoch);
-        let mut told = self.core().unkept.clone();
-        told.extend(decisions.iter().map(|decision| (decision.clone(), now_ms)));
+        let epoch = draft.epoch;
+        let told = self.core().unkept.and(&draft.decisions, now_ms);
         let rows: Vec<KeptDecision> = told.iter().map(|(decision, ms)| row(decision, epoch, *ms)).collect();
         let must = draft.due || !rows.is_empty() || kept_order.is_some();
         let kept = match sure {
@@ -168,35 +152,6 @@ impl Controller {
         self.act();
         self.tell(told, rows, last);
         answer
-    }
-
-    /// Reads anew what is kept, if it is not known whether the last step was: what is decided next must
-    /// follow on what is on record.
-    async fn make_sure(&self) -> Result<(), KeepError> {
-        if !self.core().unsure {
-            return Ok(());
-        }
-        if !self.load().await {
-            return Err(KeepError::Away("it cannot be read whether the last step was kept".to_owned()));
-        }
-        let last = UNKEPT_MAX.try_into().unwrap_or(u32::MAX);
-        let read = tokio::time::timeout(KEEP_MAX, self.0.keeper.before(u64::MAX, last, None)).await;
-        let on_record = read.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned())));
-        let on_record = on_record.inspect_err(|_| self.core().unsure = true)?;
-        let now_ms = self.0.clock.now_ms();
-        let core = &mut *self.core();
-        core.go_on(now_ms);
-        core.unkept.retain(|(decision, ms)| {
-            let waits = row(decision, 0, *ms);
-            !on_record.iter().any(|row| row.decided_ms == *ms && row.record == waits.record)
-        });
-        if !core.unkept.is_empty() {
-            // That the database is away is still to go on record, and so is then its end.
-            let now_s = core.seconds.at(seconds(now_ms));
-            core.policy.step(now_s, &core.judgement, &[Fact::Database { away: true }]);
-        }
-        tracing::info!("what was kept of the pool is read anew: it was not known whether the last step was");
-        Ok(())
     }
 
     /// Keeps a step; the number of its last decision, or `None` if another issuer decides.
@@ -294,24 +249,6 @@ impl Core {
         };
         let members = view.units.into_iter().map(member).collect();
         Some(View { version: view.version, epoch: view.epoch, made_ms: now_ms, members })
-    }
-}
-
-/// A decision as it is kept.
-fn row(decision: &Decision, epoch: u64, now_ms: i64) -> KeptDecision {
-    let kind = serde_json::to_value(&decision.kind).expect("a kind has a JSON form");
-    let kind = match &kind {
-        serde_json::Value::String(word) => word.clone(),
-        serde_json::Value::Object(object) => object.keys().next().cloned().unwrap_or_default(),
-        _ => String::new(),
-    };
-    KeptDecision {
-        number: 0,
-        epoch,
-        decided_ms: now_ms,
-        unit: decision.unit.as_ref().map(ToString::to_string).unwrap_or_default(),
-        kind,
-        record: serde_json::to_string(decision).expect("a decision has a JSON form"),
     }
 }
 
