@@ -4,6 +4,7 @@
 //! GetCard with a purpose.
 
 mod forms;
+mod memory;
 mod scenario;
 
 use std::path::{Path, PathBuf};
