@@ -18,8 +18,10 @@ mod trouble;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use futures_util::future::join;
 use serde_json::json;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use self::pool::Scenario;
 use self::{cast::Cast, narrator::Narrator, stage::Stage, theatre::Theatre, trouble::Trouble};
@@ -28,8 +30,9 @@ use crate::runtime::{self, Tasks, exit};
 
 /// Plays the incident story with an issuer and four relays, and checks every figure of it.
 ///
-/// Each is a process of its own on loopback. It needs under two minutes, leaves nothing running, and ends
-/// with 0 only if every check held, otherwise with 1. A scenario is a story of the relay pool alone.
+/// Each is a process of its own on loopback. A second such system, in which a relay hangs, runs beside the
+/// first. It needs about a minute, leaves nothing running, and ends with 0 only if every check held,
+/// otherwise with 1. A scenario is a story of the relay pool alone.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  todoke demo --keep demo\n  \
                         todoke verify demo/files/clean.csv.receipt --file demo/files/clean.csv \\\n    \
@@ -63,10 +66,10 @@ pub async fn run(args: DemoArgs) -> Result<u8, super::Error> {
         }
     };
     let mut tale = Narrator::new(args.output);
-    let theatre = Theatre::new(&folder.path, &tasks);
+    let theatre = Theatre::new(&folder.path, tasks.soft());
     let played = match args.scenario {
         Some(scenario) => Box::pin(pool::play(scenario, &theatre, &mut tale)).await,
-        None => Box::pin(play(&theatre, &mut tale)).await,
+        None => Box::pin(play(&theatre, &mut tale, begun)).await,
     };
     match played {
         Err(interrupt @ Trouble::Interrupted) => {
@@ -82,23 +85,53 @@ pub async fn run(args: DemoArgs) -> Result<u8, super::Error> {
         folder.keep();
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let logs = folder.kept().map(|path| path.join("system/logs"));
+    let logs = folder.logs();
     if args.output == Output::Json {
         let seconds = (seconds * 10.0).round() / 10.0;
         let value = json!({"checks": checks, "failed": failed, "seconds": seconds, "logs": logs});
         return Ok(say_result(code, value));
     }
     say(&format!("\n{} of {checks} checks hold, after {seconds:.1} s.", checks - failed));
-    if let Some(logs) = logs {
-        say(&format!("The logs are in {}.", logs.display()));
+    if !logs.is_empty() {
+        let logs: Vec<String> = logs.iter().map(|path| path.display().to_string()).collect();
+        say(&format!("The logs are in {}.", logs.join(" and ")));
     }
     Ok(code)
 }
 
-// Plays the whole story.
-async fn play(theatre: &Theatre<'_>, tale: &mut Narrator) -> Result<(), Trouble> {
-    tale.say("An issuer and four relays are started as processes on loopback, with a PKI of their own.");
-    theatre.play(&Cast::quiet(), async |stage| story(stage, tale).await).await
+/// Where the second system lies, inside the story's folder.
+const SECOND: &str = "second";
+
+// Plays the whole story. Its last part takes longer than all the others together, since the pool needs some
+// 50 s to be sure of a relay: it is begun first, on a system of its own, and told when its turn has come.
+async fn play(theatre: &Theatre, tale: &mut Narrator, begun: Instant) -> Result<(), Trouble> {
+    tale.say("An issuer and four relays are started as processes on loopback, with a PKI of their own;");
+    tale.say("and the same once more for (h), which is played beside all the others and told last.");
+    let (mut aside, turn) = tale.aside();
+    aside.step('h', "relay-2 hangs, and looks well");
+    let (second, stands) = (theatre.beside(SECOND), CancellationToken::new());
+    let starts = stands.clone().drop_guard();
+    let cast = Cast::quiet();
+    let beside = Box::pin(second.play(&cast, async |stage| {
+        drop(starts);
+        let at = loads::seconds(begun.elapsed());
+        aside.say(&format!("(begun beside the parts above at +{at}, on a system of its own)"));
+        pool::hang(stage, &mut aside).await
+    }));
+    let above = async {
+        // One system after the other: two at once would both take twice as long to start.
+        stands.cancelled().await;
+        let told = theatre.play(&cast, async |stage| story(stage, tale).await).await;
+        match told {
+            Ok(()) => turn.come(),
+            Err(_) => second.close(),
+        }
+        told
+    };
+    let (above, beside) = join(Box::pin(above), beside).await;
+    above?;
+    tale.after(aside);
+    beside
 }
 
 async fn story(stage: &Stage, tale: &mut Narrator) -> Result<(), Trouble> {
@@ -112,11 +145,9 @@ async fn story(stage: &Stage, tale: &mut Narrator) -> Result<(), Trouble> {
     deaths::of_the_issuer(stage, tale).await?;
     tale.step('e', "relay-2 is killed in the middle of an upload");
     deaths::of_a_relay(stage, tale).await?;
-    tale.step('f', "relay-2 hangs, and looks well");
-    Box::pin(pool::hang(stage, tale)).await?;
-    tale.step('g', "The same file again");
+    tale.step('f', "The same file again");
     proofs::again(stage, tale, &first).await?;
-    tale.step('h', "Receipt and proof, without any server");
+    tale.step('g', "Receipt and proof, without any server");
     proofs::offline(stage, tale, &first).await
 }
 
@@ -155,6 +186,12 @@ impl Folder {
 
     fn kept(&self) -> Option<&Path> {
         self.temporary.is_none().then_some(self.path.as_path())
+    }
+
+    /// The logs that are kept: of the system, and of the second one if there was one.
+    fn logs(&self) -> Vec<PathBuf> {
+        let folders = self.kept().into_iter().flat_map(|path| [path.to_owned(), path.join(SECOND)]);
+        folders.map(|folder| folder.join("system/logs")).filter(|logs| logs.exists()).collect()
     }
 }
 

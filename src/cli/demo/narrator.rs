@@ -1,12 +1,18 @@
 //! Tells the story line by line, keeps the score of its checks, and shows them all in a table at the end.
 
-use std::fmt::Display;
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::command::Ended;
-use crate::cli::municipal::{Output, say, say_json};
+use crate::cli::municipal::{Output, say};
+
+/// How many lines wait for their turn; a part of the story has some forty.
+const HELD_MAX: usize = 1_000;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,31 +33,69 @@ pub(crate) struct Check {
 pub(crate) struct Narrator {
     output: Output,
     step: char,
+    turn: Turn,
     /// Every check so far.
     pub(crate) checks: Vec<Check>,
+}
+
+/// Whether it is a narrator's turn: what is said before that waits for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Turn(Arc<Mutex<Option<Vec<String>>>>);
+
+impl Turn {
+    fn not_yet() -> Self {
+        Self(Arc::new(Mutex::new(Some(Vec::new()))))
+    }
+
+    /// Says what has waited, and from now on everything at once.
+    pub(crate) fn come(&self) {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        held.into_iter().flatten().for_each(|line| say(&line));
+    }
+
+    fn tell(&self, line: String) {
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => say(&line),
+            Some(held) if held.len() < HELD_MAX => held.push(line),
+            Some(_) => (),
+        }
+    }
 }
 
 impl Narrator {
     /// A narrator who has said nothing.
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, step: ' ', checks: Vec::new() }
+        Self { output, step: ' ', turn: Turn::default(), checks: Vec::new() }
+    }
+
+    /// Another one, for a part that is played beside this one's, and its turn.
+    pub(crate) fn aside(&self) -> (Self, Turn) {
+        let turn = Turn::not_yet();
+        (Self { output: self.output, step: ' ', turn: turn.clone(), checks: Vec::new() }, turn)
+    }
+
+    /// Goes on where that one ended.
+    pub(crate) fn after(&mut self, aside: Self) {
+        self.step = aside.step;
+        self.checks.extend(aside.checks);
     }
 
     /// Begins a step.
     pub(crate) fn step(&mut self, step: char, title: &str) {
         self.step = step;
-        match self.output {
-            Output::Text => say(&format!("\n({step}) {title}")),
-            Output::Json => say_json(&json!({"event": "step", "step": step, "title": title})),
-        }
+        self.tell(
+            || format!("\n({step}) {title}"),
+            || json!({"event": "step", "step": step, "title": title}),
+        );
     }
 
     /// Says one line.
     pub(crate) fn say(&self, text: &str) {
-        match self.output {
-            Output::Text => say(&format!("    {text}")),
-            Output::Json => say_json(&json!({"event": "story", "step": self.step, "text": text})),
-        }
+        self.tell(|| format!("    {text}"), || json!({"event": "story", "step": self.step, "text": text}));
+    }
+
+    fn tell(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) {
+        self.turn.tell(if self.output == Output::Json { json().to_string() } else { text() });
     }
 
     /// Checks that two figures are one.
@@ -69,16 +113,12 @@ impl Narrator {
     pub(crate) fn holds(&mut self, what: &str, expected: &str, found: &str, held: bool) {
         let (expected, found) = (expected.to_owned(), found.to_owned());
         let check = Check { step: self.step, what: what.to_owned(), expected, found, held };
-        match self.output {
-            Output::Text if !held => {
-                say(&format!("    FAILED: {what}: {}, not {}", check.found, check.expected));
-            }
-            Output::Text => (),
-            Output::Json => {
-                let mut value = serde_json::to_value(&check).unwrap_or_default();
-                value["event"] = "check".into();
-                say_json(&value);
-            }
+        if self.output == Output::Json {
+            let mut value = serde_json::to_value(&check).unwrap_or_default();
+            value["event"] = "check".into();
+            self.turn.tell(value.to_string());
+        } else if !held {
+            self.say(&format!("FAILED: {what}: {}, not {}", check.found, check.expected));
         }
         self.checks.push(check);
     }
@@ -162,6 +202,27 @@ mod tests {
         assert_eq!([0, 999, 1_000, 26_034, 1_234_567].map(figure).join(" "), "0 999 1,000 26,034 1,234,567");
         assert_eq!(percent(15_104, 26_034), "58.0 %");
         assert_eq!(percent(0, 0), "0.0 %");
+    }
+
+    #[test]
+    fn what_is_told_aside_waits_for_its_turn_and_counts_with_the_rest() {
+        let mut narrator = Narrator::new(Output::Text);
+        narrator.step('a', "…");
+        narrator.same("cards", 1, 1);
+        let (mut aside, turn) = narrator.aside();
+        let held = || turn.0.lock().expect("nobody panicked").clone();
+        aside.step('h', "beside");
+        aside.say("it hangs");
+        aside.same("calls that failed", 0, 2);
+        let lines = ["\n(h) beside", "    it hangs", "    FAILED: calls that failed: 2, not 0"];
+        assert_eq!(held().expect("its turn has not come"), lines);
+        turn.come();
+        aside.say("at once");
+        assert_eq!(held(), None, "nothing waits any more");
+        narrator.after(aside);
+        narrator.broke_off(&"too long");
+        let steps: String = narrator.checks.iter().map(|check| check.step).collect();
+        assert_eq!((steps.as_str(), narrator.failed()), ("ahh", 2));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Steps (g) and (h): the same file again changes nothing, and what the ward holds is checked without any
+//! Steps (f) and (g): the same file again changes nothing, and what the ward holds is checked without any
 //! server.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::runtime::exit;
 
-/// (g): the same file is sent again, by somebody who has only the file.
+/// (f): the same file is sent again, by somebody who has only the file.
 ///
 /// # Errors
 /// [`Trouble`].
@@ -50,7 +50,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
     std::fs::read(path).map_err(Trouble::file(path))
 }
 
-/// (h): everything is stopped; receipt and proof are checked with nothing but files.
+/// (g): everything is stopped; receipt and proof are checked with nothing but files.
 ///
 /// # Errors
 /// [`Trouble`].
@@ -104,7 +104,7 @@ async fn all_stopped(stage: &Stage, tale: &mut Narrator) {
     tale.same("processes of the system before the end", 5, stage.system.running());
     stage.system.stop().await;
     tale.same("processes of the system that still run", 0, stage.system.running());
-    tale.say("Everything is stopped: from here on there are only files.");
+    tale.say("The system is stopped: from here on there are only files.");
 }
 
 // The receipt with the last digit of its first figure changed.

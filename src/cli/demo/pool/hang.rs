@@ -3,8 +3,7 @@
 
 use super::{
     super::{
-        audit::settled, command::Ended, extract::Extract, loads::seconds, narrator::Narrator, stage::Stage,
-        trouble::Trouble,
+        audit::settled, extract::Extract, loads::seconds, narrator::Narrator, stage::Stage, trouble::Trouble,
     },
     crowd,
     sick::{self, Course, EVICTED_MAX, Watch},
@@ -23,8 +22,6 @@ const OUT: [&str; 5] = ["relay-2 is ", "Rule:", "Next:", "Evicted by", "Votes:"]
 /// What was seen while it hung.
 struct Seen {
     course: Course,
-    /// The import under it.
-    ended: Ended,
     /// What its health check said.
     health: String,
     /// The evidence when it was steered away from.
@@ -69,14 +66,13 @@ pub(crate) async fn told(stage: &Stage, tale: &mut Narrator) -> Result<(), Troub
 
 /// Plays it, checks it, and returns the evidence of when it was steered away from.
 async fn played(stage: &Stage, tale: &mut Narrator) -> Result<Vec<String>, Trouble> {
-    stage.until_state(&RELAYS, "HEALTHY").await?;
-    let load = stage.sample("relay-hangs", 11, &[]).await?;
+    let healthy = stage.until_state(&RELAYS, "HEALTHY");
+    let (_, load) = tokio::try_join!(healthy, stage.sample("relay-hangs", 11, &[]))?;
     let (tally, seen) = crowd::during(stage, crowd::PATIENCE, under_load(stage, tale, &load)).await?;
     tale.say(&format!("Its health check said {} all the while.", seen.health));
     seen.course.say(tale);
     tale.holds("its health check while it hung", "SERVING", &seen.health, seen.health == "SERVING");
     seen.course.check(tale);
-    settled(stage, tale, &load, &seen.ended).await?;
     tally.settle(tale);
     tally.check_failures(tale);
     sick::only_evicted(stage, tale, &[UNIT]).await?;
@@ -86,8 +82,8 @@ async fn played(stage: &Stage, tale: &mut Narrator) -> Result<Vec<String>, Troub
     Ok(seen.evidence)
 }
 
-/// Makes it hang, imports, and waits until it is out.
-async fn under_load(stage: &Stage, tale: &Narrator, load: &Extract) -> Result<Seen, Trouble> {
+/// Makes it hang, imports and checks what was imported, and waits until it is out.
+async fn under_load(stage: &Stage, tale: &mut Narrator, load: &Extract) -> Result<Seen, Trouble> {
     let watch = stage.watch(EVICTED_MAX)?;
     let mut watch = Watch::new(watch, stage.drill(UNIT, "hang", LASTS).await?);
     tale.say(
@@ -100,10 +96,12 @@ async fn under_load(stage: &Stage, tale: &Narrator, load: &Extract) -> Result<Se
         Ok((evidence, health, watch.until_evicted(&[UNIT]).await?))
     };
     let imported = async {
-        let ended = stage.import(load, &["--chunk-records", "128", "--streams", "4"])?.end().await?;
-        tale.say("An import of the ward over all relays went through meanwhile.");
-        Ok::<_, Trouble>(ended)
+        let import = stage.import(load, &["--chunk-records", "128", "--streams", "4"])?;
+        let ended = import.within(EVICTED_MAX).end().await?;
+        settled(stage, tale, load, &ended).await?;
+        tale.say("An import of the ward over all relays went through meanwhile, and every card was listed.");
+        Ok::<_, Trouble>(())
     };
-    let ((evidence, health, course), ended) = tokio::try_join!(judged, imported)?;
-    Ok(Seen { course, ended, health, evidence })
+    let ((evidence, health, course), ()) = tokio::try_join!(judged, imported)?;
+    Ok(Seen { course, health, evidence })
 }

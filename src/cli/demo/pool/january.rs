@@ -48,7 +48,7 @@ const DAY_0_S: i64 = 1_451_520_000;
 ///
 /// # Errors
 /// [`Trouble`].
-pub(crate) async fn january(theatre: &Theatre<'_>, tale: &mut Narrator) -> Result<(), Trouble> {
+pub(crate) async fn january(theatre: &Theatre, tale: &mut Narrator) -> Result<(), Trouble> {
     tale.say("January 2016, by the timetable of the record, with unit 1 as relay-1 and unit 2 as relay-2.");
     tale.say(
         "What is not as in earnest: the days between are skipped, by stopping every process and starting",

@@ -37,11 +37,7 @@ pub enum Scenario {
 ///
 /// # Errors
 /// [`Trouble`].
-pub(crate) async fn play(
-    scenario: Scenario,
-    theatre: &Theatre<'_>,
-    tale: &mut Narrator,
-) -> Result<(), Trouble> {
+pub(crate) async fn play(scenario: Scenario, theatre: &Theatre, tale: &mut Narrator) -> Result<(), Trouble> {
     let quiet = Cast::quiet();
     match scenario {
         Scenario::January => Box::pin(january::january(theatre, tale)).await,
