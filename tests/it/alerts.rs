@@ -27,6 +27,7 @@ pub(crate) fn values(label: &str) -> Vec<String> {
         "state" => words(&STATES.map(State::name)),
         "kind" => words(&KINDS.map(|kind| kind.name())),
         "alarm" => ALARMS.into_iter().map(alarm).chain(["DEGRADED".to_owned()]).collect(),
+        "vote" => words(&["whole", "part", "starved"]),
         "outcome" => words(&["good", "bad", "given", "refused", "written", "failed"]),
         other => panic!("no rule or panel asked for a value of {other} so far: name its values here"),
     }

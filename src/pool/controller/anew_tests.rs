@@ -2,6 +2,7 @@
 //! callers away from stays so until it is judged again.
 
 use super::{record_tests::World, *};
+use crate::pool::policy::Decision;
 use crate::pool::policy::State;
 
 fn state(world: &World) -> State {
