@@ -7,7 +7,8 @@ use crate::{
     domain::identity::Identity,
     pool::{
         evidence::{Observer, UnitId},
-        policy::{Bundle, Description, Lease, Operator, Order, Process, Request},
+        notes::Lease,
+        policy::{self, Bundle, Description, Drills, Operator, Order, Process, Request},
         prober::Target,
         service,
     },
@@ -67,12 +68,33 @@ pub(super) fn description(unit: &UnitId, attributes: Option<UnitAttributes>) -> 
     }
 }
 
+/// What a relay is told of what is known.
+struct Told {
+    lease: Result<Lease, String>,
+    targets: Vec<ProbeTarget>,
+    threshold_us: u64,
+    drills: Drills,
+    /// The pool's second.
+    second: u64,
+}
+
 impl Core {
     /// Whether a unit whose lease lives is served by another process than the last step knew of.
     fn is_taken_over(&self, unit: &UnitId, incarnation: u64) -> bool {
-        let known = self.policy.units().get(unit).filter(|unit| unit.lease == Lease::Live);
+        let known = self.policy.units().get(unit).filter(|unit| unit.lease == policy::Lease::Live);
         let process = known.and_then(|unit| unit.drills.process);
         !self.frozen && process.is_some_and(|process| process.incarnation != incarnation)
+    }
+
+    fn told(&mut self, unit: &UnitId, now_ms: i64) -> Told {
+        let drills = self.policy.units().get(unit).map(|unit| unit.drills.clone());
+        Told {
+            lease: self.lease(unit, now_ms),
+            targets: self.targets(Some(unit)),
+            threshold_us: self.judge.threshold_us(unit),
+            drills: drills.unwrap_or_default(),
+            second: self.seconds.at(seconds(now_ms)),
+        }
     }
 }
 
@@ -163,19 +185,7 @@ impl Controller {
 
     fn answer(&self, unit: &UnitId, request: &ReportRequest) -> ReportResponse {
         let now_ms = self.0.clock.now_ms();
-        let (lease, targets, threshold_us, drills) = {
-            let mut core = self.core();
-            let second = core.seconds.at(seconds(now_ms));
-            let drills = core.policy.units().get(unit).map(|unit| unit.drills.clone());
-            (
-                core.lease(unit, now_ms),
-                core.targets(Some(unit)),
-                core.judge.threshold_us(unit),
-                (drills, second),
-            )
-        };
-        let (drills, second) = drills;
-        let drills = drills.unwrap_or_default();
+        let Told { lease, targets, threshold_us, drills, second } = self.core().told(unit, now_ms);
         let pool_ms = i64::try_from(second).unwrap_or(i64::MAX).saturating_mul(1000);
         let drill = drills.of(request.incarnation, pool_ms);
         gauges::lease(lease.is_ok());
