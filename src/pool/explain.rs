@@ -1,6 +1,9 @@
 //! Why a unit stands where it stands: every number that this rests on, what may come next, and what the
 //! default rules of other tools would have done, for an operator who has never seen it.
 
+mod found;
+mod rules;
+mod weighed;
 mod words;
 
 use std::collections::BTreeMap;
@@ -13,13 +16,13 @@ use super::{
     judgement::{Bet, Judgement, UnitJudgement, Verdict},
     keeper::KeptDecision,
     policy::{
-        Bundle, Decision, Description, Drill, Floor, Kind, Lease, Penalties, Policy, Raised, Rule, Suspicion,
-        Unit, is_green,
+        Approval, Bundle, Decision, Description, Drill, Floor, Kind, Lease, Penalties, Policy, Raised, Rule,
+        State, Suspicion, Unit, is_green,
     },
     rule,
 };
 
-pub use words::{time_of, verdict_words};
+pub use words::{one_line, time_of, verdict_words};
 
 /// Decisions about a unit that an explanation tells.
 pub const TOLD_MAX: usize = 5;
@@ -39,6 +42,8 @@ pub struct Known<'a> {
     pub health: (u32, u32),
     /// Until when the unit may serve if it does not ask again, in ms since 1970.
     pub lease_until_ms: Option<i64>,
+    /// The address that the unit reports itself, if it is not the one that was registered.
+    pub reported_address: Option<String>,
     /// What other tools would have done, and since when they see what is seen here.
     pub elsewhere: (Vec<Opinion>, Option<u64>),
     /// Decisions about the unit, newest first.
@@ -167,6 +172,8 @@ pub struct Explanation {
     pub unit: UnitId,
     /// What was registered.
     pub about: Description,
+    /// The address that it reports itself, if that is another: nobody reaches it there.
+    pub reported_address: Option<String>,
     /// The name of its state.
     pub state: &'static str,
     /// The share of calls that it gets, in per cent of a full one.
@@ -180,19 +187,21 @@ pub struct Explanation {
     /// The rule that put it there.
     pub rule: Rule,
     /// What that rule says.
-    pub rule_words: &'static str,
+    pub rule_words: String,
     /// Why it applied.
     pub why: String,
     /// The next transition and what it waits for.
     pub next: String,
-    /// Its lease.
+    /// Whether it asks for a lease. One that may not serve gets none.
     pub lease: Lease,
-    /// Until when, if it does not ask again; ms since 1970.
+    /// Until when it has one, if it does not ask again; ms since 1970.  `None` of one that may not serve.
     pub lease_until_ms: Option<i64>,
     /// The lease's generation.
     pub generation: u64,
     /// Until when an operator's override holds.
     pub override_until: Option<u64>,
+    /// Who signed it off so far, and with which words: none counts before another operator signs the same.
+    pub signatures: Vec<Approval>,
     /// Until when it is not probed.
     pub probes_paused_until: Option<u64>,
     /// What it plays on purpose.
@@ -207,7 +216,7 @@ pub struct Explanation {
     pub votes: Vec<Vote>,
     /// What its health says, which proves nothing of its work.
     pub shallow: Shallow,
-    /// What all units together point to.
+    /// What all units in use together point to.
     pub verdict: Verdict,
     /// The other units that share something with it.
     pub siblings: Vec<Sibling>,
@@ -233,9 +242,22 @@ pub struct Explanation {
     pub evicted_by: Option<Told>,
     /// Who says this.
     pub issuer: Issuer,
-    /// The state with its share, and whether it takes calls, for the text.
+    /// What only the text needs.
     #[serde(skip)]
-    stands: (String, bool),
+    stands: Stands,
+}
+
+/// What only the text needs.
+#[derive(Debug, Clone, PartialEq)]
+struct Stands {
+    /// The state with its share.
+    words: String,
+    /// Its state.
+    state: State,
+    /// Whether a unit is out of use, so that nothing is said of all.
+    some_out: bool,
+    /// Whether its process has reported lately.
+    reports: bool,
 }
 
 impl Explanation {
@@ -248,22 +270,33 @@ impl Explanation {
         let entry = view.iter().flat_map(|view| &view.units).find(|entry| entry.unit == *id);
         let evidence = judgement.units.get(id).filter(|_| unit.state.serves()).cloned();
         let decisions: Vec<Told> = known.decisions.iter().filter_map(Told::read).collect();
+        let granted = policy.grants_lease(id) && unit.state != State::Probation;
+        let stands = Stands {
+            words: unit.state.to_string(),
+            state: unit.state,
+            some_out: policy.units().values().any(|unit| !unit.state.serves()),
+            reports: known
+                .lease_until_ms
+                .is_some_and(|ms| u64::try_from(ms / 1_000).is_ok_and(|s| s > *now_s)),
+        };
         Self {
             unit: id.clone(),
             about: unit.about.clone(),
+            reported_address: known.reported_address.clone(),
             state: unit.state.name(),
             share_percent: entry.map_or(0, |entry| entry.share_percent),
             kept: entry.is_some_and(|entry| entry.kept),
             since: unit.since,
             seconds: now_s.saturating_sub(unit.since),
             rule: unit.why.rule,
-            rule_words: unit.why.rule.words(),
+            rule_words: rules::words(unit.why.rule, policy.parameters(), known.rule),
             why: unit.why.words.clone(),
             next: policy.outlook(id).unwrap_or_default(),
             lease: unit.lease,
-            lease_until_ms: known.lease_until_ms,
+            lease_until_ms: known.lease_until_ms.filter(|_| granted),
             generation: unit.generation,
             override_until: unit.override_until,
+            signatures: unit.signatures().cloned().collect(),
             probes_paused_until: unit.probes_paused_until.filter(|until| until > now_s),
             drill: unit.drills.now.clone(),
             bundles: unit.bundles.clone(),
@@ -284,106 +317,21 @@ impl Explanation {
             evicted_by: decisions.iter().find(|told| told.decision.kind == Kind::Evict).cloned(),
             decisions: decisions.into_iter().take(TOLD_MAX).collect(),
             issuer: issuer.clone(),
-            stands: (unit.state.to_string(), unit.state.serves()),
+            stands,
         }
     }
 
     /// The bet that decides: the one that is nearest to its limit, or farthest beyond.
     #[must_use]
     pub fn decisive(&self) -> Option<&Bet> {
-        self.evidence.as_ref().and_then(decisive)
+        self.evidence.as_ref().and_then(|judged| weighed::decisive(&judged.bets))
     }
-}
-
-/// Two S of which people see no difference.
-fn is_same(one: &Bet, other: &Bet) -> bool {
-    (one.s - other.s).abs() < 0.05
-}
-
-/// Whether a bet is only there to show its neighbour's with nobody left out.
-fn is_beside(bets: &[Bet], at: usize) -> bool {
-    let before = at.checked_sub(1).and_then(|before| bets.get(before));
-    before.is_some_and(|before| (before.class, before.scale) == (bets[at].class, bets[at].scale))
-}
-
-fn decisive(judged: &UnitJudgement) -> Option<&Bet> {
-    let bets = judged.bets.iter().enumerate().filter(|(at, _)| !is_beside(&judged.bets, *at));
-    // Of equals the first: `max_by` alone would take the last.
-    bets.rev().map(|(_, bet)| bet).max_by(|a, b| (a.s - a.limit).total_cmp(&(b.s - b.limit)))
-}
-
-/// The observers without whom the evidence is less: nobody, if that makes no difference.
-fn left_out(judged: &UnitJudgement) -> &[Observer] {
-    let Some(least) = decisive(judged) else { return &[] };
-    let at = judged.bets.iter().position(|bet| std::ptr::eq(bet, least));
-    let with_all = at.and_then(|at| judged.bets.get(at + 1).filter(|_| is_beside(&judged.bets, at + 1)));
-    if with_all.is_some_and(|all| !is_same(all, least)) { &least.left_out } else { &[] }
 }
 
 impl Told {
     fn read(kept: &KeptDecision) -> Option<Self> {
         let decision = serde_json::from_str(&kept.record).ok()?;
         Some(Self { number: kept.number, decision })
-    }
-}
-
-impl Known<'_> {
-    fn limits(&self) -> Limits {
-        let policy = self.policy.parameters();
-        Limits {
-            steer_at: self.rule.soft_at,
-            back_below: self.rule.suspect_at,
-            p0: self.judgement.p0,
-            fast: (policy.fast_suppress, policy.fast_reuse),
-            slow: policy.slow_quarantine,
-            half_lives_s: (policy.fast_half_life_s, policy.slow_half_life_s),
-        }
-    }
-
-    /// Everybody who saw the unit, and those who have no full vote whether they saw it or not.
-    fn votes(&self, evidence: Option<&UnitJudgement>) -> Vec<Vote> {
-        let left_out = evidence.map_or(&[][..], left_out);
-        let mut seen = self.seen.clone();
-        for observer in self.judgement.weak.keys().chain(left_out) {
-            seen.entry(observer.clone()).or_default();
-        }
-        let vote = |(observer, (calls, bad)): (Observer, (u32, u32))| {
-            let weight_percent = self.judgement.weak.get(&observer).copied().unwrap_or(100);
-            let discarded = if weight_percent == 0 {
-                Some(Discarded::Starved)
-            } else {
-                left_out.contains(&observer).then_some(Discarded::LeftOut)
-            };
-            Vote { observer, calls, bad, weight_percent, discarded }
-        };
-        seen.into_iter().map(vote).collect()
-    }
-
-    fn siblings(&self, unit: &Unit) -> Vec<Sibling> {
-        let shared = unit.about.shared();
-        let others = self.policy.units().values().filter(|other| other.id() != unit.id());
-        let of = |other: &Unit| {
-            let all = other.about.shared().into_iter();
-            let shares: Vec<String> = all.filter(|text| shared.contains(text)).collect();
-            let judged = self.judgement.units.get(other.id()).filter(|_| other.state.serves());
-            let (unit, state, s) = (other.id().clone(), other.state.name(), judged.map(|judged| judged.s));
-            (!shares.is_empty()).then_some(Sibling { unit, state, s, shares })
-        };
-        others.filter_map(of).collect()
-    }
-
-    fn suspects(&self, unit: &Unit) -> Vec<Suspect> {
-        let history = self.policy.history();
-        let of = |attribute: String| {
-            let suspicion = history.suspects().get(&attribute)?.clone();
-            Some(Suspect { attribute, suspicion })
-        };
-        history.suspects_of(&unit.about).into_iter().filter_map(of).collect()
-    }
-
-    fn raised(&self, unit: &UnitId) -> Vec<Raised> {
-        let alarms = self.policy.alarms().values();
-        alarms.filter(|raised| raised.unit.as_ref().is_none_or(|of| of == unit)).cloned().collect()
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
         evidence::{Bucket, Class},
         policy::{
             Parameters, Request, State,
-            fixture::{Pool, id, intervention, order},
+            fixture::{Pool, about, id, intervention, order},
         },
     },
     *,
@@ -58,6 +58,7 @@ fn explained(pool: &Pool, n: usize, bad: u32, change: impl FnOnce(&mut Judgement
         seen: ["issuer/issuer-1", "relay/relay-3", "relay/relay-4"].map(witness).into(),
         health: (12, if bad > 0 { 2 } else { 0 }),
         lease_until_ms: i64::try_from(pool.second * 1_000 + 15_000).ok(),
+        reported_address: None,
         elsewhere: (watched(pool, n, bad).opinions(&id(n)), Some(pool.second - 60)),
         decisions: &decisions,
         issuer: Issuer { name: "issuer-1".to_owned(), decides: true, epoch: 3, frozen: false },
@@ -77,6 +78,61 @@ fn evicted(parameters: Parameters) -> Pool {
     pool.until(&Kind::Evict, 2, 1);
     pool.well(2);
     pool
+}
+
+/// The parts of a text that say on what a unit was taken out.
+fn on_what(text: &str) -> Vec<&str> {
+    let begins =
+        ["Evicted by decision 1", "Verdict then: UNIT: relay-2", "Verdict on the units in use: NONE"];
+    begins.into_iter().filter(|begin| text.lines().any(|line| line.trim_start().starts_with(begin))).collect()
+}
+
+#[test]
+fn what_a_unit_was_evicted_on_is_said_as_long_as_it_is_out_and_of_an_old_decision_what_there_is() {
+    let mut pool = Pool::of(4);
+    pool.verdict = Verdict::Unit { unit: id(2) };
+    pool.sick(2, 30.0);
+    pool.until(&Kind::Evict, 2, 1);
+    (pool.verdict, pool.s) = (Verdict::None, BTreeMap::new());
+    let mut seen = Vec::new();
+    while pool.state(2) != State::Returning(1) {
+        let said = text(&pool, 2, 0);
+        assert_eq!(on_what(&said).len(), 3, "{said}");
+        let row = said.lines().any(|line| {
+            line.split_whitespace().take(8).eq(["*", "traffic", "10", "s", "30.0", "21.4", "0", "of"])
+        });
+        assert!(row, "{said}");
+        seen.push(pool.state(2));
+        pool.run(1);
+    }
+    seen.dedup();
+    assert_eq!(seen, [State::Draining, State::Evicted, State::Probation]);
+    let mut pool = evicted(Parameters::default());
+    pool.record.iter_mut().for_each(|decision| decision.evidence = None);
+    let said = text(&pool, 2, 0);
+    assert!(said.contains("Verdict then") && !said.contains("in that second"), "{said}");
+}
+
+#[test]
+fn no_words_of_anybody_break_a_line() {
+    let mut pool = Pool::of(4);
+    let reason = "two\nlines\u{1b}[31m".to_owned();
+    pool.tell(vec![order("alice", Request::Drain { unit: id(2), reason })]);
+    let said = text(&pool, 2, 0);
+    assert!(said.contains("two\\nlines\\u{1b}[31m"), "{said}");
+    assert!(!said.lines().any(|line| line.starts_with("lines")), "{said}");
+}
+
+#[test]
+fn siblings_do_not_share_what_nobody_knows_of_either() {
+    let mut pool = Pool::of(4);
+    for n in 1..=2 {
+        let (model, image) = ("unknown".to_owned(), "unknown".to_owned());
+        let about = Description { id: id(9 - n), model, image, ..about(9 - n) };
+        pool.tell(vec![order("alice", Request::Register(Box::new(about)))]);
+    }
+    let of = |n: usize| explained(&pool, n, 0, |_| ()).siblings.len();
+    assert_eq!((of(1), of(7)), (3, 0));
 }
 
 #[test]

@@ -34,8 +34,8 @@ pub use files::{BYTES_MIN, Piece, list};
 pub use record::Recorder;
 pub use replay::{Difference, Report, replay};
 
-/// The format that is written and read.
-pub const FORMAT: u32 = 1;
+/// The format that is written. Of format 1, which is read as well, no eviction has its evidence with it.
+pub const FORMAT: u32 = 2;
 /// Most bytes of a line; a `start` line with a full pool's history is the longest.
 pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most lines of a ledger: some four months of seconds.
@@ -53,7 +53,7 @@ pub const DECISIONS_MAX: usize = 4_096;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
-    /// [`FORMAT`].
+    /// From 1 to [`FORMAT`].
     pub format: u32,
     /// The policy before the first second, its parameters with it.
     pub policy: Policy,
@@ -227,8 +227,8 @@ impl Line {
         };
         let fault =
             match &read {
-                Line::Start(start) if start.format != FORMAT => {
-                    let what = format!("format {} is not read, only {FORMAT}", start.format);
+                Line::Start(start) if !(1..=FORMAT).contains(&start.format) => {
+                    let what = format!("format {} is not read, only 1 to {FORMAT}", start.format);
                     Some(LedgerError::Bad { line, field: "start.format".to_owned(), what })
                 }
                 Line::Start(start) => {

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Judge, LINE_BYTES_MAX, LedgerError, Line, Report, Second, Start,
-    fixture::{number, register, unit, written as text},
+    FORMAT, Judge, LINE_BYTES_MAX, LedgerError, Line, Report, Second, Start,
+    fixture::{self, number, register, unit, written as text},
     replay,
 };
 use crate::pool::{
     evidence::{Bucket, Class, Observer, UnitId},
     judgement::{Judgement, UnitJudgement, Verdict},
-    policy::{Fact, Parameters, Policy},
+    policy::{Fact, Kind, Parameters, Policy, Weighed},
+    rule,
 };
 
 /// A rule for tests: S is the number of bad calls in the second.
@@ -45,8 +46,9 @@ fn judge(second: u64, buckets: &[Bucket], policy: &Policy) -> Judgement {
 /// middle.
 fn recorded() -> Vec<Line> {
     let mut policy = Policy::new(Parameters::default());
-    let start =
-        |policy: &Policy| Line::Start(Box::new(Start { format: 1, policy: policy.clone(), judge: None }));
+    let start = |policy: &Policy| {
+        Line::Start(Box::new(Start { format: FORMAT, policy: policy.clone(), judge: None }))
+    };
     let mut lines = vec![start(&policy)];
     for second in 1..=700 {
         if second == 300 {
@@ -232,12 +234,56 @@ fn what_is_too_long_out_of_order_or_of_another_format_is_refused() {
     let lines = recorded();
     let headless = text(&lines[1..]);
     assert!(matches!(replay(headless.as_bytes(), &mut judge), Err(LedgerError::Order { line: 1, .. })));
-    let newer = lines[0].text().replacen("\"format\":1", "\"format\":2", 1);
+    let newer = lines[0].text().replacen("\"format\":2", "\"format\":3", 1);
     let error = replay(newer.as_bytes(), &mut judge).expect_err("it is refused");
-    assert_eq!(error.to_string(), "line 1, field start.format: format 2 is not read, only 1");
+    assert_eq!(error.to_string(), "line 1, field start.format: format 3 is not read, only 1 to 2");
     let wrong = lines[0].text().replacen("\"observers_min\":3", "\"observers_min\":0", 1);
     let error = replay(wrong.as_bytes(), &mut judge).expect_err("it is refused");
     assert!(error.to_string().contains("start.policy.parameters.observers_min"), "{error}");
+}
+
+/// The report on lines that the rule itself judged.
+fn run_by_the_rule(lines: &[Line]) -> Report {
+    let mut judge = rule::Judge::new(rule::Parameters::default(), 0);
+    replay(text(lines).as_bytes(), &mut judge).expect("every line is right")
+}
+
+/// The evidence that the evictions among these lines were decided on.
+fn evidence(lines: &mut [Line]) -> Vec<&mut Option<Weighed>> {
+    let of = |line| match line {
+        &mut Line::Decision(ref mut decision) if decision.kind == Kind::Evict => Some(&mut decision.evidence),
+        _ => None,
+    };
+    lines.iter_mut().filter_map(of).collect()
+}
+
+#[test]
+fn the_evidence_of_an_eviction_is_made_again_and_a_change_of_it_is_found() {
+    let mut lines = fixture::lines(300);
+    let report = run_by_the_rule(&lines);
+    assert_eq!(report.difference, None);
+    let mut evicted = evidence(&mut lines);
+    let [Some(kept)] = evicted.as_mut_slice() else {
+        panic!("one is evicted, with its evidence: {evicted:?}")
+    };
+    assert!(kept.bets.iter().any(|bet| bet.s >= bet.limit && bet.own.0 > 0), "what decided: {kept:?}");
+    kept.bets[0].own.0 += 1;
+    let difference = run_by_the_rule(&lines).difference.expect("one bad call more is found");
+    assert_eq!(difference.recorded.map(|one| one.kind), Some(Kind::Evict));
+}
+
+#[test]
+fn a_ledger_of_before_evictions_had_their_evidence_gives_the_same_decisions_still() {
+    let mut lines = fixture::lines(300);
+    evidence(&mut lines).into_iter().for_each(|kept| *kept = None);
+    let newer = run_by_the_rule(&lines).difference.expect("it belongs to this format");
+    assert_eq!(newer.recorded.map(|one| one.kind), Some(Kind::Evict));
+    if let Line::Start(start) = &mut lines[0] {
+        start.format = 1;
+    }
+    let report = run_by_the_rule(&lines);
+    assert_eq!((report.difference, report.steps), (None, 300));
+    assert!(report.same >= 6, "its decisions are compared all the same: {}", report.same);
 }
 
 #[test]
@@ -256,7 +302,7 @@ fn a_judge_goes_on_from_what_it_had_kept() {
     let start = |kept: &str| {
         let judge = Some(kept.into());
         let policy = Policy::new(Parameters::default());
-        text(&[Line::Start(Box::new(Start { format: 1, policy, judge }))])
+        text(&[Line::Start(Box::new(Start { format: FORMAT, policy, judge }))])
     };
     assert!(replay(start("wealth").as_bytes(), &mut Kept(false)).is_ok());
     let error = replay(start("words").as_bytes(), &mut Kept(false)).expect_err("it is refused");

@@ -152,7 +152,7 @@ impl PoolService for Pool {
         request: Request<pb::ListUnitsRequest>,
     ) -> Result<Response<pb::ListUnitsResponse>, Status> {
         itself(&request, READERS, "see the pool")?;
-        Ok(Response::new(self.controller.list()))
+        Ok(Response::new(self.controller.list()?))
     }
 
     async fn explain_unit(
@@ -270,6 +270,7 @@ pub(super) fn unit(
     let entry = view.iter().flat_map(|view| &view.units).find(|entry| entry.unit == *unit.id());
     let waits = matches!(unit.state, State::Evicted);
     let drill = unit.drills.now.as_ref();
+    let paused = !policy.may_probe(unit.id());
     pb::Unit {
         unit: unit.id().to_string(),
         attributes: Some(pb::UnitAttributes {
@@ -294,8 +295,9 @@ pub(super) fn unit(
         eviction_count: unit.evictions,
         earliest_return_time: waits.then(|| at(unit.back_off_until)),
         drained_by_operator: unit.state == State::Drained,
-        probes_paused: !policy.may_probe(unit.id()),
+        probes_paused: paused,
         drill: drill.map(|drill| drill.fault.to_string()).unwrap_or_default(),
         drill_until_time: drill.map(|drill| at(drill.until)),
+        probes_paused_until_time: unit.probes_paused_until.filter(|_| paused).map(at),
     }
 }

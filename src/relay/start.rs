@@ -270,8 +270,18 @@ fn join(shared: &Arc<Shared>, shards: &[Arc<Shard>], membership: Membership, tas
     let (from_disk, lateness) = (AtomicBool::new(views.borrow().is_some()), Lateness::default());
     let watch = until(shared.closing.clone(), lateness.clone().watch());
     tasks.spawn("relay-lateness", OnDeath::Shutdown, watch);
-    let reporting =
-        Reporting { unit, attributes, key, prober, clock, incarnation, lateness, views, view_file, from_disk };
+    let reporting = Reporting {
+        unit,
+        attributes,
+        key,
+        prober,
+        clock,
+        incarnation,
+        lateness,
+        views,
+        view_file,
+        from_disk,
+    };
     let reports = report::run(Arc::clone(shared), shards.to_vec(), reporting);
     tasks.spawn("relay-report", OnDeath::Shutdown, until(shared.closing.clone(), reports));
     let fence = mind_fence(Arc::clone(shared), shards.to_vec());

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     asking::Asking,
-    show::{drill, state, table, time, unit_json},
+    show::{drill, paused, state, table, time, unit_json},
 };
 use crate::{
     cli::municipal::{Output, many, say, say_event, say_result},
@@ -70,11 +70,16 @@ fn evidence(unit: &pb::Unit) -> String {
     }
 }
 
+/// Whether it takes callers' calls, so that it is judged.
+fn serves(unit: &pb::Unit) -> bool {
+    matches!(unit.state(), pb::UnitState::Healthy | pb::UnitState::Suspect | pb::UnitState::Returning)
+}
+
 /// Why it is in its state, and what an operator has ordered beside it.
 fn why(unit: &pb::Unit) -> String {
     let mut words = unit.why.clone();
     if unit.probes_paused {
-        words += " (not probed)";
+        words += &format!(" ({})", paused(unit));
     }
     if !unit.drill.is_empty() {
         words += &format!(" ({})", drill(unit));
@@ -103,7 +108,8 @@ fn lines(list: &pb::ListUnitsResponse) -> Vec<String> {
         let header = ["UNIT", "STATE", "SHARE", "S", "FAST", "SLOW", "EVICTIONS", "SINCE", "WHY"];
         table(&header, &rows)
     };
-    lines.push(format!("Verdict: {}", list.verdict));
+    let whom = if list.units.iter().all(serves) { "all units" } else { "the units in use" };
+    lines.push(format!("Verdict on {whom}: {}", list.verdict));
     let decided = match list.controller.as_str() {
         "" => "no issuer decides now: this is what one of them knows".to_owned(),
         name => format!("{name} decides, epoch {}", list.controller_epoch),
@@ -143,6 +149,7 @@ mod tests {
                 unit("relay-2", pb::UnitState::Suspect, 5, 7.25),
                 pb::Unit {
                     probes_paused: true,
+                    probes_paused_until_time: Some(prost_types::Timestamp { seconds: 1_000_090, nanos: 0 }),
                     drill: "hang".to_owned(),
                     drill_until_time: Some(prost_types::Timestamp { seconds: 1_000_060, nanos: 0 }),
                     ..unit("relay-3", pb::UnitState::Healthy, 100, 0.0)

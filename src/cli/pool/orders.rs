@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::{
     asking::Asking,
-    show::{drill, state, time, unit_json},
+    show::{drill, paused, state, time, unit_json},
 };
 use crate::{
     cli::municipal::{Output, new_batch_id, say, say_event, say_result, warn},
     client::{calls::CallError, error::Error},
-    pool::evidence::UnitId,
+    pool::{evidence::UnitId, explain::one_line},
     runtime::exit,
     wire::{
         fault::Reason,
@@ -71,7 +71,10 @@ impl Ordering {
         }
         match unit {
             Some(unit) if !unit.drill.is_empty() => say(&format!("{} {}", unit.unit, drill(unit))),
-            Some(unit) => say(&format!("{} is {}: {}", unit.unit, state(unit), unit.why)),
+            Some(unit) if unit.probes_paused => {
+                say(&format!("{} is {}, {}: {}", unit.unit, state(unit), paused(unit), one_line(&unit.why)));
+            }
+            Some(unit) => say(&format!("{} is {}: {}", unit.unit, state(unit), one_line(&unit.why))),
             None => say(&format!("{}: it is ordered", self.unit)),
         }
         warnings.iter().for_each(|warning| say(&format!("Note: {warning}")));

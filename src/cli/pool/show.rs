@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     pool::{
-        explain::time_of,
+        explain::{one_line, time_of},
         policy::{Decision, State},
     },
     wire::pb,
@@ -33,15 +33,25 @@ pub(super) fn drill(unit: &pb::Unit) -> String {
     format!("plays {} until {}: a drill", unit.drill, time(unit.drill_until_time.as_ref()))
 }
 
+/// That a unit is not probed, and until when.
+pub(super) fn paused(unit: &pb::Unit) -> String {
+    match time(unit.probes_paused_until_time.as_ref()) {
+        until if until.is_empty() => "not probed".to_owned(),
+        until => format!("not probed until {until}"),
+    }
+}
+
 /// Lines of a table, its columns as wide as they need to be; the last one is left as it is.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let header: Vec<String> = header.iter().map(ToString::to_string).collect();
-    let all: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
+    let columns = header.len();
+    let rows = rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect());
+    let all: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
     let width = |column: usize| {
         all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |row: &&Vec<String>| {
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
         let last = row.len().saturating_sub(1);
         let cells = row
             .iter()
@@ -72,6 +82,7 @@ pub(super) fn unit_json(unit: &pb::Unit) -> Value {
         "evictions": unit.eviction_count,
         "earliest_return": time(unit.earliest_return_time.as_ref()),
         "probes_paused": unit.probes_paused,
+        "probes_paused_until": time(unit.probes_paused_until_time.as_ref()),
         "drill": unit.drill,
         "drill_until": time(unit.drill_until_time.as_ref()),
         "address": about.address,
@@ -108,7 +119,7 @@ pub(super) fn decision_row(decision: &pb::Decision) -> Vec<String> {
         decision.kind.clone(),
         decision.rule.clone(),
         if from == to { to } else { format!("{from} to {to}") },
-        decision.why.clone(),
+        one_line(&decision.why),
     ]
 }
 
@@ -137,6 +148,8 @@ mod tests {
         let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
         let lines = table(&["UNIT", "S", "WHY"], &[row(["relay-1", "0.0", "x"]), row(["r", "21.4", ""])]);
         assert_eq!(lines, ["UNIT     S     WHY", "relay-1  0.0   x", "r        21.4  "]);
+        let lines = table(&["UNIT", "S", "WHY"], &[row(["r", "0.0", "two\nlines"])]);
+        assert_eq!(lines[1], "r     0.0  two\\nlines", "no text breaks the table");
     }
 
     #[test]

@@ -39,7 +39,10 @@ fn unknown(unit: &str) -> Fault {
 impl Core {
     fn unit(&self, unit: &Unit) -> pb::Unit {
         let judged = self.judgement.units.get(unit.id());
-        service::unit(&self.policy, unit, judged, self.intake.lease_until_ms(unit.id()))
+        // One that may not serve has none, though it asks.
+        let holds = self.policy.takes_calls(unit.id()) || self.policy.grants_lease(unit.id());
+        let until_ms = self.intake.lease_until_ms(unit.id()).filter(|_| holds);
+        service::unit(&self.policy, unit, judged, until_ms)
     }
 
     /// Whether the pool is degraded now, and not only was a moment ago: the alarm is kept up for longer.
@@ -65,10 +68,26 @@ impl Controller {
         self.0.signed.load().as_ref().map(|view| view.to_vec())
     }
 
-    pub(in crate::pool) fn list(&self) -> pb::ListUnitsResponse {
+    /// Whether what is kept of the pool can be read: nothing true can be said of units that are not known.
+    ///
+    /// # Errors
+    /// `INTERNAL`, with what to do.
+    pub(super) fn is_readable(&self) -> Result<(), Fault> {
+        if !self.core().damaged {
+            return Ok(());
+        }
+        let words = "the pool's state in the database cannot be read: nothing is decided, and no relay gets \
+                     a lease. If a newer version wrote it, start that one; else `todoke report \
+                     verify-store` names the damage, and deploy/README.md, Damage, says how to restore it \
+                     or begin anew";
+        Err(Fault::new(Reason::Internal, words))
+    }
+
+    pub(in crate::pool) fn list(&self) -> Result<pb::ListUnitsResponse, Fault> {
+        self.is_readable()?;
         let core = self.core();
         let view_version = self.0.views.borrow().as_ref().map_or(0, |view| view.version);
-        pb::ListUnitsResponse {
+        Ok(pb::ListUnitsResponse {
             units: core.policy.units().values().map(|unit| core.unit(unit)).collect(),
             verdict: verdict_words(&core.judgement.verdict),
             degraded: core.policy.alarms().values().any(|raised| core.is_degraded_now(raised)),
@@ -77,11 +96,12 @@ impl Controller {
             controller_epoch: core.epoch,
             frozen: core.frozen,
             view_version,
-        }
+        })
     }
 
     pub(in crate::pool) async fn explain(&self, unit: &str) -> Result<pb::ExplainUnitResponse, Fault> {
         let id: UnitId = unit.parse().map_err(|_| unknown(unit))?;
+        self.is_readable()?;
         // Without the database all but the past can still be said.
         let past = self.0.keeper.before(u64::MAX, LOOKED_AT, Some(id.as_str())).await.unwrap_or_default();
         let now_ms = self.0.clock.now_ms();
@@ -97,6 +117,7 @@ impl Controller {
                 seen: core.intake.witnesses(&id, now_s),
                 health: core.intake.health(&id, now_s),
                 lease_until_ms: core.intake.lease_until_ms(&id),
+                reported_address: core.addresses.get(&id).cloned(),
                 elsewhere: core.intake.elsewhere(&id),
                 decisions: &past,
                 issuer: Issuer {

@@ -18,6 +18,7 @@ mod unkept;
 mod witnesses;
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
@@ -34,7 +35,7 @@ pub(super) use self::export::send;
 use self::intake::Intake;
 use super::{
     disk::{Disk, ViewFile},
-    evidence::Observer,
+    evidence::{Observer, UnitId},
     gate::Gate,
     judgement::Judgement,
     keeper::{Keeper, KeptDecision},
@@ -170,6 +171,8 @@ struct Core {
     unsure: bool,
     /// Relays that may not register themselves, as far as that was said.
     refusals: refusals::Refusals,
+    /// Addresses that units report of themselves and were not registered with.
+    addresses: BTreeMap<UnitId, String>,
     kept_ms: i64,
     /// By what is judged and decided.
     seconds: self::seconds::Seconds,
@@ -212,6 +215,7 @@ impl Controller {
             damaged: false,
             unsure: false,
             refusals: refusals::Refusals::default(),
+            addresses: BTreeMap::new(),
             kept_ms: 0,
             believed_until_ms: 0,
             seconds: self::seconds::Seconds::default(),

@@ -9,7 +9,7 @@ use crate::{
         drill::{Fault as Played, SECONDS_MAX},
         evidence::UnitId,
         keeper::{KeepError, KeptOrder},
-        policy::{Decision, Intervention, Kind, Operator, Order, Policy, Request},
+        policy::{Decision, Description, Intervention, Kind, Operator, Order, Policy, Request, Unit},
     },
     wire::{
         convert,
@@ -41,12 +41,30 @@ fn invalid(field: &str, what: &str) -> Fault {
     Fault::new(Reason::FieldInvalid, format!("{field} {what}")).violation(field, what)
 }
 
-/// Words that are neither missing nor too long.
+/// Words that are neither missing nor too long, in one line: they stand in tables and logs.
 fn words(field: &str, text: String) -> Result<String, Fault> {
+    if text.chars().any(char::is_control) {
+        return Err(invalid(
+            field,
+            "must be one line, without line breaks, tabs or other control characters",
+        ));
+    }
     match text.chars().count() {
         1..=WORDS_MAX if !text.trim().is_empty() => Ok(text),
         _ => Err(invalid(field, "must say something, in 1 to 1,000 characters")),
     }
+}
+
+/// An operator does not register a unit where another one is reached: only one of them would ever be.
+fn free(about: &Description, policy: &Policy) -> Result<(), Fault> {
+    let (unit, address) = (&about.id, &about.address);
+    let same = |other: &&Unit| other.id() != unit && other.about.address == *address;
+    let Some(other) = policy.units().values().find(same).map(Unit::id) else { return Ok(()) };
+    let what = format!(
+        "{address} is the address of {other}: give {unit} its own, or drain {other} and register it with \
+         another one first"
+    );
+    Err(invalid("register.attributes.address", &what))
 }
 
 fn is_request_id(text: &str) -> bool {
@@ -141,9 +159,10 @@ impl Controller {
             return Err(invalid("request_id", "must be 1 to 64 of a-z, A-Z, 0-9 and '-'"));
         }
         let unit: UnitId = asked.unit.parse().map_err(|error| invalid("unit", &format!("{error}")))?;
+        self.is_readable()?;
         if self.core().frozen {
             // Whoever waits for the database here would hold others up, and may not know what became of it.
-            return Err(frozen(self.core().damaged));
+            return Err(frozen());
         }
         let under = Under { digest: Digest::of(&asked.encode_to_vec()), request_id: asked.request_id };
         if let Some(answer) = self.answered_under(&under, &by).await? {
@@ -157,6 +176,9 @@ impl Controller {
             return Err(Fault::new(Reason::UnitUnknown, words));
         }
         let request = request(&unit, wanted, now_ms)?;
+        if let Request::Register(about) = &request {
+            free(about, &self.core().policy)?;
+        }
         self.step(Some(Given { order: Order { by, request }, unit, under: Some(under) })).await
     }
 
@@ -227,10 +249,7 @@ fn outcome(policy: &Policy, unit: &UnitId, decisions: &[Decision]) -> OrderUnitR
 }
 
 /// What an order is told while nothing can be put on record.
-fn frozen(damaged: bool) -> Fault {
-    let words = match damaged {
-        true => "the pool is frozen, as its state in the database cannot be read: this order was not taken",
-        false => "the pool is frozen, as its database is away: this order was not taken",
-    };
+fn frozen() -> Fault {
+    let words = "the pool is frozen, as its database is away: this order was not taken";
     Fault::new(Reason::DatabaseAway, words).after(std::time::Duration::from_secs(1))
 }

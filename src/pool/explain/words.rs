@@ -3,12 +3,11 @@
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Discarded, Explanation, Shallow, Sibling, Suspect, Told, Vote, is_beside, is_same};
+use super::{Discarded, Explanation, Shallow, Sibling, Suspect, Told, Vote};
 use crate::pool::{
     elsewhere::Opinion,
-    evidence::Class,
-    judgement::{Bet, UnitJudgement, Verdict},
-    policy::{Bundle, Drill, Floor, Lease, Raised, grouped},
+    judgement::Verdict,
+    policy::{Approval, Bundle, Drill, Floor, Lease, Raised, State, grouped},
 };
 
 /// A second since 1970 as people read it, in UTC.
@@ -16,6 +15,19 @@ use crate::pool::{
 pub fn time_of(second: u64) -> String {
     let time = i64::try_from(second).ok().and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("second {second}"))
+}
+
+/// A text that somebody wrote as it may stand in a line: what would break it is shown by its number.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// What a verdict means.
@@ -56,7 +68,7 @@ pub fn verdict_words(verdict: &Verdict) -> String {
 }
 
 /// A time span in its largest whole unit, once there are two of it.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),
@@ -65,7 +77,7 @@ fn span(seconds: u64) -> String {
     }
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
@@ -87,7 +99,7 @@ impl Explanation {
             self.elsewhere(),
             self.past(),
         ];
-        parts.map(|lines| lines.join("\n")).join("\n\n")
+        parts.map(|lines| lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n")).join("\n\n")
     }
 
     fn standing(&self) -> Vec<String> {
@@ -95,7 +107,7 @@ impl Explanation {
             format!(
                 "{} is {} since {}, for {}, and gets {} % of a full share of calls",
                 self.unit,
-                self.stands.0,
+                self.stands.words,
                 time_of(self.since),
                 span(self.seconds),
                 self.share_percent
@@ -104,6 +116,7 @@ impl Explanation {
             format!("Rule:  {:?}, {}", self.rule, self.rule_words),
             format!("Next:  {}", self.next),
             format!("Lease: {}", self.lease_words()),
+            format!("Where: {}{}", self.about.address, self.elsewhere_reported()),
         ];
         if self.kept {
             lines.push("Kept in use only because nobody else is: somebody has to carry the calls".to_owned());
@@ -111,6 +124,10 @@ impl Explanation {
         if let Some(until) = self.override_until {
             lines.push(format!("Let back by an operator with no cause found, until {}", time_of(until)));
         }
+        let pending = self.signatures.iter();
+        lines.extend(pending.map(|Approval { by, intervention }| {
+            format!("Signed off by {by}: {}, to test: {}", intervention.changed, intervention.hypothesis)
+        }));
         if let Some(until) = self.probes_paused_until {
             lines.push(format!("Not probed until {}, on an operator's order", time_of(until)));
         }
@@ -128,75 +145,38 @@ impl Explanation {
         lines
     }
 
+    fn elsewhere_reported(&self) -> String {
+        let said = |reported: &String| {
+            let unit = &self.unit;
+            format!(
+                "; but it reports {reported}: if that is right, nobody reaches it where it is registered. \
+                 Drain it, and `todoke pool register {unit} --address {reported}`"
+            )
+        };
+        self.reported_address.as_ref().map(said).unwrap_or_default()
+    }
+
     fn lease_words(&self) -> String {
         let generation = self.generation;
-        let words = match self.lease {
-            Lease::Live => "live",
-            Lease::Lapsed => "lapsed: the unit does not ask for one",
-            Lease::Released => "given back by the unit",
-        };
-        let until = self.lease_until_ms.filter(|_| self.lease == Lease::Live);
-        let until = until.and_then(|ms| u64::try_from(ms / 1_000).ok());
-        match until {
-            Some(until) => {
-                format!("{words} until {} unless renewed, generation {generation}", time_of(until))
+        let reports = if self.stands.reports { "reports" } else { "does not report" };
+        let none = |why: &str| format!("none {why}, generation {generation}; its process {reports}");
+        let state = self.state;
+        match (self.lease_until_ms.and_then(|ms| u64::try_from(ms / 1_000).ok()), self.stands.state) {
+            (Some(until), _) if self.lease == Lease::Live => {
+                format!("live until {} unless renewed, generation {generation}", time_of(until))
             }
-            None => format!("{words}, generation {generation}"),
-        }
-    }
-
-    fn evidence(&self) -> Vec<String> {
-        let Some(judged) = &self.evidence else { return self.no_evidence() };
-        let (s, limit) = match self.decisive() {
-            Some(bet) => (bet.s, bet.limit),
-            None => (judged.s, judged.s - judged.beyond),
-        };
-        let steer_at = self.limits.steer_at;
-        let mut lines = vec![
-            format!(
-                "Evidence against it: S = {s:.1}; steered away from at {steer_at:.1}, evicted at {limit:.1}"
-            ),
-            format!("  {} The bet marked * decides.", seconds_needed(judged)),
-            format!(
-                "  S rises while its share of bad calls exceeds the others' by more than p0 = {}, and falls \
-                 again when it does not.",
-                percent(self.limits.p0)
-            ),
-            format!(
-                "  A call is bad if it failed for a reason that a relay can cause, or is older than {} ms.",
-                judged.threshold_us / 1_000
-            ),
-        ];
-        if let Some(caller) = judged.left_out_caller {
-            lines.push(format!("  Calls of municipality {caller} are left out: one caller cannot evict."));
-        }
-        lines.push(
-            "    CLASS    SCALE      S  LIMIT   BAD OF CALLS  OTHERS' BAD OF CALLS   EXCESS  LEFT OUT"
-                .to_owned(),
-        );
-        let mut decides = false;
-        for (at, bet) in judged.bets.iter().enumerate() {
-            decides |= self.decisive().is_some_and(|one| std::ptr::eq(one, bet));
-            let beside = judged.bets.get(at + 1).filter(|_| is_beside(&judged.bets, at + 1));
-            // Where leaving somebody out changes nothing, what all have seen says more.
-            if beside.is_none_or(|all| !is_same(all, bet)) {
-                lines.push(row(bet, std::mem::take(&mut decides)));
+            (_, State::Draining) => {
+                format!("not renewed while it drains: what runs may end, generation {generation}")
             }
+            (_, State::Probation) => none("on probation: it is probed and serves no caller"),
+            (_, State::Evicted | State::Quarantined | State::Drained) => {
+                none(&format!("while it is {state}: it may not serve"))
+            }
+            _ if self.lease == Lease::Released => {
+                format!("given back by the unit, generation {generation}")
+            }
+            _ => format!("lapsed: the unit does not ask for one, generation {generation}"),
         }
-        lines
-    }
-
-    fn no_evidence(&self) -> Vec<String> {
-        let mut lines =
-            vec![format!("Evidence against it: none is weighed while it is {}, without callers", self.state)];
-        if let Some(Told { number, decision }) = &self.evicted_by {
-            let time = time_of(decision.second);
-            lines.push(format!(
-                "  Evicted by decision {number}, {time}, {:?}: {}",
-                decision.rule, decision.reason
-            ));
-        }
-        lines
     }
 
     fn votes(&self) -> Vec<String> {
@@ -221,7 +201,8 @@ impl Explanation {
     }
 
     fn others(&self) -> Vec<String> {
-        let mut lines = vec![format!("Verdict on all units: {}", verdict_words(&self.verdict))];
+        let whom = if self.stands.some_out { "the units in use" } else { "all units" };
+        let mut lines = vec![format!("Verdict on {whom}: {}", verdict_words(&self.verdict))];
         if self.siblings.is_empty() {
             lines.push("Siblings: none shares an attribute with it".to_owned());
         } else {
@@ -239,7 +220,7 @@ impl Explanation {
 
     fn arithmetic(&self) -> Vec<String> {
         let Floor { peak_calls_per_s, unit_calls_per_s, needed, full } = self.floor;
-        let may = match (self.stands.1, self.may_be_taken_out) {
+        let may = match (self.stands.state.serves(), self.may_be_taken_out) {
             (false, _) => "it takes no calls",
             (true, true) => "it may be taken out",
             (true, false) => "it may not be taken out",
@@ -299,34 +280,6 @@ impl Explanation {
     }
 }
 
-fn seconds_needed(judged: &UnitJudgement) -> String {
-    match judged.seconds_to_sick {
-        _ if judged.sick => "The limit is reached.".to_owned(),
-        Some(seconds) => format!("At the present pace the limit is reached in {seconds} s."),
-        None => "At the present pace the limit is never reached.".to_owned(),
-    }
-}
-
-fn row(bet: &Bet, decides: bool) -> String {
-    let mark = if decides { '*' } else { ' ' };
-    let class = match bet.class {
-        Some(Class::Traffic) => "traffic",
-        Some(Class::Probe) => "probe",
-        None => "both",
-    };
-    let excess = if bet.played { percent(bet.d) } else { "too few".to_owned() };
-    let left_out: Vec<String> = bet.left_out.iter().map(ToString::to_string).collect();
-    let left_out = if left_out.is_empty() { "nobody".to_owned() } else { left_out.join(", ") };
-    format!(
-        "  {mark} {class:7} {:>4} s {:>6.1} {:>6.1} {:>14} {:>21} {excess:>8}  {left_out}",
-        bet.scale,
-        bet.s,
-        bet.limit,
-        format!("{} of {}", bet.own.0, bet.own.1),
-        format!("{} of {}", bet.peers.0, bet.peers.1)
-    )
-}
-
 fn vote(vote: &Vote) -> String {
     let Vote { observer, calls, bad, weight_percent, discarded } = vote;
     let note = match discarded {
@@ -340,7 +293,7 @@ fn vote(vote: &Vote) -> String {
 
 fn sibling(sibling: &Sibling) -> String {
     let Sibling { unit, state, s, shares } = sibling;
-    let s = s.map(|s| format!(", S = {s:.1}")).unwrap_or_default();
+    let s = s.map(|s| format!(", evidence {s:.1}")).unwrap_or_default();
     format!("  {unit} {state}{s}: {}", shares.join(", "))
 }
 

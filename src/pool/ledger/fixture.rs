@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Judge, Line, Second, Start, check::Chain};
+use super::{FORMAT, Judge, Line, Second, Start, check::Chain};
 use crate::pool::{
     evidence::{Bucket, Class, Latencies, Observer, UnitId},
     policy::{Decision, Description, Fact, Operator, Order, Parameters, Policy, Request},
@@ -88,7 +88,8 @@ impl Live {
 pub(crate) fn lines(seconds: u64) -> Vec<Line> {
     let mut live = Live::new();
     let judge = Some(serde_json::to_value(&live.judge).expect("it has a JSON form"));
-    let mut lines = vec![Line::Start(Box::new(Start { format: 1, policy: live.policy.clone(), judge }))];
+    let policy = live.policy.clone();
+    let mut lines = vec![Line::Start(Box::new(Start { format: FORMAT, policy, judge }))];
     for n in 0..seconds {
         let input = live.input((120..220).contains(&n));
         let decisions = live.decide(&input);

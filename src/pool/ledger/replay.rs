@@ -3,7 +3,9 @@
 
 use std::io::BufRead;
 
-use super::{DECISIONS_MAX, Judge, LINE_BYTES_MAX, LINES_MAX, LedgerError, Line, Second, check::Chain};
+use super::{
+    DECISIONS_MAX, FORMAT, Judge, LINE_BYTES_MAX, LINES_MAX, LedgerError, Line, Second, check::Chain,
+};
 use crate::pool::policy::{Decision, Policy};
 
 /// Where a replay first decided otherwise.
@@ -42,7 +44,8 @@ pub struct Report {
 /// # Errors
 /// [`LedgerError`] if a line is wrong. That a decision differs is no error: see [`Report::difference`].
 pub fn replay(mut lines: impl BufRead, judge: &mut impl Judge) -> Result<Report, LedgerError> {
-    let mut replay = Replay { report: Report::default(), policy: None, chain: Chain::new() };
+    let (report, chain) = (Report::default(), Chain::new());
+    let mut replay = Replay { report, policy: None, chain, format: FORMAT };
     let mut group = Group::default();
     let mut text = Vec::new();
     for line in 1.. {
@@ -114,6 +117,8 @@ struct Replay {
     report: Report,
     policy: Option<Policy>,
     chain: Chain,
+    /// Of the last start.
+    format: u32,
 }
 
 impl Replay {
@@ -136,6 +141,7 @@ impl Replay {
                 let kept = judge.restore(start.judge.as_ref());
                 kept.map_err(|what| LedgerError::Judge { line: from, what })?;
                 *policy = Some(start.policy);
+                self.format = start.format;
                 Ok(())
             }
             (Some(Line::Second(input)), Some(policy)) => {
@@ -158,7 +164,12 @@ impl Replay {
         decided: Vec<Decision>,
         judge: &mut impl Judge,
     ) {
-        let (second, mut decided) = (input.second, decided.into_iter());
+        let old = self.format == 1;
+        let mut decided = decided.into_iter().map(|mut decision| {
+            decision.evidence.take_if(|_| old); // it was not kept yet
+            decision
+        });
+        let second = input.second;
         for (line, recorded) in (head + 1..).zip(recorded) {
             judge.hear(&recorded);
             let replayed = decided.next();

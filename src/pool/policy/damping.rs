@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    description::Description,
     parameters::{PENALTIES_MAX, Parameters},
-    unit::Description,
 };
 
 /// Whose penalties: all three together, so that one bad image does not quarantine a whole pool.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::unit::State;
+use super::{unit::State, weighed::Weighed};
 use crate::pool::{evidence::UnitId, judgement::Verdict};
 
 /// What a decision does.
@@ -171,7 +171,7 @@ impl Alarm {
     }
 }
 
-/// The rule that a decision rests on: its id, and what it says.
+/// The rule that a decision rests on: its id. What it says is in the words of an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Rule {
     /// Evidence: worse than its peers beyond the limit.
@@ -236,47 +236,6 @@ pub enum Rule {
     B2,
 }
 
-impl Rule {
-    /// What the rule says.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Rule::E1 => {
-                "evicted when S reaches its limit: worse than its peers, one false eviction in 100 unit-years"
-            }
-            Rule::E2 => "evicted after a burst of failures at a step of its return",
-            Rule::E3 => "taken out when an override with no cause found expires",
-            Rule::E4 => "evicted at once when its lease is not renewed",
-            Rule::E5 => "leases that all lose at once are held against none",
-            Rule::S1 => "new calls are steered away at S ≥ 5, reversible, without a penalty",
-            Rule::S2 => "steered back at S < 1",
-            Rule::S3 => "never more than half of the pool is steered away, nor more than the rest can carry",
-            Rule::F1 => "never below the floor: max(1, what the peak needs); the least bad is kept",
-            Rule::F2 => "with nobody else in full use, the best that has a lease is let in",
-            Rule::J1 => "a new unit is let in once its deep probes pass",
-            Rule::J2 => "a unit that gives its lease back has left in order",
-            Rule::R1 => "probation begins when the back-off is over and the unit has a lease",
-            Rule::R2 => "probation is passed with 200 deep probes over 60 s and at most 1 failure",
-            Rule::R3 => "a step is passed after 60 s and 50 calls without a burst",
-            Rule::D1 => "calls have 10 s to end before connections are reset",
-            Rule::D2 => "before it drains, a relay leaves what it recorded",
-            Rule::Q1 => "quarantined when the slow penalty reaches its limit",
-            Rule::Q2 => "released by two different operators with an intervention record",
-            Rule::Q3 => "with no cause found, released for 24 h at most",
-            Rule::V1 => "an attribute is suspect when a recurrence by chance has p < 0.05",
-            Rule::V2 => "an attribute is suspect when exactly the units that share it are sick",
-            Rule::V3 => "what was changed between two failures is not the one cause",
-            Rule::V4 => "what all units together point to",
-            Rule::V5 => "traffic beats probes: green probes never bring a unit back",
-            Rule::V6 => "a monitor can be the cause",
-            Rule::O1 => "an operator's order",
-            Rule::O2 => "a drill ends at its time, and with the process that plays it",
-            Rule::B1 => "without the database nothing is admitted, released or raised",
-            Rule::B2 => "with fewer than 3 observers nobody is evicted by evidence",
-        }
-    }
-}
-
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -306,6 +265,9 @@ pub struct Decision {
     /// The attributes that it is about, as `name=value`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub attributes: Vec<String>,
+    /// Of an eviction: the evidence against the unit in that second.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub evidence: Option<Weighed>,
 }
 
 /// A number as people read it: 1,933.
@@ -318,7 +280,13 @@ pub(in crate::pool) fn grouped(value: f64) -> String {
     places.collect()
 }
 
-/// What is said beside the states: kind, rule, reason, numbers, attributes.
+/// To thousandths, and finite, so that it is the same again when it was written and read.
+pub(super) fn rounded(value: f64) -> f64 {
+    let whole = if value.is_finite() { value.clamp(-1e9, 1e9) } else { 1e9 };
+    (whole * 1_000.0).round() / 1_000.0
+}
+
+/// What is said beside the states: kind, rule, reason, numbers, attributes, evidence.
 #[derive(Debug, Clone)]
 pub(super) struct Note {
     pub(super) kind: Kind,
@@ -326,17 +294,18 @@ pub(super) struct Note {
     pub(super) reason: String,
     pub(super) numbers: BTreeMap<String, f64>,
     pub(super) attributes: Vec<String>,
+    pub(super) evidence: Option<Weighed>,
 }
 
 impl Note {
     pub(super) fn new(kind: Kind, rule: Rule, reason: impl Into<String>) -> Self {
-        Self { kind, rule, reason: reason.into(), numbers: BTreeMap::new(), attributes: Vec::new() }
+        let (numbers, attributes) = (BTreeMap::new(), Vec::new());
+        Self { kind, rule, reason: reason.into(), numbers, attributes, evidence: None }
     }
 
-    /// Adds a number. It is rounded, so that it is the same again when it was written and read.
+    /// Adds a number, rounded.
     pub(super) fn with(mut self, name: &str, value: f64) -> Self {
-        let whole = if value.is_finite() { value.clamp(-1e9, 1e9) } else { 1e9 };
-        self.numbers.insert(name.to_owned(), (whole * 1_000.0).round() / 1_000.0);
+        self.numbers.insert(name.to_owned(), rounded(value));
         self
     }
 
@@ -344,6 +313,11 @@ impl Note {
     pub(super) fn count(self, name: &str, value: impl TryInto<u32>) -> Self {
         let value = value.try_into().unwrap_or(u32::MAX);
         self.with(name, f64::from(value))
+    }
+
+    /// Adds the evidence that was weighed.
+    pub(super) fn weighed(self, evidence: Option<Weighed>) -> Self {
+        Self { evidence, ..self }
     }
 
     /// Says which attributes it is about.

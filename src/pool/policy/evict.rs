@@ -175,7 +175,8 @@ impl Policy {
             .count("evictions", evictions)
             .count("back_off_s", back_off)
             .with("fast", after.fast)
-            .with("slow", after.slow);
+            .with("slow", after.slow)
+            .weighed(turn.weighed(id));
         let rule = note.rule;
         if rule == Rule::E4 {
             self.shift(turn, id, State::Evicted, note);

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     decision::Rule,
+    description::Description,
     parameters::{EPISODES_MAX, Parameters, SUSPECTS_MAX},
-    unit::Description,
 };
 use crate::pool::evidence::UnitId;
 

@@ -11,6 +11,7 @@ mod bundles;
 mod callers;
 mod damping;
 mod decision;
+mod description;
 mod drills;
 mod evict;
 mod facts;
@@ -25,6 +26,7 @@ mod returns;
 mod steer;
 mod unit;
 mod view;
+mod weighed;
 
 #[cfg(test)]
 mod alarm_tests;
@@ -56,6 +58,7 @@ pub use bundles::{BUNDLES_MAX, Bundle};
 pub use callers::{Callers, CallsOf};
 pub use damping::{Damping, Key, Penalties};
 pub use decision::{Alarm, Decision, Kind, Rule};
+pub use description::Description;
 pub use drills::{Drill, Drills, Process};
 pub use evict::back_off_s;
 pub use floor::Floor;
@@ -66,8 +69,9 @@ pub use parameters::{
     WORDS_BYTES_MAX,
 };
 pub use steer::{Anew, is_green};
-pub use unit::{Approval, Description, Lease, Progress, State, Unit, Why};
+pub use unit::{Approval, Lease, Progress, State, Unit, Why};
 pub use view::{Entry, View};
+pub use weighed::Weighed;
 
 use super::{
     evidence::UnitId,
@@ -130,6 +134,11 @@ impl Turn<'_> {
         self.judgement.map_or(Verdict::None, |judgement| judgement.verdict.clone())
     }
 
+    /// The evidence against a unit, as it is kept with a decision.
+    fn weighed(&self, unit: &UnitId) -> Option<Weighed> {
+        self.judgement.and_then(|judgement| Weighed::of(judgement, unit))
+    }
+
     fn is_shared(&self) -> bool {
         self.judgement.is_some_and(|judgement| judgement.verdict == Verdict::Shared)
     }
@@ -146,6 +155,7 @@ impl Turn<'_> {
             verdict: self.verdict(),
             numbers: note.numbers,
             attributes: note.attributes,
+            evidence: note.evidence,
         });
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bundles::Bundle, callers::CallsOf, drills::Process, parameters::WORDS_BYTES_MAX, unit::Description,
+    bundles::Bundle, callers::CallsOf, description::Description, drills::Process, parameters::WORDS_BYTES_MAX,
 };
 use crate::domain::identity::{Identity, Role};
 use crate::pool::{drill::Fault, evidence::UnitId};

@@ -49,6 +49,35 @@ fn two_operators_and_a_record_release_a_unit_and_nothing_less_does() {
 }
 
 #[test]
+fn what_each_operator_signed_is_kept_and_either_counts_once_another_signs_the_same() {
+    let mut pool = quarantined();
+    let words = |changed: &str| Intervention { changed: changed.to_owned(), ..intervention() };
+    pool.tell(vec![order("alice", sign(Some(words("a new fan"))))]);
+    let told = pool.tell(vec![order("bob", sign(Some(words("a new disk"))))]);
+    let said = told.iter().find(|one| one.kind == Kind::SignOff).expect("he signed");
+    for kept in
+        ["operator/bob signed relay-2 off: a new disk", "operator/alice signed other words: a new fan"]
+    {
+        assert!(said.reason.contains(kept), "{kept}: {}", said.reason);
+    }
+    assert!(refused(&mut pool, "bob", sign(None)).contains("another operator"), "the newest are his own");
+    pool.tell(vec![order("alice", sign(Some(words("a new cable"))))]);
+    let waits = |pool: &Pool| -> Vec<String> {
+        pool.policy.units()[&id(2)].signatures().map(|one| one.intervention.changed.clone()).collect()
+    };
+    assert_eq!(waits(&pool), ["a new disk", "a new cable"], "her second words are instead of her first");
+    for n in 1..=4 {
+        pool.tell(vec![order(&format!("o-{n}"), sign(Some(words(&format!("{n}")))))]);
+    }
+    assert_eq!(waits(&pool), ["1", "2", "3", "4"], "so many wait, and no more");
+    pool.tell(vec![order("alice", sign(Some(words("2"))))]);
+    let released = pool.record.iter().find(|one| one.kind == Kind::Release).expect("two signed the same");
+    assert!(released.reason.starts_with("operator/o-2 and operator/alice released"), "{}", released.reason);
+    assert!(released.reason.contains("operator/o-4 signed other words: 4"), "{}", released.reason);
+    assert_eq!(waits(&pool), Vec::<String>::new());
+}
+
+#[test]
 fn a_failure_after_a_release_speaks_against_the_hypothesis_and_quarantines_at_once() {
     let mut pool = quarantined();
     pool.tell(vec![order("alice", sign(Some(intervention())))]);

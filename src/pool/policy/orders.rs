@@ -3,9 +3,10 @@
 
 use super::{
     Alarm, Floor, Kind, Note, Policy, Rule, Turn, UNITS_MAX, Unit, WORDS_BYTES_MAX,
+    description::Description,
     floor::units_are,
     order::{Operator, Order, Request},
-    unit::{Description, Lease, State, Why},
+    unit::{Lease, State, Why},
 };
 use crate::pool::evidence::UnitId;
 

@@ -17,7 +17,7 @@ impl Policy {
         }
         Some(match unit.state {
             State::Joining => self.until_admitted(unit),
-            State::Healthy => "it stays HEALTHY while the evidence against it stays below S = 5".to_owned(),
+            State::Healthy => "it stays HEALTHY while there is little evidence against it".to_owned(),
             State::Suspect => self.until_steered_back(unit),
             State::Draining => {
                 let (until, to) = unit.drain.unwrap_or((self.second, State::Evicted));
@@ -54,7 +54,13 @@ impl Policy {
             }
             State::Quarantined => match &unit.approval {
                 None => "it stays out until two operators sign an intervention".to_owned(),
-                Some(first) => format!("it stays out until an operator beside {} signs", first.by),
+                Some(first) if unit.other_approvals.is_empty() => {
+                    format!("it stays out until an operator beside {} signs", first.by)
+                }
+                Some(_) => {
+                    let all: Vec<String> = unit.signatures().map(|one| one.by.to_string()).collect();
+                    format!("it stays out until another operator signs the same as one of {}", all.join(", "))
+                }
             },
             State::Drained => "it stays out until an operator lets it back".to_owned(),
         })
@@ -79,7 +85,7 @@ impl Policy {
                  judge began anew), DRAINING when it reaches its limit"
             )
         } else {
-            "HEALTHY when the evidence against it falls below S = 1, DRAINING when it reaches its limit"
+            "HEALTHY when the evidence against it is nearly gone, DRAINING when it reaches its limit"
                 .to_owned()
         }
     }

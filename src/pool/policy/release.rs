@@ -11,6 +11,19 @@ use crate::pool::evidence::UnitId;
 const NEEDED: &str = "a release needs an intervention record (what was changed, which hypothesis it tests) \
                       and a second operator";
 
+/// Signatures in different words that wait at once; the oldest is no longer waited for then, and stays in the
+/// record.
+const SIGNATURES_MAX: usize = 4;
+
+/// What others signed, which is another thing.
+fn in_other_words(others: &[Approval]) -> String {
+    let words = |one: &Approval| {
+        let Approval { by, intervention: Intervention { changed, hypothesis } } = one;
+        format!("; {by} signed other words: {changed}, to test: {hypothesis}")
+    };
+    others.iter().map(words).collect()
+}
+
 impl Policy {
     /// Why a unit in quarantine is not let back.
     pub(super) fn why_quarantined(&self, unit: &Unit) -> String {
@@ -38,45 +51,53 @@ impl Policy {
                 "the record needs both parts, each of 1 to {WORDS_BYTES_MAX} bytes; {NEEDED}"
             ));
         }
-        let agreed = match (&unit.approval, intervention) {
-            (None, None) => {
-                let override_it = "with no cause found, only an override lets it back, and for a day";
-                return Err(format!("{}; {override_it}", self.why_quarantined(unit)));
-            }
-            (Some(first), record) if record.is_none_or(|record| *record == first.intervention) => {
-                if first.by == *by {
-                    return Err(format!(
-                        "{by} has signed already: the second signature is another operator's"
-                    ));
-                }
-                Some(first.clone())
-            }
-            (_, Some(_)) | (Some(_), None) => None,
+        let Some(record) = intervention.or(unit.approval.as_ref().map(|newest| &newest.intervention)) else {
+            let override_it = "with no cause found, only an override lets it back, and for a day";
+            return Err(format!("{}; {override_it}", self.why_quarantined(unit)));
         };
-        match (agreed, intervention) {
-            (Some(first), _) => self.release(turn, by, id, first),
-            (None, Some(record)) => {
-                let approval = Approval { by: by.clone(), intervention: record.clone() };
-                self.units.entry(id.clone()).and_modify(|unit| unit.approval = Some(approval));
-                let reason = format!(
-                    "{by} signed {id} off: {}, to test: {}; another operator must sign too",
-                    record.changed, record.hypothesis
-                );
-                turn.say(Some(id), None, Note::new(Kind::SignOff, Rule::Q2, reason));
+        let record = record.clone();
+        let (own, others): (Vec<Approval>, Vec<Approval>) = unit
+            .signatures()
+            .filter(|one| one.intervention == record)
+            .cloned()
+            .partition(|one| one.by == *by);
+        match others.into_iter().next() {
+            Some(first) => self.release(turn, by, id, first),
+            None if own.is_empty() => self.sign(turn, by, id, record),
+            None => {
+                return Err(format!("{by} has signed already: the second signature is another operator's"));
             }
-            (None, None) => return Err(NEEDED.to_owned()),
         }
         Ok(())
     }
 
+    /// A signature that waits for another. What others signed in other words waits beside it.
+    fn sign(&mut self, turn: &mut Turn<'_>, by: &Operator, id: &UnitId, record: Intervention) {
+        let Some(unit) = self.units.get_mut(id) else { return };
+        unit.other_approvals.extend(unit.approval.take());
+        unit.other_approvals.retain(|one| one.by != *by);
+        let more = unit.other_approvals.len().saturating_sub(SIGNATURES_MAX - 1);
+        unit.other_approvals.drain(..more);
+        let Intervention { changed, hypothesis } = &record;
+        let reason =
+            format!("{by} signed {id} off: {changed}, to test: {hypothesis}; another operator must sign too");
+        let reason = reason + &in_other_words(&unit.other_approvals);
+        unit.approval = Some(Approval { by: by.clone(), intervention: record });
+        turn.say(Some(id), None, Note::new(Kind::SignOff, Rule::Q2, reason));
+    }
+
     fn release(&mut self, turn: &mut Turn<'_>, by: &Operator, id: &UnitId, first: Approval) {
         let Some(unit) = self.units.get_mut(id) else { return };
+        let mut others = std::mem::take(&mut unit.other_approvals);
+        others.extend(unit.approval.take());
+        others.retain(|one| *one != first);
         let Approval { by: first_by, intervention } = first;
         let reason = format!(
-            "{first_by} and {by} released {id}: {}, to test: {}",
-            intervention.changed, intervention.hypothesis
+            "{first_by} and {by} released {id}: {}, to test: {}{}",
+            intervention.changed,
+            intervention.hypothesis,
+            in_other_words(&others)
         );
-        unit.approval = None;
         unit.intervention = Some(intervention);
         unit.back_off_until = turn.second;
         let about = unit.about.clone();

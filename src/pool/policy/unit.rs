@@ -1,6 +1,6 @@
 //! One unit of the pool: what it is, in which state, since when and why.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,9 @@ use super::{
     bundles::Bundle,
     callers::Callers,
     decision::Rule,
+    description::Description,
     drills::Drills,
     order::{Intervention, Operator},
-    parameters::{ATTRIBUTES_MAX, NAME_BYTES_MAX},
     steer::Anew,
 };
 use crate::pool::evidence::UnitId;
@@ -97,85 +97,6 @@ impl fmt::Display for State {
             State::Returning(percent) => write!(f, "RETURNING at {percent} %"),
             other => f.write_str(other.name()),
         }
-    }
-}
-
-/// Bytes of a unit's address: a host name has at most 253.
-const ADDRESS_BYTES_MAX: usize = 260;
-
-/// What an operator says of a unit when it is registered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Description {
-    /// Its name.
-    pub id: UnitId,
-    /// Where it takes calls, `host:port`.
-    pub address: String,
-    /// The place that the box stands in.
-    pub slot: String,
-    /// The box's own number.
-    pub serial: String,
-    /// The box's model.
-    pub model: String,
-    /// The software on it.
-    pub image: String,
-    /// What else it may share with others: firmware, rack, monitoring agent.
-    #[serde(default)]
-    pub attributes: BTreeMap<String, String>,
-}
-
-fn is_host_and_port(address: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
-    address.len() <= ADDRESS_BYTES_MAX
-        && address.bytes().all(legal)
-        && address
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
-impl Description {
-    /// What is wrong with it, all of it at once.
-    #[must_use]
-    pub fn faults(&self) -> Vec<String> {
-        let fixed =
-            [("slot", &self.slot), ("serial", &self.serial), ("model", &self.model), ("image", &self.image)];
-        let mut faults: Vec<String> = fixed
-            .iter()
-            .filter(|(_, value)| value.is_empty() || value.len() > NAME_BYTES_MAX)
-            .map(|(name, value)| {
-                format!("{name} has {} bytes: 1 to {NAME_BYTES_MAX} are allowed", value.len())
-            })
-            .collect();
-        if !is_host_and_port(&self.address) {
-            faults.push(format!("address {:.64} must be host:port", self.address));
-        }
-        if self.attributes.len() > ATTRIBUTES_MAX {
-            faults
-                .push(format!("{} attributes: at most {ATTRIBUTES_MAX} are allowed", self.attributes.len()));
-        }
-        for (name, value) in &self.attributes {
-            let long = [name, value].iter().any(|text| text.is_empty() || text.len() > NAME_BYTES_MAX);
-            if long {
-                faults.push(format!("attribute {name:.20}: name and value have 1 to {NAME_BYTES_MAX} bytes"));
-            } else if name.contains('=') || ["slot", "serial", "model", "image"].contains(&name.as_str()) {
-                faults.push(format!("attribute {name}: the name is taken, or holds '='"));
-            }
-        }
-        faults
-    }
-
-    /// What it may share with others, by name: all but its slot and its serial.
-    #[must_use]
-    pub fn named(&self) -> BTreeMap<String, String> {
-        let fixed = [("image", &self.image), ("model", &self.model)];
-        let fixed = fixed.map(|(name, value)| (name.to_owned(), value.clone()));
-        fixed.into_iter().chain(self.attributes.clone()).collect()
-    }
-
-    /// The same, each as `name=value`.
-    #[must_use]
-    pub fn shared(&self) -> Vec<String> {
-        self.named().into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 }
 
@@ -288,6 +209,9 @@ pub struct Unit {
     pub probes_paused_until: Option<u64>,
     /// The first of the two signatures that release it.
     pub approval: Option<Approval>,
+    /// Those of other operators before it, with other words: either counts once another signs the same.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub other_approvals: Vec<Approval>,
     /// What was changed before its last release: a failure speaks against the hypothesis.
     pub intervention: Option<Intervention>,
     /// The faults that it plays on purpose.
@@ -321,6 +245,7 @@ impl Unit {
             override_until: None,
             probes_paused_until: None,
             approval: None,
+            other_approvals: Vec::new(),
             intervention: None,
             drills: Drills::default(),
             bundles: Vec::new(),
@@ -337,6 +262,11 @@ impl Unit {
         self.callers.without_the_worst(self.progress)
     }
 
+    /// Who signed it off and waits for another, the newest last.
+    pub fn signatures(&self) -> impl DoubleEndedIterator<Item = &Approval> {
+        self.other_approvals.iter().chain(&self.approval)
+    }
+
     /// Its name.
     #[must_use]
     pub fn id(&self) -> &UnitId {
@@ -345,5 +275,22 @@ impl Unit {
 }
 
 #[cfg(test)]
-#[path = "unit_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_its_name_in_the_list_of_names() {
+        let all = [
+            State::Joining,
+            State::Healthy,
+            State::Suspect,
+            State::Draining,
+            State::Evicted,
+            State::Probation,
+            State::Returning(5),
+            State::Quarantined,
+            State::Drained,
+        ];
+        assert_eq!(all.map(State::name), State::NAMES);
+    }
+}

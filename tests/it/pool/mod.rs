@@ -5,6 +5,7 @@ mod bundles;
 mod complaints;
 mod crowd;
 mod drills;
+mod evicted;
 mod fence;
 mod followed;
 mod harness;

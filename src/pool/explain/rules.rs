@@ -1,0 +1,97 @@
+//! What each rule says, with the numbers that are in force.
+
+use super::words::{percent, span};
+use crate::pool::{
+    policy::{Parameters, Rule},
+    rule,
+};
+
+/// What a rule says.
+pub(super) fn words(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String {
+    fixed(named).map_or_else(|| counted(named, policy, judge), str::to_owned)
+}
+
+/// What is said with numbers of the configuration.
+fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String {
+    let Parameters { probation_probes, probation_s, probation_failures_max, .. } = policy;
+    let Parameters { step_s, step_calls, quiet_step_s, quiet_step_probes, .. } = policy;
+    match named {
+        Rule::E1 => format!(
+            "evicted when the evidence (S) reaches its limit: worse than its peers, one false eviction in {} \
+             unit-years",
+            judge.budget_years
+        ),
+        Rule::S1 => format!(
+            "new calls are steered away when the evidence (S) is {} or more, reversible, without a penalty",
+            judge.soft_at
+        ),
+        Rule::S2 => format!("steered back when the evidence (S) is below {}", judge.suspect_at),
+        Rule::R2 => format!(
+            "probation is passed with {probation_probes} deep probes over {} and at most \
+             {probation_failures_max} failed",
+            span(*probation_s)
+        ),
+        Rule::R3 => format!(
+            "a step is passed after {} and {step_calls} calls without a burst of failures; where calls \
+             are few, after {} and {quiet_step_probes} deep probes",
+            span(*step_s),
+            span(*quiet_step_s)
+        ),
+        Rule::D1 => format!("calls have {} to end before connections are reset", span(policy.drain_s)),
+        Rule::Q3 => format!("with no cause found, released for {} at most", span(policy.override_s)),
+        Rule::V1 => format!(
+            "an attribute is suspect when a recurrence by chance has p < {}",
+            percent(policy.chance_max)
+        ),
+        Rule::B2 => {
+            format!("with fewer than {} observers nobody is evicted by evidence", policy.observers_min)
+        }
+        _ => String::new(),
+    }
+}
+
+fn fixed(named: Rule) -> Option<&'static str> {
+    Some(match named {
+        Rule::E2 => "evicted after a burst of failures at a step of its return",
+        Rule::E3 => "taken out when an override with no cause found expires",
+        Rule::E4 => "evicted at once when its lease is not renewed",
+        Rule::E5 => "leases that all lose at once are held against none",
+        Rule::S3 => "never more than half of the pool is steered away, nor more than the rest can carry",
+        Rule::F1 => "never below the floor: max(1, what the peak needs); the least bad is kept",
+        Rule::F2 => "with nobody else in full use, the best that has a lease is let in",
+        Rule::J1 => "a new unit is let in once its deep probes pass",
+        Rule::J2 => "a unit that gives its lease back has left in order",
+        Rule::R1 => "probation begins when the back-off is over and the unit has a lease",
+        Rule::D2 => "before it drains, a relay leaves what it recorded",
+        Rule::Q1 => "quarantined when the slow penalty reaches its limit",
+        Rule::Q2 => "released by two different operators with an intervention record",
+        Rule::V2 => "an attribute is suspect when exactly the units that share it are sick",
+        Rule::V3 => "what was changed between two failures is not the one cause",
+        Rule::V4 => "what all units together point to",
+        Rule::V5 => "traffic beats probes: green probes never bring a unit back",
+        Rule::V6 => "a monitor can be the cause",
+        Rule::O1 => "an operator's order",
+        Rule::O2 => "a drill ends at its time, and with the process that plays it",
+        Rule::B1 => "without the database nothing is admitted, released or raised",
+        Rule::E1 | Rule::S1 | Rule::S2 | Rule::R2 | Rule::R3 | Rule::D1 | Rule::Q3 | Rule::V1 | Rule::B2 => {
+            return None;
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_says_what_is_configured_and_not_the_defaults() {
+        let policy = Parameters { step_s: 5, step_calls: 10, ..Parameters::default() };
+        let said = words(Rule::R3, &policy, &rule::Parameters::default());
+        assert!(said.starts_with("a step is passed after 5 s and 10 calls"), "{said}");
+        let judge = rule::Parameters { soft_at: 7.5, ..rule::Parameters::default() };
+        assert!(words(Rule::S1, &policy, &judge).contains("is 7.5 or more"));
+        for named in [Rule::E1, Rule::S2, Rule::R2, Rule::D1, Rule::Q3, Rule::V1, Rule::B2, Rule::E4] {
+            assert!(!words(named, &policy, &judge).is_empty(), "{named:?}");
+        }
+    }
+}
