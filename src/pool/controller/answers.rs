@@ -40,7 +40,7 @@ impl Core {
     fn unit(&self, unit: &Unit) -> pb::Unit {
         let judged = self.judgement.units.get(unit.id());
         // One that may not serve has none, though it asks.
-        let holds = self.policy.takes_calls(unit.id()) || self.policy.grants_lease(unit.id());
+        let holds = self.policy.takes_calls(unit.id());
         let until_ms = self.intake.lease_until_ms(unit.id()).filter(|_| holds);
         service::unit(&self.policy, unit, judged, until_ms)
     }

@@ -10,7 +10,7 @@ use crate::{
     pool::{
         evidence::{Class, Observer},
         judgement::{Bet, UnitJudgement},
-        policy::State,
+        policy::{Rule, State},
     },
 };
 
@@ -148,7 +148,10 @@ fn evicted_by(told: &Told) -> Vec<String> {
         format!("    Verdict then: {}", verdict_words(&decision.verdict)),
     ];
     if let Some(kept) = &decision.evidence {
-        lines.push("    Evidence in that second (S), of which the line marked * decides:".to_owned());
+        lines.push(match rule {
+            Rule::E1 => "    Evidence in that second (S), of which the line marked * decided:".to_owned(),
+            _ => "    Evidence in that second (S), which is not why; * was nearest to its limit:".to_owned(),
+        });
         let all = terms(kept.p0, kept.threshold_us, kept.left_out_caller).into_iter();
         lines.extend(all.chain(table(&kept.bets)).map(|line| format!("    {line}")));
     }
