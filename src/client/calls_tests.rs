@@ -289,5 +289,5 @@ async fn a_relay_under_a_void_lease_is_left_for_another_and_alone_is_a_reason_to
     let alone = relays(&[Manner::IsStale], &mut tasks).await;
     let error = ask(&Caller::new(alone, options(300), 7), Weight::Light).await.expect_err("it is void");
     assert!(error.is(Reason::GenerationStale) && error.transient && error.attempts > 1, "{error}");
-    assert!(error.to_string().contains("Start this one anew"), "{error}");
+    assert!(error.to_string().contains("else start it anew"), "{error}");
 }

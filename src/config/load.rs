@@ -243,7 +243,10 @@ impl<T: Role> Loading<T> {
         let secret = T::SECRETS.contains(&key);
         let is_span = tree::find(&self.defaults, key).is_some_and(|value| tree::shape(value) == Shape::Span);
         let what = match first_error {
-            _ if is_span => "must be a time span such as 250ms, 90s, 5m or 24h, in quotes".to_owned(),
+            _ if is_span => {
+                "must be a time span such as 250ms, 90s, 5m or 24h, in quotes, and 366d at the most"
+                    .to_owned()
+            }
             Some(error) if !secret => wrong(&error),
             _ => "is not of the right kind".to_owned(),
         };

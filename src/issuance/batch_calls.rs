@@ -204,8 +204,8 @@ pub(crate) fn why_no_receipt(row: &BatchRow) -> String {
     let (id, state) = (row.batch_id, row.state);
     match state {
         BatchState::Discrepant => format!(
-            "batch {id} is {state} and gets no receipt as it is: GetBatch (`todoke status`) says what disagrees, \
-             RepairBatch has it worked off again, AbortBatch gives it up"
+            "batch {id} is {state} and gets no receipt as it is: GetBatch (`todoke status`) says what \
+             disagrees, RepairBatch has it worked off again, AbortBatch gives it up"
         ),
         BatchState::Aborted => {
             format!("batch {id} was given up and never gets a receipt: its records go into a new batch")

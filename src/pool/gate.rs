@@ -143,8 +143,8 @@ impl Gate {
             Some(shown) if shown < leave.generation => {
                 let now = leave.generation;
                 let words = format!(
-                    "{relay} shows a lease of generation {shown}, and {now} is in force: it was taken out since, \
-                     or another process serves under its name: use another relay"
+                    "{relay} shows a lease of generation {shown}, and {now} is in force: it was taken out \
+                     since, or another process serves under its name: use another relay"
                 );
                 let stale = Fault::new(Reason::GenerationStale, words);
                 return Err(stale.after(Duration::from_millis(100)));

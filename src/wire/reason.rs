@@ -118,7 +118,7 @@ reasons! {
     FieldInvalid = "FIELD_INVALID", InvalidArgument, Caller, false,
         "Mend the fields that the violations name.";
     ReceiptNotReady = "RECEIPT_NOT_READY", FailedPrecondition, Nobody, true,
-        "Wait until the batch is ACCEPTED (WatchBatch), then ask again; one that is DISCREPANT or ABORTED never is.";
+        "Wait until the batch is ACCEPTED (WatchBatch): a DISCREPANT or ABORTED one is not by waiting.";
     BatchState = "BATCH_STATE", FailedPrecondition, Caller, false,
         "Ask GetBatch (`todoke status`): the batch's state does not allow this.";
     RequestIdReused = "REQUEST_ID_REUSED", FailedPrecondition, Caller, false,
@@ -148,7 +148,7 @@ reasons! {
     UnitUnknown = "UNIT_UNKNOWN", NotFound, Caller, false,
         "Check the unit's name (`todoke pool list`), or register it first.";
     GenerationStale = "GENERATION_STALE", Unavailable, Operator, true,
-        "Go to another relay. End this process of it: a later one serves under its name, or start it anew.";
+        "Go to another relay. End this one if a later process serves under its name, else start it anew.";
     RelayFenced = "RELAY_FENCED", Unavailable, Nobody, true,
         "Go to another relay: this one holds no lease.";
     OrderRefused = "ORDER_REFUSED", FailedPrecondition, Human, false,

@@ -85,8 +85,8 @@ impl Ordering {
         if let Some(then) = ordered_time.as_ref().filter(|_| self.request_id.is_some()) {
             let then = time(Some(then));
             say(&format!(
-                "Note: the order of this id was given before, and this is what it was answered then, at {then}: \
-                 `todoke pool list` says what is so now"
+                "Note: the order of this id was given before, and this is what it was answered then, at \
+                 {then}: `todoke pool list` says what is so now"
             ));
         }
     }
@@ -95,8 +95,8 @@ impl Ordering {
 /// What a person is told of an order that was not answered in time.
 fn what_became(error: &CallError, unsure: bool, request_id: &str) -> String {
     if error.is(Reason::DatabaseAway) && !unsure {
-        return "nothing was done: no order can be put on record. Give it again when `todoke pool list` no longer \
-                says FROZEN"
+        return "nothing was done: no order can be put on record. Give it again when `todoke pool list` no \
+                longer says FROZEN"
             .to_owned();
     }
     format!("it may have been carried out: --request-id {request_id} asks again")

@@ -1,9 +1,8 @@
 //! Promise: an issuer that was started anew takes its own ignorance for no proof: a relay that it had steered
 //! callers away from stays so until it is judged again.
 
-use super::{record_tests::World, *};
-use crate::pool::policy::Decision;
-use crate::pool::policy::State;
+use super::record_tests::World;
+use crate::pool::policy::{Decision, State};
 
 fn state(world: &World) -> State {
     world.controller.core().policy.units()[&"relay-2".parse().expect("a name")].state
@@ -62,8 +61,8 @@ async fn one_that_is_well_is_steered_back_by_evidence_which_is_said() {
     let told = told(&world);
     let (kind, reason) = told.last().expect("it was steered back");
     assert_eq!(kind, "steer_back");
-    assert!(reason.ends_with("by 20 s of evidence, since its judge began anew"), "{reason}");
-    assert!((20..=30).contains(&after), "{after} s");
+    assert!(reason.ends_with("for 30 s on end, since its judge began anew"), "{reason}");
+    assert!((30..=40).contains(&after), "{after} s");
     let reports = world.replayed().await;
     assert!(reports.len() >= 2, "each process has its own file");
     assert!(reports.iter().all(|report| report.difference.is_none()), "{reports:?}");

@@ -37,6 +37,7 @@ fn enters(world: &World, generation: u64) -> Option<Reason> {
 /// A pool of three, of which relay-2 is served by a process started at 10.
 async fn three() -> World {
     let mut world = World::start().await;
+    world.controller.begin().await;
     let first = asks(&world, 10).await.expect("it is the first");
     for _ in 0..5 {
         world.clock.advance(1_000);

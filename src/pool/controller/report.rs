@@ -8,7 +8,7 @@ use crate::{
     pool::{
         evidence::{Observer, UnitId},
         notes::Lease,
-        policy::{self, Bundle, Description, Drills, Operator, Order, Policy, Process, Request},
+        policy::{Bundle, Description, Drills, Operator, Order, Policy, Process, Request},
         prober::Target,
         service,
     },
@@ -99,9 +99,9 @@ struct Told {
 }
 
 impl Core {
-    /// Whether a unit whose lease lives is served by another process than the last step knew of.
+    /// Whether a unit that may have a lease is served by another process than the last step knew of.
     fn is_taken_over(&self, unit: &UnitId, incarnation: u64) -> bool {
-        let known = self.policy.units().get(unit).filter(|unit| unit.lease == policy::Lease::Live);
+        let known = self.policy.units().get(unit).filter(|unit| unit.state.is_leased());
         let process = known.and_then(|unit| unit.drills.process);
         !self.frozen && process.is_some_and(|process| process.incarnation != incarnation)
     }

@@ -187,7 +187,9 @@ async fn one_order_that_comes_twice_at_once_is_carried_out_once_and_answered_twi
         drop(closed);
     };
     let ((one, other, third), ()) = tokio::join!(both, open);
-    assert_eq!(one.expect("it is carried out"), other.expect("it was carried out"));
+    let (one, other) = (one.expect("it is carried out"), other.expect("it was carried out"));
+    let asked_again = [&one, &other].map(|answer| answer.ordered_time.is_some());
+    assert_eq!((&one.unit, asked_again), (&other.unit, [false, true]), "of the second that is said");
     assert_eq!(third.expect_err("it is another order").reason, Reason::RequestIdReused);
     assert_eq!(told(&world.keeper, "drain"), 1);
     assert!(!world.controller.standing().frozen);

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Note, Policy, Rule, Turn, Unit, order::Operator, unit::Lease};
+use super::{Kind, Note, Policy, Rule, Turn, Unit, order::Operator};
 use crate::pool::{
     drill::{Fault, SECONDS_MAX},
     evidence::UnitId,
@@ -138,7 +138,7 @@ impl Policy {
             return;
         }
         let is_another = before.is_some_and(|before| before.incarnation != process.incarnation);
-        if is_another && unit.state.is_leased() && unit.lease == Lease::Live {
+        if is_another && unit.state.is_leased() {
             // The one before may run still: what it holds is void from here on.
             unit.generation += 1;
         }

@@ -129,7 +129,8 @@ impl Pool {
     pub(in crate::pool) fn judgement(&self) -> Judgement {
         let s = |unit: &UnitId| {
             let mut judged = judged(self.s.get(unit).copied().unwrap_or(0.0));
-            judged.bets.iter_mut().for_each(|bet| bet.played = !self.unheard);
+            let d = if judged.s > 0.0 && self.policy.units()[unit].anew.is_some() { 0.5 } else { 0.0 };
+            judged.bets.iter_mut().for_each(|bet| (bet.played, bet.d) = (!self.unheard, d));
             judged
         };
         let units = self.policy.judged().map(|unit| (unit.id().clone(), s(unit.id())));

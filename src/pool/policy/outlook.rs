@@ -81,8 +81,8 @@ impl Policy {
         } else if let Some(anew) = unit.anew {
             let (heard, needed) = (anew.heard_s, self.parameters.anew_s);
             format!(
-                "HEALTHY when the evidence against it is below S = 1 after {heard} of {needed} s of it (its \
-                 judge began anew), DRAINING when it reaches its limit"
+                "HEALTHY when nothing spoke against it for {needed} s on end, {heard} now, as its judge \
+                 began anew; DRAINING when the evidence against it reaches its limit"
             )
         } else {
             "HEALTHY when the evidence against it is nearly gone, DRAINING when it reaches its limit"

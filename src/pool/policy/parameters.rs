@@ -50,9 +50,9 @@ pub struct Parameters {
     /// Share of a steered unit, in per cent of a full one. Not 0: without calls there is no evidence, and a
     /// unit whose probes are green and whose traffic is red would come back for its silence. Default 5.
     pub trickle_percent: u8,
-    /// Seconds of evidence that a judge which began anew, as after a restart, needs of a unit that is steered
-    /// away from before it steers it back: it knows nothing against it at first. Default 20: the rule's short
-    /// scale, and as long again for its window to fill; ours.
+    /// Seconds on end with enough of a steered unit to judge it by, and nothing against it, that a judge
+    /// which began anew, as after a restart, needs before it steers it back: it knows nothing at first.
+    /// Default 30: twice what the first evidence against a hanging relay took on a busy machine; ours.
     pub anew_s: u64,
     /// Seconds without a call or probe after which it steers it back all the same. Default 60, the silence
     /// after which the rule forgets; ours.
@@ -147,7 +147,7 @@ impl Default for Parameters {
             lease_s: 15,
             unit_calls_per_s: 2_000,
             trickle_percent: 5,
-            anew_s: 20,
+            anew_s: 30,
             anew_silence_s: 60,
             join_probes: 10,
             back_off_base_s: 30,

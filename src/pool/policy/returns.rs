@@ -10,7 +10,7 @@ use crate::pool::evidence::UnitId;
 
 impl Policy {
     /// J1: units that join. A pool that begins, or begins again after all were gone, takes whoever comes with
-    /// the first: there is nobody to hold them against. One that an operator had taken out was not among them.
+    /// the first: there is nobody to hold them against. Whom an operator had taken out is not of them.
     pub(super) fn let_joiners_in(&mut self, turn: &mut Turn<'_>) {
         for id in self.names(|unit| unit.state == State::Joining) {
             let Some(unit) = self.units.get_mut(&id) else { continue };

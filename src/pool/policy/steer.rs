@@ -12,7 +12,8 @@ use crate::pool::{
 /// The attribute that stands for being probed at all.
 pub(super) const PROBED: &str = "probe=deep";
 
-/// Seconds without a step after which the rule knows nothing any more but what is usual: its memory of callers.
+/// Seconds without a step after which the rule knows nothing any more but what is usual: its memory of
+/// callers.
 pub(super) const FORGOTTEN_AFTER_S: u64 = 120;
 
 /// What a judge that began anew has seen of a unit that is steered away from. Its S is 0 at first, which says
@@ -20,16 +21,19 @@ pub(super) const FORGOTTEN_AFTER_S: u64 = 120;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anew {
-    /// Seconds in which there was enough to judge it by.
+    /// Seconds in a row in which there was enough to judge it by, and nothing of it spoke against it.
     pub heard_s: u64,
-    /// The last of them; before the first, when the judge began.
+    /// When there was enough last; before the first time, when the judge began.
     pub last: u64,
 }
 
-/// Whether there was enough of a unit and its peers, on the short scale, to judge it by.
-fn is_heard(judged: &UnitJudgement) -> bool {
+/// Whether anything spoke against a unit in this second, on the short scale; `None` if there was too little
+/// of it, or of its peers, to judge it by.
+fn heard(judged: &UnitJudgement) -> Option<bool> {
     let short = judged.bets.iter().map(|bet| bet.scale).min();
-    judged.bets.iter().any(|bet| bet.played && Some(bet.scale) == short)
+    let mut played = judged.bets.iter().filter(|bet| bet.played && Some(bet.scale) == short).peekable();
+    played.peek()?;
+    Some(played.any(|bet| bet.d > 0.0))
 }
 
 /// Whether shallow probes, and bad ones of them, say that a unit is well: more than half of them do.
@@ -142,12 +146,12 @@ impl Policy {
         }
     }
 
-    /// One more second in which a unit was heard of, if it was.
+    /// One more second in which a unit was heard of, if it was; what speaks against it begins them anew.
     fn hear(&mut self, turn: &Turn<'_>, id: &UnitId) {
-        if turn.judged(id).is_some_and(is_heard)
+        if let Some(against) = turn.judged(id).and_then(heard)
             && let Some(anew) = self.units.get_mut(id).and_then(|unit| unit.anew.as_mut())
         {
-            anew.heard_s = anew.heard_s.saturating_add(turn.elapsed);
+            anew.heard_s = if against { 0 } else { anew.heard_s.saturating_add(turn.elapsed) };
             anew.last = turn.second;
         }
     }
@@ -163,9 +167,8 @@ impl Policy {
             return None;
         }
         if heard_s >= self.parameters.anew_s {
-            let reason = format!(
-                "{id} looks as well as its peers by {heard_s} s of evidence, since its judge began anew"
-            );
+            let reason =
+                format!("{id} was as well as its peers for {heard_s} s on end, since its judge began anew");
             return Some((reason, true));
         }
         let silence_s = second.saturating_sub(last);

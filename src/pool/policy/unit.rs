@@ -171,8 +171,8 @@ pub struct Approval {
 pub struct Unit {
     /// What was registered.
     pub about: Description,
-    /// Rises each time that it loses its leave to serve, and when another process takes over from one that may
-    /// run still: a lease of an older one is void.
+    /// Rises each time that it loses its leave to serve, and when another process takes over from one that
+    /// may run still: a lease of an older one is void.
     pub generation: u64,
     /// Where it stands.
     pub state: State,

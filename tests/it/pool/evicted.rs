@@ -30,7 +30,7 @@ async fn four(options: Options) -> (Pool, Vec<Puppet>) {
         let puppet = Puppet::new(&pool, &format!("relay-{n}")).await;
         puppet.leased(&pool).await;
         let until_time = Some(timestamp(pool.issuer.clock.now_ms() + 600_000));
-        let pause = Order::PauseProbes(pb::PauseProbes { until_time });
+        let pause = Order::PauseProbes(pb::PauseProbes { until_time, lasts: None });
         let paused = pool.order(order(&format!("p-{n}"), &puppet.name, pause)).await.expect("it is known");
         let unit = paused.unit.expect("what came of it");
         assert!(unit.probes_paused && unit.probes_paused_until_time.is_some(), "{unit:?}");

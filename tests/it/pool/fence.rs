@@ -93,12 +93,6 @@ async fn a_relay_that_ignores_its_orders_is_refused_by_the_issuer() {
         .await;
     assert_eq!(taken(None).await, Reason::RelayFenced, "a call under no lease at all");
     assert_eq!(taken(Some(9)).await, Reason::RelayFenced, "one that nobody gave");
-    let itself = ignores.party.batches().get_batch(pb::GetBatchRequest { batch_id: id(1).to_string() }).await;
-    assert_eq!(
-        fault(itself.expect_err("it is no caller")).reason,
-        Reason::WrongRole,
-        "no lease lets that in"
-    );
     let mut twice = Puppet::passed(GetViewRequest::default(), Some(1));
     twice.metadata_mut().append(headers::LEASE, 1.into());
     let refused = fault(ignores.client().get_view(twice).await.expect_err("which one is it?"));
@@ -134,17 +128,32 @@ async fn a_relay_that_ignores_its_orders_is_refused_by_the_issuer() {
     older.incarnation = 0;
     let older = ignores.report(older).await.expect_err("a newer process reports");
     assert_eq!(older.reason, Reason::GenerationStale);
+}
 
-    let mut newer = ignores.nothing();
+#[tokio::test]
+async fn the_later_of_two_processes_of_one_name_has_the_lease_and_neither_calls_for_itself() {
+    let mut options = quick();
+    options.policy.join_probes = 0;
+    let pool = Pool::start(options).await;
+    let twice = Puppet::new(&pool, "relay-1").await;
+    assert_eq!(twice.leased(&pool).await, 1);
+    let mut newer = twice.nothing();
     newer.incarnation += 1;
-    let lease = ignores.report(newer).await.expect("it takes over").lease;
+    let lease = twice.report(newer).await.expect("it takes over").lease;
     let lease = Lease::open(&lease, &pool.issuer.verifier).expect("a lease");
-    assert_eq!(lease.generation, 3, "what the process before it holds is void");
-    assert_eq!(taken(Some(3)).await, Reason::NotFound, "its calls are taken from the first on");
-    let stale = ignores.passes(Some(2)).await;
+    assert_eq!(lease.generation, 2, "what the process before it holds is void");
+    assert_eq!(twice.passes(Some(2)).await.reason, Reason::NotFound, "its first call is taken");
+    let stale = twice.passes(Some(1)).await;
     assert_eq!((stale.reason, stale.reason.code()), (Reason::GenerationStale, Code::Unavailable), "{stale}");
-    let before = ignores.report(ignores.nothing()).await.expect_err("it is given up");
+    let before = twice.report(twice.nothing()).await.expect_err("it is given up");
     assert_eq!(before.reason, Reason::GenerationStale);
+
+    let itself = twice.party.batches().get_batch(pb::GetBatchRequest { batch_id: id(1).to_string() }).await;
+    assert_eq!(
+        fault(itself.expect_err("it is no caller")).reason,
+        Reason::WrongRole,
+        "no lease lets that in"
+    );
 }
 
 #[tokio::test]
