@@ -1,6 +1,8 @@
 //! The pool as Prometheus reads it: set after each step, all at once; where another issuer decides, no unit
 //! is in any state, so that what several issuers export can be added up.
 
+use std::ops::RangeInclusive;
+
 use super::Core;
 use crate::{
     pool::{
@@ -49,12 +51,8 @@ const KINDS: [Kind; 31] = [
     Kind::Refuse(String::new()),
 ];
 
-/// How an observer's word counts, by its weight in per cent.
-const VOTES: [(&str, fn(u32) -> bool); 3] = [
-    ("whole", |weight| weight >= 100),
-    ("part", |weight| (1..100).contains(&weight)),
-    ("starved", |weight| weight == 0),
-];
+/// How an observer's word counts, and between which weights in per cent that is.
+const VOTES: [(&str, RangeInclusive<u32>); 3] = [("whole", 100..=100), ("part", 1..=99), ("starved", 0..=0)];
 
 fn flag(holds: bool) -> f64 {
     if holds { 1.0 } else { 0.0 }
@@ -107,8 +105,9 @@ impl Core {
             metrics::gauge!(names::POOL_UNIT_EVIDENCE, names::UNIT => id.clone()).set(s);
             metrics::gauge!(names::POOL_UNIT_EVIDENCE_LIMIT, names::UNIT => id).set(limit);
         }
-        for (vote, is) in VOTES {
-            let count = if decides { self.intake.observers_by(now_s, is) } else { 0 };
+        for (vote, weights) in VOTES {
+            let count =
+                if decides { self.intake.observers_by(now_s, |weight| weights.contains(&weight)) } else { 0 };
             metrics::gauge!(names::POOL_OBSERVERS, names::VOTE => vote).set(count as f64);
         }
         self.show_health(decides, now_s);
