@@ -256,6 +256,8 @@ struct Stands {
     state: State,
     /// Whether a unit is out of use, so that nothing is said of all.
     some_out: bool,
+    /// How many units are judged, as they take calls.
+    in_use: usize,
     /// Whether its process has reported lately.
     reports: bool,
 }
@@ -275,6 +277,7 @@ impl Explanation {
             words: unit.state.to_string(),
             state: unit.state,
             some_out: policy.units().values().any(|unit| !unit.state.serves()),
+            in_use: judgement.units.len(),
             reports: known
                 .lease_until_ms
                 .is_some_and(|ms| u64::try_from(ms / 1_000).is_ok_and(|s| s > *now_s)),

@@ -269,6 +269,6 @@ fn a_verdict_has_the_word_that_stands_in_its_record() {
     for (verdict, name) in all.iter().zip(Verdict::NAMES) {
         assert_eq!(serde_json::to_value(verdict).expect("plain data")["kind"], name);
         assert_eq!(verdict.name(), name);
-        assert!(verdict_words(verdict).starts_with(&format!("{name}: ")));
+        assert!(verdict_words(verdict, 4).starts_with(&format!("{name}: ")));
     }
 }

@@ -125,6 +125,28 @@ pub struct UnitJudgement {
     pub bets: Vec<Bet>,
 }
 
+/// What SHARED means where so many units are in use.
+#[must_use]
+pub fn shared_words(units: usize) -> &'static str {
+    match units {
+        1 => {
+            "the only unit in use fails, and none is beside it to tell whether it is sick or what is behind \
+             it: look at both; it is kept, as nobody else carries the calls"
+        }
+        _ => "all units in use are sick alike: look behind them, or at what all share; nobody is evicted",
+    }
+}
+
+impl UnitJudgement {
+    /// Whether it fails, whoever else does: its bet against no peers, which is made on the shortest scale, has
+    /// passed the limit.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        let short = self.bets.iter().min_by_key(|bet| bet.scale);
+        short.is_some_and(|bet| self.absolute >= bet.limit)
+    }
+}
+
 /// What the rule says after one second.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {

@@ -46,7 +46,7 @@ impl Core {
     }
 
     /// Whether the pool is degraded now, and not only was a moment ago: the alarm is kept up for longer.
-    fn is_degraded_now(&self, raised: &Raised) -> bool {
+    pub(super) fn is_degraded_now(&self, raised: &Raised) -> bool {
         let seen = raised.seen + SEEN_WITHIN_S >= self.policy.second();
         raised.kind == Kind::Degraded && (seen || self.frozen)
     }
@@ -89,7 +89,7 @@ impl Controller {
         let view_version = self.0.views.borrow().as_ref().map_or(0, |view| view.version);
         Ok(pb::ListUnitsResponse {
             units: core.policy.units().values().map(|unit| core.unit(unit)).collect(),
-            verdict: verdict_words(&core.judgement.verdict),
+            verdict: verdict_words(&core.judgement.verdict, core.judgement.units.len()),
             degraded: core.policy.alarms().values().any(|raised| core.is_degraded_now(raised)),
             floor: u32::try_from(core.policy.floor().needed).unwrap_or(u32::MAX),
             controller: if core.epoch > 0 { self.0.name.clone() } else { String::new() },

@@ -145,7 +145,7 @@ fn evicted_by(told: &Told) -> Vec<String> {
     let (time, rule, reason) = (time_of(decision.second), decision.rule, &decision.reason);
     let mut lines = vec![
         format!("  Evicted by decision {number}, {time}, {rule:?}: {reason}"),
-        format!("    Verdict then: {}", verdict_words(&decision.verdict)),
+        format!("    Verdict then: {}", verdict_words(&decision.verdict, 0)),
     ];
     if let Some(kept) = &decision.evidence {
         lines.push(match rule {

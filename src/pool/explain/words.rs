@@ -6,7 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{Discarded, Explanation, Shallow, Sibling, Suspect, Told, Vote};
 use crate::pool::{
     elsewhere::Opinion,
-    judgement::Verdict,
+    judgement::{Verdict, shared_words},
     policy::{Approval, Bundle, Drill, Floor, Lease, Raised, State, grouped},
 };
 
@@ -30,9 +30,9 @@ pub fn one_line(text: &str) -> String {
     shown
 }
 
-/// What a verdict means.
+/// What a verdict means where so many units are in use.
 #[must_use]
-pub fn verdict_words(verdict: &Verdict) -> String {
+pub fn verdict_words(verdict: &Verdict, units: usize) -> String {
     let listed = |units: &[crate::pool::evidence::UnitId]| {
         units.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
@@ -47,9 +47,7 @@ pub fn verdict_words(verdict: &Verdict) -> String {
             listed(units),
             attributes.join(", ")
         ),
-        Verdict::Shared => {
-            "all are sick alike: look behind them, or at what all share; nobody is evicted".to_owned()
-        }
+        Verdict::Shared => shared_words(units).to_owned(),
         Verdict::Caller { caller } => format!("the calls of municipality {caller} fail wherever they go"),
         Verdict::Observer { observer, link: None } => {
             format!("{observer} sees failures that nobody else does")
@@ -202,7 +200,7 @@ impl Explanation {
 
     fn others(&self) -> Vec<String> {
         let whom = if self.stands.some_out { "the units in use" } else { "all units" };
-        let mut lines = vec![format!("Verdict on {whom}: {}", verdict_words(&self.verdict))];
+        let mut lines = vec![format!("Verdict on {whom}: {}", verdict_words(&self.verdict, self.stands.in_use))];
         if self.siblings.is_empty() {
             lines.push("Siblings: none shares an attribute with it".to_owned());
         } else {

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Alarm, Kind, Note, Policy, Rule, Turn, history::Suspicion};
-use crate::pool::{evidence::UnitId, judgement::Verdict};
+use crate::pool::{
+    evidence::UnitId,
+    judgement::{Verdict, shared_words},
+};
 
 /// Something that is raised now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,13 @@ impl Policy {
         turn.say(unit, None, note);
     }
 
+    /// What is raised of the pool already is so for what the note says now.
+    pub(super) fn reword(&mut self, note: &Note) {
+        if let Some(raised) = self.alarms.get_mut(&key(&note.kind, None)) {
+            raised.reason.clone_from(&note.reason);
+        }
+    }
+
     /// Whether it is raised already, of the pool.
     pub(super) fn is_raised(&self, kind: &Kind) -> bool {
         self.alarms.contains_key(&key(kind, None))
@@ -88,9 +98,8 @@ impl Policy {
     fn say_verdict(&mut self, turn: &mut Turn<'_>) {
         let (alarm, reason) = match turn.verdict() {
             Verdict::Shared => {
-                let reason =
-                    "all units are sick alike: look behind them, or at what all share; nobody is evicted";
-                (Alarm::SharedCause, reason.to_owned())
+                let units = turn.judgement.map_or(0, |judgement| judgement.units.len());
+                (Alarm::SharedCause, shared_words(units).to_owned())
             }
             Verdict::Caller { caller } => {
                 let caller = String::from(caller);

@@ -83,6 +83,8 @@ pub(in crate::pool) struct Pool {
     pub(in crate::pool) second: u64,
     /// S of each unit that is not well. Its probes and calls fail, too, from 5 on.
     pub(in crate::pool) s: BTreeMap<UnitId, f64>,
+    /// Units that fail for themselves, whoever else does.
+    pub(in crate::pool) failing: BTreeSet<UnitId>,
     /// Units that do not renew their leases.
     pub(in crate::pool) gone: BTreeSet<UnitId>,
     pub(in crate::pool) verdict: Verdict,
@@ -101,11 +103,12 @@ impl Pool {
 
     pub(in crate::pool) fn with(n: usize, parameters: Parameters) -> Self {
         let policy = Policy::new(parameters);
-        let (s, gone) = (BTreeMap::new(), BTreeSet::new());
+        let (s, failing, gone) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let mut pool = Self {
             policy,
             second: 1_000_000,
             s,
+            failing,
             gone,
             verdict: Verdict::None,
             quiet: false,
@@ -129,6 +132,7 @@ impl Pool {
     pub(in crate::pool) fn judgement(&self) -> Judgement {
         let s = |unit: &UnitId| {
             let mut judged = judged(self.s.get(unit).copied().unwrap_or(0.0));
+            judged.absolute = if self.failing.contains(unit) { 21.4 } else { 21.3 };
             let d = if judged.s > 0.0 && self.policy.units()[unit].anew.is_some() { 0.5 } else { 0.0 };
             judged.bets.iter_mut().for_each(|bet| (bet.played, bet.d) = (!self.unheard, d));
             judged

@@ -87,24 +87,46 @@ impl Policy {
         has_served && (second >= self.waits_until || self.is_raised(raised_as))
     }
 
+    /// Those in full use that fail, if the rest is too few: a unit without peers, or with none that is well,
+    /// has nobody to be worse than.
+    fn failing(&self, turn: &Turn<'_>, floor: Floor) -> Vec<UnitId> {
+        let fails = |unit: &Unit| {
+            unit.state.is_full() && turn.judged(unit.id()).is_some_and(|judged| judged.is_failing())
+        };
+        let failing = self.names(fails);
+        if floor.full.saturating_sub(failing.len()) < floor.needed { failing } else { Vec::new() }
+    }
+
     fn say_degraded(&mut self, turn: &mut Turn<'_>) {
         let floor = self.floor();
-        let kept: Vec<UnitId> = std::mem::take(&mut turn.kept_sick);
+        let mut kept: Vec<UnitId> = std::mem::take(&mut turn.kept_sick);
+        let failing = self.failing(turn, floor);
+        kept.extend(failing);
+        kept.sort();
+        kept.dedup();
         let short = floor.full < floor.needed && self.is_missed(turn.second, &Kind::Degraded);
         if !short && kept.is_empty() {
             return;
         }
         let names: Vec<&str> = kept.iter().map(UnitId::as_str).collect();
-        let reason = if names.is_empty() {
-            format!("{} in full use and {} needed: shed load", units_are(floor.full), floor.needed)
-        } else {
-            format!("{} is sick and kept, as {} needed: shed load", names.join(", "), units_are(floor.needed))
+        let needed = units_are(floor.needed);
+        let reason = match kept.len() {
+            0 => format!("{} in full use and {} needed: shed load", units_are(floor.full), floor.needed),
+            all if all >= floor.full => {
+                let verb = if all == 1 { "is" } else { "are" };
+                let names = names.join(", ");
+                format!("{names} {verb} sick and kept, as {needed} needed, and no other in full use is well")
+            }
+            1 => format!("{} is sick and kept, as {needed} needed: shed load", names[0]),
+            _ => format!("{} are sick and kept, as {needed} needed: shed load", names.join(", ")),
         };
         let note = Note::new(Kind::Degraded, Rule::F1, reason)
             .count("peak_calls_per_s", floor.peak_calls_per_s)
             .count("unit_calls_per_s", floor.unit_calls_per_s)
             .count("floor", floor.needed)
-            .count("full", floor.full);
+            .count("full", floor.full)
+            .count("sick", kept.len());
+        self.reword(&note);
         self.raise(turn, None, note);
     }
 }

@@ -33,6 +33,8 @@ mod alarm_tests;
 #[cfg(test)]
 mod anew_tests;
 #[cfg(test)]
+mod degraded_tests;
+#[cfg(test)]
 mod drill_tests;
 #[cfg(test)]
 pub(super) mod fixture;

@@ -159,8 +159,19 @@ impl Case<'_> {
         let needed = (bound / (self.parameters.clear_share * sick_share)).floor() + 1.0;
         let needed = (needed as u64).max(self.parameters.clear_seconds_min.into());
         let more = needed.saturating_sub(seconds.into());
-        let settled = self.seconds_to_quiet(unit)?;
+        let settled = self.seconds_to_quiet(unit)?.max(self.seconds_to_pass(unit, sick_share)?);
         (needed <= SHARES_S as u64).then(|| more.max(settled))
+    }
+
+    /// Seconds until a unit no longer fails for itself about as often as sick ones with this share: beside them
+    /// it may look well for a while, as it is worse than nobody. 0 if it does not.
+    fn seconds_to_pass(&self, unit: &Unit, sick_share: f64) -> Option<u64> {
+        let (line, lasting) = (&unit.absolute, self.parameters.suspect_at);
+        let now = line.least_look.d.get();
+        if line.s_least() < lasting || now < self.parameters.clear_share * sick_share {
+            return Some(0);
+        }
+        self.absolute.seconds_to_fall(line.s_least(), lasting, now)
     }
 
     /// What exactly these units have in common, and no other has.

@@ -117,6 +117,11 @@ fn the_verdict_is_undecided_until_the_others_are_shown_to_be_well() {
 
 /// A second in which three observers make four calls on each of some units; those on `relay-1` are bad.
 fn second_of(judge: &mut Judge, second: u64, seen: &[usize]) -> Verdict {
+    second_with(judge, second, seen, 1).verdict
+}
+
+/// The same, where those on the first units are bad.
+fn second_with(judge: &mut Judge, second: u64, seen: &[usize], sick: usize) -> Judgement {
     for (observer, unit) in (0..3).flat_map(|observer| seen.iter().map(move |unit| (observer, *unit))) {
         let bucket = Bucket {
             second: START + second,
@@ -125,12 +130,50 @@ fn second_of(judge: &mut Judge, second: u64, seen: &[usize]) -> Verdict {
             class: Class::Traffic,
             caller: None,
             n: 4,
-            bad: if unit == 0 { 4 } else { 0 },
+            bad: if unit < sick { 4 } else { 0 },
             latencies: None,
         };
         judge.take(&bucket, START + second).expect("it is in time");
     }
-    judge.judge(START + second + 2).verdict
+    judge.judge(START + second + 2)
+}
+
+#[test]
+fn a_peer_that_fails_too_is_not_said_to_be_well_and_neither_is_forgotten() {
+    let mut judge = Judge::new(Parameters::default(), START);
+    judge.units(&units(2));
+    for second in 0..200 {
+        second_with(&mut judge, second, &[0, 1], 1);
+    }
+    let named = Verdict::Unit { unit: unit_id(0) };
+    assert_eq!(judge.judge(START + 201).verdict, named);
+    let mut shared_after = None;
+    for second in 200..500 {
+        let judgement = second_with(&mut judge, second, &[0, 1], 2);
+        let after = second - 200;
+        assert!(after < 8 || judgement.verdict != named, "{after} s after relay-2 failed, too");
+        assert!(judgement.units[&unit_id(0)].is_failing(), "it fails as it did, after {after} s");
+        let both = judgement.units[&unit_id(1)].is_failing();
+        shared_after = shared_after.or((judgement.verdict == Verdict::Shared).then_some(after));
+        assert!(shared_after.is_none() || both, "{judgement:?}");
+    }
+    assert!(shared_after.is_some_and(|after| after < 120), "{shared_after:?}");
+}
+
+#[test]
+fn one_that_is_alone_fails_by_its_own_share() {
+    let mut judge = Judge::new(Parameters::default(), START);
+    judge.units(&units(1));
+    let failing = (0..120).find(|second| {
+        let judgement = second_with(&mut judge, *second, &[0], 1);
+        judgement.units[&unit_id(0)].is_failing()
+    });
+    assert!(failing.is_some_and(|second| (40..90).contains(&second)), "{failing:?}");
+    let well = (120..300).find(|second| {
+        let judgement = second_with(&mut judge, *second, &[0], 0);
+        !judgement.units[&unit_id(0)].is_failing()
+    });
+    assert!(well.is_some_and(|second| second < 200), "{well:?}");
 }
 
 #[test]
