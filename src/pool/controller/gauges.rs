@@ -133,8 +133,9 @@ impl Core {
             let count = raised(&|kind| *kind == Kind::Alarm(alarm));
             metrics::gauge!(names::POOL_ALARMS, names::ALARM => alarm.name()).set(count);
         }
-        let degraded = raised(&|kind| *kind == Kind::Degraded);
-        metrics::gauge!(names::POOL_ALARMS, names::ALARM => DEGRADED).set(degraded);
+        // As the list says it: the alarm is kept up for a while after its cause is gone.
+        let degraded = decides && self.policy.alarms().values().any(|raised| self.is_degraded_now(raised));
+        metrics::gauge!(names::POOL_ALARMS, names::ALARM => DEGRADED).set(flag(degraded));
     }
 }
 
