@@ -28,7 +28,7 @@ impl Floor {
 }
 
 /// So many units, with their verb.
-pub(super) fn units_are(count: usize) -> String {
+pub(in crate::pool) fn units_are(count: usize) -> String {
     if count == 1 { "1 unit is".to_owned() } else { format!("{count} units are") }
 }
 

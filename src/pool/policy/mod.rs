@@ -49,6 +49,8 @@ mod model_tests;
 #[cfg(test)]
 mod order_tests;
 #[cfg(test)]
+mod pause_tests;
+#[cfg(test)]
 mod return_tests;
 
 use std::collections::BTreeMap;
@@ -80,6 +82,8 @@ use super::{
     judgement::{Judgement, UnitJudgement, Verdict},
 };
 pub(in crate::pool) use decision::grouped;
+pub(in crate::pool) use floor::units_are;
+pub(in crate::pool) use steer::PROBED;
 
 use decision::Note;
 

@@ -196,24 +196,6 @@ fn a_drained_unit_comes_back_as_it_left_and_not_below_the_floor() {
 }
 
 #[test]
-fn pausing_the_probe_clears_a_failure_that_the_probe_made() {
-    let mut pool = Pool::of(4);
-    pool.sick(2, 10.0);
-    pool.run(1);
-    let pause = |seconds| Request::PauseProbes { unit: id(2), seconds };
-    assert!(refused(&mut pool, "alice", pause(7_200)).contains("1 to 3600 s, not for 7200 s"));
-    pool.tell(vec![order("alice", pause(3_600))]);
-    assert!(!pool.policy.may_probe(&id(2)) && pool.policy.may_probe(&id(1)));
-    pool.well(2);
-    pool.run(1);
-    let alarm =
-        pool.record.iter().find(|one| one.kind == Kind::Alarm(Alarm::ProbeInduced)).expect("it is said");
-    assert_eq!(alarm.attributes, ["probe=deep"]);
-    pool.run(3_600);
-    assert!(pool.policy.may_probe(&id(2)), "a pause ends by itself");
-}
-
-#[test]
 fn orders_are_refused_while_the_database_is_away() {
     let mut pool = Pool::of(3);
     pool.tell(vec![Fact::Database { away: true }]);

@@ -216,7 +216,7 @@ impl Policy {
         if self.may_probe(id) {
             return Err(format!("the probes of {id} are not paused"));
         }
-        self.units.entry(id.clone()).and_modify(|unit| unit.probes_paused_until = None);
+        self.units.entry(id.clone()).and_modify(|unit| unit.probes_paused_until = Some(turn.second));
         let note = Note::new(Kind::ResumeProbes, Rule::V6, format!("{by} lets {id} be probed again"));
         turn.say(Some(id), None, note);
         let kind = Kind::Alarm(Alarm::ProbeInduced);

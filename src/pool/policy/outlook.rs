@@ -78,11 +78,18 @@ impl Policy {
     fn until_steered_back(&self, unit: &Unit) -> String {
         if unit.traffic_red {
             "HEALTHY when its own traffic speaks for it: its green probes do not count".to_owned()
+        } else if let Some(anew) = unit.anew.filter(|_| !self.may_probe(unit.id())) {
+            let (heard, needed) = (anew.heard_s, self.parameters.anew_s);
+            format!(
+                "HEALTHY when little is held against it, and its callers' calls were seen to be good for \
+                 {needed} s on end, {heard} now: its probes are paused, and silence says nothing for it; \
+                 DRAINING when the evidence against it reaches its limit"
+            )
         } else if let Some(anew) = unit.anew {
             let (heard, needed) = (anew.heard_s, self.parameters.anew_s);
             format!(
                 "HEALTHY when nothing spoke against it for {needed} s on end, {heard} now, as its judge \
-                 began anew; DRAINING when the evidence against it reaches its limit"
+                 began anew or its probes were paused; DRAINING when the evidence against it reaches its limit"
             )
         } else {
             "HEALTHY when the evidence against it is nearly gone, DRAINING when it reaches its limit"

@@ -6,32 +6,37 @@ use serde::{Deserialize, Serialize};
 use super::{Alarm, Kind, Note, Parameters, Policy, Rule, Turn, history::Suspicion, unit::State};
 use crate::pool::{
     evidence::{Class, UnitId},
-    judgement::UnitJudgement,
+    judgement::{Bet, UnitJudgement},
 };
 
 /// The attribute that stands for being probed at all.
-pub(super) const PROBED: &str = "probe=deep";
+pub(in crate::pool) const PROBED: &str = "probe=deep";
 
 /// Seconds without a step after which the rule knows nothing any more but what is usual: its memory of
 /// callers.
 pub(super) const FORGOTTEN_AFTER_S: u64 = 120;
 
-/// What a judge that began anew has seen of a unit that is steered away from. Its S is 0 at first, which says
-/// nothing for the unit.
+/// What was seen of a unit that is steered away from since its judge began anew, or since its probes were
+/// paused. Its S is 0 at first, or falls for want of evidence, which says nothing for the unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anew {
     /// Seconds in a row in which there was enough to judge it by, and nothing of it spoke against it.
     pub heard_s: u64,
-    /// When there was enough last; before the first time, when the judge began.
+    /// When there was enough last; before the first time, when the judge began or the pause did.
     pub last: u64,
 }
 
 /// Whether anything spoke against a unit in this second, on the short scale; `None` if there was too little
-/// of it, or of its peers, to judge it by.
-fn heard(judged: &UnitJudgement) -> Option<bool> {
+/// of it, or of its peers, to judge it by. While its probes are paused its traffic alone counts, which may be
+/// thin, on both scales.
+fn heard(judged: &UnitJudgement, is_probed: bool) -> Option<bool> {
     let short = judged.bets.iter().map(|bet| bet.scale).min();
-    let mut played = judged.bets.iter().filter(|bet| bet.played && Some(bet.scale) == short).peekable();
+    let counts = |bet: &Bet| match is_probed {
+        true => Some(bet.scale) == short,
+        false => bet.class == Some(Class::Traffic),
+    };
+    let mut played = judged.bets.iter().filter(|bet| bet.played && counts(bet)).peekable();
     played.peek()?;
     Some(played.any(|bet| bet.d > 0.0))
 }
@@ -130,7 +135,7 @@ impl Policy {
                 continue;
             }
             let s = judged.s;
-            let Some((reason, is_well)) = self.why_back(turn.second, &id, s) else { continue };
+            let Some((reason, is_well)) = self.why_back(turn.second, &id, judged) else { continue };
             self.shift(turn, &id, State::Healthy, Note::new(Kind::SteerBack, Rule::S2, reason).with("s", s));
             if is_well && !self.may_probe(&id) {
                 self.suspect_the_probe(turn, &id);
@@ -148,9 +153,13 @@ impl Policy {
 
     /// One more second in which a unit was heard of, if it was; what speaks against it begins them anew.
     fn hear(&mut self, turn: &Turn<'_>, id: &UnitId) {
-        if let Some(against) = turn.judged(id).and_then(heard)
-            && let Some(anew) = self.units.get_mut(id).and_then(|unit| unit.anew.as_mut())
-        {
+        let is_probed = self.may_probe(id);
+        let heard = turn.judged(id).and_then(|judged| heard(judged, is_probed));
+        let Some(unit) = self.units.get_mut(id) else { return };
+        if !is_probed && unit.anew.is_none() {
+            unit.anew = Some(Anew { heard_s: 0, last: turn.second });
+        }
+        if let (Some(against), Some(anew)) = (heard, unit.anew.as_mut()) {
             anew.heard_s = if against { 0 } else { anew.heard_s.saturating_add(turn.elapsed) };
             anew.last = turn.second;
         }
@@ -158,20 +167,29 @@ impl Policy {
 
     /// Why a unit with this little against it is steered back, and whether it is for being well; `None` while
     /// too little was heard of it to tell.
-    fn why_back(&self, second: u64, id: &UnitId, s: f64) -> Option<(String, bool)> {
-        let Some(anew) = self.units.get(id).and_then(|unit| unit.anew) else {
-            return Some((format!("the evidence against {id} is gone"), true));
+    fn why_back(&self, second: u64, id: &UnitId, judged: &UnitJudgement) -> Option<(String, bool)> {
+        let unit = self.units.get(id)?;
+        let Some(Anew { heard_s, last }) = unit.anew else {
+            return Some(match judged.bets.iter().any(|bet| bet.played) {
+                true => (format!("the evidence against {id} is gone"), true),
+                false => (format!("too little was heard of {id} to hold anything against it"), false),
+            });
         };
-        let Anew { heard_s, last } = anew;
-        if s >= self.parameters.green_s {
+        if judged.s >= self.parameters.green_s {
             return None;
         }
         if heard_s >= self.parameters.anew_s {
-            let reason =
-                format!("{id} was as well as its peers for {heard_s} s on end, since its judge began anew");
-            return Some((reason, true));
+            let well = format!("{id} was as well as its peers for {heard_s} s on end");
+            let since = match (self.may_probe(id), unit.probes_paused_until) {
+                (false, _) => "in its callers' calls, while its probes are paused",
+                (true, Some(until)) if until + FORGOTTEN_AFTER_S > second => "since its probes were paused",
+                (true, _) => "since its judge began anew",
+            };
+            return Some((format!("{well}, {since}"), true));
         }
-        let silence_s = second.saturating_sub(last);
+        // What is not probed on an operator's order is silent for that.
+        let heard = last.max(unit.probes_paused_until.unwrap_or(0));
+        let silence_s = second.saturating_sub(heard);
         let silent = silence_s >= self.parameters.anew_silence_s;
         let reason = format!("too little was heard of {id} for {silence_s} s to hold anything against it");
         silent.then_some((reason, false))
