@@ -138,8 +138,8 @@ pub fn shared_words(units: usize) -> &'static str {
 }
 
 impl UnitJudgement {
-    /// Whether it fails, whoever else does: its bet against no peers, which is made on the shortest scale, has
-    /// passed the limit.
+    /// Whether it fails, whoever else does: its bet against no peers, which is made on the shortest scale,
+    /// has passed the limit.
     #[must_use]
     pub fn is_failing(&self) -> bool {
         let short = self.bets.iter().min_by_key(|bet| bet.scale);

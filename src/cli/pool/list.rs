@@ -118,7 +118,8 @@ fn lines(list: &pb::ListUnitsResponse) -> Vec<String> {
     lines.push(format!("Floor: {needed}. View: version {}. {decided}", list.view_version));
     if list.degraded {
         lines.push(
-            "DEGRADED: too few are in use, or those that are fail and are kept as they are needed. Shed load".to_owned(),
+            "DEGRADED: too few are in use, or those that are fail and are kept as they are needed. Shed load"
+                .to_owned(),
         );
     }
     if list.frozen {

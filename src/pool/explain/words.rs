@@ -200,7 +200,8 @@ impl Explanation {
 
     fn others(&self) -> Vec<String> {
         let whom = if self.stands.some_out { "the units in use" } else { "all units" };
-        let mut lines = vec![format!("Verdict on {whom}: {}", verdict_words(&self.verdict, self.stands.in_use))];
+        let mut lines =
+            vec![format!("Verdict on {whom}: {}", verdict_words(&self.verdict, self.stands.in_use))];
         if self.siblings.is_empty() {
             lines.push("Siblings: none shares an attribute with it".to_owned());
         } else {

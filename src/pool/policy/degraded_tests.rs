@@ -38,8 +38,11 @@ fn the_last_one_in_use_that_fails_is_said_though_it_has_no_peer() {
     pool.verdict = Verdict::None;
     pool.run(60);
     assert_eq!(degraded(&pool), None);
-    let told: Vec<&Kind> =
-        pool.kinds().into_iter().filter(|kind| [Kind::Degraded, Kind::DegradedOver].contains(*kind)).collect();
+    let told: Vec<&Kind> = pool
+        .kinds()
+        .into_iter()
+        .filter(|kind| [Kind::Degraded, Kind::DegradedOver].contains(*kind))
+        .collect();
     assert_eq!(told, [&Kind::Degraded, &Kind::DegradedOver]);
 }
 

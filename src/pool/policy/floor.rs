@@ -4,7 +4,7 @@ use super::{
     Alarm, Kind, Note, Policy, Rule, Turn, Unit,
     unit::{Lease, State},
 };
-use crate::pool::evidence::UnitId;
+use crate::pool::{evidence::UnitId, judgement::UnitJudgement};
 
 /// The floor's arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -90,9 +90,8 @@ impl Policy {
     /// Those in full use that fail, if the rest is too few: a unit without peers, or with none that is well,
     /// has nobody to be worse than.
     fn failing(&self, turn: &Turn<'_>, floor: Floor) -> Vec<UnitId> {
-        let fails = |unit: &Unit| {
-            unit.state.is_full() && turn.judged(unit.id()).is_some_and(|judged| judged.is_failing())
-        };
+        let judged = |unit: &Unit| turn.judged(unit.id()).is_some_and(UnitJudgement::is_failing);
+        let fails = |unit: &Unit| unit.state.is_full() && judged(unit);
         let failing = self.names(fails);
         if floor.full.saturating_sub(failing.len()) < floor.needed { failing } else { Vec::new() }
     }
