@@ -294,7 +294,7 @@ impl Explanation {
             rule: unit.why.rule,
             rule_words: rules::words(unit.why.rule, policy.parameters(), known.rule),
             why: unit.why.words.clone(),
-            next: policy.outlook(id).unwrap_or_default(),
+            next: known.next(unit),
             lease: unit.lease,
             lease_until_ms: known.lease_until_ms.filter(|_| granted),
             generation: unit.generation,

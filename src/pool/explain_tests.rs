@@ -124,6 +124,33 @@ fn no_words_of_anybody_break_a_line() {
 }
 
 #[test]
+fn one_that_is_kept_for_the_floor_is_not_said_to_stay_healthy() {
+    let mut pool = Pool::of(1);
+    assert!(text(&pool, 1, 0).contains("Next:  it stays HEALTHY"));
+    let kept = "Next:  it stays in use, though it is sick, until more than 1 unit is in full use";
+    pool.failing.insert(id(1));
+    pool.verdict = Verdict::Shared;
+    let said = text(&pool, 1, 0);
+    assert!(said.contains(kept) && said.contains("SHARED: the only unit in use fails"), "{said}");
+    pool.failing.clear();
+    pool.sick(1, 30.0);
+    assert!(text(&pool, 1, 0).contains(kept));
+}
+
+#[test]
+fn a_probe_that_is_accused_is_named_among_what_is_suspect_of_that_unit() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 10.0);
+    pool.run(1);
+    pool.tell(vec![order("alice", Request::PauseProbes { unit: id(2), seconds: 300 })]);
+    pool.well(2);
+    pool.until(&Kind::SteerBack, 2, 40);
+    let suspects =
+        |n| explained(&pool, n, 0, |_| ()).suspects.iter().any(|one| one.attribute == "probe=deep");
+    assert_eq!([1, 2, 3].map(suspects), [false, true, false]);
+}
+
+#[test]
 fn siblings_do_not_share_what_nobody_knows_of_either() {
     let mut pool = Pool::of(4);
     for n in 1..=2 {

@@ -4,7 +4,7 @@
 use crate::pool::{
     evidence::{Observer, UnitId},
     judgement::UnitJudgement,
-    policy::{Raised, Unit},
+    policy::{PROBED, Raised, Unit, units_are},
 };
 
 use super::{Discarded, Known, Limits, Sibling, Suspect, Vote, weighed::left_out};
@@ -62,7 +62,24 @@ impl Known<'_> {
             let suspicion = history.suspects().get(&attribute)?.clone();
             Some(Suspect { attribute, suspicion })
         };
-        history.suspects_of(&unit.about).into_iter().filter_map(of).collect()
+        let probed = history.suspects().get(PROBED).is_some_and(|held| held.units.contains(unit.id()));
+        let probed = probed.then(|| PROBED.to_owned());
+        history.suspects_of(&unit.about).into_iter().chain(probed).filter_map(of).collect()
+    }
+
+    /// What comes next for it; of one that is sick and kept for the floor, that.
+    pub(super) fn next(&self, unit: &Unit) -> String {
+        let id = unit.id();
+        let floor = self.policy.floor();
+        let is_sick = |judged: &UnitJudgement| judged.sick || judged.is_failing();
+        let sick = unit.state.serves() && self.judgement.units.get(id).is_some_and(is_sick);
+        match sick && !floor.allows(unit.state) {
+            true => format!(
+                "it stays in use, though it is sick, until more than {} in full use, as so many are needed",
+                units_are(floor.needed)
+            ),
+            false => self.policy.outlook(id).unwrap_or_default(),
+        }
     }
 
     pub(super) fn raised(&self, unit: &UnitId) -> Vec<Raised> {

@@ -89,7 +89,8 @@ impl Policy {
             let (heard, needed) = (anew.heard_s, self.parameters.anew_s);
             format!(
                 "HEALTHY when nothing spoke against it for {needed} s on end, {heard} now, as its judge \
-                 began anew or its probes were paused; DRAINING when the evidence against it reaches its limit"
+                 began anew or its probes were paused; DRAINING when the evidence against it reaches its \
+                 limit"
             )
         } else {
             "HEALTHY when the evidence against it is nearly gone, DRAINING when it reaches its limit"
