@@ -258,7 +258,8 @@ impl Elsewhere {
         let simulated = tally.errors.go_on(seen);
         tally.observed.go_on(Count { n: simulated, bad: simulated });
         let fallen = simulated > 0 && tally.observed.now >= FALL;
-        self.say(unit, DefaultRule::EnvoyConsecutive, format!("at most {most} of {CONSECUTIVE} in a row"));
+        let why = format!("at most {most} in a row, and {CONSECUTIVE} are needed");
+        self.say(unit, DefaultRule::EnvoyConsecutive, why);
         if longest >= CONSECUTIVE {
             self.eject(second, unit, DefaultRule::EnvoyConsecutive);
         }
@@ -280,8 +281,10 @@ impl Elsewhere {
             }
             let (checks, observed) = (tally.checks, tally.observed);
             let (most, errors) = (checks.longest, observed.longest);
-            self.say(&unit, DefaultRule::HaproxyCheck, format!("at most {most} of {FALL} checks in a row"));
-            let why = format!("at most {errors} of {FALL}, each a check or {ERROR_LIMIT} failures in a row");
+            let why = format!("at most {most} checks in a row, and {FALL} are needed");
+            self.say(&unit, DefaultRule::HaproxyCheck, why);
+            let needed = format!("{FALL} are needed, each a check or {ERROR_LIMIT} failures");
+            let why = format!("at most {errors} in a row, and {needed}");
             self.say(&unit, DefaultRule::HaproxyObserve, why);
             if checks.now >= FALL {
                 self.eject(second, &unit, DefaultRule::HaproxyCheck);

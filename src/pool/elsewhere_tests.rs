@@ -46,7 +46,7 @@ fn envoy_ejects_at_five_failures_in_a_row() {
     broken.second(5, &[bucket(5, 1, Class::Traffic, 1, 0)]);
     broken.second(6, &[bucket(6, 1, Class::Traffic, 4, 4)]);
     assert_eq!(first(&broken, 1, DefaultRule::EnvoyConsecutive), None);
-    assert_eq!(why(&broken, 1, DefaultRule::EnvoyConsecutive), "at most 4 of 5 in a row");
+    assert_eq!(why(&broken, 1, DefaultRule::EnvoyConsecutive), "at most 4 in a row, and 5 are needed");
 }
 
 #[test]

@@ -64,6 +64,15 @@ fn an_alarm_of_one_unit_is_not_that_of_another() {
         other.bets = vec![bet(Class::Traffic, traffic, true), bet(Class::Probe, probe, played)];
         assert!(!super::steer::is_red_behind_green(&other, pool.policy.parameters()));
     }
+    for (bad, is_green) in [(0, true), (5, true), (6, false), (12, false)] {
+        let mut few = red.clone();
+        // All of its probes are seen together; without one observer they are too few to bet on.
+        let (mut without_one, mut all) = (bet(Class::Probe, 0.0, false), bet(Class::Probe, 0.0, true));
+        (without_one.own, all.own) = ((bad.min(2), 2), (bad, 12));
+        few.bets = vec![bet(Class::Traffic, 5.0, true), without_one, all];
+        let is_red = super::steer::is_red_behind_green(&few, pool.policy.parameters());
+        assert_eq!(is_red, is_green, "{bad} of 12 probes fail");
+    }
     let mut judgement = pool.judgement();
     judgement.units.extend([(id(1), red.clone()), (id(2), red)]);
     let decisions = pool.policy.step(pool.second, &judgement, &[]);

@@ -60,8 +60,11 @@ fn is_traffic_red(judged: &UnitJudgement, parameters: &Parameters) -> bool {
 pub(super) fn is_red_behind_green(judged: &UnitJudgement, parameters: &Parameters) -> bool {
     let of = |class: Class| judged.bets.iter().filter(move |bet| bet.class == Some(class));
     let red = is_traffic_red(judged, parameters);
+    // Where few probe it, too few are left without one observer, so that nothing is held against it for those
+    // that fail: that is not green.
+    let shown = |bet: &Bet| bet.own.1 > 0 && bet.own.0 * 2 < bet.own.1;
     let probed = of(Class::Probe).any(|bet| bet.played);
-    red && probed && of(Class::Probe).all(|bet| bet.s < parameters.green_s)
+    red && probed && of(Class::Probe).all(|bet| bet.s < parameters.green_s && (!bet.played || shown(bet)))
 }
 
 /// Whether a unit's own traffic speaks for it.
