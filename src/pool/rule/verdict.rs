@@ -163,8 +163,8 @@ impl Case<'_> {
         (needed <= SHARES_S as u64).then(|| more.max(settled))
     }
 
-    /// Seconds until a unit no longer fails for itself about as often as sick ones with this share: beside them
-    /// it may look well for a while, as it is worse than nobody. 0 if it does not.
+    /// Seconds until a unit no longer fails for itself about as often as sick ones with this share: beside
+    /// them it may look well for a while, as it is worse than nobody. 0 if it does not.
     fn seconds_to_pass(&self, unit: &Unit, sick_share: f64) -> Option<u64> {
         let (line, lasting) = (&unit.absolute, self.parameters.suspect_at);
         let now = line.least_look.d.get();
