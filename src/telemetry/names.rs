@@ -220,8 +220,8 @@ metrics! {
     /// 1 for what all relays together point to, 0 for the others: NONE, UNIT, UNITS, ATTRIBUTE, SHARED,
     /// CALLER, OBSERVER or UNDECIDED.
     POOL_VERDICT = "todoke_pool_verdict", Kind::Gauge, [VERDICT];
-    /// Relays and issuers that were heard as observers lately, by how much their word counts: whole, part, or
-    /// starved (nothing: they miss their own timers by a second). At an issuer that does not decide all are 0.
+    /// Relays and issuers that were heard as observers lately, by how much their word counts: whole, part,
+    /// or starved: nothing, as they miss their own timers by a second. At an issuer that does not decide 0.
     POOL_OBSERVERS = "todoke_pool_observers", Kind::Gauge, [VOTE];
     /// Alarms of the pool that are raised now, by alarm; DEGRADED: it carries less than its floor. `todoke
     /// pool explain` says more.

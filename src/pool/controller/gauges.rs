@@ -52,7 +52,7 @@ const KINDS: [Kind; 31] = [
 ];
 
 /// How an observer's word counts, and between which weights in per cent that is.
-const VOTES: [(&str, RangeInclusive<u32>); 3] = [("whole", 100..=100), ("part", 1..=99), ("starved", 0..=0)];
+const VOTES: [(&str, RangeInclusive<u8>); 3] = [("whole", 100..=100), ("part", 1..=99), ("starved", 0..=0)];
 
 fn flag(holds: bool) -> f64 {
     if holds { 1.0 } else { 0.0 }

@@ -21,6 +21,7 @@ use super::{
     calls::{self, Calls},
     read,
     seconds::say_skew,
+    vote::Vote,
     witnesses::Witnesses,
 };
 
@@ -47,17 +48,11 @@ const TOGETHER_MS: i64 = 3_000;
 /// The longest reason for leaving that is shown, in characters.
 const LEAVING_MAX: usize = 200;
 
-/// Time in which a unit may name so many new bundles as are remembered of it, in ms: it leaves one when it
-/// drains.
+/// Time in which a unit may name so many new bundles as are remembered of it, one for each drain, in ms.
 const BUNDLES_WITHIN_MS: i64 = 600_000;
 
 /// For how many seconds an observer counts after its last word.
 const OBSERVED_S: u64 = 15;
-
-/// How late an observer's timers may be before its word counts less, in ms; and how late it has no vote.
-const LATE_MS: (u32, u32) = (250, 1_000);
-/// What is later counts as this late: a vote is back after five reports at the latest.
-const LATE_MAX_MS: u32 = 8_000;
 
 /// What was reported since the last step.
 #[derive(Debug)]
@@ -86,10 +81,8 @@ struct Heard {
     last: u64,
     /// In which second it sent last, by its own clock; 0: it does not say.
     sent: i64,
-    /// How late its own timers were, or half of that a report ago.
-    late_ms: u32,
-    /// How much its word counts by that, in per cent; `None`: it did not say.
-    weight: Option<u32>,
+    /// How much its word counts.
+    vote: Vote,
 }
 
 /// A unit that asks for its lease.
@@ -220,16 +213,11 @@ impl Intake {
         seen.fold((0, 0), |sum, seen| (sum.0.saturating_add(seen.0), sum.1.saturating_add(seen.1)))
     }
 
-    /// An observer says how late its own timers were. It gets its weight back by halves: one good second
-    /// between bad ones is no reason to believe it.
+    /// An observer says how late its own timers were.
     pub(super) fn weigh(&mut self, observer: &Observer, late_ms: u32) {
-        let (from, to) = LATE_MS;
-        let heard = self.observers.entry(observer.clone()).or_default();
-        heard.late_ms = late_ms.max(heard.late_ms / 2).min(LATE_MAX_MS);
-        let weight = 100 - heard.late_ms.clamp(from, to).saturating_sub(from) * 100 / (to - from);
-        heard.weight = Some(weight);
+        let weight = self.observers.entry(observer.clone()).or_default().vote.weigh(late_ms);
         if self.weights.len() < ledger::OBSERVERS_MAX || self.weights.contains_key(observer) {
-            self.weights.insert(observer.clone(), u8::try_from(weight).unwrap_or(0));
+            self.weights.insert(observer.clone(), weight);
         }
     }
 
@@ -380,9 +368,9 @@ impl Intake {
     }
 
     /// How many observers were heard lately whose weight in per cent is such a one.
-    pub(super) fn observers_by(&self, now_s: u64, is: impl Fn(u32) -> bool) -> usize {
+    pub(super) fn observers_by(&self, now_s: u64, is: impl Fn(u8) -> bool) -> usize {
         let lately = self.observers.values().filter(|heard| heard.last + OBSERVED_S > now_s);
-        lately.filter(|heard| is(heard.weight.unwrap_or(100))).count()
+        lately.filter(|heard| is(heard.vote.weight())).count()
     }
 
     /// Everything that the policy is to be told in this second.

@@ -61,23 +61,6 @@ fn an_observer_without_a_vote_does_not_count_as_one() {
 }
 
 #[test]
-fn one_good_second_between_bad_ones_gives_no_vote_back_and_five_good_ones_do() {
-    let mut intake = Intake::default();
-    intake.take(&observer(1), &[of(1_000)], 1_000, (0, 1_001)).expect("it fits");
-    let mut weights = |late: &[u32]| -> Vec<u32> {
-        let mut weight = |late_ms: &u32| {
-            intake.weigh(&observer(1), *late_ms);
-            (0..=100).find(|is| intake.observers_by(1_001, |weight| weight == *is) == 1).expect("it is heard")
-        };
-        late.iter().map(&mut weight).collect()
-    };
-    assert_eq!(weights(&[2_400, 0, 2_400, 3]), [0; 4], "stopped for most of the time");
-    assert_eq!(weights(&[0, 0, 0]), [54, 94, 100]);
-    assert_eq!(weights(&[3_600_000, 0, 0, 0, 0, 0]), [0, 0, 0, 0, 67, 100], "whatever it was");
-    assert_eq!(weights(&[250, 251]), [100, 100], "that happens on a busy machine");
-}
-
-#[test]
 fn a_relay_that_names_bundles_and_processes_without_end_is_heard_of_few() {
     let (mut intake, pool) = (Intake::default(), Pool::of(2));
     let mut told = |from_ms: i64| {

@@ -15,6 +15,7 @@ mod report;
 mod seconds;
 mod step;
 mod unkept;
+mod vote;
 mod witnesses;
 
 use std::{
