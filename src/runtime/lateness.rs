@@ -19,8 +19,8 @@ const EVERY: Duration = Duration::from_millis(100);
 pub struct Lateness(Arc<AtomicU32>);
 
 impl Lateness {
-    /// Looks until it is dropped. Each moment is held against the timer's own schedule, not against the moment
-    /// before, which may have been late, too.
+    /// Looks until it is dropped. Each moment is held against the timer's own schedule, not against the
+    /// moment before, which may have been late, too.
     pub async fn watch(self) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
