@@ -76,7 +76,9 @@ pub(crate) async fn more(
     warned: bool,
 ) -> Result<(), Trouble> {
     let (unit, image) = (format!("relay-of-{}", model.to_lowercase()), format!("image of {model}"));
-    let args = ["register", &unit, "--address", "127.0.0.1:9", "--model", model, "--image", &image];
+    // Nothing is there; no two relays may have one address.
+    let address = format!("127.0.0.1:{}", model.trim_start_matches(|sign: char| !sign.is_ascii_digit()));
+    let args = ["register", &unit, "--address", &address, "--model", model, "--image", &image];
     let ended = stage.pool(&args).await?;
     let warnings = ended.said("result")?["warnings"].clone();
     let words: Vec<&str> = warnings.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
