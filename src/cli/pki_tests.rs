@@ -17,33 +17,34 @@ fn pki(dir: &Path, words: &[&str]) -> u8 {
     run(&line.pki).expect("it shows its own errors")
 }
 
-fn shown(path: &Path) -> Said {
-    described(path, now()).expect("readable")
+fn shown(path: &Path, at: OffsetDateTime) -> Said {
+    described(path, at).expect("readable")
 }
 
 #[test]
 fn a_party_is_enrolled_shown_renewed_and_revoked() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dir = folder.path().join("pki");
+    let begun = now(); // what is left is asked for this moment: later, a day may have begun
     assert_eq!(pki(&dir, &["issue", "municipality/131229", "--dir", "DIR"]), exit::CONFIG, "no CA yet");
     assert_eq!(pki(&dir, &["init", "--dir", "DIR"]), exit::DONE);
     assert_eq!(pki(&dir, &["init", "--dir", "DIR"]), exit::FAILED, "not a second one over it");
     assert_eq!(pki(&dir, &["issue", "municipality/131229", "--dir", "DIR"]), exit::DONE);
     let cert = dir.join("131229.pem");
-    let said = shown(&cert);
+    let said = shown(&cert, begun);
     assert_eq!(said.json["identity"], "municipality/131229");
     assert_eq!(said.json["state"], "valid for 90 more days");
     assert!(said.lines[1].contains(said.json["serial"].as_str().expect("hex")), "{:?}", said.lines);
     assert_eq!(pki(&dir, &["issue", "municipality/131229", "--dir", "DIR"]), exit::FAILED, "it is there");
     let renew = ["issue", "municipality/131229", "--dir", "DIR", "--replace", "--days", "7"];
     assert_eq!(pki(&dir, &renew), exit::DONE);
-    assert_eq!(shown(&cert).json["state"], "valid for 7 more days");
+    assert_eq!(shown(&cert, begun).json["state"], "valid for 7 more days");
     assert_eq!(pki(&dir, &["revoke", "municipality/131229", "--dir", "DIR"]), exit::DONE);
-    assert_eq!(shown(&cert).json["state"], "revoked");
-    let list = shown(&dir.join("crl.pem"));
+    assert_eq!(shown(&cert, begun).json["state"], "revoked");
+    let list = shown(&dir.join("crl.pem"), begun);
     assert_eq!(list.json["revoked"].as_array().expect("a list").len(), 2, "the renewed one, too");
     assert_eq!(pki(&dir, &["crl", "--dir", "DIR", "--days", "3"]), exit::DONE);
-    assert_eq!(shown(&dir.join("crl.pem")).json["number"], 3);
+    assert_eq!(shown(&dir.join("crl.pem"), begun).json["number"], 3);
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn a_relay_has_the_names_that_it_is_called_by() {
     assert_eq!(pki(dir, &["init", "--dir", "DIR"]), exit::DONE);
     let issue = ["issue", "relay/relay-1", "--dir", "DIR", "--san", "relay-1.example", "--output", "json"];
     assert_eq!(pki(dir, &issue), exit::DONE);
-    let said = shown(&dir.join("relay-1.pem"));
+    let said = shown(&dir.join("relay-1.pem"), now());
     assert_eq!(said.json["names"], json!(["todoke.internal", "localhost", "relay-1.example"]));
-    assert_eq!(shown(&dir.join("ca.pem")).json["identity"], "a CA");
+    assert_eq!(shown(&dir.join("ca.pem"), now()).json["identity"], "a CA");
 }
