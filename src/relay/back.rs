@@ -267,6 +267,14 @@ impl Back {
         }
     }
 
+    /// Gives back what a link that is in use keeps for the next call.
+    fn quiet(&self) {
+        self.io.shrink();
+        if let Stage::InUse(link) = &self.stage {
+            link.let_go();
+        }
+    }
+
     /// Asks the issuer for a sign that it has seen the calls which nobody waits for any more.
     fn bury(&mut self) {
         let (Stage::InUse(link) | Stage::Leaving(link)) = &self.stage else { return };
@@ -292,7 +300,7 @@ impl Future for Back {
         while let Poll::Ready(beat) = me.keep_alive.poll(me.io.bytes_read(), cx) {
             match beat {
                 Beat::Pong => me.pong(),
-                Beat::Quiet => me.io.shrink(),
+                Beat::Quiet => me.quiet(),
                 Beat::Dead => {
                     me.shard.stats().event(Event::PeerDead);
                     return Poll::Ready(());

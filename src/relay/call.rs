@@ -74,8 +74,7 @@ enum Stage {
     },
     Asked(Asked),
     Answering {
-        /// Held, not used: it is the place on the connection.
-        _slot: Slot,
+        slot: Slot,
         up: Option<Pump>,
         down: Pump,
     },
@@ -251,7 +250,7 @@ impl Call {
         let status = grpc_status(&head.headers);
         match self.respond.send_response(Response::from_parts(head, ()), end) {
             Ok(sink) if !end => {
-                self.stage = Stage::Answering { _slot: slot, up, down: Pump::new(body, sink) };
+                self.stage = Stage::Answering { slot, up, down: Pump::new(body, sink) };
             }
             sent => {
                 self.bytes_up += up.map_or(0, |up| up.bytes()); // it may have overtaken the request
@@ -262,9 +261,11 @@ impl Call {
 
     fn over(&mut self, status: Option<u8>) {
         self.status = status;
-        if let Stage::Answering { up, down, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
+        if let Stage::Answering { slot, up, down } = std::mem::replace(&mut self.stage, Stage::Over) {
             self.bytes_down += down.bytes();
             self.bytes_up += up.map_or(0, |up| up.bytes());
+            let bytes = down.bytes();
+            slot.link.ended(down.into_source(), bytes);
         }
     }
 

@@ -66,7 +66,7 @@ impl Pump {
         &mut self.tx
     }
 
-    /// Gives back the side that sends; only right while nothing has gone through.
+    /// Gives back the side that sends; only right while nothing has gone through, or all.
     pub(super) fn into_source(self) -> RecvStream {
         self.rx
     }

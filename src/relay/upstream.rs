@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use h2::{
-    SendStream,
+    RecvStream, SendStream,
     client::{ResponseFuture, SendRequest},
 };
 use http::Request;
@@ -26,6 +26,11 @@ use tokio_util::sync::CancellationToken;
 use super::refusal::{Limit, Refusal};
 use crate::wire::fault::{Fault, Reason};
 
+/// Answered calls whose streams may wait for the next request.
+const ENDED_MAX: usize = 16;
+/// A longer answer does not wait: what it took of the connection's window is wanted back.
+const ENDED_BYTES_MAX: u64 = 4 * 1024;
+
 /// One live connection to an issuer. Cheap to share; only one thread uses it.
 pub(super) struct Link {
     id: u64,
@@ -36,6 +41,7 @@ pub(super) struct Link {
     slots: Arc<Semaphore>,
     slots_max: usize,
     graves: Mutex<Vec<Grave>>,
+    ended: Mutex<Vec<RecvStream>>,
     driver: AtomicWaker,
     gone: CancellationToken,
     severed: AtomicBool,
@@ -83,6 +89,7 @@ impl Link {
             slots: Arc::new(Semaphore::new(slots_max)),
             slots_max,
             graves: Mutex::default(),
+            ended: Mutex::default(),
             driver: AtomicWaker::new(),
             gone: CancellationToken::new(),
             severed: AtomicBool::new(false),
@@ -108,10 +115,27 @@ impl Link {
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         let mut ask = locked(&self.ask);
         // Near its limit `h2` ties a handle to the stream that it opened last, which may have to wait.
-        if self.slots.available_permits() <= self.slots_max / 8 {
-            return ask.clone().send_request(request, end);
+        let sent = if self.slots.available_permits() <= self.slots_max / 8 {
+            ask.clone().send_request(request, end)
+        } else {
+            ask.send_request(request, end)
+        };
+        self.let_go();
+        sent
+    }
+
+    /// Keeps the stream of an answered call for a while. `h2` has a connection's task woken when the last
+    /// handle of a stream that is over goes, and that alone; right after a request it is awake anyhow.
+    pub(super) fn ended(&self, stream: RecvStream, bytes: u64) {
+        let mut ended = locked(&self.ended);
+        if bytes <= ENDED_BYTES_MAX && ended.len() < ENDED_MAX && !self.slots.is_closed() {
+            ended.push(stream);
         }
-        ask.send_request(request, end)
+    }
+
+    /// Lets go of the streams of answered calls.
+    pub(super) fn let_go(&self) {
+        locked(&self.ended).clear();
     }
 
     /// Leaves a call to be reset as soon as that harms nobody.
@@ -195,6 +219,7 @@ impl Upstreams {
         self.connected.store(links.iter().flatten().count(), Relaxed);
         drop(links);
         link.slots.close();
+        link.let_go();
         link.gone.cancel();
         link.driver.wake();
     }
