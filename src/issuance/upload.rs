@@ -339,7 +339,7 @@ impl Upload {
         };
         // Its moment is what the test that cuts the power goes by.
         let id = self.row.batch_id;
-        tracing::trace!(batch.id = %id, missing = missing_count, "batch {id}: chunks are acknowledged");
+        tracing::debug!(batch.id = %id, missing = missing_count, "batch {id}: chunks are acknowledged");
         acks.send(ack, Instant::now() + self.core.options.upload_idle).await
     }
 }

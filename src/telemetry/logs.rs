@@ -23,7 +23,8 @@ pub enum LogFormat {
 pub struct LogOptions {
     /// How a line looks. Default JSON.
     pub format: LogFormat,
-    /// What is logged, such as `info` or `info,todoke::issuance=debug`. Default `info`.
+    /// What is logged, such as `info` or `info,todoke::issuance=debug`. Default `info`. `trace` is in debug
+    /// builds only.
     pub filter: String,
 }
 

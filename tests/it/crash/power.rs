@@ -81,7 +81,7 @@ impl Traced {
         let often = [
             ("TODOKE_ISSUANCE__ACK_CHUNKS_MAX", "1"),
             ("TODOKE_STORE__CHECKPOINT_PAGES", "40"),
-            ("TODOKE_LOG__FILTER", "info,todoke::issuance::upload=trace"),
+            ("TODOKE_LOG__FILTER", "info,todoke::issuance::upload=debug"),
         ];
         let all = [often.as_slice(), variables].concat();
         let dev = Dev::start_under(&folder, &strace(&files), &["--relays", "2"], &all).await;
