@@ -1,7 +1,12 @@
 //! Unary calls: what a relay costs before a backend that costs nothing, beside HAProxy in the same place; and
 //! what a real call to the issuer takes, direct and through one relay.
 
-use std::{ffi::OsStr, fs, path::Path, time::Duration};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use clap::{Args, value_parser};
@@ -47,6 +52,9 @@ pub(crate) struct CallsArgs {
     /// Leaves HAProxy out, which otherwise has to be installed (apt-get install haproxy)
     #[arg(long)]
     without_haproxy: bool,
+    /// Another build of todoke, whose relay is measured beside this one
+    #[arg(long, value_name = "PROGRAM")]
+    other: Option<PathBuf>,
 }
 
 fn rate() -> clap::builder::RangedI64ValueParser<u32> {
@@ -137,6 +145,12 @@ async fn before_a_cheap_backend(
         let haproxy = peers::haproxy(folder, pki, &upstream, threads)?;
         sides.push(Side::new("echo through HAProxy", target(&haproxy.address)?, Some(haproxy)));
     }
+    if let Some(other) = &args.other {
+        let folder = folder.join("other");
+        fs::create_dir(&folder)?;
+        let relay = peers::relay(other, &folder, pki, &upstream, false)?;
+        sides.push(Side::new("echo through the other relay", target(&relay.address)?, Some(relay)));
+    }
     measure(args, &mut sides, usize::from(args.callers), args.rate, report).await?;
     let [direct, relay, rest @ ..] = sides.as_slice() else { return Ok(()) };
     report.add(
@@ -144,20 +158,15 @@ async fn before_a_cheap_backend(
         "ratio",
         Spread::of_ratios(&relay.closed_per_s, &direct.closed_per_s),
     );
-    for haproxy in rest {
-        let of = |ours: &[f64], theirs: &[f64]| Spread::of_ratios(ours, theirs);
-        report.add("relay / HAProxy: calls", "ratio", of(&relay.closed_per_s, &haproxy.closed_per_s));
-        report.add(
-            "relay / HAProxy: CPU a call, closed",
-            "ratio",
-            of(&relay.closed_cpu_us, &haproxy.closed_cpu_us),
-        );
-        report.add(
-            "relay / HAProxy: CPU a call, open",
-            "ratio",
-            of(&relay.open_cpu_us, &haproxy.open_cpu_us),
-        );
-        report.add("relay / HAProxy: p50, open", "ratio", of(&relay.open_p50_ms, &haproxy.open_p50_ms));
+    for other in rest {
+        let name = other.name.trim_start_matches("echo through ");
+        let mut add = |what: &str, ours: &[f64], theirs: &[f64]| {
+            report.add(format!("relay / {name}: {what}"), "ratio", Spread::of_ratios(ours, theirs));
+        };
+        add("calls", &relay.closed_per_s, &other.closed_per_s);
+        add("CPU a call, closed", &relay.closed_cpu_us, &other.closed_cpu_us);
+        add("CPU a call, open", &relay.open_cpu_us, &other.open_cpu_us);
+        add("p50, open", &relay.open_p50_ms, &other.open_p50_ms);
     }
     Ok(())
 }

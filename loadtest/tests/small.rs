@@ -93,8 +93,11 @@ mod processes {
     fn calls_are_measured_direct_and_through_the_relay() {
         let load =
             ["--callers", "16", "--rate", "200", "--issuer-rate", "50", "--cycles", "1", "--slice", "1"];
-        let figures = figures(&[&["calls", "--without-haproxy"][..], &load].concat());
+        let todoke = Path::new(env!("CARGO_BIN_EXE_loadtest")).with_file_name("todoke");
+        let other = ["--other", todoke.to_str().expect("UTF-8")];
+        let figures = figures(&[&["calls", "--without-haproxy"][..], &other, &load].concat());
         check(&figures, &["echo direct: closed loop", "echo through the relay: CPU a call, closed"]);
+        check(&figures, &["echo through the other relay: closed loop", "relay / the other relay: calls"]);
         check(&figures, &["echo through the relay: open loop p99.9", "relay / direct: calls"]);
         check(&figures, &["GetBatch direct: open loop p50", "GetBatch through the relay: closed loop"]);
     }
