@@ -12,6 +12,7 @@ pub mod events;
 pub mod finish;
 mod fixed;
 pub mod flow;
+mod frames;
 mod heard;
 pub mod held;
 pub mod input_fault;

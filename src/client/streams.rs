@@ -9,11 +9,11 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, timeout},
 };
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, transport::Channel};
 
 use super::{
     calls::Caller,
+    frames::{Frame, upload_chunks},
     input_fault::InputFault,
     picker::Picked,
     reader::ReadOptions,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::{batch_id::BatchId, digest::Digest, ranges::Ranges},
     runtime,
-    wire::pb::{self, batch_service_client::BatchServiceClient, upload_chunks_request::Frame},
+    wire::pb,
 };
 
 /// Chunks read ahead of the window.
@@ -51,7 +51,7 @@ pub(crate) struct Stream {
     pub(crate) id: u64,
     pub(crate) picked: Picked,
     pub(crate) heard_at: Instant,
-    frames: Option<mpsc::Sender<pb::UploadChunksRequest>>,
+    frames: Option<mpsc::Sender<Frame>>,
     task: AbortHandle,
 }
 
@@ -68,12 +68,7 @@ impl Stream {
         let now = Instant::now();
         let picked = caller.picker().pick(avoid, now);
         let (frames, queue) = mpsc::channel(window + 1);
-        let first = pb::UploadStart {
-            batch_id: start.batch_id.to_string(),
-            manifest_digest: start.manifest_digest.0.to_vec(),
-            uploader_epoch: start.uploader_epoch,
-        };
-        let sent = frames.try_send(pb::UploadChunksRequest { frame: Some(Frame::Start(first)) });
+        let sent = frames.try_send(Frame::start(start));
         debug_assert!(sent.is_ok(), "an empty channel has room for one frame");
         let channel = caller.channel(&picked);
         let task = tasks.spawn(run(id, channel, queue, events.clone()));
@@ -82,13 +77,8 @@ impl Stream {
 
     /// Hands a chunk over; false if the stream has ended.
     pub(crate) fn send(&self, chunk: &FileChunk) -> bool {
-        let frame = Frame::Chunk(pb::Chunk {
-            chunk_number: chunk.number,
-            root: chunk.root.0.to_vec(),
-            payload: chunk.payload.clone(),
-        });
         let Some(frames) = &self.frames else { return false };
-        frames.try_send(pb::UploadChunksRequest { frame: Some(frame) }).is_ok()
+        frames.try_send(Frame::chunk(chunk)).is_ok()
     }
 }
 
@@ -117,12 +107,11 @@ pub(crate) async fn close(streams: &mut [Stream], heard: &mut mpsc::Receiver<Str
 async fn run(
     id: u64,
     channel: Channel,
-    queue: mpsc::Receiver<pb::UploadChunksRequest>,
+    queue: mpsc::Receiver<Frame>,
     events: mpsc::Sender<StreamEvent>,
 ) {
     let answers = async {
-        let mut client = BatchServiceClient::new(channel);
-        let mut answers = client.upload_chunks(ReceiverStream::new(queue)).await?.into_inner();
+        let mut answers = upload_chunks(channel, queue).await?;
         while let Some(answer) = answers.message().await? {
             if events.send(StreamEvent::Answer(id, answer)).await.is_err() {
                 break;
