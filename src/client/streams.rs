@@ -25,9 +25,6 @@ use crate::{
     wire::pb,
 };
 
-/// Chunks read ahead of the window.
-const READ_AHEAD: usize = 1;
-
 /// The first frame of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamStart {
@@ -104,12 +101,7 @@ pub(crate) async fn close(streams: &mut [Stream], heard: &mut mpsc::Receiver<Str
     let _ = timeout(Duration::from_secs(1), all_ended).await;
 }
 
-async fn run(
-    id: u64,
-    channel: Channel,
-    queue: mpsc::Receiver<Frame>,
-    events: mpsc::Sender<StreamEvent>,
-) {
+async fn run(id: u64, channel: Channel, queue: mpsc::Receiver<Frame>, events: mpsc::Sender<StreamEvent>) {
     let answers = async {
         let mut answers = upload_chunks(channel, queue).await?;
         while let Some(answer) = answers.message().await? {
@@ -130,22 +122,34 @@ pub(crate) struct ReadChunks {
     pub(crate) spent: mpsc::UnboundedSender<Bytes>,
 }
 
-/// Reads the wanted chunks beside the run, [`READ_AHEAD`] ahead; no thread waits while none is wanted.
+/// Reads the wanted chunks beside the run, as long as fewer than `held_max` are not sent for good; no thread
+/// waits until there is room for another.
 pub(crate) fn read_chunks(
     tasks: &mut JoinSet<()>,
+    held_max: usize,
     path: &Path,
     read: &ReadOptions,
     scan: &Scan,
     wanted: Ranges,
 ) -> Result<ReadChunks, InputFault> {
     let mut chunks = Chunks::open(path, read, scan, wanted)?;
-    let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    // No more can wait in it than chunks are in flight.
+    let (sender, receiver) = mpsc::channel(1);
+    // No more can wait in it than chunks are held.
     let (spent, mut taken_back) = mpsc::unbounded_channel();
     tasks.spawn(async move {
+        let mut held = 0;
         while let Ok(place) = sender.reserve().await {
-            while let Ok(payload) = taken_back.try_recv() {
+            while held > 0 {
+                let payload = match taken_back.try_recv() {
+                    Ok(payload) => payload,
+                    Err(_) if held < held_max => break,
+                    Err(_) => match taken_back.recv().await {
+                        Some(payload) => payload,
+                        None => return, // nobody sends any more
+                    },
+                };
                 chunks.take_back(payload);
+                held -= 1;
             }
             let (rest, chunk) = runtime::blocking(move || {
                 let chunk = chunks.next_chunk().transpose();
@@ -153,7 +157,7 @@ pub(crate) fn read_chunks(
             })
             .await;
             let Some(chunk) = chunk else { return };
-            chunks = rest;
+            (chunks, held) = (rest, held + 1);
             let ended = chunk.is_err();
             place.send(chunk);
             if ended {
@@ -162,4 +166,39 @@ pub(crate) fn read_chunks(
         }
     });
     Ok(ReadChunks { chunks: receiver, spent })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::scan::scan;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_chunks_are_read_than_may_be_held_until_one_is_sent_for_good() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("in.csv");
+        let rows: String = (0..4).map(|n| format!("K-{n},X,H,D,N,1980-01-02,2,A\n")).collect();
+        let header = "order_id,kind,household_id,district,name,birth_date,sex,address\n";
+        std::fs::write(&path, header.to_owned() + &rows).expect("the folder is writable");
+        let options = ReadOptions::default();
+        let scanned = scan(&path, &options, 1, None, &mut |_| ()).expect("a good file");
+        let mut tasks = JoinSet::new();
+        let wanted = Ranges::default().missing(4);
+        let read = read_chunks(&mut tasks, 2, &path, &options, &scanned, wanted);
+        let ReadChunks { mut chunks, spent } = read.expect("a good file");
+        let mut held = Vec::new();
+        for number in 0..4 {
+            if held.len() == 2 {
+                // Time moves only while nobody reads.
+                let more = timeout(Duration::from_secs(3_600), chunks.recv()).await;
+                assert!(more.is_err(), "a chunk was read with two held");
+                assert!(spent.send(held.remove(0)).is_ok(), "somebody reads");
+            }
+            let chunk = chunks.recv().await.expect("one more").expect("unchanged");
+            assert_eq!(chunk.number, number);
+            held.push(chunk.payload);
+        }
+        assert!(spent.send(held.remove(0)).is_ok(), "it still waits for room");
+        assert!(chunks.recv().await.is_none(), "the file has four");
+    }
 }

@@ -40,7 +40,7 @@ const REFUSALS_MAX: usize = 2;
 pub struct UploadOptions {
     /// Streams at a time, over different relays where there are as many; default 2.
     pub streams: usize,
-    /// Chunks sent and not acknowledged, over all streams; default 6. Each is held until then, about 0.5 MiB.
+    /// Chunks read and not acknowledged, over all streams; default 5. Each is held until then, about 0.4 MiB.
     pub window: usize,
     /// How long a stream with something open may be silent; default 5 s.
     pub ack_time_out: Duration,
@@ -56,7 +56,7 @@ impl Default for UploadOptions {
     fn default() -> Self {
         Self {
             streams: 2,
-            window: 6,
+            window: 5,
             ack_time_out: Duration::from_secs(5),
             resends_max: 3,
             no_progress: Duration::from_secs(120),
@@ -124,7 +124,7 @@ pub async fn upload(upload: &Upload<'_>, durable: &mut Ranges) -> Result<Uploade
     let (events, mut heard) = mpsc::channel(64);
     let mut tasks = JoinSet::new();
     let ReadChunks { mut chunks, spent } =
-        read_chunks(&mut tasks, upload.path, upload.read, upload.scan, missing)
+        read_chunks(&mut tasks, upload.options.window, upload.path, upload.read, upload.scan, missing)
             .map_err(UploadError::Input)?;
     let mut state = State::new(upload, durable, spent, tasks, events);
     let mut tick = tokio::time::interval(Duration::from_millis(50));
@@ -185,10 +185,7 @@ impl<'a> State<'a> {
     }
 
     fn wants_more(&self) -> bool {
-        !self.streams.is_empty()
-            && !self.cutting()
-            && self.again.is_empty()
-            && self.in_flight.len() < self.upload.options.window
+        !self.streams.is_empty() && !self.cutting() && self.again.is_empty()
     }
 
     fn is_silent(&self, stream: &Stream, now: Instant) -> bool {
@@ -233,6 +230,7 @@ impl<'a> State<'a> {
             let Some(stream) = self.streams.iter().min_by_key(|stream| load(stream)) else { return };
             let Some(chunk) = self.again.pop_front() else { return };
             if self.durable.contains(u64::from(chunk.number)) {
+                let _ = self.spent.send(chunk.payload);
                 continue;
             }
             if !stream.send(&chunk) {
