@@ -3,6 +3,10 @@
 //!
 //! Its memory is read from outside, as whoever gets a core file would read it. What is looked for is worked
 //! out here from the key files by what RFC 5869 and the heads of `src/vault/` say.
+//!
+//! Not looked for: keys of TLS, which rustls reads and holds as long as the process runs, and personal data,
+//! which passes through buffers of libraries that wipe nothing. A core file is refused instead
+//! (`src/runtime/dumps.rs`).
 
 use std::{collections::BTreeMap, fs::File, os::unix::fs::FileExt as _};
 
