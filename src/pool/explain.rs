@@ -42,8 +42,6 @@ pub struct Known<'a> {
     pub health: (u32, u32),
     /// Until when the unit may serve if it does not ask again, in ms since 1970.
     pub lease_until_ms: Option<i64>,
-    /// The address that the unit reports itself, if it is not the one that was registered.
-    pub reported_address: Option<String>,
     /// What other tools would have done, and since when they see what is seen here.
     pub elsewhere: (Vec<Opinion>, Option<u64>),
     /// Decisions about the unit, newest first.
@@ -285,7 +283,7 @@ impl Explanation {
         Self {
             unit: id.clone(),
             about: unit.about.clone(),
-            reported_address: known.reported_address.clone(),
+            reported_address: unit.elsewhere.clone(),
             state: unit.state.name(),
             share_percent: entry.map_or(0, |entry| entry.share_percent),
             kept: entry.is_some_and(|entry| entry.kept),

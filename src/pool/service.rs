@@ -298,6 +298,7 @@ pub(super) fn unit(
         probes_paused: paused,
         drill: drill.map(|drill| drill.fault.to_string()).unwrap_or_default(),
         drill_until_time: drill.map(|drill| at(drill.until)),
+        reported_address: unit.elsewhere.clone().unwrap_or_default(),
         probes_paused_until_time: unit.probes_paused_until.filter(|_| paused).map(at),
     }
 }

@@ -52,7 +52,7 @@ const STATES: [State; 9] = [
 const KINDS: [Kind; 4] = [Kind::Evict, Kind::SteerAway, Kind::Quarantine, Kind::Systemic];
 
 /// Those that a rule must be about; that the database is away, `todoke_pool_frozen` says.
-const ALARMS: [Alarm; 8] = [
+const ALARMS: [Alarm; 9] = [
     Alarm::ProbeGreenTrafficRed,
     Alarm::SharedCause,
     Alarm::SickCaller,
@@ -61,6 +61,7 @@ const ALARMS: [Alarm; 8] = [
     Alarm::ProbeInduced,
     Alarm::NothingServes,
     Alarm::Overridden,
+    Alarm::Elsewhere,
 ];
 
 /// The name of an alarm, as it stands in the record.

@@ -75,9 +75,15 @@ fn serves(unit: &pb::Unit) -> bool {
     matches!(unit.state(), pb::UnitState::Healthy | pb::UnitState::Suspect | pb::UnitState::Returning)
 }
 
+/// The rule whose words name the address that a unit is reached at.
+const ELSEWHERE: &str = "E6";
+
 /// Why it is in its state, and what an operator has ordered beside it.
 fn why(unit: &pb::Unit) -> String {
     let mut words = unit.why.clone();
+    if !unit.reported_address.is_empty() && unit.rule != ELSEWHERE {
+        words += &format!(" (but it is reached at {})", unit.reported_address);
+    }
     if unit.probes_paused {
         words += &format!(" ({})", paused(unit));
     }
@@ -169,5 +175,18 @@ mod tests {
         assert!(none[0].contains("todoke pool register"), "{none:?}");
         assert!(none.iter().any(|line| line.contains("no issuer decides")), "{none:?}");
         assert!(none.iter().any(|line| line.starts_with("FROZEN")), "{none:?}");
+    }
+
+    #[test]
+    fn where_a_unit_is_reached_is_said_once() {
+        let unit = |rule: &str, why: &str| pb::Unit {
+            rule: rule.to_owned(),
+            why: why.to_owned(),
+            reported_address: "127.0.0.1:9".to_owned(),
+            ..pb::Unit::default()
+        };
+        let whys = [unit("O1", "it is moved"), unit(ELSEWHERE, "it is reached at 127.0.0.1:9")];
+        let words = ["it is moved (but it is reached at 127.0.0.1:9)", "it is reached at 127.0.0.1:9"];
+        assert_eq!(whys.each_ref().map(why), words);
     }
 }

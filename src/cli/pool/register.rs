@@ -20,19 +20,19 @@ pub(super) struct RegisterArgs {
     /// Where it takes calls
     #[arg(long, value_name = "HOST:PORT")]
     address: String,
-    /// The place that the box stands in [default: the unit's name]
+    /// The place that the box stands in [default: as it was, or the unit's name]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     slot: String,
-    /// The box's own number [default: the unit's name]
+    /// The box's own number [default: as it was, or the unit's name]
     #[arg(long, value_name = "NUMBER", default_value = "", hide_default_value = true)]
     serial: String,
-    /// The box's model [default: unknown]
+    /// The box's model [default: as it was, or unknown]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     model: String,
-    /// The software on it [default: unknown]
+    /// The software on it [default: as it was, or unknown]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     image: String,
-    /// What else it may share with others, such as rack=B; may be given several times
+    /// What else it may share with others, such as rack=B; may be given several times, all or none of them
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = pair)]
     attributes: Vec<(String, String)>,
     #[command(flatten)]

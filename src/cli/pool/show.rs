@@ -86,6 +86,7 @@ pub(super) fn unit_json(unit: &pb::Unit) -> Value {
         "drill": unit.drill,
         "drill_until": time(unit.drill_until_time.as_ref()),
         "address": about.address,
+        "reported_address": unit.reported_address,
         "slot": about.slot,
         "serial": about.serial,
         "model": about.model,

@@ -61,7 +61,7 @@ pub(super) struct Intake {
     units: BTreeMap<UnitId, Asked>,
     probes: BTreeMap<UnitId, (u32, u32)>,
     traffic: Calls,
-    facts: Vec<Fact>,
+    pub(super) facts: Vec<Fact>,
     witnesses: Witnesses,
     /// Shallow probes of the last moments, which nobody is judged by.
     health: Witnesses,

@@ -9,6 +9,7 @@ mod holding;
 mod intake;
 mod leases;
 mod orders;
+mod places;
 mod read;
 mod refusals;
 mod report;
@@ -19,7 +20,6 @@ mod vote;
 mod witnesses;
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
@@ -36,7 +36,7 @@ pub(super) use self::export::send;
 use self::intake::Intake;
 use super::{
     disk::{Disk, ViewFile},
-    evidence::{Observer, UnitId},
+    evidence::Observer,
     gate::Gate,
     judgement::Judgement,
     keeper::{Keeper, KeptDecision},
@@ -172,8 +172,6 @@ struct Core {
     unsure: bool,
     /// Relays that may not register themselves, as far as that was said.
     refusals: refusals::Refusals,
-    /// Addresses that units report of themselves and were not registered with.
-    addresses: BTreeMap<UnitId, String>,
     kept_ms: i64,
     /// By what is judged and decided.
     seconds: self::seconds::Seconds,
@@ -216,7 +214,6 @@ impl Controller {
             damaged: false,
             unsure: false,
             refusals: refusals::Refusals::default(),
-            addresses: BTreeMap::new(),
             kept_ms: 0,
             believed_until_ms: 0,
             seconds: self::seconds::Seconds::default(),

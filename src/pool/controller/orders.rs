@@ -14,7 +14,7 @@ use crate::{
     wire::{
         convert,
         fault::{Fault, Reason},
-        pb::{OrderUnitRequest, OrderUnitResponse, order_unit_request},
+        pb::{OrderUnitRequest, OrderUnitResponse, UnitAttributes, order_unit_request},
     },
 };
 
@@ -91,13 +91,33 @@ fn seconds(lasts: Option<prost_types::Duration>, until: Option<prost_types::Time
     }
 }
 
+/// What a registration does not say of a unit that is known stays as it was.
+fn filled(asked: Option<UnitAttributes>, known: Option<&Unit>) -> Option<UnitAttributes> {
+    let Some(about) = known.map(|unit| &unit.about) else { return asked };
+    let or = |text: String, known: &String| if text.is_empty() { known.clone() } else { text };
+    let UnitAttributes { address, slot, serial, model, image, others } = asked.unwrap_or_default();
+    Some(UnitAttributes {
+        address,
+        slot: or(slot, &about.slot),
+        serial: or(serial, &about.serial),
+        model: or(model, &about.model),
+        image: or(image, &about.image),
+        others: if others.is_empty() { about.attributes.clone().into_iter().collect() } else { others },
+    })
+}
+
 /// What is asked of the policy.
-fn request(unit: &UnitId, order: order_unit_request::Order, now_ms: i64) -> Result<Request, Fault> {
+fn request(
+    unit: &UnitId,
+    order: order_unit_request::Order,
+    known: Option<&Unit>,
+    now_ms: i64,
+) -> Result<Request, Fault> {
     use order_unit_request::Order as Asked;
     let unit = unit.clone();
     Ok(match order {
         Asked::Register(asked) => {
-            let about = description(&unit, asked.attributes);
+            let about = description(&unit, filled(asked.attributes, known));
             let faults = about.faults();
             if !faults.is_empty() {
                 let words = faults.join("; ");
@@ -175,7 +195,7 @@ impl Controller {
             let words = format!("no unit is named {unit}: see `todoke pool list`");
             return Err(Fault::new(Reason::UnitUnknown, words));
         }
-        let request = request(&unit, wanted, now_ms)?;
+        let request = request(&unit, wanted, self.core().policy.units().get(&unit), now_ms)?;
         if let Request::Register(about) = &request {
             free(about, &self.core().policy)?;
         }

@@ -18,8 +18,13 @@ fn relay() -> Identity {
 
 /// The generation of the lease that a process of relay-2 gets.
 async fn asks(world: &World, incarnation: u64) -> Result<u64, Fault> {
-    let attributes =
-        Some(crate::wire::pb::UnitAttributes { address: "127.0.0.1:2".to_owned(), ..Default::default() });
+    asks_at(world, incarnation, "127.0.0.1:2").await
+}
+
+/// The same of one that says that it is reached at this address.
+async fn asks_at(world: &World, incarnation: u64, address: &str) -> Result<u64, Fault> {
+    let address = address.to_owned();
+    let attributes = Some(crate::wire::pb::UnitAttributes { address, ..Default::default() });
     let report = ReportRequest { incarnation, attributes, ..ReportRequest::default() };
     let answer = world.controller.report(&relay(), report).await?;
     let lease = String::from_utf8(answer.lease).expect("a text, which nobody signed here");
@@ -78,4 +83,44 @@ async fn without_the_database_a_relay_that_was_started_anew_goes_on_under_the_le
     world.keeper.set_away(false);
     drop(world.controller.step(None).await);
     assert_eq!(asks(&world, 20).await, Ok(2), "now it can");
+}
+
+/// The share of relay-2 in the view.
+fn share(world: &World) -> u8 {
+    let view = world.controller.views().borrow().clone().expect("there are relays");
+    view.members.iter().find(|member| member.unit.as_str() == "relay-2").expect("it is known").share_percent
+}
+
+#[tokio::test]
+async fn the_view_sends_nobody_to_an_address_that_the_lease_is_not_held_at_and_a_replay_says_the_same() {
+    let mut world = World::start().await;
+    world.controller.begin().await;
+    for _ in 0..20 {
+        world.second(false).await;
+    }
+    assert_eq!(share(&world), 100);
+    assert_eq!(asks_at(&world, 20, "127.0.0.1:9").await, Ok(2), "the later process has the lease");
+    assert_eq!(
+        (share(&world), enters(&world, 2)),
+        (0, None),
+        "from that moment on, though who finds it is served"
+    );
+    world.restart().await;
+    for n in 0..20 {
+        asks_at(&world, 20, "127.0.0.1:9").await.expect("it goes on");
+        world.second(false).await;
+        assert_eq!(share(&world), 0, "{n} s after another issuer took over");
+    }
+    for _ in 0..30 {
+        world.second(false).await;
+    }
+    assert_eq!(share(&world), 100, "the later one ended, and the first goes on at its own address");
+    let kinds = |row: &crate::pool::keeper::KeptDecision| (row.unit.clone(), row.kind.clone());
+    let rows: Vec<(String, String)> = world.keeper.rows.lock().expect("no panic").iter().map(kinds).collect();
+    let said: Vec<&str> =
+        rows.iter().filter(|(unit, _)| unit == "relay-2").map(|(_, kind)| kind.as_str()).collect();
+    assert_eq!(said, ["register", "admit", "alarm", "leave", "alarm_over", "admit"], "each once");
+    for report in world.replayed().await {
+        assert_eq!(report.difference, None);
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     pool::{
         evidence::{Observer, UnitId},
         notes::Lease,
-        policy::{Bundle, Description, Drills, Operator, Order, Policy, Process, Request},
+        policy::{Bundle, Description, Drills, Operator, Order, Process, Request},
         prober::Target,
         service,
     },
@@ -65,26 +65,6 @@ pub(super) fn description(unit: &UnitId, attributes: Option<UnitAttributes>) -> 
         model: known(model, "unknown"),
         image: known(image, "unknown"),
         attributes: others.into_iter().collect::<BTreeMap<_, _>>(),
-    }
-}
-
-/// Characters of an address that are kept: a host name has at most 253.
-const ADDRESS_MAX: usize = 260;
-
-/// Remembers the address that a unit reports, while it is not the one that it was registered with.
-fn note_address(
-    policy: &Policy,
-    addresses: &mut BTreeMap<UnitId, String>,
-    unit: &UnitId,
-    attributes: Option<&UnitAttributes>,
-) {
-    let known = policy.units().get(unit).map(|unit| &unit.about.address);
-    let said = attributes.map(|said| &said.address).filter(|said| !said.is_empty());
-    match (known, said) {
-        (Some(known), Some(said)) if known != said => {
-            addresses.insert(unit.clone(), said.chars().take(ADDRESS_MAX).collect());
-        }
-        _ => drop(addresses.remove(unit)),
     }
 }
 
@@ -162,14 +142,14 @@ impl Controller {
     fn take(&self, unit: &UnitId, observer: &Observer, request: &ReportRequest) -> Result<(), Fault> {
         let now_ms = self.0.clock.now_ms();
         let mut core = self.core();
-        let Core { intake, policy, addresses, seconds: second, .. } = &mut *core;
+        let Core { intake, policy, seconds: second, .. } = &mut *core;
         let clock = seconds(now_ms);
         let (now_s, (shift, skew)) = (second.at(clock), second.shift(clock, request.sent_second));
         let process = Process { incarnation: request.incarnation, drills: request.drills };
         intake.asked(policy, unit, process, (request.generation, &request.leaving), now_ms)?;
         intake.left(policy, unit, request.bundles.iter().filter_map(|text| Bundle::read(text)), now_ms);
         intake.weigh(observer, request.timer_late_ms);
-        note_address(policy, addresses, unit, request.attributes.as_ref());
+        intake.is_at(policy, unit, request.attributes.as_ref());
         intake.skewed(unit, skew);
         intake.take(observer, &request.buckets, now_s, (shift, request.sent_second))?;
         intake.take_shallow(observer, &request.shallow, now_s)

@@ -56,6 +56,7 @@ fn fixed(named: Rule) -> Option<&'static str> {
         Rule::E3 => "taken out when an override with no cause found expires",
         Rule::E4 => "evicted at once when its lease is not renewed",
         Rule::E5 => "leases that all lose at once are held against none",
+        Rule::E6 => "out of use while whoever holds its lease is not where it is registered",
         Rule::S3 => "never more than half of the pool is steered away, nor more than the rest can carry",
         Rule::F1 => "never below the floor: max(1, what the peak needs); the least bad is kept",
         Rule::F2 => "with nobody else in full use, the best that has a lease is let in",

@@ -144,14 +144,9 @@ impl Explanation {
     }
 
     fn elsewhere_reported(&self) -> String {
-        let said = |reported: &String| {
-            let unit = &self.unit;
-            format!(
-                "; but it reports {reported}: if that is right, nobody reaches it where it is registered. \
-                 Drain it, and `todoke pool register {unit} --address {reported}`"
-            )
-        };
-        self.reported_address.as_ref().map(said).unwrap_or_default()
+        let said = self.reported_address.as_ref();
+        let words = |said| format!("; but the process that serves as it says that it is reached at {said}");
+        said.map(words).unwrap_or_default()
     }
 
     fn lease_words(&self) -> String {

@@ -138,11 +138,13 @@ pub enum Alarm {
     NothingServes,
     /// A unit is in use by an override, with no cause found.
     Overridden,
+    /// Who serves as a unit is not where it is registered.
+    Elsewhere,
 }
 
 impl Alarm {
     /// All of them.
-    pub const ALL: [Alarm; 9] = [
+    pub const ALL: [Alarm; 10] = [
         Alarm::DatabaseAway,
         Alarm::ProbeGreenTrafficRed,
         Alarm::SharedCause,
@@ -152,6 +154,7 @@ impl Alarm {
         Alarm::ProbeInduced,
         Alarm::NothingServes,
         Alarm::Overridden,
+        Alarm::Elsewhere,
     ];
 
     /// Its name, as it stands in the record.
@@ -167,6 +170,7 @@ impl Alarm {
             Alarm::ProbeInduced => "PROBE_INDUCED",
             Alarm::NothingServes => "NOTHING_SERVES",
             Alarm::Overridden => "OVERRIDDEN",
+            Alarm::Elsewhere => "ELSEWHERE",
         }
     }
 }
@@ -184,6 +188,8 @@ pub enum Rule {
     E4,
     /// The leases of all lapsed at once.
     E5,
+    /// Who holds its lease is not where it is registered.
+    E6,
     /// Soft: worse than its peers, not yet beyond the limit.
     S1,
     /// The evidence is gone.

@@ -1,6 +1,6 @@
 //! What a unit is, as it was registered: what is wrong with that is said of each field, all of it at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +82,21 @@ impl Description {
         faults
     }
 
+    /// Whether the address that a process says of itself may be the registered one. A name may stand for any
+    /// number, and who listens on all of its own says no more than its port.
+    #[must_use]
+    pub fn may_be_at(&self, said: &str) -> bool {
+        let both = self.address.rsplit_once(':').zip(said.rsplit_once(':'));
+        let Some(((host, port), (other, on))) = both else { return false };
+        let ip = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        port == on
+            && match (ip(host), ip(other)) {
+                (Some(ip), Some(other)) => ip == other || ip.is_unspecified() || other.is_unspecified(),
+                (None, None) => host.eq_ignore_ascii_case(other),
+                _ => true,
+            }
+    }
+
     /// What it may share with others, by name: all but its slot and its serial.
     #[must_use]
     pub fn named(&self) -> BTreeMap<String, String> {
@@ -133,6 +148,28 @@ mod tests {
             (Description { address: format!("{}:443", long(257)), ..about(1) }, 1),
         ] {
             assert_eq!(description.faults().len(), faults, "{description:?}: {:?}", description.faults());
+        }
+    }
+
+    #[test]
+    fn only_an_address_that_cannot_be_the_registered_one_is_another() {
+        for (registered, said, may) in [
+            ("10.0.0.15:40101", "10.0.0.15:40101", true),
+            ("10.0.0.15:40101", "10.0.0.15:40102", false),
+            ("10.0.0.15:40101", "10.0.0.16:40101", false),
+            ("10.0.0.15:40101", "0.0.0.0:40101", true),
+            ("10.0.0.15:40101", "0.0.0.0:40102", false),
+            ("10.0.0.15:40101", "[::]:40101", true),
+            ("[::1]:443", "[0:0:0:0:0:0:0:1]:443", true),
+            ("[::1]:443", "[::2]:443", false),
+            ("relay-1.example:443", "10.0.0.15:443", true),
+            ("relay-1.example:443", "10.0.0.15:444", false),
+            ("relay-1.example:443", "Relay-1.Example:443", true),
+            ("relay-1.example:443", "relay-2.example:443", false),
+            ("10.0.0.15:40101", "rubbish", false),
+        ] {
+            let about = Description { address: registered.to_owned(), ..about(1) };
+            assert_eq!(about.may_be_at(said), may, "{registered} and {said}");
         }
     }
 }

@@ -1,9 +1,6 @@
 //! The pool never goes below its floor by its own decision, and when it is below it says so.
 
-use super::{
-    Alarm, Kind, Note, Policy, Rule, Turn, Unit,
-    unit::{Lease, State},
-};
+use super::{Alarm, Kind, Note, Policy, Rule, Turn, Unit, unit::State};
 use crate::pool::{evidence::UnitId, judgement::UnitJudgement};
 
 /// The floor's arithmetic.
@@ -64,7 +61,7 @@ impl Policy {
             State::Evicted => Some(1),
             State::Healthy | State::Suspect | State::Draining | State::Quarantined | State::Drained => None,
         };
-        let leased = self.units.values().filter(|unit| unit.lease == Lease::Live);
+        let leased = self.units.values().filter(|unit| unit.is_there());
         // Of equals the first by name: `max_by_key` alone would take the last.
         let best = leased.rev().filter_map(|unit| Some((rank(unit)?, unit))).max_by_key(|(rank, _)| *rank);
         if let Some((_, unit)) = best {

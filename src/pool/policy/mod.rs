@@ -4,7 +4,7 @@
 //!
 //! [`Policy`] is its own state: written and read again, it goes on as if nothing had happened. It reads no
 //! clock and draws no random number. One [`Policy::step`] a second, in this order: facts, orders, drills,
-//! leases, drains, joiners, evictions, steering, returns, floor, alarms, view.
+//! leases, addresses, drains, joiners, evictions, steering, returns, floor, alarms, view.
 
 mod alarms;
 mod bundles;
@@ -13,6 +13,7 @@ mod damping;
 mod decision;
 mod description;
 mod drills;
+mod elsewhere;
 mod evict;
 mod facts;
 mod floor;
@@ -36,6 +37,8 @@ mod anew_tests;
 mod degraded_tests;
 #[cfg(test)]
 mod drill_tests;
+#[cfg(test)]
+mod elsewhere_tests;
 #[cfg(test)]
 pub(super) mod fixture;
 #[cfg(test)]
@@ -229,6 +232,7 @@ impl Policy {
     fn decide(&mut self, turn: &mut Turn<'_>) {
         self.end_drills(turn);
         self.end_lapsed_leases(turn);
+        self.end_what_is_elsewhere(turn);
         self.end_drains(turn);
         self.let_joiners_in(turn);
         self.evict_by_evidence(turn);

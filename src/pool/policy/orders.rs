@@ -112,8 +112,11 @@ impl Policy {
         let from = unit.state;
         unit.about = about.clone();
         unit.begin_anew();
+        if from == State::Joining {
+            unit.why = Why { rule: Rule::O1, words: format!("{by} registered it anew") };
+        }
         unit.generation += 1;
-        unit.lease = Lease::Lapsed;
+        (unit.lease, unit.elsewhere) = (Lease::Lapsed, None);
         unit.state = if from == State::Probation { State::Evicted } else { from };
         (from, unit.state)
     }

@@ -67,7 +67,9 @@ impl Policy {
     }
 
     fn until_admitted(&self, unit: &Unit) -> String {
-        if unit.lease == Lease::Live {
+        if let Some(address) = unit.elsewhere.as_ref().filter(|_| unit.lease == Lease::Live) {
+            format!("HEALTHY once it is reached where it is registered, and not at {address}")
+        } else if unit.lease == Lease::Live {
             let (seen, wanted) = (unit.progress.n, self.parameters.join_probes);
             format!("HEALTHY after {seen} of {wanted} deep probes without a failure")
         } else {
@@ -114,6 +116,8 @@ impl Policy {
         }
         if unit.lease != Lease::Live {
             waits.push("it asks for a lease".to_owned());
+        } else if unit.elsewhere.is_some() {
+            waits.push("it is reached where it is registered".to_owned());
         }
         if waits.is_empty() {
             "PROBATION at once".to_owned()

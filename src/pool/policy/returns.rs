@@ -1,11 +1,7 @@
 //! A unit comes in, or back, by proof: probes alone let it knock, and real calls, in rising shares, let it
 //! in.
 
-use super::{
-    Kind, Note, Policy, Rule, Turn, evict,
-    parameters::Enough,
-    unit::{Lease, State},
-};
+use super::{Kind, Note, Policy, Rule, Turn, evict, parameters::Enough, unit::State};
 use crate::pool::evidence::UnitId;
 
 impl Policy {
@@ -15,13 +11,13 @@ impl Policy {
         for id in self.names(|unit| unit.state == State::Joining) {
             let Some(unit) = self.units.get_mut(&id) else { continue };
             let failed = unit.progress.failed > 0;
-            if failed || unit.lease != Lease::Live {
+            if failed || !unit.is_there() {
                 unit.begin_anew();
             }
             let n = unit.progress.n;
             let begins = self.begun.is_some_and(|begun| turn.second <= begun + self.parameters.lease_s);
             let begins = begins && !unit.undrained;
-            if unit.lease == Lease::Live && (begins && !failed || n >= self.parameters.join_probes) {
+            if unit.is_there() && (begins && !failed || n >= self.parameters.join_probes) {
                 let reason = match n >= self.parameters.join_probes {
                     true => format!("{id} joins: {n} deep probes passed, none failed"),
                     false => format!("{id} joins a pool that begins: it asked for its lease with the first"),
@@ -48,7 +44,7 @@ impl Policy {
     fn start_probation(&mut self, turn: &mut Turn<'_>, id: &UnitId) {
         let unit = &self.units[id];
         let penalties = self.penalties(unit);
-        if turn.second < unit.back_off_until || unit.lease != Lease::Live || penalties.suppressed {
+        if turn.second < unit.back_off_until || !unit.is_there() || penalties.suppressed {
             return;
         }
         let mut reason = format!("{id} was out long enough: it is probed, without callers");

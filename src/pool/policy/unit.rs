@@ -186,6 +186,9 @@ pub struct Unit {
     pub back_off_until: u64,
     /// Its lease of this generation.
     pub lease: Lease,
+    /// Where the process that asks for its lease is reached, if that is not where it is registered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub elsewhere: Option<String>,
     /// What was seen since it came to its state.
     pub progress: Progress,
     /// Whose calls those were, while it returns.
@@ -235,6 +238,7 @@ impl Unit {
             evictions: 0,
             back_off_until: 0,
             lease: Lease::Lapsed,
+            elsewhere: None,
             progress: Progress::default(),
             callers: Callers::default(),
             drain: None,
@@ -265,6 +269,11 @@ impl Unit {
     /// Who signed it off and waits for another, the newest last.
     pub fn signatures(&self) -> impl DoubleEndedIterator<Item = &Approval> {
         self.other_approvals.iter().chain(&self.approval)
+    }
+
+    /// Whether a process asks for its lease, and is where it is registered.
+    pub(super) fn is_there(&self) -> bool {
+        self.lease == Lease::Live && self.elsewhere.is_none()
     }
 
     /// Its name.

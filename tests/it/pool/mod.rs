@@ -6,6 +6,7 @@ mod complaints;
 mod crowd;
 mod drills;
 mod evicted;
+mod elsewhere;
 mod fence;
 mod followed;
 mod harness;

@@ -31,7 +31,9 @@ impl Pool {
         flags: &[&str],
     ) -> Process {
         let pki = self.issuer.dir.path().join("pki");
-        issue(&self.issuer.authority, &format!("relay/{name}"));
+        if !pki.join(format!("{name}.pem")).exists() {
+            issue(&self.issuer.authority, &format!("relay/{name}"));
+        }
         let file = |name: &str| pki.join(name).display().to_string();
         let (cert, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
         let (ca, crl, pool_key) = (file("ca.pem"), file("crl.pem"), file("receipt.pub"));
