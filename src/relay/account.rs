@@ -52,12 +52,12 @@ impl Account {
         }
     }
 
-    /// The call is over.
-    pub(super) fn close(&mut self, peer: &Peer, status: Option<u8>) {
+    /// The call is over, with or without something of its answer.
+    pub(super) fn close(&mut self, peer: &Peer, status: Option<u8>, answered: bool) {
         if std::mem::replace(&mut self.unanswered, false) {
             peer.shard.seen().answered(self.began(peer), None);
         }
-        self.count(peer, Outcome::of(status));
+        self.count(peer, Outcome::of(status, answered));
     }
 
     fn count(&mut self, peer: &Peer, outcome: Outcome) {

@@ -391,7 +391,7 @@ impl Drop for Call {
             self.peer.shard.bell().leave(seat);
         }
         self.reader.leave(&self.peer.tenant);
-        self.account.close(&self.peer, self.status);
+        self.account.close(&self.peer, self.status, self.bytes_down > 0);
         let shard = &self.peer.shard;
         shard.stats().end(self.status, self.bytes_up, self.bytes_down);
     }

@@ -62,10 +62,13 @@ impl Outcome {
     /// By the status that the client saw, which is gRPC's number.
     ///
     /// UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL and UNKNOWN are what a transport makes; no status at all is a
-    /// broken answer. Everything else is the service's own word.
-    pub(super) fn of(status: Option<u8>) -> Self {
+    /// broken answer. Everything else is the service's own word. A deadline that ends an answer of which
+    /// something came is its caller's: it says no more than that caller's own cancel, which may come a moment
+    /// sooner.
+    pub(super) fn of(status: Option<u8>, answered: bool) -> Self {
         match status {
             Some(1) => Outcome::Nothing,
+            Some(4) if answered => Outcome::Nothing,
             Some(2 | 4 | 13 | 14) | None => Outcome::Bad,
             Some(_) => Outcome::Good,
         }
@@ -179,10 +182,12 @@ mod tests {
     fn what_only_a_caller_or_a_service_says_is_not_held_against_a_relay() {
         for status in 0..=17 {
             let bad = [2, 4, 13, 14].contains(&status);
-            assert_eq!(Outcome::of(Some(status)) == Outcome::Bad, bad, "{status}");
+            assert_eq!(Outcome::of(Some(status), false) == Outcome::Bad, bad, "{status}");
+            assert_eq!(Outcome::of(Some(status), true) == Outcome::Bad, bad && status != 4, "{status}");
         }
-        assert_eq!(Outcome::of(None), Outcome::Bad, "an answer without a status is a broken one");
-        assert_eq!(Outcome::of(Some(1)), Outcome::Nothing, "its caller gave it up");
+        assert_eq!(Outcome::of(None, true), Outcome::Bad, "an answer without a status is a broken one");
+        assert_eq!(Outcome::of(Some(1), false), Outcome::Nothing, "its caller gave it up");
+        assert_eq!(Outcome::of(Some(4), true), Outcome::Nothing, "so did that of a stream");
     }
 
     #[test]
