@@ -41,13 +41,14 @@ impl Ordering {
         if output == Output::Json {
             say_event("order", json!({"unit": self.unit.as_str(), "request_id": request_id}));
         }
+        let registers = matches!(order, Order::Register(_));
         let (id, unit) = (request_id.clone(), self.unit.to_string());
         let message = pb::OrderUnitRequest { request_id: id, unit, order: Some(order) };
         let given = issuers
             .ask("OrderUnit", &message, |mut pool, request| async move { pool.order_unit(request).await })
             .await;
         match given {
-            Ok(answer) => self.show(&answer, &request_id),
+            Ok(answer) => self.show(&answer, &request_id, registers),
             Err(error) => {
                 if error.transient && output == Output::Text {
                     warn(&what_became(&error, issuers.is_unsure(), &request_id));
@@ -58,7 +59,7 @@ impl Ordering {
         Ok(())
     }
 
-    fn show(&self, answer: &pb::OrderUnitResponse, request_id: &str) {
+    fn show(&self, answer: &pb::OrderUnitResponse, request_id: &str, registers: bool) {
         let pb::OrderUnitResponse { unit, warnings, pending, ordered_time } = answer;
         if self.asking.output == Output::Json {
             let mut value = unit.as_ref().map_or_else(|| json!({"unit": self.unit.as_str()}), unit_json);
@@ -69,14 +70,10 @@ impl Ordering {
             say_result(exit::DONE, value);
             return;
         }
-        match unit {
-            Some(unit) if !unit.drill.is_empty() => say(&format!("{} {}", unit.unit, drill(unit))),
-            Some(unit) if unit.probes_paused => {
-                say(&format!("{} is {}, {}: {}", unit.unit, state(unit), paused(unit), one_line(&unit.why)));
-            }
-            Some(unit) => say(&format!("{} is {}: {}", unit.unit, state(unit), one_line(&unit.why))),
-            None => say(&format!("{}: it is ordered", self.unit)),
+        if let Some(unit) = unit.as_ref().filter(|_| registers) {
+            say(&registered(unit));
         }
+        say(&unit.as_ref().map_or_else(|| format!("{}: it is ordered", self.unit), stands));
         warnings.iter().for_each(|warning| say(&format!("Note: {warning}")));
         if !pending.is_empty() {
             say(&format!("Still needed: {pending}"));
@@ -92,6 +89,30 @@ impl Ordering {
     }
 }
 
+/// What a unit is registered as.
+fn registered(unit: &pb::Unit) -> String {
+    let pb::UnitAttributes { address, slot, serial, model, image, others } =
+        unit.attributes.clone().unwrap_or_default();
+    let mut others: Vec<String> =
+        others.into_iter().map(|(name, value)| format!(", {name} {value}")).collect();
+    others.sort();
+    let words =
+        format!("{} is registered at {address}: slot {slot}, serial {serial}, model {model}", unit.unit);
+    one_line(&format!("{words}, image {image}{}", others.concat()))
+}
+
+/// Where a unit stands after an order, and why, with what else was ordered of it.
+fn stands(unit: &pb::Unit) -> String {
+    let mut words = format!("{} is {}", unit.unit, state(unit));
+    if unit.probes_paused {
+        words += &format!(", {}", paused(unit));
+    }
+    if !unit.drill.is_empty() {
+        words += &format!(", and {}", drill(unit));
+    }
+    words + ": " + &one_line(&unit.why)
+}
+
 /// What a person is told of an order that was not answered in time.
 fn what_became(error: &CallError, unsure: bool, request_id: &str) -> String {
     if error.is(Reason::DatabaseAway) && !unsure {
@@ -99,7 +120,9 @@ fn what_became(error: &CallError, unsure: bool, request_id: &str) -> String {
                 longer says FROZEN"
             .to_owned();
     }
-    format!("it may have been carried out: --request-id {request_id} asks again")
+    format!(
+        "an attempt was not answered, so it may have been carried out: --request-id {request_id} asks again"
+    )
 }
 
 /// Takes a unit out of use: no new calls, and those that run may end.
@@ -178,5 +201,51 @@ impl OverrideArgs {
     pub(super) async fn run(&self) -> Result<(), Error> {
         let order = pb::OverrideUnit { why: self.reason.clone(), until_time: None };
         self.order.give(Order::Override(order)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::fault::Fault;
+
+    #[test]
+    fn an_order_is_answered_with_all_that_is_ordered_of_the_unit() {
+        let unit = pb::Unit {
+            unit: "relay-4".to_owned(),
+            state: pb::UnitState::Healthy.into(),
+            why: "relay-4 joins".to_owned(),
+            probes_paused: true,
+            drill: "slow:1ms".to_owned(),
+            attributes: Some(pb::UnitAttributes {
+                address: "10.0.0.14:40101".to_owned(),
+                slot: "slot-4".to_owned(),
+                serial: "S4".to_owned(),
+                model: "HSM-7".to_owned(),
+                image: "r12".to_owned(),
+                others: [("rack".to_owned(), "B".to_owned())].into(),
+            }),
+            ..pb::Unit::default()
+        };
+        let words = "relay-4 is HEALTHY, not probed, and plays slow:1ms until : a drill: relay-4 joins";
+        assert_eq!(stands(&unit), words);
+        let words = "relay-4 is registered at 10.0.0.14:40101: slot slot-4, serial S4, model HSM-7, image \
+                     r12, rack B";
+        assert_eq!(registered(&unit), words);
+    }
+
+    #[test]
+    fn what_may_have_been_carried_out_is_never_said_to_be_nothing() {
+        let fault = Fault::new(Reason::DatabaseAway, "it is away");
+        let error = CallError {
+            method: "OrderUnit",
+            status: Box::new(fault.clone().into()),
+            fault: Some(Box::new(fault)),
+            attempts: 3,
+            transient: true,
+        };
+        assert!(what_became(&error, false, "d-1").contains("nothing was done"));
+        let unsure = what_became(&error, true, "d-1");
+        assert!(unsure.contains("--request-id d-1") && !unsure.contains("nothing was done"), "{unsure}");
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 use super::{
     calls::{self, Calls},
     read,
-    seconds::say_skew,
+    seconds::Skew,
     vote::Vote,
     witnesses::Witnesses,
 };
@@ -91,8 +91,8 @@ struct Asked {
     incarnation: u64,
     last_ms: i64,
     lapsed: bool,
-    /// Whether its clock is another than ours.
-    skewed: bool,
+    /// What was said of its clock.
+    skew: Skew,
     /// Whether it gives its lease back.
     leaving: bool,
     /// Bundles that it named since when, in ms.
@@ -358,7 +358,7 @@ impl Intake {
     /// A unit's clock is so far ahead of ours.
     pub(super) fn skewed(&mut self, unit: &UnitId, skew_s: i64) {
         if let Some(asked) = self.units.get_mut(unit) {
-            say_skew(&mut asked.skewed, unit, skew_s);
+            asked.skew.say(unit, skew_s);
         }
     }
 

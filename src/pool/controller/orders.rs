@@ -270,6 +270,6 @@ fn outcome(policy: &Policy, unit: &UnitId, decisions: &[Decision]) -> OrderUnitR
 
 /// What an order is told while nothing can be put on record.
 fn frozen() -> Fault {
-    let words = "the pool is frozen, as its database is away: this order was not taken";
+    let words = "the pool is frozen, as its database is away: no order is taken until it is back";
     Fault::new(Reason::DatabaseAway, words).after(std::time::Duration::from_secs(1))
 }

@@ -9,6 +9,8 @@ const BACK_S: u64 = 2;
 const AHEAD_S: u64 = 10;
 /// From how far on an observer's clock counts as another than ours.
 const SKEW_S: i64 = 2;
+/// For how many reports in a row it must, and must not, for it to be said. One comes each second.
+const SKEWED_REPORTS: u8 = 30;
 
 /// The seconds by which is judged and decided.
 #[derive(Debug, Default)]
@@ -50,12 +52,31 @@ impl Seconds {
     }
 }
 
-/// Says once that a unit's clock is wrong, and once that it is right again. `wrong` is whether it was said.
-pub(super) fn say_skew(wrong: &mut bool, unit: &UnitId, skew_s: i64) {
-    let is_wrong = skew_s.abs() >= SKEW_S;
-    if is_wrong != std::mem::replace(wrong, is_wrong) {
-        if is_wrong {
-            let what = "what it sees is counted by when it comes; look at its time service";
+/// What was said of a unit's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Skew {
+    /// Whether that it is wrong.
+    wrong: bool,
+    /// Reports in a row that say otherwise.
+    otherwise: u8,
+}
+
+impl Skew {
+    /// Says once that a unit's clock is wrong, and once that it is right again. A report that waited for its
+    /// turn looks like a clock that is behind, so that one alone says nothing.
+    pub(super) fn say(&mut self, unit: &UnitId, skew_s: i64) {
+        if (skew_s.abs() >= SKEW_S) == self.wrong {
+            self.otherwise = 0;
+            return;
+        }
+        self.otherwise += 1;
+        if self.otherwise < SKEWED_REPORTS {
+            return;
+        }
+        *self = Self { wrong: !self.wrong, otherwise: 0 };
+        if self.wrong {
+            let what = "what it sees is counted by when it comes; look at its time service, or at what holds \
+                        its reports up";
             tracing::warn!(%unit, skew_s, "the clock of {unit} differs by {skew_s} s from ours: {what}");
         } else {
             tracing::info!(%unit, "the clock of {unit} is right again");
@@ -91,11 +112,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_clock_is_said_once() {
-        let (unit, mut wrong) = ("relay-2".parse().expect("a name"), false);
-        for (skew, after) in [(1, false), (2, true), (3_600, true), (-1, false), (-2, true)] {
-            say_skew(&mut wrong, &unit, skew);
-            assert_eq!(wrong, after, "{skew}");
-        }
+    fn a_wrong_clock_is_said_once_and_a_report_that_waited_is_no_wrong_clock() {
+        let (unit, mut skew) = ("relay-2".parse().expect("a name"), Skew::default());
+        let mut said = |seconds: &[i64], times: usize| {
+            for skew_s in seconds.iter().cycle().take(times) {
+                skew.say(&unit, *skew_s);
+            }
+            skew.wrong
+        };
+        assert!(!said(&[-2, -11, -6, 1], 400), "a busy machine");
+        assert!(!said(&[3_600], 29), "not yet");
+        assert!(said(&[3_600], 1));
+        assert!(said(&[-1, -2], 400), "it may be so still");
+        assert!(!said(&[0], 30));
     }
 }

@@ -253,8 +253,9 @@ impl Core {
 }
 
 fn not_here() -> Fault {
-    Fault::new(Reason::UpstreamUnavailable, "another issuer decides for the pool: ask that one, or try again")
-        .after(std::time::Duration::from_secs(1))
+    let words = "this issuer does not hold the lease to decide for the pool now: ask another, if there is \
+                 one, or this one again in a moment";
+    Fault::new(Reason::UpstreamUnavailable, words).after(std::time::Duration::from_secs(1))
 }
 
 fn away(error: &KeepError) -> Fault {

@@ -83,7 +83,10 @@ async fn an_order_to_a_frozen_pool_is_answered_at_once_and_changes_nothing() {
     assert!(world.controller.standing().frozen);
     let fault = order(&world, drain("d-1", "relay-3")).await.expect_err("nothing can be put on record");
     assert_eq!(fault.reason, Reason::DatabaseAway);
-    assert!(fault.message.ends_with("this order was not taken") && fault.retry_after.is_some(), "{fault}");
+    assert!(
+        fault.message.ends_with("no order is taken until it is back") && fault.retry_after.is_some(),
+        "{fault}"
+    );
     world.keeper.set_away(false);
     world.second(false).await;
     assert_eq!(state(&world, "relay-3"), State::Healthy);

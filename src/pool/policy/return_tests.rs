@@ -209,6 +209,16 @@ fn where_nobody_calls_good_probes_bring_a_unit_back_more_slowly() {
 }
 
 #[test]
+fn few_calls_are_counted_in_words_that_fit_their_number() {
+    for (calls, words) in [(0, "while nobody called it,"), (1, "and its one call,"), (7, "few calls, 7,")] {
+        let mut pool = quiet();
+        steps_after(&mut pool, |second| vec![probes(4, 0), traffic(2, u32::from(second <= calls), 0)]);
+        let said = pool.record.last().map(|one| one.reason.clone()).unwrap_or_default();
+        assert!(said.contains(words), "{calls}: {said}");
+    }
+}
+
+#[test]
 fn good_probes_are_no_reason_where_a_call_failed() {
     let failed = |second: u64| vec![probes(4, 0), traffic(2, u32::from(second == 5), u32::from(second == 5))];
     assert_eq!(steps_after(&mut quiet(), failed), None);

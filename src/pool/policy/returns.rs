@@ -109,8 +109,13 @@ impl Policy {
                 format!("{id} passed {} of {} calls at {percent} %", seen.n - seen.failed, seen.n)
             }
             Some(Enough::Probes) => {
-                let (probes, n) = (all.probes, all.n);
-                format!("{id} passed {probes} deep probes at {percent} %, and all of its few calls, {n},")
+                let probes = all.probes;
+                let calls = match all.n {
+                    0 => "while nobody called it,".to_owned(),
+                    1 => "and its one call,".to_owned(),
+                    n => format!("and all of its few calls, {n},"),
+                };
+                format!("{id} passed {probes} deep probes at {percent} %, {calls}")
             }
         };
         self.next_step(turn, id, percent, Rule::R3, &passed);
