@@ -30,7 +30,9 @@ impl Controller {
             Ok(Some(epoch)) => self.take_over(epoch).await,
             Ok(None) => {
                 if std::mem::take(&mut self.core().epoch) > 0 {
-                    tracing::warn!("another issuer decides for the pool now");
+                    tracing::warn!(
+                        "the lease to decide for the pool is over here: another issuer took it, or may"
+                    );
                 }
                 false
             }
@@ -44,30 +46,31 @@ impl Controller {
     /// Reads what was kept, and goes on from there.
     async fn take_over(&self, epoch: u64) -> bool {
         let _turn = self.0.turn.lock().await;
-        if !self.load().await {
-            return false;
-        }
-        let mut core = self.core();
+        let Some(kept) = self.load().await else { return false };
+        let (mut core, now_ms) = (self.core(), self.0.clock.now_ms());
         core.epoch = epoch;
-        core.go_on(self.0.clock.now_ms());
+        core.go_on(now_ms);
+        if core.unkept.follows(kept) {
+            core.is_away_still(now_ms);
+        }
         core.intake.add(policy::Fact::Controller { epoch });
         tracing::info!(epoch, "this issuer decides for the pool, epoch {epoch}");
         true
     }
 
-    /// Reads what is kept; whether that could be read.
-    pub(super) async fn load(&self) -> bool {
+    /// Reads what is kept, and says in which epoch that was, 0 if nothing is; `None` if it cannot be read.
+    pub(super) async fn load(&self) -> Option<u64> {
         let kept = tokio::time::timeout(KEEP_MAX, self.0.keeper.kept()).await;
         let kept = match kept.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned()))) {
             Ok(kept) => kept,
             Err(error) => {
                 tracing::warn!(%error, "what was kept of the pool cannot be read: {error}");
-                return false;
+                return None;
             }
         };
         let Some(kept) = kept else {
             self.core().unsure = false;
-            return true;
+            return Some(0);
         };
         match serde_json::from_str::<Policy>(&kept.state) {
             Ok(mut policy) => {
@@ -77,14 +80,14 @@ impl Controller {
                 core.seconds.after(policy.second());
                 (core.damaged, core.unsure) = (false, false);
                 core.policy = policy;
-                true
+                Some(kept.epoch)
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.core().damaged, true) {
                     tracing::error!(%error, "what was kept of the pool is not understood ({error}): was it \
                         written by a newer version? then start that one; else `todoke report verify-store`");
                 }
-                false
+                None
             }
         }
     }

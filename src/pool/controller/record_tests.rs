@@ -306,6 +306,60 @@ async fn that_the_database_was_away_is_on_record_from_its_beginning_to_its_end_o
 }
 
 #[tokio::test]
+async fn what_is_in_the_ledger_is_in_the_table_when_the_lease_ended_while_the_database_was_away_too() {
+    let mut world = World::start().await;
+    for n in 0..60 {
+        world.keeper.set_away((10..20).contains(&n));
+        if n == 20 {
+            assert!(world.controller.standing().frozen);
+            world.keeper.steal(); // it was away for longer than the lease lives; nobody else decided
+        }
+        world.second(false).await;
+    }
+    let kinds: Vec<String> = {
+        let rows = world.keeper.rows.lock().expect("no panic");
+        let about = rows.iter().filter(|row| row.record.contains("DATABASE_AWAY"));
+        about.map(|row| row.kind.clone()).collect()
+    };
+    assert_eq!(kinds, ["alarm", "alarm_over"]);
+    let kept = world.keeper.rows.lock().expect("no panic").len() as u64;
+    let reports = world.replayed().await;
+    assert!(reports.iter().all(|report| report.difference.is_none()), "{reports:?}");
+    assert_eq!(reports.iter().map(|report| report.same).sum::<u64>(), kept);
+}
+
+#[tokio::test]
+async fn the_metric_of_degraded_says_what_the_list_says() {
+    let mut world = World::start().await;
+    let figure = |world: &World| {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || world.controller.core().show(0));
+        let page = recorder.handle().render();
+        page.contains("todoke_pool_alarms{alarm=\"DEGRADED\"} 1")
+    };
+    let (mut said, mut kept_up) = (Vec::new(), 0);
+    for n in 0..150 {
+        if (30..60).contains(&n) {
+            world.clock.advance(1_000); // nobody reports
+            world.controller.renew().await;
+            let _ = world.controller.step(None).await;
+        } else {
+            world.second(false).await;
+        }
+        let list = world.controller.list().expect("it can be read");
+        assert_eq!(figure(&world), list.degraded, "second {n}");
+        let raised =
+            world.controller.core().policy.alarms().values().any(|one| one.kind == policy::Kind::Degraded);
+        kept_up += u32::from(raised && !list.degraded);
+        if said.last() != Some(&list.degraded) {
+            said.push(list.degraded);
+        }
+    }
+    assert_eq!(said, [false, true, false]);
+    assert!(kept_up > 10, "the alarm itself is kept up for longer: {kept_up} s");
+}
+
+#[tokio::test]
 async fn what_is_not_kept_is_not_found() {
     let world = World::start().await;
     let reason = async |asked| world.controller.export(asked).await.err().map(|fault| fault.reason);

@@ -136,9 +136,8 @@ impl Controller {
             Ok(Some(None)) => {
                 let words = "the lease to decide for the pool is over, or another issuer's";
                 tracing::warn!(epoch, "{words}: this step counts for nothing");
-                let core = &mut *self.core();
-                core.epoch = 0;
-                core.unkept.clear();
+                // What waits to be kept does so until somebody else has decided.
+                self.core().epoch = 0;
                 return Err(not_here());
             }
             Ok(last) => last.flatten(),
@@ -171,7 +170,7 @@ impl Controller {
 
     /// Follows what another issuer decides.
     async fn follow(&self, ordered: bool) -> Result<OrderUnitResponse, Fault> {
-        let read = self.load().await;
+        let read = self.load().await.is_some();
         let now_ms = self.0.clock.now_ms();
         {
             let mut core = self.core();

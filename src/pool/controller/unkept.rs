@@ -12,36 +12,56 @@ const UNKEPT_MAX: usize = 256;
 
 /// What waits, and when each was said, in ms since 1970.
 #[derive(Default)]
-pub(super) struct Unkept(Vec<(Decision, i64)>);
+pub(super) struct Unkept {
+    waits: Vec<(Decision, i64)>,
+    /// The epoch in which it was said last.
+    epoch: u64,
+}
 
 impl Unkept {
-    fn add(&mut self, decisions: Vec<Decision>, now_ms: i64) {
-        let room = UNKEPT_MAX - self.0.len();
-        self.0.extend(decisions.into_iter().map(|decision| (decision, now_ms)).take(room));
+    fn add(&mut self, decisions: Vec<Decision>, epoch: u64, now_ms: i64) {
+        self.epoch = epoch;
+        let room = UNKEPT_MAX - self.waits.len();
+        self.waits.extend(decisions.into_iter().map(|decision| (decision, now_ms)).take(room));
     }
 
     /// All that is to go on record with these decisions: what waits, and they.
     pub(super) fn and(&self, decisions: &[Decision], now_ms: i64) -> Vec<(Decision, i64)> {
         let decisions = decisions.iter().map(|decision| (decision.clone(), now_ms));
-        self.0.iter().cloned().chain(decisions).collect()
+        self.waits.iter().cloned().chain(decisions).collect()
     }
 
     /// It is on record, or counts for nothing.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.waits.clear();
+    }
+
+    /// Whether anything waits that follows on what was kept in this epoch: where another issuer has decided
+    /// since, what was said before counts for nothing.
+    pub(super) fn follows(&mut self, kept: u64) -> bool {
+        if kept > self.epoch {
+            self.clear();
+        }
+        !self.waits.is_empty()
     }
 
     /// Takes out what is on record after all; whether anything still waits.
     fn strike(&mut self, on_record: &[KeptDecision]) -> bool {
-        self.0.retain(|(decision, ms)| {
+        self.waits.retain(|(decision, ms)| {
             let waits = row(decision, 0, *ms);
             !on_record.iter().any(|row| row.decided_ms == *ms && row.record == waits.record)
         });
-        !self.0.is_empty()
+        !self.waits.is_empty()
     }
 }
 
 impl Core {
+    /// That the database is away is still to go on record, and so is then its end.
+    pub(super) fn is_away_still(&mut self, now_ms: i64) {
+        let now_s = self.seconds.at(seconds(now_ms));
+        self.policy.step(now_s, &self.judgement, &[Fact::Database { away: true }]);
+    }
+
     /// Nothing can be kept: what is in force stays so, and only what was told of leases is noted.
     pub(super) fn freeze(&mut self, draft: Draft, now_ms: i64, error: &KeepError) {
         self.unsure |= matches!(error, KeepError::Unknown(_));
@@ -51,7 +71,7 @@ impl Core {
         let decisions = self.policy.step(input.second, &judgement, &input.facts);
         self.judgement = judgement;
         self.recorder.step(input, &decisions);
-        self.unkept.add(decisions, now_ms);
+        self.unkept.add(decisions, self.epoch, now_ms);
         if !std::mem::replace(&mut self.frozen, true) {
             tracing::error!("the pool is frozen, as its database is away: leases and view stay as they are");
         }
@@ -65,7 +85,7 @@ impl Controller {
         if !self.core().unsure {
             return Ok(());
         }
-        if !self.load().await {
+        if self.load().await.is_none() {
             return Err(KeepError::Away("it cannot be read whether the last step was kept".to_owned()));
         }
         let last = UNKEPT_MAX.try_into().unwrap_or(u32::MAX);
@@ -76,9 +96,7 @@ impl Controller {
         let core = &mut *self.core();
         core.go_on(now_ms);
         if core.unkept.strike(&on_record) {
-            // That the database is away is still to go on record, and so is then its end.
-            let now_s = core.seconds.at(seconds(now_ms));
-            core.policy.step(now_s, &core.judgement, &[Fact::Database { away: true }]);
+            core.is_away_still(now_ms);
         }
         tracing::info!("what was kept of the pool is read anew: it was not known whether the last step was");
         Ok(())
