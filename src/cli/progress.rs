@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use super::municipal::{Output, many, say_json, still_trying, warn};
 use crate::{
@@ -82,21 +82,35 @@ impl Bar {
         self.phase = phase;
         self.bar.finish_and_clear();
         self.bar = records.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        let template = match records {
-            Some(_) => "{prefix:8} [{wide_bar}] {human_pos}/{human_len} records, {rate}, {eta} left  {msg}",
-            None => "{prefix:8} {spinner} {human_pos} records, {rate}",
-        };
-        let style = ProgressStyle::with_template(template).expect("the template is fixed and was tried");
-        let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
-            // A rate over less than a second says nothing. A column that stays empty harms nobody.
-            let _ = match state.elapsed() < RATED_AFTER {
-                true => write!(to, "-/s"),
-                false => write!(to, "{:.0}/s", state.per_sec()),
-            };
-        };
-        self.bar.set_style(style.with_key("rate", rate));
+        self.bar.set_style(style(records.is_some()));
         self.bar.set_prefix(phase);
     }
+}
+
+/// How a phase is shown, of one whose end is known or not.
+fn style(ends: bool) -> ProgressStyle {
+    let template = match ends {
+        true => "{prefix:8} [{wide_bar}] {human_pos}/{human_len} records, {rate}, {eta} left  {msg}",
+        false => "{prefix:8} {spinner} {human_pos} records, {rate}",
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is fixed and was tried");
+    // A column that stays empty harms nobody.
+    let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+        // A rate over less than a second says nothing.
+        let _ = match state.elapsed() < RATED_AFTER {
+            true => write!(to, "-/s"),
+            false => write!(to, "{:.0}/s", state.per_sec()),
+        };
+    };
+    let eta = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+        // Exactly none is what is said as long as nothing went on yet.
+        let unknown = state.eta().is_zero() && state.len().is_some_and(|len| state.pos() < len);
+        let _ = match unknown {
+            true => write!(to, "--"),
+            false => write!(to, "{:#}", HumanDuration(state.eta())),
+        };
+    };
+    style.with_key("rate", rate).with_key("eta", eta)
 }
 
 // Plain lines: each step once, and of the long ones every tenth part.
@@ -171,5 +185,57 @@ fn line(event: &Event) -> String {
         Event::Waiting { why } => still_trying(why),
         Event::ViewIgnored { why } => format!("not gone by: {why}"),
         Event::Receipt { path, digest } => format!("receipt {digest} verified and written to {path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::{ProgressDrawTarget, TermLike};
+
+    use super::*;
+
+    /// A terminal that keeps what it is sent.
+    #[derive(Debug, Clone, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            120
+        }
+        fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.0.lock().expect("no panic").push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_that_no_time_is_left_before_anything_is_done() {
+        let screen = Screen::default();
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        let bar = ProgressBar::with_draw_target(Some(1_000), target).with_style(style(true));
+        bar.tick();
+        let shown = screen.0.lock().expect("no panic").clone();
+        assert!(shown.contains("0/1,000 records, -/s, -- left"), "{shown}");
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     crash::{self, Point},
-    domain::{manifest::Policy, receipt::Receipt},
+    domain::{manifest::Policy, note::NoteError, receipt::Receipt},
     runtime,
     wire::{
         fault::{Fault, Reason},
@@ -47,6 +47,10 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
         Err(Error::Call(error)) if error.is(Reason::ReceiptNotReady) => {
             return Ok(run.try_again(error.to_string()).await);
         }
+        // It was changed on its way, or made up: nothing says so of the issuer or of the key.
+        Err(Error::Receipt(ReceiptFault::Signature(
+            source @ (NoteError::Malformed | NoteError::BadSignature),
+        ))) => return Err(Error::Unconfirmed(format!("the receipt of batch {batch_id}: {source}"))),
         Err(Error::Receipt(source @ ReceiptFault::Signature(_))) => return Err(run.other_key(source)),
         Err(error) => return Err(error),
     };

@@ -8,7 +8,7 @@ use super::orders::Ordering;
 use crate::{
     cli::municipal,
     client::error::Error,
-    pool::drill::Fault,
+    pool::drill::{Fault, SECONDS_MAX},
     wire::{
         convert::span,
         pb::{self, order_unit_request::Order},
@@ -36,13 +36,22 @@ pub(super) struct DrillArgs {
     #[arg(long, value_name = "FAULT", required_unless_present = "stop")]
     fault: Option<Fault>,
     /// For how long, ten minutes at the most
-    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = municipal::wait)]
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = lasts)]
     lasts: Duration,
     /// Ends what is played
     #[arg(long, conflicts_with = "fault")]
     stop: bool,
     #[command(flatten)]
     pub(super) order: Ordering,
+}
+
+fn lasts(text: &str) -> Result<Duration, String> {
+    let lasts = municipal::wait(text)?;
+    if lasts <= Duration::from_secs(SECONDS_MAX) {
+        Ok(lasts)
+    } else {
+        Err("must be 10m at the most".to_owned())
+    }
 }
 
 impl DrillArgs {

@@ -166,6 +166,21 @@ async fn a_receipt_that_one_relay_garbled_hides_no_accepted_batch() {
 }
 
 #[tokio::test]
+async fn a_receipt_that_the_only_relay_garbled_is_asked_for_again_and_nothing_is_wrong_with_the_key() {
+    let mut world = World::new(1).await;
+    world.add_liar(0, Lie::FlipsReceipt).await;
+    let both = world.addresses.clone();
+    world.only(0);
+    let error = import(&world.session(), &world.file(), &world.options(Some(1))).await.expect_err("it lies");
+    assert!(matches!(error, Error::Unconfirmed(_)), "{error}");
+    assert!(error.to_string().contains("run the command again"), "{error}");
+    world.addresses = both;
+    world.only(1);
+    digest_of(&world.run(&world.options(None)).await);
+    assert_eq!(world.batch_count(), 1);
+}
+
+#[tokio::test]
 async fn a_relay_is_called_a_liar_only_when_another_gave_the_receipt() {
     let mut world = World::new(2).await;
     digest_of(&world.run(&world.options(Some(1))).await);

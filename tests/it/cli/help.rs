@@ -45,6 +45,10 @@ fn wrong_usage_is_code_2_with_a_remedy_on_standard_error() {
         (&["pool", "list"], "--as <ROLE/NAME>"),
         (&["pool", "explain", "a b", "--as", "x"], "the name must be 1 to 64"),
         (&["pool", "sign-off", "relay-2", "--as", "x", "--changed", "y"], "--hypothesis <TEXT>"),
+        (
+            &["pool", "drill", "relay-2", "--as", "x", "--fault", "hang", "--for", "11m"],
+            "'--for <TIME>': must be 10m at the most",
+        ),
         (&["pool", "register", "relay-5", "--as", "x", "--address", "h:1", "--attribute", "B"], "NAME=VALUE"),
         (&["pool", "pause-probes", "relay-2", "--as", "x", "--for", "300"], "with its unit"),
         (&["pool", "drill", "relay-2", "--as", "x", "--fault", "burn"], "flap:GOOD:BAD"),
