@@ -27,9 +27,9 @@ impl Policy {
             let (state, registered) = (unit.state, &unit.about.address);
             let Some(address) = &unit.elsewhere else { continue };
             let reason = format!(
-                "the process that serves as {id} is reached at {address} and not where it is registered, \
-                 {registered}: end one of the two, if there are two, or `todoke pool register {id} \
-                 --address {address}`"
+                "the process that serves as {id} says that it is reached at {address}, and is registered at \
+                 {registered}: end one of the two, if there are two; or `todoke pool register {id} --address \
+                 {address}`; or, where {registered} leads to it, start it with `--advertise {registered}`"
             );
             self.raise(turn, Some(&id), Note::new(kind.clone(), Rule::E6, reason.clone()));
             if state.serves() || state == State::Probation {
