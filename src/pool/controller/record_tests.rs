@@ -309,10 +309,10 @@ async fn that_the_database_was_away_is_on_record_from_its_beginning_to_its_end_o
 async fn what_is_in_the_ledger_is_in_the_table_when_the_lease_ended_while_the_database_was_away_too() {
     let mut world = World::start().await;
     for n in 0..60 {
-        world.keeper.set_away((10..20).contains(&n));
-        if n == 20 {
+        world.keeper.set_away((10..21).contains(&n));
+        if n == 21 {
             assert!(world.controller.standing().frozen);
-            world.keeper.steal(); // it was away for longer than the lease lives; nobody else decided
+            world.keeper.steal(); // the lease is over, as the next step finds; nobody else decided
         }
         world.second(false).await;
     }
