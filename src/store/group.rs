@@ -80,10 +80,10 @@ impl Group {
     /// Waits until the chunk's fate is known, or until it is this caller's turn to commit what waits.
     ///
     /// Nobody depends on another's patience: if the one whose turn it is is dropped, each of the others puts
-    /// its chunk back. Nothing of the group is stored then, or, if COMMIT was under way, all of it: the others
-    /// learn that theirs is a duplicate. A caller that is neither polled nor dropped would keep the turn from
-    /// everybody, so whoever calls this does it in a task of its own (uploads do: one for each frame) and
-    /// never in a future that is polled only between other waits.
+    /// its chunk back. Nothing of the group is stored then, or, if COMMIT was under way, all of it: the
+    /// others learn that theirs is a duplicate. A caller that is neither polled nor dropped would keep the
+    /// turn from everybody, so whoever calls this does it in a task of its own (uploads do: one for each
+    /// frame) and never in a future that is polled only between other waits.
     pub(super) async fn wait(&self, waiting: &mut Waiting) -> Next<'_> {
         loop {
             tokio::select! {
