@@ -47,12 +47,12 @@ impl Controller {
     async fn take_over(&self, epoch: u64) -> bool {
         let _turn = self.0.turn.lock().await;
         let Some(kept) = self.load().await else { return false };
+        self.core().unkept.clear_if_before(kept);
+        let Ok(on_record) = self.on_record().await else { return false };
         let (mut core, now_ms) = (self.core(), self.0.clock.now_ms());
         core.epoch = epoch;
         core.go_on(now_ms);
-        if core.unkept.follows(kept) {
-            core.is_away_still(now_ms);
-        }
+        core.wait_on(&on_record, now_ms);
         core.intake.add(policy::Fact::Controller { epoch });
         tracing::info!(epoch, "this issuer decides for the pool, epoch {epoch}");
         true

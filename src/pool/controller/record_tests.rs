@@ -329,6 +329,23 @@ async fn what_is_in_the_ledger_is_in_the_table_when_the_lease_ended_while_the_da
 }
 
 #[tokio::test]
+async fn what_was_kept_without_an_answer_is_on_record_once_when_the_lease_ended_then_too() {
+    let mut world = World::start().await;
+    for n in 0..60 {
+        world.keeper.set_away((10..15).contains(&n));
+        *world.keeper.unheard.lock().expect("no panic") = (n == 15).then_some(true);
+        if n == 16 {
+            world.keeper.steal(); // the lease is over, and is taken again before anything is decided
+            assert!(world.controller.renew().await);
+        }
+        world.second(false).await;
+    }
+    let rows = world.keeper.rows.lock().expect("no panic").clone();
+    let about = rows.iter().filter(|row| row.record.contains("DATABASE_AWAY"));
+    assert_eq!(about.map(|row| row.kind.as_str()).collect::<Vec<_>>(), ["alarm", "alarm_over"]);
+}
+
+#[tokio::test]
 async fn the_metric_of_degraded_says_what_the_list_says() {
     let mut world = World::start().await;
     let figure = |world: &World| {

@@ -36,30 +36,31 @@ impl Unkept {
         self.waits.clear();
     }
 
-    /// Whether anything waits that follows on what was kept in this epoch: where another issuer has decided
-    /// since, what was said before counts for nothing.
-    pub(super) fn follows(&mut self, kept: u64) -> bool {
+    /// Where another issuer has decided since, what was said before counts for nothing.
+    pub(super) fn clear_if_before(&mut self, kept: u64) {
         if kept > self.epoch {
             self.clear();
         }
-        !self.waits.is_empty()
     }
 
-    /// Takes out what is on record after all; whether anything still waits.
-    fn strike(&mut self, on_record: &[KeptDecision]) -> bool {
+    /// Takes out what is on record after all.
+    fn strike(&mut self, on_record: &[KeptDecision]) {
         self.waits.retain(|(decision, ms)| {
             let waits = row(decision, 0, *ms);
             !on_record.iter().any(|row| row.decided_ms == *ms && row.record == waits.record)
         });
-        !self.waits.is_empty()
     }
 }
 
 impl Core {
-    /// That the database is away is still to go on record, and so is then its end.
-    pub(super) fn is_away_still(&mut self, now_ms: i64) {
-        let now_s = self.seconds.at(seconds(now_ms));
-        self.policy.step(now_s, &self.judgement, &[Fact::Database { away: true }]);
+    /// What waits and is not on record waits on: that the database is away is then still to be said, and so
+    /// is its end.
+    pub(super) fn wait_on(&mut self, on_record: &[KeptDecision], now_ms: i64) {
+        self.unkept.strike(on_record);
+        if !self.unkept.waits.is_empty() {
+            let now_s = self.seconds.at(seconds(now_ms));
+            self.policy.step(now_s, &self.judgement, &[Fact::Database { away: true }]);
+        }
     }
 
     /// Nothing can be kept: what is in force stays so, and only what was told of leases is noted.
@@ -88,18 +89,26 @@ impl Controller {
         if self.load().await.is_none() {
             return Err(KeepError::Away("it cannot be read whether the last step was kept".to_owned()));
         }
-        let last = UNKEPT_MAX.try_into().unwrap_or(u32::MAX);
-        let read = tokio::time::timeout(KEEP_MAX, self.0.keeper.before(u64::MAX, last, None)).await;
-        let on_record = read.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned())));
-        let on_record = on_record.inspect_err(|_| self.core().unsure = true)?;
+        let on_record = self.on_record().await?;
         let now_ms = self.0.clock.now_ms();
         let core = &mut *self.core();
         core.go_on(now_ms);
-        if core.unkept.strike(&on_record) {
-            core.is_away_still(now_ms);
-        }
+        core.wait_on(&on_record, now_ms);
         tracing::info!("what was kept of the pool is read anew: it was not known whether the last step was");
         Ok(())
+    }
+}
+
+impl Controller {
+    /// The last decisions that are on record, if any waits that may be among them.
+    pub(super) async fn on_record(&self) -> Result<Vec<KeptDecision>, KeepError> {
+        if self.core().unkept.waits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let last = UNKEPT_MAX.try_into().unwrap_or(u32::MAX);
+        let read = tokio::time::timeout(KEEP_MAX, self.0.keeper.before(u64::MAX, last, None)).await;
+        let on_record = read.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned())));
+        on_record.inspect_err(|_| self.core().unsure = true)
     }
 }
 
