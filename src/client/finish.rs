@@ -47,10 +47,12 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
         Err(Error::Call(error)) if error.is(Reason::ReceiptNotReady) => {
             return Ok(run.try_again(error.to_string()).await);
         }
-        // It was changed on its way, or made up: nothing says so of the issuer or of the key.
+        // Where one relay alone could say so, it may have changed it; where two do, the issuer did.
         Err(Error::Receipt(ReceiptFault::Signature(
             source @ (NoteError::Malformed | NoteError::BadSignature),
-        ))) => return Err(Error::Unconfirmed(format!("the receipt of batch {batch_id}: {source}"))),
+        ))) if run.session.caller.picker().all_count() == 1 => {
+            return Err(Error::Unconfirmed(format!("the receipt of batch {batch_id}: {source}")));
+        }
         Err(Error::Receipt(source @ ReceiptFault::Signature(_))) => return Err(run.other_key(source)),
         Err(error) => return Err(error),
     };

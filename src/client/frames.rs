@@ -1,5 +1,5 @@
 //! The frames of an upload on their way: what a relay reads is what the API says, and the records of a large
-//! chunk are sent from the memory that holds them, without a copy.
+//! chunk but the first are sent from the memory that holds them, without a copy.
 //!
 //! The generated client writes each message into memory of its own before it is sent. Of a chunk that was one
 //! more copy in each of the places where it can wait: half a dozen at a time, which an import of few chunks
