@@ -42,6 +42,8 @@ pub struct Known<'a> {
     pub health: (u32, u32),
     /// Until when the unit may serve if it does not ask again, in ms since 1970.
     pub lease_until_ms: Option<i64>,
+    /// Where its process says that it is reached, if that is not where it is registered.
+    pub reported_address: Option<String>,
     /// What other tools would have done, and since when they see what is seen here.
     pub elsewhere: (Vec<Opinion>, Option<u64>),
     /// Decisions about the unit, newest first.
@@ -283,7 +285,7 @@ impl Explanation {
         Self {
             unit: id.clone(),
             about: unit.about.clone(),
-            reported_address: unit.elsewhere.clone(),
+            reported_address: known.reported_address.clone(),
             state: unit.state.name(),
             share_percent: entry.map_or(0, |entry| entry.share_percent),
             kept: entry.is_some_and(|entry| entry.kept),

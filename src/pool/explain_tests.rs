@@ -58,6 +58,7 @@ fn explained(pool: &Pool, n: usize, bad: u32, change: impl FnOnce(&mut Judgement
         seen: ["issuer/issuer-1", "relay/relay-3", "relay/relay-4"].map(witness).into(),
         health: (12, if bad > 0 { 2 } else { 0 }),
         lease_until_ms: i64::try_from(pool.second * 1_000 + 15_000).ok(),
+        reported_address: None,
         elsewhere: (watched(pool, n, bad).opinions(&id(n)), Some(pool.second - 60)),
         decisions: &decisions,
         issuer: Issuer { name: "issuer-1".to_owned(), decides: true, epoch: 3, frozen: false },

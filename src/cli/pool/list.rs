@@ -75,13 +75,10 @@ fn serves(unit: &pb::Unit) -> bool {
     matches!(unit.state(), pb::UnitState::Healthy | pb::UnitState::Suspect | pb::UnitState::Returning)
 }
 
-/// The rule whose words name the address that a unit is reached at.
-const ELSEWHERE: &str = "E6";
-
 /// Why it is in its state, and what an operator has ordered beside it.
 fn why(unit: &pb::Unit) -> String {
     let mut words = unit.why.clone();
-    if !unit.reported_address.is_empty() && unit.rule != ELSEWHERE {
+    if !unit.why.contains(&unit.reported_address) {
         words += &format!(" (but it is reached at {})", unit.reported_address);
     }
     if unit.probes_paused {
@@ -179,13 +176,12 @@ mod tests {
 
     #[test]
     fn where_a_unit_is_reached_is_said_once() {
-        let unit = |rule: &str, why: &str| pb::Unit {
-            rule: rule.to_owned(),
+        let unit = |why: &str| pb::Unit {
             why: why.to_owned(),
             reported_address: "127.0.0.1:9".to_owned(),
             ..pb::Unit::default()
         };
-        let whys = [unit("O1", "it is moved"), unit(ELSEWHERE, "it is reached at 127.0.0.1:9")];
+        let whys = ["it is moved", "it is reached at 127.0.0.1:9"].map(unit);
         let words = ["it is moved (but it is reached at 127.0.0.1:9)", "it is reached at 127.0.0.1:9"];
         assert_eq!(whys.each_ref().map(why), words);
     }

@@ -117,6 +117,7 @@ impl Controller {
                 seen: core.intake.witnesses(&id, now_s),
                 health: core.intake.health(&id, now_s),
                 lease_until_ms: core.intake.lease_until_ms(&id),
+                reported_address: core.intake.addresses.get(&id).cloned(),
                 elsewhere: core.intake.elsewhere(&id),
                 decisions: &past,
                 issuer: Issuer {

@@ -9,7 +9,7 @@ use crate::{
         evidence::{Bucket, Class, Observer, UnitId},
         ledger::{self, Second},
         notes::UNITS_MAX,
-        policy::{BUNDLES_MAX, Bundle, Fact, Lease, Policy, Process},
+        policy::{Fact, Lease, Policy, Process},
     },
     wire::{
         fault::{Fault, Reason},
@@ -48,9 +48,6 @@ const TOGETHER_MS: i64 = 3_000;
 /// The longest reason for leaving that is shown, in characters.
 const LEAVING_MAX: usize = 200;
 
-/// Time in which a unit may name so many new bundles as are remembered of it, one for each drain, in ms.
-const BUNDLES_WITHIN_MS: i64 = 600_000;
-
 /// For how many seconds an observer counts after its last word.
 const OBSERVED_S: u64 = 15;
 
@@ -58,10 +55,12 @@ const OBSERVED_S: u64 = 15;
 #[derive(Debug)]
 pub(super) struct Intake {
     observers: BTreeMap<Observer, Heard>,
-    units: BTreeMap<UnitId, Asked>,
+    pub(super) units: BTreeMap<UnitId, Asked>,
     probes: BTreeMap<UnitId, (u32, u32)>,
     traffic: Calls,
     pub(super) facts: Vec<Fact>,
+    /// Where units' processes say that they are reached, if that is not where those are registered.
+    pub(super) addresses: BTreeMap<UnitId, String>,
     witnesses: Witnesses,
     /// Shallow probes of the last moments, which nobody is judged by.
     health: Witnesses,
@@ -87,16 +86,18 @@ struct Heard {
 
 /// A unit that asks for its lease.
 #[derive(Debug, Clone, Copy, Default)]
-struct Asked {
+pub(super) struct Asked {
     incarnation: u64,
     last_ms: i64,
     lapsed: bool,
     /// What was said of its clock.
     skew: Skew,
     /// Whether it gives its lease back.
-    leaving: bool,
+    pub(super) leaving: bool,
+    /// When a process that was started earlier asked last, in vain.
+    pub(super) older_ms: Option<i64>,
     /// Bundles that it named since when, in ms.
-    bundles: (i64, usize),
+    pub(super) bundles: (i64, usize),
 }
 
 impl Default for Intake {
@@ -108,6 +109,7 @@ impl Default for Intake {
             probes: BTreeMap::new(),
             traffic: Calls::default(),
             facts: Vec::new(),
+            addresses: BTreeMap::new(),
             witnesses: Witnesses::minute(),
             health: Witnesses::of_slots(slot_s, slots),
             elsewhere: Elsewhere::default(),
@@ -247,6 +249,7 @@ impl Intake {
         // One that is silent for as long as a lease lives is gone; the clock may have been set back before
         // the next one was started.
         if incarnation < asked.incarnation && now_ms - asked.last_ms <= LEASE_MS {
+            asked.older_ms = Some(now_ms);
             let words = format!("another process, started later, serves as {unit}: end or rename this one");
             return Err(Fault::new(Reason::GenerationStale, words));
         }
@@ -275,28 +278,6 @@ impl Intake {
         Ok(())
     }
 
-    /// A unit that asked says which bundles it left. What is known already is passed over, and so is what is
-    /// more than can be true: it says all of them each second, so none is lost by waiting.
-    pub(super) fn left(
-        &mut self,
-        policy: &Policy,
-        unit: &UnitId,
-        bundles: impl Iterator<Item = Bundle>,
-        now_ms: i64,
-    ) {
-        let (Some(known), Some(asked)) = (policy.units().get(unit), self.units.get_mut(unit)) else { return };
-        if (now_ms - asked.bundles.0).abs() >= BUNDLES_WITHIN_MS {
-            asked.bundles = (now_ms, 0);
-        }
-        for bundle in bundles.take(BUNDLES_MAX).filter(|bundle| !known.bundles.contains(bundle)) {
-            let fact = Fact::Bundle { unit: unit.clone(), bundle };
-            if asked.bundles.1 < BUNDLES_MAX && !self.facts.contains(&fact) {
-                asked.bundles.1 += 1;
-                self.facts.push(fact);
-            }
-        }
-    }
-
     /// Believes each lease of before as if it had just been asked for: who is gone meanwhile loses it by its
     /// silence, as everybody does.
     pub(super) fn believe(&mut self, policy: &Policy, now_ms: i64) {
@@ -304,6 +285,7 @@ impl Intake {
             let asked = self.units.entry(unit.id().clone()).or_default();
             (asked.last_ms, asked.lapsed) = (now_ms, false);
             asked.incarnation = asked.incarnation.max(unit.drills.incarnation());
+            asked.older_ms = unit.elsewhere.as_ref().map(|_| now_ms).or(asked.older_ms);
         }
     }
 

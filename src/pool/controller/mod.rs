@@ -2,6 +2,7 @@
 //! is kept. Without the database nothing is decided: what was in force stays so.
 
 mod answers;
+mod bundles;
 mod calls;
 mod export;
 mod gauges;

@@ -91,11 +91,14 @@ fn seconds(lasts: Option<prost_types::Duration>, until: Option<prost_types::Time
     }
 }
 
-/// What a registration does not say of a unit that is known stays as it was.
+/// What a registration does not say of a unit that is known stays as it was, unless it names another box.
 fn filled(asked: Option<UnitAttributes>, known: Option<&Unit>) -> Option<UnitAttributes> {
     let Some(about) = known.map(|unit| &unit.about) else { return asked };
     let or = |text: String, known: &String| if text.is_empty() { known.clone() } else { text };
     let UnitAttributes { address, slot, serial, model, image, others } = asked.unwrap_or_default();
+    if !serial.is_empty() && serial != about.serial {
+        return Some(UnitAttributes { address, slot: or(slot, &about.slot), serial, model, image, others });
+    }
     Some(UnitAttributes {
         address,
         slot: or(slot, &about.slot),

@@ -100,10 +100,14 @@ async fn the_view_sends_nobody_to_an_address_that_the_lease_is_not_held_at_and_a
     }
     assert_eq!(share(&world), 100);
     assert_eq!(asks_at(&world, 20, "127.0.0.1:9").await, Ok(2), "the later process has the lease");
+    world.second(false).await;
+    assert_eq!(share(&world), 100, "its word alone takes nobody out of use");
+    asks_at(&world, 20, "127.0.0.1:9").await.expect("it goes on");
+    world.second(false).await;
     assert_eq!(
         (share(&world), enters(&world, 2)),
         (0, None),
-        "from that moment on, though who finds it is served"
+        "there are two, as the first one asked, too; who finds the later one is served"
     );
     world.restart().await;
     for n in 0..20 {

@@ -149,7 +149,7 @@ impl Controller {
         intake.asked(policy, unit, process, (request.generation, &request.leaving), now_ms)?;
         intake.left(policy, unit, request.bundles.iter().filter_map(|text| Bundle::read(text)), now_ms);
         intake.weigh(observer, request.timer_late_ms);
-        intake.is_at(policy, unit, request.attributes.as_ref());
+        intake.place(policy, unit, request.attributes.as_ref(), now_ms);
         intake.skewed(unit, skew);
         intake.take(observer, &request.buckets, now_s, (shift, request.sent_second))?;
         intake.take_shallow(observer, &request.shallow, now_s)

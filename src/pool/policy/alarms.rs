@@ -53,9 +53,9 @@ impl Policy {
         turn.say(unit, None, note);
     }
 
-    /// What is raised of the pool already is so for what the note says now.
-    pub(super) fn reword(&mut self, note: &Note) {
-        if let Some(raised) = self.alarms.get_mut(&key(&note.kind, None)) {
+    /// What is raised already is so for what the note says now.
+    pub(super) fn reword(&mut self, unit: Option<&UnitId>, note: &Note) {
+        if let Some(raised) = self.alarms.get_mut(&key(&note.kind, unit)) {
             raised.reason.clone_from(&note.reason);
         }
     }

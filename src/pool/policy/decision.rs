@@ -138,7 +138,7 @@ pub enum Alarm {
     NothingServes,
     /// A unit is in use by an override, with no cause found.
     Overridden,
-    /// Who serves as a unit is not where it is registered.
+    /// Of two processes that serve as a unit the one with the lease is not where it is registered.
     Elsewhere,
 }
 
@@ -188,7 +188,7 @@ pub enum Rule {
     E4,
     /// The leases of all lapsed at once.
     E5,
-    /// Who holds its lease is not where it is registered.
+    /// Of two processes the one that holds its lease is not where it is registered.
     E6,
     /// Soft: worse than its peers, not yet beyond the limit.
     S1,

@@ -1,40 +1,46 @@
-//! A unit takes no calls while whoever holds its lease is not where it is registered: whatever answers there
-//! is fenced, and nobody tells callers of the other address.
+//! Of two processes under a unit's name the later one holds its lease. While that one is reached at another
+//! address than the registered one, where the earlier one refuses every call, the unit takes none.
 
-use super::{
-    Alarm, Kind, Note, Policy, Rule, Turn, Unit,
-    unit::{Lease, State},
-};
+use super::{Alarm, Kind, Note, Policy, Rule, Turn, unit::State};
 use crate::pool::evidence::UnitId;
 
 impl Policy {
-    pub(super) fn is_elsewhere(&mut self, id: &UnitId, address: Option<&str>) {
+    /// It was told where the later of two processes is reached, or that there are no two any more.
+    pub(super) fn place(&mut self, id: &UnitId, address: Option<&str>) {
         if let Some(unit) = self.units.get_mut(id) {
             unit.elsewhere = address.map(str::to_owned);
         }
     }
 
-    /// E6: it is out of use, without a penalty, and proves itself by its probes once it is where it is
-    /// registered. The floor does not hold it, as nobody gets through to it.
+    /// E6: it is out of use, without a penalty, and proves itself by its probes once that is over. The floor
+    /// does not hold it, as nobody gets through to it.
     pub(super) fn end_what_is_elsewhere(&mut self, turn: &mut Turn<'_>) {
         let kind = Kind::Alarm(Alarm::Elsewhere);
-        let is_elsewhere = |unit: &Unit| unit.lease == Lease::Live && unit.elsewhere.is_some();
-        for id in self.names(|unit| !is_elsewhere(unit)) {
+        for id in self.names(|unit| unit.elsewhere.is_none()) {
             self.lower_now(turn, &kind, Some(&id));
+            let over =
+                self.units.get_mut(&id).filter(|unit| unit.why.rule == Rule::E6 && !unit.state.serves());
+            if let Some(unit) = over {
+                unit.why.words = format!("{id} proves itself by its probes: two processes served as it");
+            }
         }
-        for id in self.names(is_elsewhere) {
+        for id in self.names(|unit| unit.elsewhere.is_some()) {
             let unit = &self.units[&id];
             let (state, registered) = (unit.state, &unit.about.address);
             let Some(address) = &unit.elsewhere else { continue };
             let reason = format!(
-                "the process that serves as {id} says that it is reached at {address}, and is registered at \
-                 {registered}: end one of the two, if there are two; or `todoke pool register {id} --address \
-                 {address}`; or, where {registered} leads to it, start it with `--advertise {registered}`"
+                "two processes serve as {id}: the later one, which has the lease, says that it is reached \
+                 at {address}, and {id} is registered at {registered}, where the earlier one refuses every \
+                 call. End the later one; or end the earlier one, and `todoke pool register {id} --address \
+                 {address}`"
             );
             self.raise(turn, Some(&id), Note::new(kind.clone(), Rule::E6, reason.clone()));
+            self.reword(Some(&id), &Note::new(kind.clone(), Rule::E6, reason.clone()));
             if state.serves() || state == State::Probation {
                 let to = if state == State::Healthy { State::Joining } else { State::Evicted };
                 self.shift(turn, &id, to, Note::new(Kind::Leave, Rule::E6, reason));
+            } else if let Some(unit) = self.units.get_mut(&id).filter(|unit| unit.why.rule == Rule::E6) {
+                unit.why.words = reason;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Promise: a unit whose lease is held at another address than the registered one is sent no calls, is held
+//! Promise: a unit of which a second process holds the lease at another address is sent no calls, is held
 //! to no account for it, and comes back by its probes; and the view is never empty for it.
 
 use super::{
@@ -28,7 +28,7 @@ fn it_is_out_in_that_second_and_joins_by_its_probes_once_it_is_where_it_is_regis
     assert_eq!(kinds(&told), [RAISED, (Rule::E6, Kind::Leave)]);
     let why = &told[1].reason;
     assert!(
-        why.contains("127.0.0.1:9") && why.contains("127.0.0.1:40102") && why.contains("end one"),
+        why.contains("127.0.0.1:9") && why.contains("127.0.0.1:40102") && why.contains("End the later one"),
         "{why}"
     );
     pool.run(100);

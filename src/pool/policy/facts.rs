@@ -16,7 +16,7 @@ impl Policy {
                 Fact::LeaseRenewed { unit, generation } => self.lease(unit, *generation, Lease::Live),
                 Fact::LeaseLapsed { unit, generation } => self.lease(unit, *generation, Lease::Lapsed),
                 Fact::LeaseReleased { unit, generation } => self.lease(unit, *generation, Lease::Released),
-                Fact::Elsewhere { unit, address } => self.is_elsewhere(unit, address.as_deref()),
+                Fact::Elsewhere { unit, address } => self.place(unit, address.as_deref()),
                 Fact::Started { unit, process } => self.started(turn, unit, *process),
                 Fact::Bundle { unit, bundle } => self.bundle(turn, unit, bundle),
                 Fact::DeepProbes { unit, n, failed } => {
@@ -43,7 +43,7 @@ impl Policy {
         if let Some(unit) = self.units.get_mut(unit).filter(|unit| unit.generation == generation) {
             unit.lease = lease;
             if lease != Lease::Live {
-                unit.elsewhere = None; // who is gone is nowhere
+                unit.elsewhere = None; // no two are there any more
             }
         }
     }

@@ -122,7 +122,7 @@ impl Policy {
             .count("floor", floor.needed)
             .count("full", floor.full)
             .count("sick", kept.len());
-        self.reword(&note);
+        self.reword(None, &note);
         self.raise(turn, None, note);
     }
 }

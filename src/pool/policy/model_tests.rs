@@ -30,6 +30,7 @@ enum Event {
     Calls(usize, u32, u32),
     Order(usize, u8, bool),
     Epoch(u64),
+    Elsewhere(usize, bool),
     Skip(u64),
     Restart,
 }
@@ -47,7 +48,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..11_000_u32).prop_map(Event::Peak),
         3 => (unit.clone(), 0..300_u32, 0..3_u32).prop_map(|(n, all, failed)| Event::Probes(n, all, failed)),
         3 => (unit.clone(), 0..100_u32, 0..30_u32).prop_map(|(n, all, failed)| Event::Calls(n, all, failed)),
-        3 => (unit, 0..9_u8, any::<bool>()).prop_map(|(n, what, bob)| Event::Order(n, what, bob)),
+        3 => (unit.clone(), 0..9_u8, any::<bool>()).prop_map(|(n, what, bob)| Event::Order(n, what, bob)),
+        1 => (unit.clone(), any::<bool>()).prop_map(|(n, there)| Event::Elsewhere(n, there)),
         1 => (0..9_u64).prop_map(Event::Epoch),
         6 => prop_oneof![1..15_u64, 50..200_u64, Just(2_000), Just(40_000)].prop_map(Event::Skip),
         1 => Just(Event::Restart),
@@ -89,6 +91,9 @@ impl World {
             Event::Probes(n, all, failed) => facts.push(Fact::DeepProbes { unit: id(n), n: all, failed }),
             Event::Calls(n, calls, failed) => facts.push(traffic(n, calls, failed)),
             Event::Order(n, what, bob) => facts.extend(asked(n, what, if bob { "bob" } else { "alice" })),
+            Event::Elsewhere(n, there) => {
+                facts.push(Fact::Elsewhere { unit: id(n), address: there.then(|| "127.0.0.1:9".to_owned()) });
+            }
             Event::Epoch(epoch) => facts.push(Fact::Controller { epoch }),
             Event::Skip(by) => seconds = by,
             Event::Restart => {

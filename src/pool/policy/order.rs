@@ -221,11 +221,12 @@ pub enum Fact {
         /// The lease's generation.
         generation: u64,
     },
-    /// Whoever asks for a unit's lease is reached at another address than the registered one.
+    /// Of two processes the later one, which asks for a unit's lease, is reached at another address than the
+    /// registered one.
     Elsewhere {
         /// Which.
         unit: UnitId,
-        /// Where, by its own word; `None`: where it is registered, again.
+        /// Where, by its own word; `None`: that is over.
         address: Option<String>,
     },
     /// A process reports for a unit that did not before, or is known otherwise.

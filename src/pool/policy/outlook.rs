@@ -68,7 +68,7 @@ impl Policy {
 
     fn until_admitted(&self, unit: &Unit) -> String {
         if let Some(address) = unit.elsewhere.as_ref().filter(|_| unit.lease == Lease::Live) {
-            format!("HEALTHY once it is reached where it is registered, and not at {address}")
+            format!("HEALTHY once its lease is held where it is registered, and not at {address}")
         } else if unit.lease == Lease::Live {
             let (seen, wanted) = (unit.progress.n, self.parameters.join_probes);
             format!("HEALTHY after {seen} of {wanted} deep probes without a failure")
@@ -117,7 +117,7 @@ impl Policy {
         if unit.lease != Lease::Live {
             waits.push("it asks for a lease".to_owned());
         } else if unit.elsewhere.is_some() {
-            waits.push("it is reached where it is registered".to_owned());
+            waits.push("its lease is held where it is registered".to_owned());
         }
         if waits.is_empty() {
             "PROBATION at once".to_owned()

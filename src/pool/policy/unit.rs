@@ -186,7 +186,8 @@ pub struct Unit {
     pub back_off_until: u64,
     /// Its lease of this generation.
     pub lease: Lease,
-    /// Where the process that asks for its lease is reached, if that is not where it is registered.
+    /// Where the later of two processes is reached, which asks for its lease, if that is not where it is
+    /// registered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub elsewhere: Option<String>,
     /// What was seen since it came to its state.
@@ -271,7 +272,7 @@ impl Unit {
         self.other_approvals.iter().chain(&self.approval)
     }
 
-    /// Whether a process asks for its lease, and is where it is registered.
+    /// Whether a process asks for its lease, and is no second one at another address.
     pub(super) fn is_there(&self) -> bool {
         self.lease == Lease::Live && self.elsewhere.is_none()
     }

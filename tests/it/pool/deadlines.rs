@@ -26,7 +26,7 @@ async fn a_stream_that_its_callers_deadline_ends_says_nothing_against_its_relay(
         // Once there is an answer this client waits for more of it as long as it comes, so that it is the
         // relay that notices the deadline.
         let mut request = Request::new(WatchViewRequest::default());
-        request.set_timeout(Duration::from_secs(1));
+        request.set_timeout(Duration::from_secs(3));
         let stream = PoolServiceClient::new(ward.channel.clone()).watch_view(request).await;
         let mut stream = stream.expect("there is a view").into_inner();
         let end = loop {
