@@ -20,9 +20,20 @@ use crate::{
         scan::scan,
         source::Encoding,
     },
-    domain::{digest::Digest, manifest::CHUNK_RECORDS_DEFAULT, receipt::Receipt},
+    domain::{
+        chunk::PAYLOAD_BYTES_MAX,
+        digest::Digest,
+        manifest::{CHUNK_RECORDS_DEFAULT, CHUNKS_MAX, RECORDS_MAX},
+        receipt::Receipt,
+        record::RECORD_BYTES_MAX,
+    },
     runtime::exit,
 };
+
+/// Records that are read together: no totals depend on it, and of any file so many are short enough.
+const CHUNK_RECORDS: u32 = 256;
+const _: () = assert!(CHUNK_RECORDS as usize * (RECORD_BYTES_MAX + 4) <= PAYLOAD_BYTES_MAX);
+const _: () = assert!(RECORDS_MAX / CHUNK_RECORDS as u64 <= CHUNKS_MAX);
 
 /// Checks a receipt against the file it is for, or a proof against a receipt; needs no server.
 ///
@@ -93,7 +104,7 @@ fn work(args: &VerifyArgs) -> Result<Vec<String>, Error> {
     let mut lines = said(&receipt, digest);
     match &args.file {
         Some(file) => {
-            let scanned = scan(file, &read_options(args, file)?, CHUNK_RECORDS_DEFAULT, None, &mut |_| ())?;
+            let scanned = scan(file, &read_options(args, file)?, CHUNK_RECORDS, None, &mut |_| ())?;
             receipts::check_totals(&receipt, &scanned.totals)?;
             lines.push(format!("every total of {} is the receipt's: OK", file.display()));
         }
