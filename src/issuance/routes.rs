@@ -6,12 +6,13 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper::body::{Frame, SizeHint};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
@@ -118,11 +119,23 @@ fn with_reason(response: http::Response<Body>, message_bytes_max: usize) -> http
     ended_by(fault).into_http()
 }
 
-/// An answer that keeps its call's place until it is read to its end, or nobody reads it any more: a stream
-/// is one call as long as it lasts.
+/// An answer that keeps its call's place until it is read to its end, or nobody reads it any more, or the
+/// lease that let the call in is over: a stream is one call as long as it lasts.
 struct Held {
     answer: Body,
-    _place: Entered,
+    place: Entered,
+    /// Made once the answer is waited for.
+    ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl Held {
+    /// Whether the lease is over.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ended.is_none() {
+            self.ended = self.place.ended().map(Box::pin);
+        }
+        self.ended.as_mut().map_or(Poll::Pending, |ended| ended.as_mut().poll(cx))
+    }
 }
 
 impl hyper::body::Body for Held {
@@ -133,7 +146,22 @@ impl hyper::body::Body for Held {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.answer).poll_frame(cx)
+        let this = &mut *self;
+        // One that is never waited for a second time is asked first, too.
+        let is_over = this.ended.is_some() && this.poll_ended(cx).is_ready();
+        if !is_over {
+            if let Poll::Ready(frame) = Pin::new(&mut this.answer).poll_frame(cx) {
+                return Poll::Ready(frame);
+            }
+            ready!(this.poll_ended(cx));
+        }
+        // What worked on the answer stops with it.
+        this.answer = Body::empty();
+        this.ended = None;
+        let words = "the lease of the relay that this stream came over is over: go on over another relay";
+        let mut trailers = http::HeaderMap::new();
+        let added = ended_by(Fault::new(Reason::RelayFenced, words)).add_header(&mut trailers);
+        Poll::Ready(Some(added.map(|()| Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -147,8 +175,22 @@ impl hyper::body::Body for Held {
 
 fn held(answer: Body, place: Option<Entered>) -> Body {
     match place {
-        Some(place) => Body::new(Held { answer, _place: place }),
+        Some(place) => Body::new(Held { answer, place, ended: None }),
         None => answer,
+    }
+}
+
+/// What is said of a call that was worked on when its relay's lease was over.
+fn cut() -> Fault {
+    let words = "the lease of the relay that this call came over is over: ask again over another relay";
+    Fault::new(Reason::OutcomeUnknown, words)
+}
+
+/// Waits until the lease that let a call in is over, which one that needed none never is.
+async fn ended(place: Option<&Entered>) {
+    match place.and_then(Entered::ended) {
+        Some(ended) => ended.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -171,7 +213,11 @@ impl Service<http::Request<Body>> for Services {
                 };
                 let (ours, max) = (name.starts_with("todoke."), self.message_bytes_max);
                 Box::pin(async move {
-                    let response = service.oneshot(request).await?;
+                    let response = tokio::select! {
+                        biased;
+                        response = service.oneshot(request) => response?,
+                        () = ended(entered.as_ref()) => return Ok(ended_by(cut()).into_http()),
+                    };
                     let response = if ours { with_reason(response, max) } else { response };
                     Ok(response.map(|answer| held(answer, entered)))
                 })

@@ -220,7 +220,8 @@ impl Controller {
             seconds: self::seconds::Seconds::default(),
             recorder,
         };
-        let gate = Arc::new(Gate::new(options.relay_calls_max));
+        let drain = Duration::from_secs(options.policy.drain_s);
+        let gate = Arc::new(Gate::new(options.relay_calls_max, drain));
         gauges::begin_at_zero();
         Self(Arc::new(Inner {
             options,

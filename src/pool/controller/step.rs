@@ -21,7 +21,7 @@ use crate::{
         keeper::{KeepError, KeptDecision, KeptOrder, Step},
         ledger::{self, Second},
         notes::{Member, View},
-        policy::{Decision, Fact, Policy},
+        policy::{Decision, Fact, Policy, State},
     },
     runtime::OnDeath,
     wire::{
@@ -194,7 +194,7 @@ impl Controller {
             core.show(now_s);
             (core.leaves(now_ms), core.view(now_ms))
         };
-        self.0.gate.set(&leaves);
+        self.0.gate.set(&leaves, now_ms);
         let Some(view) = view else { return };
         // A database that was restored is behind what is on disk, and is the truth all the same.
         let first = self.0.from_disk.swap(false, Relaxed);
@@ -232,7 +232,8 @@ impl Core {
             let until_ms = self.intake.lease_until_ms(unit.id()).unwrap_or(self.believed_until_ms);
             let until_ms = if self.frozen { until_ms.max(now_ms + LEASE_MS) } else { until_ms };
             let may = self.policy.takes_calls(unit.id());
-            may.then_some(Leave { generation: unit.generation, until_ms })
+            let draining = unit.state == State::Draining;
+            may.then_some(Leave { generation: unit.generation, until_ms, draining })
         };
         self.policy.units().values().map(|unit| (unit.id().clone(), leave(unit))).collect()
     }

@@ -131,6 +131,37 @@ async fn a_relay_that_ignores_its_orders_is_refused_by_the_issuer() {
 }
 
 #[tokio::test]
+async fn what_a_relay_that_ignores_its_orders_holds_open_ends_when_its_drain_is_over() {
+    let mut options = quick();
+    (options.policy.join_probes, options.relay_calls_max) = (0, 2);
+    let pool = Pool::start(options).await;
+    let (obeys, ignores) = (Puppet::new(&pool, "relay-1").await, Puppet::new(&pool, "relay-2").await);
+    obeys.leased(&pool).await;
+    let generation = ignores.leased(&pool).await;
+    let first = ignores.watches(generation).await.expect("a place is free");
+    let second = ignores.watches(generation).await.expect("another is");
+
+    pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
+    for (mut standing, which) in [(first, "first"), (second, "second")] {
+        let ends = async {
+            loop {
+                match standing.message().await {
+                    Ok(Some(_)) => (),
+                    Ok(None) => panic!("the {which} is no whole answer"),
+                    Err(status) => return fault(status),
+                }
+            }
+        };
+        let end = tokio::time::timeout(std::time::Duration::from_secs(20), ends).await;
+        assert_eq!(end.expect("it ends").reason, Reason::RelayFenced, "the {which}");
+    }
+    pool.order(undrain("u-1", "relay-2")).await.expect("it was drained");
+    let generation = ignores.leased(&pool).await;
+    let again = [ignores.watches(generation).await, ignores.watches(generation).await];
+    assert!(again.iter().all(Result::is_ok), "its whole share is free: {again:?}");
+}
+
+#[tokio::test]
 async fn the_later_of_two_processes_of_one_name_has_the_lease_and_neither_calls_for_itself() {
     let mut options = quick();
     options.policy.join_probes = 0;
