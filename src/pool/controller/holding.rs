@@ -25,7 +25,9 @@ impl Controller {
         let lease_ms = i64::try_from(CONTROLLER_LEASE.as_millis()).expect("a few seconds");
         let taken = self.0.keeper.take(&self.0.name, held, now_ms, lease_ms);
         let taken = tokio::time::timeout(KEEP_MAX, taken).await;
-        match taken.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned()))) {
+        let taken = taken.unwrap_or_else(|_| Err(KeepError::Away("it does not answer".to_owned())));
+        self.core().unrenewed = taken.is_err();
+        match taken {
             Ok(Some(epoch)) if epoch == held => true,
             Ok(Some(epoch)) => self.take_over(epoch).await,
             Ok(None) => {

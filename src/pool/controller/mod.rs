@@ -169,6 +169,8 @@ struct Core {
     unkept: unkept::Unkept,
     /// Whether what is kept there cannot be read.
     damaged: bool,
+    /// Whether the database would not renew the lease, or give it, when it was asked last.
+    unrenewed: bool,
     /// Whether the last step may have been kept, and may not: it is read anew before the next one.
     unsure: bool,
     /// Relays that may not register themselves, as far as that was said.
@@ -213,6 +215,7 @@ impl Controller {
             frozen: false,
             unkept: unkept::Unkept::default(),
             damaged: false,
+            unrenewed: false,
             unsure: false,
             refusals: refusals::Refusals::default(),
             kept_ms: 0,

@@ -25,6 +25,8 @@ const START_MS: i64 = 1_785_000_000_000;
 /// A database in memory.
 pub(super) struct Memory {
     away: AtomicBool,
+    /// Nothing can be written, and what was is read.
+    full: AtomicBool,
     epoch: AtomicU64,
     kept: Mutex<Option<Kept>>,
     /// The decisions that were kept.
@@ -40,6 +42,7 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             away: AtomicBool::default(),
+            full: AtomicBool::default(),
             epoch: AtomicU64::default(),
             kept: Mutex::default(),
             rows: Mutex::default(),
@@ -64,6 +67,14 @@ impl Memory {
         self.away.store(away, std::sync::atomic::Ordering::SeqCst);
     }
 
+    pub(super) fn set_full(&self, full: bool) {
+        self.full.store(full, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     /// Another issuer has decided since.
     fn steal(&self) {
         self.epoch.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -74,6 +85,9 @@ impl Memory {
 impl Keeper for Memory {
     async fn take(&self, _: &str, held: u64, _: i64, _: i64) -> Result<Option<u64>, KeepError> {
         self.there()?;
+        if self.is_full() {
+            return Err(KeepError::Away("no space left".to_owned()));
+        }
         if held != self.epoch() || held == 0 {
             self.steal();
         }
@@ -95,7 +109,8 @@ impl Keeper for Memory {
 
     async fn keep(&self, step: &Step<'_>) -> Result<Option<u64>, KeepError> {
         self.there()?;
-        if step.epoch != self.epoch() {
+        // On a full disk the lease has run out, which can be read.
+        if step.epoch != self.epoch() || self.is_full() {
             return Ok(None);
         }
         let _open = self.open.acquire().await.expect("it is never closed");

@@ -128,19 +128,19 @@ impl Controller {
         let rows: Vec<KeptDecision> = told.iter().map(|(decision, ms)| row(decision, epoch, *ms)).collect();
         let must = draft.due || !rows.is_empty() || kept_order.is_some();
         let kept = match sure {
-            Ok(()) if must => self.keep(&draft, &rows, kept_order.as_ref(), now_ms).await.map(Some),
-            Ok(()) => Ok(None),
+            Ok(()) if must => self.keep(&draft, &rows, kept_order.as_ref(), now_ms).await,
+            Ok(()) => Ok(Some(0)),
             Err(error) => Err(error),
         };
         let last = match kept {
-            Ok(Some(None)) => {
+            Ok(None) => {
                 let words = "the lease to decide for the pool is over, or another issuer's";
                 tracing::warn!(epoch, "{words}: this step counts for nothing");
                 // What waits to be kept does so until somebody else has decided.
                 self.core().epoch = 0;
                 return Err(not_here());
             }
-            Ok(last) => last.flatten(),
+            Ok(Some(last)) => last,
             Err(error) => {
                 self.core().freeze(draft, now_ms, &error);
                 self.act();
@@ -153,7 +153,8 @@ impl Controller {
         answer
     }
 
-    /// Keeps a step; the number of its last decision, or `None` if another issuer decides.
+    /// Keeps a step; the number of its last decision, or `None` if another issuer decides, or may. A database
+    /// that reads and writes nothing, as on a full disk, lets the lease run out: it is away.
     async fn keep(
         &self,
         draft: &Draft,
@@ -165,7 +166,12 @@ impl Controller {
         let (owner, epoch) = (self.0.name.as_str(), draft.epoch);
         let step = Step { owner, epoch, now_ms, state: &state, decisions: rows, order };
         let kept = tokio::time::timeout(STEP_MAX, self.0.keeper.keep(&step)).await;
-        kept.unwrap_or_else(|_| Err(KeepError::Unknown("it does not answer".to_owned())))
+        match kept.unwrap_or_else(|_| Err(KeepError::Unknown("it does not answer".to_owned()))) {
+            Ok(None) if self.core().unrenewed => {
+                Err(KeepError::Away("the lease to decide cannot be renewed".to_owned()))
+            }
+            kept => kept,
+        }
     }
 
     /// Follows what another issuer decides.
@@ -174,7 +180,7 @@ impl Controller {
         let now_ms = self.0.clock.now_ms();
         {
             let mut core = self.core();
-            core.frozen = !read;
+            core.frozen = !read || core.unrenewed;
             let now_s = core.seconds.at(seconds(now_ms));
             core.judgement = core.judged(now_s).1;
             let Core { intake, policy, .. } = &mut *core;
@@ -209,8 +215,8 @@ impl Controller {
         }
     }
 
-    fn tell(&self, told: Vec<(Decision, i64)>, rows: Vec<KeptDecision>, last: Option<u64>) {
-        let first = last.unwrap_or_default() + 1 - rows.len() as u64;
+    fn tell(&self, told: Vec<(Decision, i64)>, rows: Vec<KeptDecision>, last: u64) {
+        let first = last + 1 - rows.len() as u64;
         for ((number, (decision, _)), row) in (first..).zip(told).zip(rows) {
             gauges::decided(&decision.kind);
             let (unit, kind) = (&row.unit, &row.kind);
@@ -226,7 +232,7 @@ impl Controller {
 impl Core {
     /// Who may pass calls on here: one that drains, too, until its draining is over. A lease of a frozen pool
     /// does not end.
-    fn leaves(&self, now_ms: i64) -> BTreeMap<crate::pool::evidence::UnitId, Option<Leave>> {
+    pub(super) fn leaves(&self, now_ms: i64) -> BTreeMap<crate::pool::evidence::UnitId, Option<Leave>> {
         let leave = |unit: &crate::pool::policy::Unit| {
             // A controller that was started anew has heard of nobody yet.
             let until_ms = self.intake.lease_until_ms(unit.id()).unwrap_or(self.believed_until_ms);

@@ -160,6 +160,32 @@ async fn that_the_database_was_away_is_on_record_once_with_its_end_whatever_was_
 }
 
 #[tokio::test]
+async fn a_database_that_can_be_read_and_not_written_is_away() {
+    let mut world = three().await;
+    world.keeper.set_full(true);
+    for _ in 0..24 {
+        world.second(false).await;
+    }
+    assert!(world.controller.standing().frozen && !world.controller.not_ready().is_empty());
+    let fault = order(&world, drain("d-1", "relay-3")).await.expect_err("nothing can be put on record");
+    assert_eq!(fault.reason, Reason::DatabaseAway);
+    let leaves = world.controller.core().leaves(world.clock.now_ms());
+    assert!(leaves.values().all(Option::is_some), "leases are extended: {leaves:?}");
+    world.keeper.set_full(false);
+    for _ in 0..4 {
+        world.second(false).await;
+    }
+    assert!(!world.controller.standing().frozen);
+    assert_eq!(["alarm", "alarm_over"].map(|kind| told(&world.keeper, kind)), [1, 1], "it is on record");
+
+    // One that begins while it is so has nothing to decide by.
+    world.keeper.set_full(true);
+    world.restart().await;
+    world.second(false).await;
+    assert!(world.controller.standing().frozen);
+}
+
+#[tokio::test]
 async fn an_order_is_carried_out_to_its_end_though_its_caller_hangs_up() {
     let world = three().await;
     let closed = world.keeper.open.acquire().await.expect("it is never closed");
