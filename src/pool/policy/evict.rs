@@ -7,7 +7,7 @@ use super::{
     history::{Episode, Recurrence, Suspicion},
     unit::{Lease, State},
 };
-use crate::pool::evidence::UnitId;
+use crate::pool::{evidence::UnitId, judgement::UnitJudgement};
 
 /// The seconds that a unit stays out after its e-th eviction: min(base · 2^(e−1), longest) ± jitter.
 ///
@@ -92,20 +92,14 @@ impl Policy {
         if turn.judgement.is_none() || turn.is_shared() {
             return;
         }
-        let mut sick: Vec<(UnitId, f64)> = self
-            .names(|unit| unit.state.serves())
-            .into_iter()
-            .filter_map(|id| turn.judged(&id).filter(|judged| judged.sick).map(|judged| (id, judged.beyond)))
-            .collect();
-        sick.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        if self.observers < self.parameters.observers_min {
-            if !sick.is_empty() {
-                self.few_observers(turn);
-            }
-            sick.clear();
-        }
+        let sick = if self.observers < self.parameters.observers_min {
+            self.few_observers(turn);
+            Vec::new()
+        } else {
+            self.beyond(turn, |judged| judged.sick)
+        };
         let burst = self.names(|unit| self.is_burst(unit));
-        let found = sick.into_iter().map(|(id, _)| (id, Rule::E1));
+        let found = sick.into_iter().map(|id| (id, Rule::E1));
         for (id, rule) in found.chain(burst.into_iter().map(|id| (id, Rule::E2))) {
             let state = self.units[&id].state;
             if !state.serves() {
@@ -120,6 +114,18 @@ impl Policy {
         }
     }
 
+    /// The units in use of whose judgement this holds, the worst first.
+    fn beyond(&self, turn: &Turn<'_>, holds: impl Fn(&UnitJudgement) -> bool) -> Vec<UnitId> {
+        let judged = |id: UnitId| {
+            let beyond = turn.judged(&id).filter(|judged| holds(judged))?.beyond;
+            Some((id, beyond))
+        };
+        let serving = self.names(|unit| unit.state.serves());
+        let mut found: Vec<(UnitId, f64)> = serving.into_iter().filter_map(judged).collect();
+        found.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        found.into_iter().map(|(id, _)| id).collect()
+    }
+
     /// Whether the last eviction is long enough ago for all to have been judged anew.
     pub(super) fn may_evict_now(&self, second: u64) -> bool {
         self.last_eviction.is_none_or(|last| second.saturating_sub(last) >= self.parameters.eviction_gap_s)
@@ -129,12 +135,23 @@ impl Policy {
         matches!(unit.state, State::Returning(_)) && self.parameters.is_burst(unit.seen())
     }
 
+    /// B2: what the evidence says is not acted upon, and somebody is told.
     fn few_observers(&mut self, turn: &mut Turn<'_>) {
+        // By the evidence alone: the rule, too, calls nobody sick whom too few have seen.
+        let units: Vec<String> =
+            self.beyond(turn, |judged| judged.beyond >= 0.0).iter().map(ToString::to_string).collect();
+        let Some(first) = units.first() else { return };
         let (seen, needed) = (self.observers, self.parameters.observers_min);
-        let reason =
-            format!("{seen} observers report, {needed} are needed to evict: sick units are steered away");
+        let reason = format!(
+            "{seen} observers have a vote, and {needed} are needed to evict {}: calls are only steered away. \
+             `todoke pool explain {first}` says who has no vote; `todoke pool drain {first}` takes it out \
+             by hand",
+            units.join(", ")
+        );
         let note = Note::new(Kind::Alarm(Alarm::FewObservers), Rule::B2, reason);
-        self.raise(turn, None, note.count("observers", seen).count("observers_min", needed));
+        let note = note.count("observers", seen).count("observers_min", needed);
+        self.reword(None, &note);
+        self.raise(turn, None, note);
     }
 
     fn evidence_note(&self, turn: &Turn<'_>, id: &UnitId, rule: Rule) -> Note {

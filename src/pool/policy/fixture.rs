@@ -132,6 +132,8 @@ impl Pool {
     pub(in crate::pool) fn judgement(&self) -> Judgement {
         let s = |unit: &UnitId| {
             let mut judged = judged(self.s.get(unit).copied().unwrap_or(0.0));
+            // As the rule does: with two voters, which of them lies cannot be told.
+            judged.sick &= self.policy.observers >= 3;
             judged.absolute = if self.failing.contains(unit) { 21.4 } else { 21.3 };
             let d = if judged.s > 0.0 && self.policy.units()[unit].anew.is_some() { 0.5 } else { 0.0 };
             judged.bets.iter_mut().for_each(|bet| (bet.played, bet.d) = (!self.unheard, d));

@@ -25,7 +25,10 @@ fn with_two_observers_a_sick_unit_is_steered_away_and_never_evicted() {
     pool.sick(2, 40.0);
     pool.run(100);
     assert_eq!(pool.kinds(), [&Kind::Alarm(Alarm::FewObservers), &Kind::SteerAway]);
+    let words = &pool.record[0].reason;
+    assert!(words.contains("evict relay-2") && words.contains("pool drain relay-2"), "{words}");
     pool.tell(vec![Fact::Observers { count: 3 }]);
+    pool.run(1);
     assert_eq!(pool.state(2), State::Draining);
 }
 
