@@ -60,11 +60,11 @@ impl Target {
     }
 }
 
-fn histogram() -> Result<Histogram<u64>, Failure> {
+pub(crate) fn histogram() -> Result<Histogram<u64>, Failure> {
     Histogram::new_with_max(LATENCY_MAX_US, DIGITS).map_err(Failure::while_doing("histogram"))
 }
 
-fn microseconds(time: Duration) -> u64 {
+pub(crate) fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(LATENCY_MAX_US).min(LATENCY_MAX_US)
 }
 
@@ -122,7 +122,7 @@ pub(crate) async fn open(target: &Target, rate: u32, duration: Duration) -> Resu
 
 /// Tells the time of each call when it has come. A thread of its own, as the runtime's timers know only
 /// milliseconds; it ends with the last call or with its listener.
-fn schedule(rate: u32, duration: Duration) -> mpsc::UnboundedReceiver<Instant> {
+pub(crate) fn schedule(rate: u32, duration: Duration) -> mpsc::UnboundedReceiver<Instant> {
     let (tell, due) = mpsc::unbounded_channel();
     let calls = (f64::from(rate) * duration.as_secs_f64()) as u32;
     thread::spawn(move || {

@@ -12,6 +12,7 @@ mod memory;
 mod peers;
 mod process;
 mod raw;
+mod sick;
 mod system;
 
 use std::{
@@ -36,7 +37,8 @@ use figures::Report;
     target/dist/loadtest import --records 50000 --cycles 3 --output json\n  \
     target/dist/loadtest memory\n  \
     target/dist/loadtest calls\n  \
-    target/dist/loadtest calls --slice 4 --cycles 11 --without-haproxy")]
+    target/dist/loadtest calls --slice 4 --cycles 11 --without-haproxy\n  \
+    target/dist/loadtest sick-unit --fault hang --fault fail:0.3")]
 struct Arguments {
     #[command(subcommand)]
     scenario: Scenario,
@@ -64,6 +66,8 @@ enum Scenario {
     Memory(memory::MemoryArgs),
     /// Unary calls direct, through the relay, and through HAProxy
     Calls(calls::CallsArgs),
+    /// One sick unit of four that looks well: what its callers see, and how soon it is found
+    SickUnit(sick::SickArgs),
 }
 
 fn main() -> ExitCode {
@@ -109,6 +113,7 @@ async fn measured(scenario: &Scenario, todoke: &Path) -> Result<Report, Failure>
         Scenario::Import(args) => import::run(args, todoke).await,
         Scenario::Memory(args) => memory::run(args, todoke).await,
         Scenario::Calls(args) => calls::run(args, todoke).await,
+        Scenario::SickUnit(args) => sick::run(args, todoke).await,
     }
 }
 

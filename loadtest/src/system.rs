@@ -77,11 +77,11 @@ impl Drop for System {
     }
 }
 
-/// Runs a command of todoke to its end; what it says on standard error is the failure.
-pub(crate) fn run(todoke: &Path, arguments: &[&OsStr]) -> Result<(), Failure> {
+/// Runs a command of todoke to its end, and returns what it says; on standard error it says its failure.
+pub(crate) fn run(todoke: &Path, arguments: &[&OsStr]) -> Result<String, Failure> {
     let output = Command::new(todoke).args(arguments).stdin(Stdio::null()).output()?;
     if output.status.success() {
-        return Ok(());
+        return String::from_utf8(output.stdout).map_err(Failure::while_doing("what it says"));
     }
     let (command, words) = (arguments[0].display(), String::from_utf8_lossy(&output.stderr));
     Err(Failure::new(format!("`todoke {command}`: {words}")))

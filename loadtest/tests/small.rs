@@ -52,6 +52,15 @@ mod processes {
     }
 
     #[test]
+    fn a_sick_unit_is_seen_by_its_callers() {
+        let small = ["--fault", "hang", "--rate", "40", "--well", "1", "--sick", "3"];
+        let figures = figures(&[&["sick-unit"][..], &small].concat());
+        check(&figures, &["hang: p99.9", "hang: longest", "hang: sent to the unit"]);
+        let failed = figures.iter().find(|(what, _)| what == "hang: failed");
+        assert_eq!(failed.map(|(_, calls)| *calls), Some(0.0), "another unit answers: {figures:?}");
+    }
+
+    #[test]
     fn an_interrupted_run_leaves_neither_processes_nor_files() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut run = Command::new(env!("CARGO_BIN_EXE_loadtest"))

@@ -142,7 +142,8 @@ impl<'a, F> Calling<'a, F> {
         let time_out = usual.saturating_mul(times).min(self.deadline - now);
         self.attempts += 1;
         let (picked, number) = (Arc::new(picked), self.attempts);
-        let attempt = Attempt::new(caller.channel(&picked), time_out, self.previous.take());
+        let over = (picked.index(), caller.channel(&picked));
+        let attempt = Attempt::new(over, time_out, self.previous.take());
         let sent = Sent { picked: Arc::clone(&picked), slow_at: now + usual };
         let flight = async move {
             let ended = caller.once(method, picked.name(), attempt, number, send).await;

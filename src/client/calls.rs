@@ -91,6 +91,7 @@ pub enum Weight {
 /// What an attempt goes over.
 #[derive(Debug, Clone)]
 pub struct Attempt {
+    relay: usize,
     channel: Channel,
     time_out: Duration,
     /// What became of the attempt before it, for the relay that this one goes over.
@@ -98,8 +99,18 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(channel: Channel, time_out: Duration, previous: Option<MetadataValue<Ascii>>) -> Self {
-        Self { channel, time_out, previous }
+    pub(super) fn new(
+        (relay, channel): (usize, Channel),
+        time_out: Duration,
+        previous: Option<MetadataValue<Ascii>>,
+    ) -> Self {
+        Self { relay, channel, time_out, previous }
+    }
+
+    /// The place of the attempt's relay among those that the caller was given, and those it learnt of later.
+    #[must_use]
+    pub fn relay(&self) -> usize {
+        self.relay
     }
 
     /// The batch service over the attempt's relay.
