@@ -108,8 +108,12 @@ pub struct UnitJudgement {
     pub beyond: f64,
     /// Steer new calls away: S ≥ 5, until S < 1.
     pub soft: bool,
-    /// S has passed its limit, and three observers or more have a vote.
+    /// S has passed its limit, three observers or more have a vote, and more than callers' complaints speak
+    /// against it.
     pub sick: bool,
+    /// It is not sick for want of the last alone: steered away from, and a human's to look at.
+    #[serde(default)]
+    pub hearsay: bool,
     /// Probe it and its siblings each second: S ≥ 1.
     pub suspect: bool,
     /// Seconds until it would be sick at the present d; `None` if never.

@@ -24,6 +24,7 @@ fn judge(second: u64, buckets: &[Bucket], policy: &Policy) -> Judgement {
             beyond: s - 21.4,
             soft: s >= 5.0,
             sick: s >= 21.4,
+            hearsay: false,
             suspect: s >= 1.0,
             seconds_to_sick: None,
             threshold_us: 1,

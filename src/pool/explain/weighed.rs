@@ -101,6 +101,11 @@ fn row(bet: &Bet, decides: bool) -> String {
 fn seconds_needed(judged: &UnitJudgement) -> String {
     match judged.seconds_to_sick {
         _ if judged.sick => "The limit is reached.".to_owned(),
+        _ if judged.hearsay => {
+            "The limit is reached by callers' complaints alone, which evict nobody: nothing \
+                                else is worse than on its peers."
+                .to_owned()
+        }
         Some(seconds) => format!("At the present pace the limit is reached in {seconds} s."),
         None => "At the present pace the limit is never reached.".to_owned(),
     }

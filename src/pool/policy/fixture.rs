@@ -53,6 +53,7 @@ pub(in crate::pool) fn judged(s: f64) -> UnitJudgement {
         beyond: s - 21.4,
         soft: s >= 5.0,
         sick: s >= 21.4,
+        hearsay: false,
         suspect: s >= 1.0,
         seconds_to_sick: None,
         threshold_us: 100_000,

@@ -21,6 +21,7 @@ impl Case<'_> {
             beyond: unit.beyond(self.parameters),
             soft: unit.soft,
             sick: self.is_sick(unit),
+            hearsay: self.is_beyond(unit) && !unit.witnessed,
             suspect: unit.s() >= self.parameters.suspect_at,
             seconds_to_sick: self.seconds_to_sick(unit),
             threshold_us: unit.threshold_us,

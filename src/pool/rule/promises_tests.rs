@@ -11,6 +11,7 @@ use super::left_out::{Sets, members};
 use super::unit::Line;
 use super::world::{Dice, Fault, Plan, START, Trial, heavy_caller, observer_id, unit_id, units};
 use super::{Judge, Parameters};
+use crate::domain::municipality::MunicipalityCode;
 
 /// So many seconds of a pool; nothing in it may ever be sick.
 fn never_sick(plan: Plan, seconds: u64) -> Judgement {
@@ -167,6 +168,46 @@ fn a_unit_whose_calls_nobody_else_sees_is_sick_by_its_own_word_though_its_probes
     assert!(last.units[&unit_id(0)].sick, "{last:?}");
     assert_eq!(last.verdict, Verdict::Unit { unit: unit_id(0) });
     assert!((1..3).all(|unit| !last.units[&unit_id(unit)].soft), "{last:?}");
+}
+
+#[test]
+fn complaints_never_count_alone_however_many_complain() {
+    let relay = |unit: usize| Observer::try_from(format!("relay/relay-{}", unit + 1)).expect("an observer");
+    let callers: Vec<MunicipalityCode> = ["131229", "131211", "131237", "011002", "271004", "141003"]
+        .map(|code| code.parse().expect("a municipality"))
+        .to_vec();
+    // What of its own calls the unit says is bad, of ten a second.
+    for (own_bad, is_sick) in [(0, false), (3, true)] {
+        let mut judge = Judge::new(Parameters::default(), START);
+        judge.units(&units(3));
+        let mut last = judge.judge(START);
+        for second in START..START + 240 {
+            let bucket = |observer, unit, class, caller, n, bad| {
+                let unit = unit_id(unit);
+                Bucket { second, observer, unit, class, caller, n, bad, latencies: None }
+            };
+            let mut said = Vec::new();
+            for (unit, other) in (0..3).flat_map(|unit| (0..3).map(move |other| (unit, other))) {
+                said.push(if unit == other {
+                    let bad = if unit == 0 { own_bad } else { 0 };
+                    bucket(relay(unit), unit, Class::Traffic, None, 10, bad)
+                } else {
+                    bucket(relay(other), unit, Class::Probe, None, 1, 0)
+                });
+            }
+            for caller in &callers {
+                said.extend([1, 2].map(|over| bucket(relay(over), 0, Class::Traffic, Some(*caller), 1, 1)));
+            }
+            for bucket in said {
+                judge.take(&bucket, second).expect("it is in time");
+            }
+            last = judge.judge(second + 2);
+        }
+        let unit = &last.units[&unit_id(0)];
+        assert!(unit.soft && unit.beyond >= 0.0, "it is steered away from: {unit:?}");
+        assert_eq!((unit.sick, unit.hearsay), (is_sick, !is_sick), "own bad {own_bad}: {unit:?}");
+        assert_eq!(matches!(last.verdict, Verdict::Unit { .. }), is_sick, "{:?}", last.verdict);
+    }
 }
 
 fn any_bucket() -> impl Strategy<Value = Bucket> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::evidence::{Observer, UnitId};
 use super::left_out::GROUPS;
+use crate::domain::identity::Role;
 
 /// Who observes, and how much each word counts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -79,8 +80,12 @@ impl Roster {
         let weight = |seen: &Option<Seen>| seen.as_ref().map_or(0, |seen| self.weight(&seen.observer));
         let place =
             |unit: &UnitId| self.present().find(|(_, observer)| observer.is(unit)).map(|(place, _)| place);
+        let relay = |seen: &Option<Seen>| {
+            seen.as_ref().is_some_and(|seen| seen.observer.identity().role() == Role::Relay)
+        };
         Words {
             weights: self.places.iter().map(weight).collect(),
+            relays: self.places.iter().map(relay).collect(),
             own: units.map(|unit| unit.and_then(place)).collect(),
         }
     }
@@ -106,6 +111,7 @@ impl Roster {
 /// How observers' words count.
 pub(super) struct Words {
     weights: Vec<u8>,
+    relays: Vec<bool>,
     own: Vec<Option<usize>>,
 }
 
@@ -119,6 +125,12 @@ impl Words {
     pub(super) fn group(&self, observer: usize, unit: usize) -> Option<usize> {
         let own = self.own.get(unit).copied().flatten() == Some(observer);
         (!own).then(|| group_of(observer))
+    }
+
+    /// Whether what an observer says of calls on a unit is what callers told it: a relay sees its own alone.
+    pub(super) fn is_hearsay(&self, observer: usize, unit: usize) -> bool {
+        let is_relay = self.relays.get(observer).copied().unwrap_or(false);
+        is_relay && self.group(observer, unit).is_some()
     }
 }
 

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use super::super::evidence::Class;
 use super::callers::{Callers, parts_of};
-use super::counts::Counts;
+use super::counts::{Counts, excess};
 use super::doubts::{Doubts, bet_on_callers};
 use super::fixed::Fixed;
 use super::history::{History, Said, Second, Window};
 use super::judge::Judge;
 use super::latency::threshold_us;
-use super::left_out::{GROUPS, Parts, Sets, place};
+use super::left_out::{GROUPS, ORDER, Parts, Sets, Split, place};
 use super::roster::Words;
 use super::unit::{Unit, View};
 use super::usual::{Means, allowed};
@@ -53,6 +53,23 @@ impl Sums {
         let own = self.units[unit].minus(&calls.units[unit]);
         View { own, peers: self.pool.minus(&calls.pool).minus(&own) }
     }
+}
+
+/// What a window says of each unit but by callers' complaints: of traffic, of probes, and of both.
+fn witnessed(window: &Window, units: usize, words: &Words) -> Vec<Split> {
+    let of = |unit: usize| {
+        let mut split = Split::default();
+        for (observer, cells) in window.of(unit).iter().enumerate() {
+            let weight = words.weight(observer);
+            let heard = if words.is_hearsay(observer, unit) { Counts::default() } else { cells[0] };
+            for (class, cell) in [(Class::Traffic, heard), (Class::Probe, cells[1])] {
+                split[place(Some(class))] += cell.weighed(weight);
+                split[place(None)] += cell.weighed(weight);
+            }
+        }
+        split
+    };
+    (0..units).map(of).collect()
 }
 
 impl Judge {
@@ -159,7 +176,28 @@ impl Judge {
                 }
             }
         }
+        self.hear_witnesses(&places, &words);
         self.conclude(&places, &worst, &excess);
+    }
+
+    /// Callers' complaints never count alone: whether a unit is worse than its peers by what others saw of
+    /// it, too, on the longest scale.
+    fn hear_witnesses(&mut self, places: &[usize], words: &Words) {
+        let longest = self.windows.iter().max_by_key(|window| window.scale).expect("there are two scales");
+        let seen = witnessed(longest, self.units.len(), words);
+        let (calls_min, noise_factor) = (self.parameters.calls_min, self.parameters.noise_factor);
+        for unit in places {
+            let worse = |at: usize| {
+                let own = seen[*unit][at];
+                let peers = places.iter().filter(|peer| *peer != unit).map(|peer| seen[*peer][at]);
+                let peers = peers.fold(Counts::default(), |sum, counts| sum + counts);
+                own.is_enough(calls_min)
+                    && peers.is_enough(calls_min)
+                    && excess(own, peers, noise_factor) > self.p0.get()
+            };
+            let witnessed = (0..ORDER.len()).any(worse);
+            self.units[*unit].as_mut().expect("it is present").witnessed = witnessed;
+        }
     }
 
     /// Remembers what the second was like, after all bets on it are made.

@@ -152,6 +152,9 @@ pub(super) struct Unit {
     /// The bet that it is bad at all.
     pub(super) absolute: Line,
     pub(super) soft: bool,
+    /// Whether it is worse than its peers by more than callers' complaints.
+    #[serde(default)]
+    pub(super) witnessed: bool,
     pub(super) left_out_caller: Option<MunicipalityCode>,
     pub(super) threshold_us: u64,
     /// The usual d.
@@ -176,6 +179,7 @@ impl Unit {
             lines: vec![Line::new(); ORDER.len() * 2],
             absolute: Line::new(),
             soft: false,
+            witnessed: false,
             left_out_caller: None,
             threshold_us,
             excess: Means::of(excess),
@@ -250,7 +254,7 @@ impl Unit {
     pub(super) fn reset(&mut self) {
         self.lines = vec![Line::new(); self.lines.len()];
         self.absolute = Line::new();
-        self.soft = false;
+        (self.soft, self.witnessed) = (false, false);
         self.left_out_caller = None;
         self.shares.clear();
     }

@@ -43,6 +43,11 @@ impl Case<'_> {
     }
 
     pub(super) fn is_sick(&self, unit: &Unit) -> bool {
+        self.is_beyond(unit) && unit.witnessed
+    }
+
+    /// Whether its limit is passed, by the word of enough observers.
+    pub(super) fn is_beyond(&self, unit: &Unit) -> bool {
         self.voters >= VOTERS_MIN && unit.beyond(self.parameters) >= 0.0
     }
 
@@ -53,7 +58,7 @@ impl Case<'_> {
             terms.seconds_to_limit(line.s_least(), line.least_look.d.get())
         };
         let least = unit.lines.iter().enumerate().filter_map(seconds).min();
-        least.filter(|_| self.voters >= VOTERS_MIN)
+        least.filter(|_| self.voters >= VOTERS_MIN && (unit.witnessed || unit.beyond(self.parameters) < 0.0))
     }
 
     /// Seconds until a unit is quiet if d stays as it is.
