@@ -1,10 +1,10 @@
 //! What went into the policy and what came out, a line each, so that anybody can run it again: the same input
 //! gives the same decisions, or the first that differs is named.
 //!
-//! A ledger is JSON lines: one `start` with the policy as it was and whatever its judge keeps, then for each
-//! second one `second` with weights, buckets and facts, followed by a `decision` for each that was made in
-//! it. Behind the start and behind each second stands a `check` over it and all before it. A second without
-//! its check at the end was cut off, as by a crash, and counts for nothing.
+//! A ledger is JSON lines: a `start` with the policy as it was and whatever its judge keeps, then for each
+//! second until the next start, some minutes later, one `second` with weights, buckets and facts, followed by
+//! a `decision` for each that was made in it. Behind each start and each second stands a `check` over it and
+//! all before it. A second without its check at the end was cut off, as by a crash, and counts for nothing.
 
 mod analysis;
 mod check;
@@ -16,6 +16,7 @@ mod judging;
 mod path;
 mod record;
 mod replay;
+mod resume;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ pub(in crate::pool) use files::make_folder;
 pub use files::{BYTES_MIN, Piece, list};
 pub use record::Recorder;
 pub use replay::{Difference, Report, replay};
+pub(in crate::pool) use resume::{End, NoEnd, resume};
 
 /// The format that is written. Of format 1, which is read as well, no eviction has its evidence with it.
 pub const FORMAT: u32 = 2;

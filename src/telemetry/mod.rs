@@ -7,6 +7,8 @@ mod panics;
 mod process;
 mod prometheus;
 
+#[cfg(test)]
+pub(crate) use logs::tests::Lines;
 pub use logs::{Error, LogFormat, LogOptions};
 pub use process::{Figures, figures};
 pub use prometheus::{CONTENT_TYPE, Metrics, prometheus};

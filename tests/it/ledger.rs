@@ -93,7 +93,8 @@ async fn every_decision_is_made_again_from_the_record_also_of_an_issuer_that_was
     let after = exported(&folder, "after").await;
     is_the_same_again(&folder, &after).await;
     let text = String::from_utf8(folder.read(&after)).expect("UTF-8");
-    assert!(text.matches("{\"start\":").count() > 1, "the next process began anew");
+    assert!(text.matches("{\"start\":").count() > 1, "the next process began a file");
+    assert!(text.contains("\"restored\":true"), "and its judge knew what the one before it did");
     is_analysed(&folder, &after).await;
     is_asked_for_rightly(&folder, &after).await;
     is_told_what_was_changed(&folder, &text).await;

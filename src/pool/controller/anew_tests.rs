@@ -1,7 +1,7 @@
-//! Promise: an issuer that was started anew takes its own ignorance for no proof: a relay that it had steered
-//! callers away from stays so until it is judged again.
+//! Promise: an issuer that was away for so long that its record says nothing of now takes its own ignorance
+//! for no proof: a relay that it had steered callers away from stays so until it is judged again.
 
-use super::record_tests::World;
+use super::fixture::World;
 use crate::pool::policy::{Decision, State};
 
 fn state(world: &World) -> State {
@@ -33,6 +33,7 @@ async fn left_suspicion(sick: bool) -> (World, u64) {
         passed += 1;
         assert!(passed < 60, "{:?}", told(&world));
     }
+    world.pass(61);
     world.restart().await;
     assert_eq!(state(&world), State::Suspect, "it is kept");
     for second in 1..=120 {

@@ -55,7 +55,9 @@ impl Controller {
         core.epoch = epoch;
         core.go_on(now_ms);
         core.wait_on(&on_record, now_ms);
-        core.intake.add(policy::Fact::Controller { epoch });
+        // Where another has decided since, the judge is the younger one for it.
+        let restored = core.restored.take() == Some(kept);
+        core.intake.add(policy::Fact::Controller { epoch, restored });
         tracing::info!(epoch, "this issuer decides for the pool, epoch {epoch}");
         true
     }

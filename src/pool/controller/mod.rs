@@ -14,6 +14,7 @@ mod places;
 mod read;
 mod refusals;
 mod report;
+mod restored;
 mod seconds;
 mod step;
 mod unkept;
@@ -176,6 +177,8 @@ struct Core {
     /// Relays that may not register themselves, as far as that was said.
     refusals: refusals::Refusals,
     kept_ms: i64,
+    /// The epoch after which the judge goes on from its record.
+    restored: Option<u64>,
     /// By what is judged and decided.
     seconds: self::seconds::Seconds,
     /// Until when leases of before are believed, in ms since 1970.
@@ -219,6 +222,7 @@ impl Controller {
             unsure: false,
             refusals: refusals::Refusals::default(),
             kept_ms: 0,
+            restored: None,
             believed_until_ms: 0,
             seconds: self::seconds::Seconds::default(),
             recorder,
@@ -261,6 +265,7 @@ impl Controller {
 
     /// Takes the lease if it is free, and what was kept into force, before the first call is let in.
     pub async fn begin(&self) {
+        self.restore().await;
         self.renew().await;
         if let Err(fault) = self.step(None).await {
             tracing::warn!("the pool is not in force yet: {}", fault.message);
@@ -367,10 +372,14 @@ fn seconds(ms: i64) -> u64 {
 #[cfg(test)]
 mod anew_tests;
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod intake_tests;
 #[cfg(test)]
 mod process_tests;
 #[cfg(test)]
 mod record_tests;
+#[cfg(test)]
+mod restored_tests;
 #[cfg(test)]
 mod step_tests;

@@ -1,7 +1,7 @@
 //! Promise: of two processes that serve under one name, the one that was started later has the lease, and the
 //! other is given up, by whatever issuer is asked next.
 
-use super::record_tests::World;
+use super::fixture::World;
 use crate::{
     domain::identity::Identity,
     wire::{

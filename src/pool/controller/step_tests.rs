@@ -4,7 +4,7 @@
 use std::task::Poll;
 
 use super::{
-    record_tests::{Memory, World},
+    fixture::{Memory, World},
     *,
 };
 use crate::{

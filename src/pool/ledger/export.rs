@@ -86,7 +86,7 @@ impl Export {
 }
 
 /// The second of a `second` line.
-fn second_of(line: &[u8]) -> Option<u64> {
+pub(super) fn second_of(line: &[u8]) -> Option<u64> {
     let rest = line.strip_prefix(b"{\"second\":{\"second\":")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()

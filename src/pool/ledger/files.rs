@@ -110,6 +110,17 @@ impl Files {
         self.add(start)
     }
 
+    /// Adds another `start` line to the file, from which it can be run again without what stands before; in a
+    /// file of its own, if there is little room left.
+    pub(super) fn begin_within(&mut self, second: u64, start: &str) -> io::Result<Room> {
+        let most = self.file_bytes_max() / 4 * 3;
+        match &mut self.open {
+            Some(open) if open.bytes + start.len() as u64 <= most => open.chain = Chain::new(),
+            _ => return self.begin(second, start),
+        }
+        self.add(start)
+    }
+
     /// Adds whole lines with their check, all of them or none.
     pub(super) fn add(&mut self, lines: &str) -> io::Result<Room> {
         let most = self.file_bytes_max();

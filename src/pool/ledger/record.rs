@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -33,6 +33,9 @@ const WAITING_MAX: usize = 64;
 /// Steps that pass after a failure before the next try.
 const PAUSE: u32 = 10;
 
+/// Seconds between two starts of one file: no more are judged again to know what the judge knew.
+pub(super) const START_EVERY_S: u64 = 300;
+
 /// Where the controller leaves what it was told; without a folder it is forgotten. A clone is the same.
 #[derive(Clone, Default)]
 pub struct Recorder(Option<Arc<Pipe>>);
@@ -51,11 +54,21 @@ struct Signs {
     full: AtomicBool,
     /// Steps until the next try.
     pause: AtomicU32,
+    /// The second of the last start.
+    began: AtomicU64,
 }
 
 enum Entry {
-    Start(Box<(u64, Policy, Judge)>),
+    Start(Box<Began>),
     Second(Box<(Second, Vec<Decision>)>),
+}
+
+struct Began {
+    second: u64,
+    policy: Policy,
+    judge: Judge,
+    /// Whether the file may be the one that is written.
+    within: bool,
 }
 
 impl Recorder {
@@ -80,13 +93,16 @@ impl Recorder {
     /// Begins anew before the step of this second, if that is due.
     pub(in crate::pool) fn before(&self, second: u64, policy: &Policy, judge: &Judge) {
         let Some(Pipe { queue, signs }) = self.0.as_deref() else { return };
-        let due = signs.broken.load(Relaxed) || signs.full.load(Relaxed);
+        let anew = signs.broken.load(Relaxed) || signs.full.load(Relaxed);
+        let due = anew || second >= signs.began.load(Relaxed).saturating_add(START_EVERY_S);
         let waits = signs.pause.fetch_update(Relaxed, Relaxed, |steps| steps.checked_sub(1)).is_ok();
         if !due || waits || queue.capacity() == 0 {
             return;
         }
-        let start = Entry::Start(Box::new((second, policy.clone(), judge.clone())));
+        let (policy, judge) = (policy.clone(), judge.clone());
+        let start = Entry::Start(Box::new(Began { second, policy, judge, within: !anew }));
         if queue.try_send(start).is_ok() {
+            signs.began.store(second, Relaxed);
             signs.broken.store(false, Relaxed);
             signs.full.store(false, Relaxed);
         }
@@ -177,14 +193,14 @@ struct Whole<'a> {
 fn write(files: &mut Files, entry: &Entry) -> io::Result<Room> {
     match entry {
         Entry::Start(start) => {
-            let (second, policy, judge) = &**start;
+            let Began { second, policy, judge, within } = &**start;
             let mut text = serde_json::to_string(&Begin::Start(Whole { format: FORMAT, policy, judge }))?;
             text.push('\n');
             if text.len() > LINE_BYTES_MAX {
                 let words = format!("what the judge keeps is longer than {LINE_BYTES_MAX} bytes");
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, words));
             }
-            files.begin(*second, &text)
+            if *within { files.begin_within(*second, &text) } else { files.begin(*second, &text) }
         }
         Entry::Second(step) => {
             let (input, decisions) = &**step;

@@ -43,7 +43,15 @@ pub struct Report {
 ///
 /// # Errors
 /// [`LedgerError`] if a line is wrong. That a decision differs is no error: see [`Report::difference`].
-pub fn replay(mut lines: impl BufRead, judge: &mut impl Judge) -> Result<Report, LedgerError> {
+pub fn replay(lines: impl BufRead, judge: &mut impl Judge) -> Result<Report, LedgerError> {
+    to_the_end(lines, judge).map(|(report, _)| report)
+}
+
+/// The same; also the policy as it stands at the end, if there was a start.
+pub(super) fn to_the_end(
+    mut lines: impl BufRead,
+    judge: &mut impl Judge,
+) -> Result<(Report, Option<Policy>), LedgerError> {
     let (report, chain) = (Report::default(), Chain::new());
     let mut replay = Replay { report, policy: None, chain, format: FORMAT };
     let mut group = Group::default();
@@ -76,7 +84,7 @@ pub fn replay(mut lines: impl BufRead, judge: &mut impl Judge) -> Result<Report,
             other => group.add(line, &text, other, replay.policy.is_some())?,
         }
     }
-    Ok(replay.report)
+    Ok((replay.report, replay.policy))
 }
 
 /// A start or a second with its decisions, until their check comes.

@@ -138,13 +138,13 @@ fn the_database_is_said_to_be_away_once() {
 #[test]
 fn a_new_controller_believes_leases_for_one_life_and_an_old_one_changes_nothing() {
     let mut pool = Pool::of(3);
-    pool.tell(vec![Fact::Controller { epoch: 7 }]);
+    pool.tell(vec![Fact::Controller { epoch: 7, restored: false }]);
     assert_eq!(pool.policy.view().map(|view| view.epoch), Some(7));
     pool.gone.insert(id(2));
     pool.run(14);
     assert_eq!(pool.state(2), State::Healthy);
-    pool.tell(vec![Fact::Controller { epoch: 7 }]);
+    pool.tell(vec![Fact::Controller { epoch: 7, restored: false }]);
     assert_eq!(pool.state(2), State::Evicted, "the same epoch is nobody new");
-    pool.tell(vec![Fact::Controller { epoch: 6 }]);
+    pool.tell(vec![Fact::Controller { epoch: 6, restored: false }]);
     assert_eq!(pool.policy.view().map(|view| view.epoch), Some(7));
 }

@@ -15,7 +15,7 @@ fn taken_over() -> Pool {
     let kept = serde_json::to_string(&pool.policy).expect("it has a JSON form");
     pool.policy = serde_json::from_str(&kept).expect("it is read again");
     pool.well(2);
-    pool.tell(vec![Fact::Controller { epoch: 9 }]);
+    pool.tell(vec![Fact::Controller { epoch: 9, restored: false }]);
     pool
 }
 

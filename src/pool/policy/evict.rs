@@ -93,7 +93,10 @@ impl Policy {
             return;
         }
         let sick = if self.observers < self.parameters.observers_min {
-            self.few_observers(turn);
+            // Nobody could have reported yet to whoever took over.
+            if turn.second >= self.waits_until {
+                self.few_observers(turn);
+            }
             Vec::new()
         } else {
             self.beyond(turn, |judged| judged.sick)

@@ -29,7 +29,9 @@ impl Policy {
                     self.called(unit, *calls, *failed, callers);
                 }
                 Fact::Database { away } => self.database(turn, *away),
-                Fact::Controller { epoch } => self.taken_over(turn.second, *epoch),
+                Fact::Controller { epoch, restored } => {
+                    self.taken_over(turn.second, *epoch, *restored);
+                }
                 Fact::Observers { count } => self.observers = *count,
                 Fact::Peak { calls_per_s } => self.peak_calls_per_s = *calls_per_s,
                 Fact::Order(order) => orders.push(order),
@@ -82,12 +84,14 @@ impl Policy {
     }
 
     /// A new controller does not know when leases were renewed last: it believes all of them for one life.
-    fn taken_over(&mut self, second: u64, epoch: u64) {
+    fn taken_over(&mut self, second: u64, epoch: u64, restored: bool) {
         if epoch > self.epoch {
             self.epoch = epoch;
             self.leases_believed_until = second.saturating_add(self.parameters.lease_s);
             self.waits_until = self.leases_believed_until;
-            self.judge_began(second);
+            if !restored {
+                self.judge_began(second);
+            }
         }
     }
 }

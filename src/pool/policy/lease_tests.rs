@@ -57,7 +57,7 @@ fn stopped() -> Pool {
     kept["alarms"] = serde_json::json!({});
     pool.policy = serde_json::from_value(kept).expect("it is read again");
     pool.record.clear();
-    pool.tell(vec![Fact::Controller { epoch: 9 }]);
+    pool.tell(vec![Fact::Controller { epoch: 9, restored: false }]);
     pool
 }
 

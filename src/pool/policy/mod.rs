@@ -304,6 +304,12 @@ impl Policy {
         &self.parameters
     }
 
+    /// Of the controller that decided last.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// The last second that was decided.
     #[must_use]
     pub fn second(&self) -> u64 {

@@ -94,7 +94,7 @@ impl World {
             Event::Elsewhere(n, there) => {
                 facts.push(Fact::Elsewhere { unit: id(n), address: there.then(|| "127.0.0.1:9".to_owned()) });
             }
-            Event::Epoch(epoch) => facts.push(Fact::Controller { epoch }),
+            Event::Epoch(epoch) => facts.push(Fact::Controller { epoch, restored: epoch % 2 == 0 }),
             Event::Skip(by) => seconds = by,
             Event::Restart => {
                 let text = serde_json::to_string(&self.policy).expect("it is plain data");

@@ -283,6 +283,9 @@ pub enum Fact {
     Controller {
         /// Its epoch.
         epoch: u64,
+        /// Whether its judge goes on from the record of the one before it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        restored: bool,
     },
     /// How many observers report now, those without a vote left out.
     Observers {
