@@ -43,14 +43,16 @@ impl Core {
         }
     }
 
-    /// Whether this unit, or one that shares anything with it, is suspect.
+    /// Whether this unit, or one that may share anything with it, is suspect.
     fn is_near_a_suspect(&self, unit: &Unit) -> bool {
         let suspect = |id: &UnitId| self.judgement.units.get(id).is_some_and(|judged| judged.suspect);
         if suspect(unit.id()) {
             return true;
         }
-        let shared = unit.about.shared();
-        let sibling = |other: &&Unit| other.about.shared().iter().any(|text| shared.contains(text));
+        // What is unknown of both may be the same.
+        let named = unit.about.named();
+        let shared = |(name, value): (&String, &String)| named.get(name) == Some(value);
+        let sibling = |other: &&Unit| other.about.named().iter().any(shared);
         self.policy.units().values().filter(sibling).any(|other| suspect(other.id()))
     }
 

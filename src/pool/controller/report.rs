@@ -8,7 +8,7 @@ use crate::{
     pool::{
         evidence::{Observer, UnitId},
         notes::Lease,
-        policy::{Bundle, Description, Drills, Operator, Order, Process, Request},
+        policy::{Bundle, Description, Drills, Operator, Order, Process, Request, UNKNOWN},
         prober::Target,
         service,
     },
@@ -62,8 +62,8 @@ pub(super) fn description(unit: &UnitId, attributes: Option<UnitAttributes>) -> 
         address,
         slot: known(slot, unit.as_str()),
         serial: known(serial, unit.as_str()),
-        model: known(model, "unknown"),
-        image: known(image, "unknown"),
+        model: known(model, UNKNOWN),
+        image: known(image, UNKNOWN),
         attributes: others.into_iter().collect::<BTreeMap<_, _>>(),
     }
 }

@@ -46,9 +46,7 @@ impl Known<'_> {
         let others = self.policy.units().values().filter(|other| other.id() != unit.id());
         let of = |other: &Unit| {
             let all = other.about.shared().into_iter();
-            // What nobody said of either is nothing that they have in common.
-            let known = all.filter(|text| !text.ends_with("=unknown"));
-            let shares: Vec<String> = known.filter(|text| shared.contains(text)).collect();
+            let shares: Vec<String> = all.filter(|text| shared.contains(text)).collect();
             let judged = self.judgement.units.get(other.id()).filter(|_| other.state.serves());
             let (unit, state, s) = (other.id().clone(), other.state.name(), judged.map(|judged| judged.s));
             (!shares.is_empty()).then_some(Sibling { unit, state, s, shares })

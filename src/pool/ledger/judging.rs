@@ -45,3 +45,27 @@ fn taking_part(policy: &Policy) -> BTreeMap<UnitId, Attributes> {
     };
     policy.judged().map(|unit| (unit.id().clone(), attributes(&unit.about))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::policy::{
+        Fact, Parameters, Request, UNKNOWN,
+        fixture::{about, order},
+    };
+
+    #[test]
+    fn what_is_unknown_of_a_unit_is_nothing_that_the_rule_may_find_it_to_share() {
+        let mut unsaid = about(1);
+        (unsaid.model, unsaid.image) = (UNKNOWN.to_owned(), UNKNOWN.to_owned());
+        unsaid.attributes = [("rack", "B"), ("agent", UNKNOWN)].map(|(a, b)| (a.into(), b.into())).into();
+        let shared = [unsaid, about(2)].map(|about| {
+            let (mut policy, unit) = (Policy::new(Parameters::default()), about.id.clone());
+            let judgement = rule::Judge::new(rule::Parameters::default(), 0).judge(1);
+            policy.step(1, &judgement, &[order("alice", Request::Register(Box::new(about)))]);
+            policy.step(2, &judgement, &[Fact::LeaseRenewed { unit: unit.clone(), generation: 1 }]);
+            taking_part(&policy)[&unit].texts().collect::<Vec<_>>()
+        });
+        assert_eq!(shared, [vec!["rack=B"], vec!["image=r1", "model=HSM-7"]]);
+    }
+}

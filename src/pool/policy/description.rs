@@ -10,6 +10,9 @@ use crate::pool::evidence::UnitId;
 /// Bytes of a unit's address: a host name has at most 253.
 const ADDRESS_BYTES_MAX: usize = 260;
 
+/// What stands for a model, an image or an attribute that nobody said.
+pub(in crate::pool) const UNKNOWN: &str = "unknown";
+
 /// What an operator says of a unit when it is registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,10 +108,12 @@ impl Description {
         fixed.into_iter().chain(self.attributes.clone()).collect()
     }
 
-    /// The same, each as `name=value`.
+    /// The same, each as `name=value`, but for what is unknown: two of which nobody said it have nothing in
+    /// common for that.
     #[must_use]
     pub fn shared(&self) -> Vec<String> {
-        self.named().into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+        let known = self.named().into_iter().filter(|(_, value)| value != UNKNOWN);
+        known.map(|(name, value)| format!("{name}={value}")).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     decision::Rule,
-    description::Description,
+    description::{Description, UNKNOWN},
     parameters::{EPISODES_MAX, Parameters, SUSPECTS_MAX},
 };
 use crate::pool::evidence::UnitId;
@@ -147,8 +147,14 @@ impl History {
         if last.about.serial != about.serial {
             changed.push(format!("serial={}", last.about.serial));
         }
-        let now = about.shared();
-        changed.extend(last.about.shared().into_iter().filter(|attribute| !now.contains(attribute)));
+        let now = about.named();
+        let is_changed = |(name, before): &(String, String)| {
+            let after = now.get(name).map(String::as_str);
+            // Where nobody says what it is now, or what it was, it may be the same.
+            before != UNKNOWN && after != Some(UNKNOWN) && after != Some(before.as_str())
+        };
+        let before = last.about.named().into_iter().filter(is_changed);
+        changed.extend(before.map(|(name, value)| format!("{name}={value}")));
         changed
     }
 

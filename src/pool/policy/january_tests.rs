@@ -2,7 +2,7 @@
 //! the 20th is refused.
 
 use super::{
-    Decision, Kind, Request, Rule, State,
+    Decision, Kind, Request, Rule, State, UNKNOWN,
     fixture::{Pool, about, id, intervention, order},
 };
 
@@ -130,4 +130,50 @@ fn more_boxes_of_the_suspect_model_add_capacity_and_not_diversity() {
     let decisions = pool.tell(vec![order("bob", cleared)]);
     assert_eq!(decisions[0].kind, Kind::Absolve);
     assert!(!pool.policy.history().suspects().contains_key("model=HSM-7"));
+}
+
+/// A pool of two of which nobody said what they are, on the 18th, when both have failed.
+fn of_unknown_make() -> Pool {
+    let mut pool = Pool::of(2);
+    for n in [1, 2] {
+        pool.tell(vec![order("alice", Request::Drain { unit: id(n), reason: "a new image".to_owned() })]);
+        pool.run(12);
+        let mut unsaid = about(n);
+        (unsaid.model, unsaid.image) = (UNKNOWN.to_owned(), UNKNOWN.to_owned());
+        pool.tell(vec![order("alice", Request::Register(Box::new(unsaid)))]);
+        pool.tell(vec![order("alice", Request::Undrain { unit: id(n) })]);
+        pool.run(60);
+    }
+    pool.record.clear();
+    pool.second = at(13, 11, 0);
+    run_until(&mut pool, at(19, 0, 0));
+    assert_eq!(of(&pool, &Kind::Evict, 13).len() + of(&pool, &Kind::Evict, 18).len(), 2);
+    pool
+}
+
+#[test]
+fn what_is_unknown_of_two_units_is_no_common_cause() {
+    let mut pool = of_unknown_make();
+    assert_eq!(of(&pool, &Kind::Systemic, 18), [] as [&Decision; 0]);
+    assert!(pool.policy.history().suspects().is_empty());
+    let mut third = about(3);
+    third.model = UNKNOWN.to_owned();
+    let decisions = pool.tell(vec![order("bob", Request::Register(Box::new(third)))]);
+    let registered = decisions.iter().find(|one| one.kind == Kind::Register).expect("it is registered");
+    assert!(!registered.reason.contains("suspect"), "{}", registered.reason);
+}
+
+#[test]
+fn what_was_not_said_before_or_is_not_said_now_is_no_change() {
+    let mut pool = of_unknown_make();
+    let history = pool.policy.history();
+    assert_eq!(history.changed_since_last(&about(1)), [] as [&str; 0], "only now it is said what it is");
+    pool = Pool::of(2);
+    pool.second = at(13, 11, 0);
+    run_until(&mut pool, at(14, 0, 0));
+    let (mut other, history) = (about(1), pool.policy.history());
+    other.model = UNKNOWN.to_owned();
+    assert_eq!(history.changed_since_last(&other), [] as [&str; 0]);
+    other.model = "HSM-9".to_owned();
+    assert_eq!(history.changed_since_last(&other), ["model=HSM-7"]);
 }

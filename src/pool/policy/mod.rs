@@ -85,6 +85,7 @@ use super::{
     judgement::{Judgement, UnitJudgement, Verdict},
 };
 pub(in crate::pool) use decision::grouped;
+pub(in crate::pool) use description::UNKNOWN;
 pub(in crate::pool) use floor::units_are;
 pub(in crate::pool) use steer::PROBED;
 
