@@ -17,7 +17,7 @@ use crate::{
 const DEGRADED: &str = "DEGRADED";
 
 /// One decision of each kind.
-const KINDS: [Kind; 31] = [
+const KINDS: [Kind; 32] = [
     Kind::Register,
     Kind::Unregister,
     Kind::Admit,
@@ -46,6 +46,7 @@ const KINDS: [Kind; 31] = [
     Kind::Drill,
     Kind::DrillOver,
     Kind::Bundle,
+    Kind::TakeOver,
     Kind::Alarm(Alarm::DatabaseAway),
     Kind::AlarmOver(Alarm::DatabaseAway),
     Kind::Refuse(String::new()),

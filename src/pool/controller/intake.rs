@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     calls::{self, Calls},
-    read,
+    places, read,
     seconds::Skew,
     vote::Vote,
     witnesses::Witnesses,
@@ -82,6 +82,17 @@ struct Heard {
     sent: i64,
     /// How much its word counts.
     vote: Vote,
+}
+
+/// What a unit's process says of itself when it asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Says<'a> {
+    /// The generation of the lease that it holds; 0: none.
+    pub(super) generation: u64,
+    /// Why it gives it back; empty: it does not.
+    pub(super) leaving: &'a str,
+    /// Where it is reached; empty: it does not say.
+    pub(super) address: &'a str,
 }
 
 /// A unit that asks for its lease.
@@ -230,7 +241,7 @@ impl Intake {
         Second { second, weights, buckets, facts: Vec::new() }
     }
 
-    /// A unit asks for its lease, holding one of this generation (0: none), or says why it gives it back.
+    /// A unit asks for its lease, or says why it gives it back.
     ///
     /// # Errors
     /// `GENERATION_STALE` for an older process of the same unit.
@@ -239,7 +250,7 @@ impl Intake {
         policy: &Policy,
         unit: &UnitId,
         process: Process,
-        (generation, leaving): (u64, &str),
+        Says { generation, leaving, address }: Says<'_>,
         now_ms: i64,
     ) -> Result<(), Fault> {
         let Some(known) = policy.units().get(unit) else { return Ok(()) };
@@ -256,7 +267,8 @@ impl Intake {
         *asked = Asked { incarnation, last_ms: now_ms, lapsed: false, ..*asked };
         if known.drills.process != Some(process) {
             self.facts.retain(|fact| !matches!(fact, Fact::Started { unit: of, .. } if of == unit));
-            self.facts.push(Fact::Started { unit: unit.clone(), process });
+            let address = Some(address).filter(|address| !address.is_empty()).map(places::kept);
+            self.facts.push(Fact::Started { unit: unit.clone(), process, address });
         }
         if std::mem::replace(&mut asked.leaving, !leaving.is_empty()) == leaving.is_empty() {
             let why: String = leaving.chars().take(LEAVING_MAX).collect();

@@ -1,7 +1,11 @@
 //! Promise: what one observer says is counted once, whatever its clock does, and no relay that says much
 //! takes more room than it may.
 
-use super::{calls::Calls, intake::Intake, report::bucket};
+use super::{
+    calls::Calls,
+    intake::{Intake, Says},
+    report::bucket,
+};
 use crate::{
     pool::{
         evidence::{Bucket, Class, Observer, UnitId},
@@ -69,7 +73,7 @@ fn a_relay_that_names_bundles_and_processes_without_end_is_heard_of_few() {
             let now_ms = from_ms + n * 1_000;
             for m in 0..3 {
                 let process = Process { incarnation: (from_ms + n * 10 + m).unsigned_abs(), drills: false };
-                intake.asked(&pool.policy, &id(2), process, (0, ""), now_ms).expect("it is newer");
+                intake.asked(&pool.policy, &id(2), process, Says::default(), now_ms).expect("it is newer");
                 let named = (0..20).map(|k| Bundle { name: format!("{from_ms}-{n}-{m}-{k}"), bytes: 1 });
                 intake.left(&pool.policy, &id(2), named, now_ms);
             }

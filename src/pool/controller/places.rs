@@ -14,6 +14,11 @@ use crate::{
 /// Characters of an address that are kept: a host name has at most 253.
 const ADDRESS_MAX: usize = 260;
 
+/// As much of an address as is kept.
+pub(super) fn kept(address: &str) -> String {
+    address.chars().take(ADDRESS_MAX).collect()
+}
+
 impl Intake {
     /// Takes in what the process that asks for a unit's lease says of its address.
     pub(super) fn place(
@@ -26,7 +31,7 @@ impl Intake {
         let Some(known) = policy.units().get(unit) else { return };
         let said = said.map(|said| said.address.as_str()).filter(|address| !address.is_empty());
         let other = said.filter(|address| !known.about.may_be_at(address));
-        let other: Option<String> = other.map(|address| address.chars().take(ADDRESS_MAX).collect());
+        let other = other.map(kept);
         match &other {
             Some(address) => drop(self.addresses.insert(unit.clone(), address.clone())),
             None => drop(self.addresses.remove(unit)),

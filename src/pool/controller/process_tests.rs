@@ -123,7 +123,8 @@ async fn the_view_sends_nobody_to_an_address_that_the_lease_is_not_held_at_and_a
     let rows: Vec<(String, String)> = world.keeper.rows.lock().expect("no panic").iter().map(kinds).collect();
     let said: Vec<&str> =
         rows.iter().filter(|(unit, _)| unit == "relay-2").map(|(_, kind)| kind.as_str()).collect();
-    assert_eq!(said, ["register", "admit", "alarm", "leave", "alarm_over", "admit"], "each once");
+    let expected = ["register", "admit", "take_over", "alarm", "leave", "alarm_over", "admit"];
+    assert_eq!(said, expected, "each once");
     for report in world.replayed().await {
         assert_eq!(report.difference, None);
     }

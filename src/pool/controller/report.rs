@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Controller, Core, gauges, orders::Given, seconds};
+use super::{Controller, Core, gauges, intake::Says, orders::Given, seconds};
 use crate::{
     domain::identity::Identity,
     pool::{
@@ -146,7 +146,9 @@ impl Controller {
         let clock = seconds(now_ms);
         let (now_s, (shift, skew)) = (second.at(clock), second.shift(clock, request.sent_second));
         let process = Process { incarnation: request.incarnation, drills: request.drills };
-        intake.asked(policy, unit, process, (request.generation, &request.leaving), now_ms)?;
+        let address = request.attributes.as_ref().map_or("", |said| &said.address);
+        let says = Says { generation: request.generation, leaving: &request.leaving, address };
+        intake.asked(policy, unit, process, says, now_ms)?;
         intake.left(policy, unit, request.bundles.iter().filter_map(|text| Bundle::read(text)), now_ms);
         intake.weigh(observer, request.timer_late_ms);
         intake.place(policy, unit, request.attributes.as_ref(), now_ms);

@@ -62,6 +62,7 @@ fn fixed(named: Rule) -> Option<&'static str> {
         Rule::F2 => "with nobody else in full use, the best that has a lease is let in",
         Rule::J1 => "a new unit is let in once its deep probes pass",
         Rule::J2 => "a unit that gives its lease back has left in order",
+        Rule::J3 => "of two processes under one name the one that was started later has the lease",
         Rule::R1 => "probation begins when the back-off is over and the unit has a lease",
         Rule::D2 => "before it drains, a relay leaves what it recorded",
         Rule::Q1 => "quarantined when the slow penalty reaches its limit",

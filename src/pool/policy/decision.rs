@@ -68,6 +68,8 @@ pub enum Kind {
     DrillOver,
     /// A unit left what it recorded.
     Bundle,
+    /// A process took over from another one, which had not given its lease back.
+    TakeOver,
     /// Somebody should look.
     Alarm(Alarm),
     /// No longer.
@@ -109,6 +111,7 @@ impl Kind {
             Kind::Drill => "drill",
             Kind::DrillOver => "drill_over",
             Kind::Bundle => "bundle",
+            Kind::TakeOver => "take_over",
             Kind::Alarm(_) => "alarm",
             Kind::AlarmOver(_) => "alarm_over",
             Kind::Refuse(_) => "refuse",
@@ -204,6 +207,8 @@ pub enum Rule {
     J1,
     /// A unit left in order.
     J2,
+    /// Of two processes under one name the later one has the lease.
+    J3,
     /// Back-off is over.
     R1,
     /// Probation.
@@ -346,7 +351,8 @@ mod tests {
 
     #[test]
     fn a_kind_has_the_name_that_stands_in_its_record() {
-        let plain = [Kind::SteerAway, Kind::StartProbation, Kind::Return, Kind::DegradedOver, Kind::RuleOut];
+        let plain =
+            [Kind::SteerAway, Kind::StartProbation, Kind::DegradedOver, Kind::RuleOut, Kind::TakeOver];
         for kind in plain {
             assert_eq!(serde_json::to_value(&kind).expect("plain data"), kind.name());
         }

@@ -16,7 +16,7 @@ fn drill(text: &str, seconds: u64) -> Request {
 }
 
 fn started(incarnation: u64, drills: bool) -> Fact {
-    Fact::Started { unit: id(2), process: Process { incarnation, drills } }
+    Fact::Started { unit: id(2), process: Process { incarnation, drills }, address: None }
 }
 
 /// A pool of 3 whose unit 2 may play faults.

@@ -131,18 +131,26 @@ impl Policy {
     }
 
     /// A process says that it serves as a unit from now on.
-    pub(super) fn started(&mut self, turn: &mut Turn<'_>, id: &UnitId, process: Process) {
+    pub(super) fn started(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: &UnitId,
+        process: Process,
+        address: Option<&str>,
+    ) {
         let Some(unit) = self.units.get_mut(id).filter(|_| !self.database_away) else { return };
         let before = unit.drills.process.replace(process);
         if before == Some(process) {
             return;
         }
-        let is_another = before.is_some_and(|before| before.incarnation != process.incarnation);
-        if is_another && unit.state.is_leased() {
-            // The one before may run still: what it holds is void from here on.
-            unit.generation += 1;
+        if let Some(before) = before.filter(|before| before.incarnation != process.incarnation) {
+            if unit.state.is_leased() {
+                // The one before may run still: what it holds is void from here on.
+                unit.generation += 1;
+            }
+            self.take_over(id, before, address);
         }
-        let Some(drill) = &unit.drills.now else { return };
+        let Some(drill) = self.units.get(id).and_then(|unit| unit.drills.now.as_ref()) else { return };
         if !process.drills {
             self.end_drill(turn, id, Rule::O2, "it was started anew, without --drills");
         } else if drill.fault == Fault::Crash {

@@ -17,7 +17,9 @@ impl Policy {
                 Fact::LeaseLapsed { unit, generation } => self.lease(unit, *generation, Lease::Lapsed),
                 Fact::LeaseReleased { unit, generation } => self.lease(unit, *generation, Lease::Released),
                 Fact::Elsewhere { unit, address } => self.place(unit, address.as_deref()),
-                Fact::Started { unit, process } => self.started(turn, unit, *process),
+                Fact::Started { unit, process, address } => {
+                    self.started(turn, unit, *process, address.as_deref());
+                }
                 Fact::Bundle { unit, bundle } => self.bundle(turn, unit, bundle),
                 Fact::DeepProbes { unit, n, failed } => {
                     self.probed(unit, *n, *failed);

@@ -4,7 +4,7 @@
 //!
 //! [`Policy`] is its own state: written and read again, it goes on as if nothing had happened. It reads no
 //! clock and draws no random number. One [`Policy::step`] a second, in this order: facts, orders, drills,
-//! leases, addresses, drains, joiners, evictions, steering, returns, floor, alarms, view.
+//! takeovers, leases, addresses, drains, joiners, evictions, steering, returns, floor, alarms, view.
 
 mod alarms;
 mod bundles;
@@ -25,6 +25,7 @@ mod parameters;
 mod release;
 mod returns;
 mod steer;
+mod takeover;
 mod unit;
 mod view;
 mod weighed;
@@ -55,6 +56,8 @@ mod order_tests;
 mod pause_tests;
 #[cfg(test)]
 mod return_tests;
+#[cfg(test)]
+mod takeover_tests;
 
 use std::collections::BTreeMap;
 
@@ -76,6 +79,7 @@ pub use parameters::{
     WORDS_BYTES_MAX,
 };
 pub use steer::{Anew, is_green};
+pub use takeover::Takeovers;
 pub use unit::{Approval, Lease, Progress, State, Unit, Why};
 pub use view::{Entry, View};
 pub use weighed::Weighed;
@@ -232,6 +236,7 @@ impl Policy {
 
     fn decide(&mut self, turn: &mut Turn<'_>) {
         self.end_drills(turn);
+        self.say_takeovers(turn);
         self.end_lapsed_leases(turn);
         self.end_what_is_elsewhere(turn);
         self.end_drains(turn);

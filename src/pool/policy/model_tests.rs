@@ -200,7 +200,7 @@ fn asked(n: usize, what: u8, name: &str) -> [Fact; 2] {
         }
     };
     let process = Process { incarnation: 1, drills: true };
-    [Fact::Started { unit: id(n), process }, order(name, request)]
+    [Fact::Started { unit: id(n), process, address: None }, order(name, request)]
 }
 
 proptest! {

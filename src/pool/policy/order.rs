@@ -235,6 +235,9 @@ pub enum Fact {
         unit: UnitId,
         /// What serves as it now.
         process: Process,
+        /// Where that is reached, by its own word.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        address: Option<String>,
     },
     /// A unit left a bundle, as it says each second.
     Bundle {

@@ -12,6 +12,7 @@ use super::{
     drills::Drills,
     order::{Intervention, Operator},
     steer::Anew,
+    takeover::Takeovers,
 };
 use crate::pool::evidence::UnitId;
 
@@ -218,6 +219,9 @@ pub struct Unit {
     pub other_approvals: Vec<Approval>,
     /// What was changed before its last release: a failure speaks against the hypothesis.
     pub intervention: Option<Intervention>,
+    /// The processes that took its name from each other.
+    #[serde(skip_serializing_if = "Takeovers::is_empty", default)]
+    pub takeovers: Takeovers,
     /// The faults that it plays on purpose.
     #[serde(skip_serializing_if = "Drills::is_unknown", default)]
     pub drills: Drills,
@@ -252,6 +256,7 @@ impl Unit {
             approval: None,
             other_approvals: Vec::new(),
             intervention: None,
+            takeovers: Takeovers::default(),
             drills: Drills::default(),
             bundles: Vec::new(),
         }
