@@ -148,3 +148,38 @@ fn a_new_controller_believes_leases_for_one_life_and_an_old_one_changes_nothing(
     pool.tell(vec![Fact::Controller { epoch: 6, restored: false }]);
     assert_eq!(pool.policy.view().map(|view| view.epoch), Some(7));
 }
+
+#[test]
+fn an_alarm_does_not_count_the_time_in_which_no_issuer_decided() {
+    let shared = || {
+        let mut pool = Pool::of(3);
+        pool.verdict = Verdict::Shared;
+        pool.run(50);
+        pool.record.clear();
+        pool
+    };
+    let over = |pool: &mut Pool| {
+        pool.verdict = Verdict::None;
+        pool.run(90);
+        let one = pool.record.iter().find(|one| one.kind == Kind::AlarmOver(Alarm::SharedCause));
+        let one = one.expect("it is over").clone();
+        (one.numbers["seconds"], one.reason.split(':').next().expect("words").to_owned(), one.second)
+    };
+    let mut pool = shared();
+    let (begun, quiet) = (pool.second - 49, pool.policy.parameters().alarm_quiet_s);
+    let (seconds, words, second) = over(&mut pool);
+    assert_eq!((seconds, words), (49.0 + quiet as f64, format!("over after {} s", 49 + quiet)));
+    assert_eq!(second - begun, 49 + quiet);
+
+    // The issuer is stopped for a while, and the next process takes over.
+    let mut pool = shared();
+    pool.second += 1_598;
+    let stopped = pool.second;
+    pool.verdict = Verdict::None;
+    pool.tell(vec![Fact::Controller { epoch: 9, restored: false }]);
+    assert_eq!(pool.kinds(), [&Kind::Alarm(Alarm::SharedCause); 0], "it has seen nothing yet");
+    let (seconds, words, second) = over(&mut pool);
+    assert_eq!(second - stopped, 1 + quiet);
+    let away = format!("over after {} s, beside 1599 s in which no issuer decided", 49 + quiet);
+    assert_eq!((seconds, words), (49.0 + quiet as f64, away));
+}

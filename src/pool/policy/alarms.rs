@@ -20,6 +20,9 @@ pub struct Raised {
     pub since: u64,
     /// When its cause was seen last.
     pub seen: u64,
+    /// Seconds since then in which nobody decided, as while the issuer was stopped.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub away_s: u64,
     /// By which rule.
     pub rule: Rule,
     /// Why, in words.
@@ -46,6 +49,7 @@ impl Policy {
             unit: unit.cloned(),
             since: turn.second,
             seen: turn.second,
+            away_s: 0,
             rule: note.rule,
             reason: note.reason.clone(),
         };
@@ -72,9 +76,21 @@ impl Policy {
             Kind::Alarm(alarm) => Kind::AlarmOver(alarm),
             _ => Kind::DegradedOver,
         };
-        let lasted = turn.second.saturating_sub(raised.since);
-        let note = Note::new(over, raised.rule, format!("over after {lasted} s: {}", raised.reason));
+        let away_s = raised.away_s;
+        let lasted = turn.second.saturating_sub(raised.since).saturating_sub(away_s);
+        let away = match away_s {
+            0 => String::new(),
+            _ => format!(", beside {away_s} s in which no issuer decided"),
+        };
+        let note = Note::new(over, raised.rule, format!("over after {lasted} s{away}: {}", raised.reason));
         turn.say(unit, None, note.count("seconds", lasted));
+    }
+
+    /// Nobody decided for so many seconds: whether what is raised was so in them is not known.
+    pub(super) fn was_away(&mut self, seconds: u64) {
+        for raised in self.alarms.values_mut() {
+            raised.away_s = raised.away_s.saturating_add(seconds);
+        }
     }
 
     pub(super) fn raise_alarms(&mut self, turn: &mut Turn<'_>) {
@@ -84,10 +100,12 @@ impl Policy {
             self.raise(turn, Some(&id), Note::new(Kind::Alarm(Alarm::Overridden), Rule::Q3, reason));
         }
         let quiet = self.parameters.alarm_quiet_s;
+        // Whoever took over sees for itself whether a cause is gone.
+        let looked_since = self.waits_until.saturating_sub(self.parameters.lease_s);
         let over: Vec<(Kind, Option<UnitId>)> = self
             .alarms
             .values()
-            .filter(|raised| turn.second.saturating_sub(raised.seen) >= quiet.max(1))
+            .filter(|raised| turn.second.saturating_sub(raised.seen.max(looked_since)) >= quiet.max(1))
             .map(|raised| (raised.kind.clone(), raised.unit.clone()))
             .collect();
         for (kind, unit) in over {

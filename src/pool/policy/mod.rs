@@ -95,6 +95,10 @@ pub(in crate::pool) use steer::PROBED;
 
 use decision::Note;
 
+/// Seconds between two steps from which on nobody decided meanwhile: one that takes over at once goes on from
+/// what was kept up to ten seconds before, and a lease lives ten more.
+const AWAY_AFTER_S: u64 = 30;
+
 /// Who is in use, and why. This is the whole state of the decider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -216,6 +220,9 @@ impl Policy {
         let gap = second.saturating_sub(self.second);
         let elapsed = gap.min(2);
         self.second = second;
+        if gap > AWAY_AFTER_S {
+            self.was_away(gap);
+        }
         if gap > steer::FORGOTTEN_AFTER_S {
             self.judge_began(second);
         }
