@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    elsewhere::Opinion,
     evidence::{Observer, UnitId},
     judgement::{Bet, Judgement, UnitJudgement, Verdict},
     keeper::KeptDecision,
+    other_tools::Opinion,
     policy::{
         Approval, Bundle, Decision, Description, Drill, Floor, Kind, Lease, Penalties, Policy, Raised, Rule,
         State, Suspicion, Unit, is_green,

@@ -3,8 +3,8 @@
 
 use super::{
     super::{
-        elsewhere::Elsewhere,
         evidence::{Bucket, Class},
+        other_tools::OtherTools,
         policy::{
             Parameters, Request, State,
             fixture::{Pool, about, id, intervention, order},
@@ -18,8 +18,8 @@ fn observer(text: &str) -> Observer {
 }
 
 /// Sixty seconds of ten calls each, of which so many fail on one unit.
-fn watched(pool: &Pool, n: usize, bad: u32) -> Elsewhere {
-    let mut elsewhere = Elsewhere::new();
+fn watched(pool: &Pool, n: usize, bad: u32) -> OtherTools {
+    let mut elsewhere = OtherTools::new();
     for second in pool.second - 60..pool.second {
         let bucket = |unit: usize| {
             let (observer, unit_id) = (observer("issuer/issuer-1"), id(unit));

@@ -3,7 +3,7 @@
 //!
 //! [`evidence`] is what was seen; [`rule`] makes a [`judgement`] of it each second; [`policy`] decides. Both
 //! are pure: the same evidence gives the same decisions again, which a [`ledger`] lets anybody check.
-//! [`elsewhere`] is what the usual tools would have done, and [`explain`] says all of it of one unit. The
+//! [`other_tools`] is what the usual tools would have done, and [`explain`] says all of it of one unit. The
 //! [`controller`] runs them in the issuer that holds the lease, and makes leases ([`notes`]), the [`gate`]
 //! and the view of what was decided, which is on [`disk`], too; stock clients learn it by [`ads`].
 
@@ -11,7 +11,6 @@ pub mod ads;
 pub mod controller;
 pub mod disk;
 pub mod drill;
-pub mod elsewhere;
 pub mod evidence;
 pub mod explain;
 pub mod gate;
@@ -21,6 +20,7 @@ pub mod judgement;
 pub mod keeper;
 pub mod ledger;
 mod limits;
+pub mod other_tools;
 pub mod policy;
 pub mod prober;
 pub mod rule;

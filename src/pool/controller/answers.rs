@@ -118,7 +118,7 @@ impl Controller {
                 health: core.intake.health(&id, now_s),
                 lease_until_ms: core.intake.lease_until_ms(&id),
                 reported_address: core.intake.addresses.get(&id).cloned(),
-                elsewhere: core.intake.elsewhere(&id),
+                elsewhere: core.intake.opinions(&id),
                 decisions: &past,
                 issuer: Issuer {
                     name: self.0.name.clone(),

@@ -12,7 +12,7 @@ const BUNDLES_WITHIN_MS: i64 = 600_000;
 impl Intake {
     /// A unit that asked says which bundles it left. What is known already is passed over, and so is what is
     /// more than can be true: it says all of them each second, so none is lost by waiting.
-    pub(super) fn left(
+    pub(super) fn take_bundles(
         &mut self,
         policy: &Policy,
         unit: &UnitId,

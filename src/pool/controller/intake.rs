@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     pool::{
-        elsewhere::{Elsewhere, Opinion},
         evidence::{Bucket, Class, Observer, UnitId},
         ledger::{self, Second},
         notes::UNITS_MAX,
+        other_tools::{Opinion, OtherTools},
         policy::{Fact, Lease, Policy, Process},
     },
     wire::{
@@ -64,7 +64,7 @@ pub(super) struct Intake {
     witnesses: Witnesses,
     /// Shallow probes of the last moments, which nobody is judged by.
     health: Witnesses,
-    elsewhere: Elsewhere,
+    other_tools: OtherTools,
     /// Since when the other tools' rules are tried on it, too.
     watched_since: Option<u64>,
     weights: BTreeMap<Observer, u8>,
@@ -123,7 +123,7 @@ impl Default for Intake {
             addresses: BTreeMap::new(),
             witnesses: Witnesses::minute(),
             health: Witnesses::of_slots(slot_s, slots),
-            elsewhere: Elsewhere::default(),
+            other_tools: OtherTools::default(),
             watched_since: None,
             weights: BTreeMap::new(),
             buckets: VecDeque::new(),
@@ -235,7 +235,7 @@ impl Intake {
     }
 
     /// What came for the rule since the last step, as it is judged and recorded; the facts are not in it yet.
-    pub(super) fn evidence(&mut self, second: u64) -> Second {
+    pub(super) fn take_evidence(&mut self, second: u64) -> Second {
         let some = self.buckets.len().min(ledger::BUCKETS_MAX);
         let (weights, buckets) = (std::mem::take(&mut self.weights), self.buckets.drain(..some).collect());
         Second { second, weights, buckets, facts: Vec::new() }
@@ -245,7 +245,7 @@ impl Intake {
     ///
     /// # Errors
     /// `GENERATION_STALE` for an older process of the same unit.
-    pub(super) fn asked(
+    pub(super) fn take_request(
         &mut self,
         policy: &Policy,
         unit: &UnitId,
@@ -312,8 +312,8 @@ impl Intake {
     }
 
     /// What the other tools' rules would have done with a unit, and since when they see what was seen here.
-    pub(super) fn elsewhere(&self, unit: &UnitId) -> (Vec<Opinion>, Option<u64>) {
-        (self.elsewhere.opinions(unit), self.watched_since)
+    pub(super) fn opinions(&self, unit: &UnitId) -> (Vec<Opinion>, Option<u64>) {
+        (self.other_tools.opinions(unit), self.watched_since)
     }
 
     /// Lets the other tools' rules see what came since they last did; of units that there are, so that no
@@ -326,12 +326,12 @@ impl Intake {
         };
         let (traffic, probes) = (sums(&self.traffic.sums, Class::Traffic), sums(&self.probes, Class::Probe));
         let all = traffic.iter().chain(&probes);
-        self.elsewhere.sums(second, all.map(|(unit, class, sum)| (unit, *class, *sum)));
+        self.other_tools.sums(second, all.map(|(unit, class, sum)| (unit, *class, *sum)));
     }
 
     /// The units whose leases ended now. Those that are about to end when one does are taken with it, so that
     /// what all lose at once is seen as one.
-    fn lapsed(&mut self, now_ms: i64) -> Vec<UnitId> {
+    fn take_lapsed(&mut self, now_ms: i64) -> Vec<UnitId> {
         for asked in self.units.values_mut() {
             asked.last_ms = asked.last_ms.min(now_ms); // the clock may have been set back
         }
@@ -350,7 +350,7 @@ impl Intake {
     }
 
     /// A unit's clock is so far ahead of ours.
-    pub(super) fn skewed(&mut self, unit: &UnitId, skew_s: i64) {
+    pub(super) fn note_skew(&mut self, unit: &UnitId, skew_s: i64) {
         if let Some(asked) = self.units.get_mut(unit) {
             asked.skew.say(unit, skew_s);
         }
@@ -368,11 +368,11 @@ impl Intake {
     }
 
     /// Everything that the policy is to be told in this second.
-    pub(super) fn facts(&mut self, policy: &Policy, now_ms: i64, now_s: u64) -> Vec<Fact> {
+    pub(super) fn take_facts(&mut self, policy: &Policy, now_ms: i64, now_s: u64) -> Vec<Fact> {
         self.units.retain(|unit, _| policy.units().contains_key(unit));
         self.watch(policy, now_s);
         let mut facts = std::mem::take(&mut self.facts);
-        for unit in self.lapsed(now_ms) {
+        for unit in self.take_lapsed(now_ms) {
             let generation = policy.units()[&unit].generation;
             facts.push(Fact::LeaseLapsed { unit, generation });
         }

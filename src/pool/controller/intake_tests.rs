@@ -28,7 +28,7 @@ fn of(second: i64) -> EvidenceBucket {
 /// Buckets that are taken of a report of this second, sent in that one.
 fn taken(intake: &mut Intake, second: i64, sent: i64) -> usize {
     intake.take(&observer(1), &[of(second)], 1_000, (0, sent)).expect("it fits");
-    intake.evidence(1_000).buckets.len()
+    intake.take_evidence(1_000).buckets.len()
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_second_is_taken_once_and_again_after_the_clock_was_set_back() {
 }
 
 fn observers(intake: &mut Intake, policy: &Policy) -> u32 {
-    let facts = intake.facts(policy, 1_000_000, 1_000);
+    let facts = intake.take_facts(policy, 1_000_000, 1_000);
     let count = facts.iter().find_map(|fact| match fact {
         Fact::Observers { count } => Some(*count),
         _ => None,
@@ -73,11 +73,13 @@ fn a_relay_that_names_bundles_and_processes_without_end_is_heard_of_few() {
             let now_ms = from_ms + n * 1_000;
             for m in 0..3 {
                 let process = Process { incarnation: (from_ms + n * 10 + m).unsigned_abs(), drills: false };
-                intake.asked(&pool.policy, &id(2), process, Says::default(), now_ms).expect("it is newer");
+                intake
+                    .take_request(&pool.policy, &id(2), process, Says::default(), now_ms)
+                    .expect("it is newer");
                 let named = (0..20).map(|k| Bundle { name: format!("{from_ms}-{n}-{m}-{k}"), bytes: 1 });
-                intake.left(&pool.policy, &id(2), named, now_ms);
+                intake.take_bundles(&pool.policy, &id(2), named, now_ms);
             }
-            let facts = intake.facts(&pool.policy, now_ms, now_ms.unsigned_abs() / 1000);
+            let facts = intake.take_facts(&pool.policy, now_ms, now_ms.unsigned_abs() / 1000);
             bundles += facts.iter().filter(|fact| matches!(fact, Fact::Bundle { .. })).count();
             let now = facts.iter().filter(|fact| matches!(fact, Fact::Started { .. })).count();
             started = started.max(now);

@@ -21,7 +21,7 @@ pub(super) fn kept(address: &str) -> String {
 
 impl Intake {
     /// Takes in what the process that asks for a unit's lease says of its address.
-    pub(super) fn place(
+    pub(super) fn take_address(
         &mut self,
         policy: &Policy,
         unit: &UnitId,

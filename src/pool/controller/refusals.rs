@@ -23,8 +23,8 @@ struct Refused {
 }
 
 impl Refusals {
-    /// Whether that a relay is refused for this reason is to be put on record. It has asked now.
-    pub(super) fn is_news(&mut self, unit: &UnitId, why: &str, now_ms: i64) -> bool {
+    /// A relay asks; returns whether that it is refused for this reason is to be put on record.
+    pub(super) fn ask(&mut self, unit: &UnitId, why: &str, now_ms: i64) -> bool {
         // The clock may have been set back.
         self.0.retain(|_, refused| (now_ms - refused.asked_ms).abs() < REMEMBERED_MS);
         let room = self.0.len() < UNITS_MAX;
@@ -34,7 +34,7 @@ impl Refusals {
     }
 
     /// It was put on record.
-    pub(super) fn said(&mut self, unit: &UnitId, why: String, now_ms: i64) {
+    pub(super) fn note(&mut self, unit: &UnitId, why: String, now_ms: i64) {
         if self.0.len() < UNITS_MAX || self.0.contains_key(unit) {
             self.0.insert(unit.clone(), Refused { why, said_ms: now_ms, asked_ms: now_ms });
         }
@@ -57,15 +57,15 @@ mod tests {
     #[test]
     fn a_refusal_is_news_when_its_reason_changes_and_once_a_minute_at_most() {
         let mut refusals = Refusals::default();
-        assert!(refusals.is_news(&id(1), "a", 0));
-        assert!(refusals.is_news(&id(1), "a", 1_000), "it was not put on record yet");
-        refusals.said(&id(1), "a".to_owned(), 1_000);
+        assert!(refusals.ask(&id(1), "a", 0));
+        assert!(refusals.ask(&id(1), "a", 1_000), "it was not put on record yet");
+        refusals.note(&id(1), "a".to_owned(), 1_000);
         for second in 2..3_600 {
-            assert!(!refusals.is_news(&id(1), "a", second * 1_000), "{second}");
+            assert!(!refusals.ask(&id(1), "a", second * 1_000), "{second}");
         }
-        assert!(refusals.is_news(&id(1), "b", 3_600_000));
-        refusals.said(&id(1), "b".to_owned(), 3_600_000);
-        let news = |second: &i64| refusals.is_news(&id(1), "c", second * 1_000);
+        assert!(refusals.ask(&id(1), "b", 3_600_000));
+        refusals.note(&id(1), "b".to_owned(), 3_600_000);
+        let news = |second: &i64| refusals.ask(&id(1), "c", second * 1_000);
         assert_eq!((3_601..3_700).find(news), Some(3_660));
         assert_eq!(refusals.why(&id(1)), Some("b"));
     }
@@ -74,12 +74,12 @@ mod tests {
     fn no_more_are_remembered_than_there_can_be_units_and_none_for_ever() {
         let mut refusals = Refusals::default();
         for n in 0..UNITS_MAX {
-            refusals.said(&id(n), "a".to_owned(), 0);
+            refusals.note(&id(n), "a".to_owned(), 0);
         }
-        assert!(!refusals.is_news(&id(UNITS_MAX), "a", 1_000), "there is no room to remember it");
-        refusals.said(&id(UNITS_MAX), "a".to_owned(), 1_000);
+        assert!(!refusals.ask(&id(UNITS_MAX), "a", 1_000), "there is no room to remember it");
+        refusals.note(&id(UNITS_MAX), "a".to_owned(), 1_000);
         assert_eq!(refusals.0.len(), UNITS_MAX);
-        assert!(refusals.is_news(&id(UNITS_MAX), "a", REMEMBERED_MS), "nobody asks any more");
+        assert!(refusals.ask(&id(UNITS_MAX), "a", REMEMBERED_MS), "nobody asks any more");
         assert_eq!(refusals.0.len(), 0);
     }
 }

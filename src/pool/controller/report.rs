@@ -148,11 +148,16 @@ impl Controller {
         let process = Process { incarnation: request.incarnation, drills: request.drills };
         let address = request.attributes.as_ref().map_or("", |said| &said.address);
         let says = Says { generation: request.generation, leaving: &request.leaving, address };
-        intake.asked(policy, unit, process, says, now_ms)?;
-        intake.left(policy, unit, request.bundles.iter().filter_map(|text| Bundle::read(text)), now_ms);
+        intake.take_request(policy, unit, process, says, now_ms)?;
+        intake.take_bundles(
+            policy,
+            unit,
+            request.bundles.iter().filter_map(|text| Bundle::read(text)),
+            now_ms,
+        );
         intake.weigh(observer, request.timer_late_ms);
-        intake.place(policy, unit, request.attributes.as_ref(), now_ms);
-        intake.skewed(unit, skew);
+        intake.take_address(policy, unit, request.attributes.as_ref(), now_ms);
+        intake.note_skew(unit, skew);
         intake.take(observer, &request.buckets, now_s, (shift, request.sent_second))?;
         intake.take_shallow(observer, &request.shallow, now_s)
     }
@@ -169,7 +174,7 @@ impl Controller {
         let now_ms = self.0.clock.now_ms();
         let refusal = self.core().policy.may_register(&about).err();
         if let Some(why) = &refusal
-            && !self.core().refusals.is_news(unit, why, now_ms)
+            && !self.core().refusals.ask(unit, why, now_ms)
         {
             return Ok(false);
         }
@@ -179,7 +184,7 @@ impl Controller {
             Err(fault) if fault.reason != Reason::OrderRefused => Err(fault),
             Err(fault) => {
                 let why = refusal.unwrap_or(fault.message);
-                self.core().refusals.said(unit, why, now_ms);
+                self.core().refusals.note(unit, why, now_ms);
                 Ok(false)
             }
             Ok(_) => Ok(true),

@@ -49,8 +49,8 @@ impl Core {
     fn draft(&mut self, now_ms: i64, peak_calls_per_s: u32, given: Option<&Given>) -> Draft {
         let now_s = self.seconds.at(seconds(now_ms));
         self.recorder.before(now_s, &self.policy, &self.judge);
-        let (mut input, judgement) = self.judged(now_s);
-        input.facts = self.intake.facts(&self.policy, now_ms, now_s);
+        let (mut input, judgement) = self.judge_evidence(now_s);
+        input.facts = self.intake.take_facts(&self.policy, now_ms, now_s);
         input.facts.push(Fact::Peak { calls_per_s: peak_calls_per_s });
         input.facts.push(Fact::Database { away: false });
         input.facts.extend(given.map(|given| Fact::Order(given.order.clone())));
@@ -63,8 +63,8 @@ impl Core {
     }
 
     /// Judges what came since the last step, as a replay does it again.
-    fn judged(&mut self, now_s: u64) -> (Second, Judgement) {
-        let input = self.intake.evidence(now_s);
+    fn judge_evidence(&mut self, now_s: u64) -> (Second, Judgement) {
+        let input = self.intake.take_evidence(now_s);
         let judgement = ledger::Judge::judge(&mut self.judge, &input, &self.policy);
         (input, judgement)
     }
@@ -182,9 +182,9 @@ impl Controller {
             let mut core = self.core();
             core.frozen = !read || core.unrenewed;
             let now_s = core.seconds.at(seconds(now_ms));
-            core.judgement = core.judged(now_s).1;
+            core.judgement = core.judge_evidence(now_s).1;
             let Core { intake, policy, .. } = &mut *core;
-            drop(intake.facts(policy, now_ms, now_s));
+            drop(intake.take_facts(policy, now_ms, now_s));
         }
         self.act();
         if ordered { Err(not_here()) } else { Ok(OrderUnitResponse::default()) }

@@ -5,8 +5,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Discarded, Explanation, Shallow, Sibling, Suspect, Told, Vote};
 use crate::pool::{
-    elsewhere::Opinion,
     judgement::{Verdict, shared_words},
+    other_tools::Opinion,
     policy::{Approval, Bundle, Drill, Floor, Lease, Raised, State, grouped},
 };
 

@@ -87,7 +87,7 @@ impl Policy {
     }
 
     /// Nobody decided for so many seconds: whether what is raised was so in them is not known.
-    pub(super) fn was_away(&mut self, seconds: u64) {
+    pub(super) fn note_away(&mut self, seconds: u64) {
         for raised in self.alarms.values_mut() {
             raised.away_s = raised.away_s.saturating_add(seconds);
         }

@@ -35,7 +35,7 @@ impl Bundle {
 
 impl Policy {
     /// A unit left a bundle; one that is known says nothing new.
-    pub(super) fn bundle(&mut self, turn: &mut Turn<'_>, id: &UnitId, bundle: &Bundle) {
+    pub(super) fn note_bundle(&mut self, turn: &mut Turn<'_>, id: &UnitId, bundle: &Bundle) {
         let Some(unit) = self.units.get_mut(id).filter(|_| !self.database_away) else { return };
         if unit.bundles.iter().any(|known| known.name == bundle.name) {
             return;

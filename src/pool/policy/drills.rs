@@ -131,7 +131,7 @@ impl Policy {
     }
 
     /// A process says that it serves as a unit from now on.
-    pub(super) fn started(
+    pub(super) fn note_start(
         &mut self,
         turn: &mut Turn<'_>,
         id: &UnitId,
@@ -148,7 +148,7 @@ impl Policy {
                 // The one before may run still: what it holds is void from here on.
                 unit.generation += 1;
             }
-            self.take_over(id, before, address);
+            self.note_takeover(id, before, address);
         }
         let Some(drill) = self.units.get(id).and_then(|unit| unit.drills.now.as_ref()) else { return };
         if !process.drills {

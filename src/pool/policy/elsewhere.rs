@@ -6,7 +6,7 @@ use crate::pool::evidence::UnitId;
 
 impl Policy {
     /// It was told where the later of two processes is reached, or that there are no two any more.
-    pub(super) fn place(&mut self, id: &UnitId, address: Option<&str>) {
+    pub(super) fn note_elsewhere(&mut self, id: &UnitId, address: Option<&str>) {
         if let Some(unit) = self.units.get_mut(id) {
             unit.elsewhere = address.map(str::to_owned);
         }

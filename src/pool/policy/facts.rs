@@ -13,26 +13,28 @@ impl Policy {
         let mut orders = Vec::new();
         for fact in facts {
             match fact {
-                Fact::LeaseRenewed { unit, generation } => self.lease(unit, *generation, Lease::Live),
-                Fact::LeaseLapsed { unit, generation } => self.lease(unit, *generation, Lease::Lapsed),
-                Fact::LeaseReleased { unit, generation } => self.lease(unit, *generation, Lease::Released),
-                Fact::Elsewhere { unit, address } => self.place(unit, address.as_deref()),
-                Fact::Started { unit, process, address } => {
-                    self.started(turn, unit, *process, address.as_deref());
+                Fact::LeaseRenewed { unit, generation } => self.note_lease(unit, *generation, Lease::Live),
+                Fact::LeaseLapsed { unit, generation } => self.note_lease(unit, *generation, Lease::Lapsed),
+                Fact::LeaseReleased { unit, generation } => {
+                    self.note_lease(unit, *generation, Lease::Released)
                 }
-                Fact::Bundle { unit, bundle } => self.bundle(turn, unit, bundle),
+                Fact::Elsewhere { unit, address } => self.note_elsewhere(unit, address.as_deref()),
+                Fact::Started { unit, process, address } => {
+                    self.note_start(turn, unit, *process, address.as_deref());
+                }
+                Fact::Bundle { unit, bundle } => self.note_bundle(turn, unit, bundle),
                 Fact::DeepProbes { unit, n, failed } => {
-                    self.probed(unit, *n, *failed);
+                    self.note_probes(unit, *n, *failed);
                 }
                 Fact::ShallowProbes { unit, n, failed } => {
                     turn.health.insert(unit.clone(), (*n, *failed));
                 }
                 Fact::Traffic { unit, calls, failed, callers } => {
-                    self.called(unit, *calls, *failed, callers);
+                    self.note_calls(unit, *calls, *failed, callers);
                 }
-                Fact::Database { away } => self.database(turn, *away),
+                Fact::Database { away } => self.note_database(turn, *away),
                 Fact::Controller { epoch, restored } => {
-                    self.taken_over(turn.second, *epoch, *restored);
+                    self.note_controller(turn.second, *epoch, *restored);
                 }
                 Fact::Observers { count } => self.observers = *count,
                 Fact::Peak { calls_per_s } => self.peak_calls_per_s = *calls_per_s,
@@ -43,7 +45,7 @@ impl Policy {
     }
 
     /// A lease of another generation counts for nothing: it was taken before the unit was evicted.
-    fn lease(&mut self, unit: &UnitId, generation: u64, lease: Lease) {
+    fn note_lease(&mut self, unit: &UnitId, generation: u64, lease: Lease) {
         if let Some(unit) = self.units.get_mut(unit).filter(|unit| unit.generation == generation) {
             unit.lease = lease;
             if lease != Lease::Live {
@@ -52,16 +54,16 @@ impl Policy {
         }
     }
 
-    fn probed(&mut self, unit: &UnitId, n: u32, failed: u32) {
+    fn note_probes(&mut self, unit: &UnitId, n: u32, failed: u32) {
         let Some(unit) = self.units.get_mut(unit).filter(|_| !self.database_away) else { return };
         match unit.state {
             State::Joining | State::Probation => unit.progress.add(n, failed),
-            State::Returning(_) => unit.progress.probed(n, failed),
+            State::Returning(_) => unit.progress.add_probes(n, failed),
             _ => {}
         }
     }
 
-    fn called(&mut self, unit: &UnitId, calls: u32, failed: u32, callers: &[CallsOf]) {
+    fn note_calls(&mut self, unit: &UnitId, calls: u32, failed: u32, callers: &[CallsOf]) {
         let Some(unit) = self.units.get_mut(unit).filter(|_| !self.database_away) else { return };
         if matches!(unit.state, State::Returning(_)) {
             unit.progress.add(calls, failed);
@@ -69,7 +71,7 @@ impl Policy {
         }
     }
 
-    fn database(&mut self, turn: &mut Turn<'_>, away: bool) {
+    fn note_database(&mut self, turn: &mut Turn<'_>, away: bool) {
         if away == self.database_away {
             return;
         }
@@ -86,7 +88,7 @@ impl Policy {
     }
 
     /// A new controller does not know when leases were renewed last: it believes all of them for one life.
-    fn taken_over(&mut self, second: u64, epoch: u64, restored: bool) {
+    fn note_controller(&mut self, second: u64, epoch: u64, restored: bool) {
         if epoch > self.epoch {
             self.epoch = epoch;
             self.leases_believed_until = second.saturating_add(self.parameters.lease_s);

@@ -221,7 +221,7 @@ impl Policy {
         let elapsed = gap.min(2);
         self.second = second;
         if gap > AWAY_AFTER_S {
-            self.was_away(gap);
+            self.note_away(gap);
         }
         if gap > steer::FORGOTTEN_AFTER_S {
             self.judge_began(second);

@@ -48,7 +48,7 @@ fn started(process: Process) -> String {
 impl Policy {
     /// Another process serves as a unit than this one, whose lease may still run: that a process gave it back,
     /// or lost it, is on record by itself.
-    pub(super) fn take_over(&mut self, id: &UnitId, before: Process, address: Option<&str>) {
+    pub(super) fn note_takeover(&mut self, id: &UnitId, before: Process, address: Option<&str>) {
         let Some(unit) = self.units.get_mut(id).filter(|unit| unit.lease == Lease::Live) else { return };
         let count = unit.takeovers.waits.as_ref().map_or(0, |waits| waits.count).saturating_add(1);
         unit.takeovers.waits = Some(Takeover { before, address: address.map(str::to_owned), count });

@@ -151,7 +151,7 @@ impl Progress {
     }
 
     /// Adds deep probes of a unit that returns: one that failed lets those before it count for nothing.
-    pub(super) fn probed(&mut self, n: u32, failed: u32) {
+    pub(super) fn add_probes(&mut self, n: u32, failed: u32) {
         self.probes = if failed > 0 { 0 } else { self.probes.saturating_add(n) };
     }
 }

@@ -269,7 +269,8 @@ impl Judge {
             return Err(Refused::Past { second, earliest: self.judged + 1 });
         };
         let groups = self.roster.groups();
-        let place = self.roster.place(&bucket.observer, second, observers_max).ok_or(Refused::Crowded)?;
+        let place =
+            self.roster.take_place(&bucket.observer, second, observers_max).ok_or(Refused::Crowded)?;
         let windows = self.windows.iter_mut().filter(|window| age < window.scale.into());
         let mut windows: Vec<&mut Window> = windows.collect();
         for window in &mut windows {

@@ -25,7 +25,7 @@ struct Seen {
 
 impl Roster {
     /// The place of an observer that spoke of a second; a new one takes the first that is free.
-    pub(super) fn place(&mut self, observer: &Observer, second: u64, most: usize) -> Option<u8> {
+    pub(super) fn take_place(&mut self, observer: &Observer, second: u64, most: usize) -> Option<u8> {
         if let Some(at) = self.find(observer) {
             let seen = self.places[at].as_mut().expect("it was found there");
             seen.last = seen.last.max(second);

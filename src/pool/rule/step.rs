@@ -116,7 +116,7 @@ impl Judge {
         let groups = self.roster.groups();
         let mut said = Vec::new();
         for (observer, words) in waiting.into_said() {
-            match self.roster.place(&observer, self.judged, self.parameters.observers_max) {
+            match self.roster.take_place(&observer, self.judged, self.parameters.observers_max) {
                 Some(place) => said.extend(words.iter().map(|word| Said::new(place, word))),
                 None => self.late_count += words.len() as u64,
             }

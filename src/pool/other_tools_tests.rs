@@ -1,7 +1,7 @@
 //! Promise: each default rule ejects at its published number and not one below it, and a sick unit of four
 //! escapes them as it did in January 2016.
 
-use super::{DefaultRule, Elsewhere};
+use super::{DefaultRule, OtherTools};
 use crate::pool::evidence::{Bucket, Class, Observer, UnitId};
 
 fn unit(n: usize) -> UnitId {
@@ -14,28 +14,23 @@ fn bucket(second: u64, n: usize, class: Class, calls: u32, bad: u32) -> Bucket {
 }
 
 /// Traffic of so many units for so many seconds, from second 1, each with (calls, failed) a second.
-fn traffic(units: &[(u32, u32)], seconds: u64) -> Elsewhere {
-    let mut elsewhere = Elsewhere::new();
+fn traffic(units: &[(u32, u32)], seconds: u64) -> OtherTools {
+    let mut tools = OtherTools::new();
     for second in 1..=seconds {
         let each = units.iter().enumerate();
         let buckets: Vec<Bucket> =
             each.map(|(n, (calls, bad))| bucket(second, n + 1, Class::Traffic, *calls, *bad)).collect();
-        elsewhere.second(second, &buckets);
+        tools.second(second, &buckets);
     }
-    elsewhere
+    tools
 }
 
-fn first(elsewhere: &Elsewhere, n: usize, rule: DefaultRule) -> Option<u64> {
-    elsewhere.opinions(&unit(n)).into_iter().find(|one| one.rule == rule).and_then(|one| one.first)
+fn first(tools: &OtherTools, n: usize, rule: DefaultRule) -> Option<u64> {
+    tools.opinions(&unit(n)).into_iter().find(|one| one.rule == rule).and_then(|one| one.first)
 }
 
-fn why(elsewhere: &Elsewhere, n: usize, rule: DefaultRule) -> String {
-    elsewhere
-        .opinions(&unit(n))
-        .into_iter()
-        .find(|one| one.rule == rule)
-        .map(|one| one.why)
-        .unwrap_or_default()
+fn why(tools: &OtherTools, n: usize, rule: DefaultRule) -> String {
+    tools.opinions(&unit(n)).into_iter().find(|one| one.rule == rule).map(|one| one.why).unwrap_or_default()
 }
 
 #[test]
@@ -51,13 +46,13 @@ fn envoy_ejects_at_five_failures_in_a_row() {
 
 #[test]
 fn a_unit_of_four_that_fails_30_percent_of_500_calls_a_second_escapes_all_of_them() {
-    let elsewhere = traffic(&[(500, 2), (500, 150), (500, 3), (500, 2)], 60);
+    let tools = traffic(&[(500, 2), (500, 150), (500, 3), (500, 2)], 60);
     for rule in DefaultRule::ALL {
-        assert_eq!(first(&elsewhere, 2, rule), None, "{rule:?}");
+        assert_eq!(first(&tools, 2, rule), None, "{rule:?}");
     }
     let words = "4 units had 100 calls in 10 s, and 5 are needed";
-    assert_eq!(why(&elsewhere, 2, DefaultRule::EnvoySuccessRate), words);
-    assert_eq!(why(&elsewhere, 2, DefaultRule::GrpcSuccessRate), words);
+    assert_eq!(why(&tools, 2, DefaultRule::EnvoySuccessRate), words);
+    assert_eq!(why(&tools, 2, DefaultRule::GrpcSuccessRate), words);
 }
 
 #[test]
@@ -91,9 +86,9 @@ fn failure_percentage_needs_more_than_85_of_a_hundred() {
 #[test]
 fn one_unit_in_ten_is_ejected_at_most_and_one_in_any_case() {
     let dead = [(10, 10), (10, 10), (10, 0), (10, 0)];
-    let elsewhere = traffic(&dead, 20);
-    assert_eq!(first(&elsewhere, 1, DefaultRule::EnvoyConsecutive), Some(1));
-    assert_eq!(first(&elsewhere, 2, DefaultRule::EnvoyConsecutive), None, "one of four is out already");
+    let tools = traffic(&dead, 20);
+    assert_eq!(first(&tools, 1, DefaultRule::EnvoyConsecutive), Some(1));
+    assert_eq!(first(&tools, 2, DefaultRule::EnvoyConsecutive), None, "one of four is out already");
 }
 
 #[test]
@@ -107,13 +102,13 @@ fn an_ejection_lasts_for_thirty_seconds_times_its_number() {
 
 #[test]
 fn haproxy_falls_at_three_failed_checks_two_seconds_apart() {
-    let mut elsewhere = Elsewhere::new();
+    let mut tools = OtherTools::new();
     for second in 1..=5 {
-        elsewhere.second(second, &[bucket(second, 1, Class::Probe, 4, 4)]);
+        tools.second(second, &[bucket(second, 1, Class::Probe, 4, 4)]);
     }
-    assert_eq!(first(&elsewhere, 1, DefaultRule::HaproxyCheck), None);
-    elsewhere.second(6, &[bucket(6, 1, Class::Probe, 4, 4)]);
-    assert_eq!(first(&elsewhere, 1, DefaultRule::HaproxyCheck), Some(6));
+    assert_eq!(first(&tools, 1, DefaultRule::HaproxyCheck), None);
+    tools.second(6, &[bucket(6, 1, Class::Probe, 4, 4)]);
+    assert_eq!(first(&tools, 1, DefaultRule::HaproxyCheck), Some(6));
 }
 
 #[test]
@@ -122,17 +117,17 @@ fn haproxy_takes_ten_failed_calls_in_a_row_for_one_failed_check() {
     assert_eq!(first(&traffic(&[(1, 1)], 29), 1, rule), None);
     assert_eq!(first(&traffic(&[(1, 1)], 30), 1, rule), Some(30));
     // A check that passes between them makes all good again.
-    let mut elsewhere = Elsewhere::new();
+    let mut tools = OtherTools::new();
     for second in 1..=60 {
         let calls = bucket(second, 1, Class::Traffic, 9, 9);
-        elsewhere.second(second, &[calls, bucket(second, 1, Class::Probe, 1, 0)]);
+        tools.second(second, &[calls, bucket(second, 1, Class::Probe, 1, 0)]);
     }
-    assert_eq!(first(&elsewhere, 1, rule), None, "green checks hide red traffic");
+    assert_eq!(first(&tools, 1, rule), None, "green checks hide red traffic");
 }
 
 #[test]
 fn more_units_than_a_pool_has_are_not_looked_at() {
-    let elsewhere = traffic(&[(1, 0); 65], 1);
-    let watched = (1..=65).filter(|n| !elsewhere.opinions(&unit(*n)).is_empty()).count();
+    let tools = traffic(&[(1, 0); 65], 1);
+    let watched = (1..=65).filter(|n| !tools.opinions(&unit(*n)).is_empty()).count();
     assert_eq!(watched, 64);
 }

@@ -192,13 +192,13 @@ impl Tally {
 
 /// The other tools, watching: each rule as if it were the only one.
 #[derive(Debug, Clone, Default)]
-pub struct Elsewhere {
+pub struct OtherTools {
     units: BTreeMap<UnitId, Tally>,
     swept: Option<u64>,
     checked: Option<u64>,
 }
 
-impl Elsewhere {
+impl OtherTools {
     /// Nobody has seen anything yet.
     #[must_use]
     pub fn new() -> Self {
@@ -389,5 +389,5 @@ fn due(last: &mut Option<u64>, second: u64, every: u64) -> bool {
 }
 
 #[cfg(test)]
-#[path = "elsewhere_tests.rs"]
+#[path = "other_tools_tests.rs"]
 mod tests;
