@@ -59,7 +59,9 @@ fn fixed(named: Rule) -> Option<&'static str> {
         Rule::E6 => "out of use while whoever holds its lease is not where it is registered",
         Rule::S3 => "never more than half of the pool is steered away, nor more than the rest can carry",
         Rule::F1 => "never below the floor: max(1, what the peak needs); the least bad is kept",
-        Rule::F2 => "with nobody else in full use, the best that has a lease is let in",
+        Rule::F2 => {
+            "with nobody else in full use, the best that has a lease is let in, until others are there"
+        }
         Rule::J1 => "a new unit is let in once its deep probes pass",
         Rule::J2 => "a unit that gives its lease back has left in order",
         Rule::J3 => "of two processes under one name the one that was started later has the lease",

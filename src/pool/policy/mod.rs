@@ -274,6 +274,7 @@ impl Policy {
         }
         unit.traffic_red &= to != State::Healthy;
         unit.undrained &= to == State::Joining;
+        unit.let_in_from = None;
         turn.say(Some(id), Some((from, to)), note);
     }
 

@@ -34,6 +34,35 @@ fn a_unit_returns_by_back_off_probation_and_five_steps() {
 }
 
 #[test]
+fn one_that_was_let_in_for_want_of_others_is_out_again_once_they_are_there_unless_it_has_proved_itself() {
+    for (alone_s, is_out) in [(20, true), (70, false)] {
+        let mut pool = evicted();
+        // As in a restart of the whole pool: the others give their leases back, and are not there for a while.
+        pool.gone.extend([1, 3, 4].map(id));
+        let given = [1, 3, 4].map(|n| {
+            let generation = pool.policy.units()[&id(n)].generation;
+            Fact::LeaseReleased { unit: id(n), generation }
+        });
+        let judgement = pool.judgement();
+        pool.second += 1;
+        pool.policy.step(pool.second, &judgement, &given);
+        let let_in = pool.until(&Kind::Return, 2, 30);
+        assert_eq!((let_in.rule, pool.state(2)), (Rule::F2, State::Healthy), "nobody else is there");
+        pool.run(alone_s);
+        pool.gone.clear();
+        pool.until(&Kind::Admit, 1, 30);
+        let unit = &pool.policy.units()[&id(2)];
+        assert_eq!(unit.state == State::Evicted, is_out, "{alone_s} s: {:?}", pool.record);
+        if is_out {
+            assert_eq!(unit.evictions, 1, "and no more");
+            assert!(pool.policy.penalties(unit).fast < 1_000.0, "nothing new is held against it");
+            assert_eq!(pool.record.last().map(|one| (&one.kind, one.rule)), Some((&Kind::Leave, Rule::F2)));
+            pool.until(&Kind::StartProbation, 2, 60);
+        }
+    }
+}
+
+#[test]
 fn one_failed_probe_is_borne_and_two_are_not() {
     for (failed, next) in [(1, Kind::Step(1)), (2, Kind::FailProbation)] {
         let mut pool = evicted();

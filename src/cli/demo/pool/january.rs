@@ -196,6 +196,7 @@ async fn out_of_use(stage: &Stage, tale: &mut Narrator, day: i64) -> Result<(), 
 }
 
 async fn the_26th(stage: &Stage, tale: &mut Narrator) -> Result<(), Trouble> {
+    stage.until_state(&["relay-1", "relay-3", "relay-4"], "HEALTHY").await?;
     let record =
         ["--changed", "the monitoring agent is off", "--hypothesis", "it conflicts with the crypto device"];
     let sign = [&["sign-off", TWO][..], &record].concat();
