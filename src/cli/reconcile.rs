@@ -179,7 +179,12 @@ async fn compare(session: &Session, file: &Path, is_lost: &impl Fn(BatchId) -> b
         true => {
             (format!("`todoke resume {name}` sends it again: the issuer was restored and lost it"), false)
         }
-        false => advice(file, batch_id, standing, &there),
+        false => {
+            let beside = held::beside(file, &session.receipt_key, session.municipality);
+            let beside = beside.map_err(|error| Error::Conflict(format!("{}: {error}", file.display())))?;
+            let is_held = beside.held.iter().any(|held| held.receipt.batch_id == batch_id);
+            advice(file, batch_id, standing, (&there, is_held))
+        }
     };
     let here = match standing {
         Standing::Open => "begun",
@@ -189,12 +194,20 @@ async fn compare(session: &Session, file: &Path, is_lost: &impl Fn(BatchId) -> b
     Ok(Line { file: file.to_owned(), batch_id: Some(batch_id), here, there, next, closed })
 }
 
-fn advice(file: &Path, batch_id: BatchId, standing: Standing, there: &str) -> (String, bool) {
+/// What is to be done next, and whether nothing is; `is_held`: the receipt of this batch lies beside the file.
+fn advice(
+    file: &Path,
+    batch_id: BatchId,
+    standing: Standing,
+    (there, is_held): (&str, bool),
+) -> (String, bool) {
     let (name, receipt) = (file.display(), receipt_path_for(file));
     let accepted = matches!(there, "ACCEPTED" | "ACCEPTED_WITH_REJECTS");
     match (standing, there) {
+        (Standing::Receipted, _) if accepted && is_held => ("nothing: both sides agree".to_owned(), true),
         (Standing::Receipted, _) if accepted && receipt.exists() => {
-            ("nothing: both sides agree".to_owned(), true)
+            let receipt = receipt.display();
+            (format!("{receipt} is not the receipt of its batch: `todoke resume {name}` fetches that"), false)
         }
         (Standing::Receipted, _) if accepted => {
             (format!("`todoke resume {name}` fetches the receipt again"), false)

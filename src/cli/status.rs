@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     ending::gap_lines,
-    municipal::{self, Asking, Output, fail, journal_path, many, say, say_event, say_result},
+    municipal::{self, Asking, Output, fail, journal_path, many, say, say_event, say_result, warn},
     notices,
 };
 use crate::{
@@ -81,6 +81,13 @@ pub(crate) fn batch_of(file: &std::path::Path, told: Option<&PathBuf>) -> Result
             file.display()
         ))
     })?;
+    // A file that is not here any more says nothing.
+    if begun.is_of(file).is_ok_and(|same| !same) {
+        let (file, path) = (file.display(), path.display());
+        warn(&format!(
+            "{file} is not what {path} was begun with: it was changed, or the journal is another's"
+        ));
+    }
     Ok(plan::manifest_of(begun)?.batch_id)
 }
 

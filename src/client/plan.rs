@@ -83,8 +83,13 @@ pub(crate) async fn plan(
                 return Ok((manifest, journal));
             }
             (Standing::Receipted, false) | (Standing::Ended, _) if new.is_none() => {
+                let other = match same {
+                    true => "",
+                    false => ", and was begun with other content: the journal may be another file's",
+                };
                 return Err(Error::Conflict(format!(
-                    "{}: its batch is finished, nothing is left to resume. Run `todoke import`",
+                    "{}: the batch of its journal has ended, nothing of it is left to resume{other}. Run \
+                     `todoke import`",
                     known.file.display()
                 )));
             }

@@ -46,3 +46,35 @@ async fn a_damaged_journal_is_named_by_line_and_the_way_on_that_it_says_leads_to
     assert!(batches.iter().all(|batch| batch["state"] == "ACCEPTED" && batch["accepted"] == 300));
     town.stop().await;
 }
+
+#[tokio::test]
+async fn another_files_journal_or_receipt_in_place_of_ones_own_is_noticed() {
+    let town = Town::start().await;
+    for (file, seed) in [("one.csv", "1"), ("two.csv", "2"), ("cards.csv", "3")] {
+        town.folder.sample_with(file, "100", &["--seed", seed]).await;
+    }
+    for file in ["one.csv", "two.csv"] {
+        town.receipted(&["import", file]).await;
+    }
+    let own = town.folder.read("one.csv.receipt");
+    town.write("one.csv.receipt", &town.folder.read("two.csv.receipt"));
+    let said = town.run(&["reconcile", "one.csv", "two.csv"]).await;
+    let way_on = "one.csv.receipt is not the receipt of its batch: `todoke resume one.csv`";
+    assert_says("another's receipt", &said, 1, &[way_on]);
+    town.receipted(&["resume", "one.csv"]).await;
+    assert_eq!(town.folder.read("one.csv.receipt"), own, "byte for byte");
+
+    cut(&town, "import").await;
+    let half = town.folder.read("cards.csv.todoke-journal");
+    town.write("cards.csv.todoke-journal", &town.folder.read("one.csv.todoke-journal"));
+    let said = town.run(&["status", "cards.csv"]).await;
+    assert_says("another's journal", &said, 0, &["cards.csv is not what", "was begun with"]);
+    let said = town.run(&["resume", "cards.csv"]).await;
+    let words = ["the batch of its journal has ended", "was begun with other content"];
+    assert_says("another's journal", &said, 1, &words);
+    town.write("cards.csv.todoke-journal", &half);
+    town.receipted(&["resume", "cards.csv"]).await;
+    let batches = town.batches().await;
+    assert_eq!(batches.len(), 3, "one a file: {batches:?}");
+    town.stop().await;
+}
