@@ -46,6 +46,7 @@ enum PoolCommand {
     SignOff(orders::SignOffArgs),
     Override(orders::OverrideArgs),
     Register(Box<register::RegisterArgs>),
+    Unregister(orders::UnregisterArgs),
     PauseProbes(pause_probes::PauseProbesArgs),
     Drill(drill::DrillArgs),
     Export(export::ExportArgs),
@@ -72,6 +73,7 @@ pub async fn run(args: PoolArgs) -> Result<u8, super::Error> {
         PoolCommand::SignOff(args) => (args.run().await, args.order.asking.output),
         PoolCommand::Override(args) => (args.run().await, args.order.asking.output),
         PoolCommand::Register(args) => (args.run().await, args.order.asking.output),
+        PoolCommand::Unregister(args) => (args.run().await, args.order.asking.output),
         PoolCommand::PauseProbes(args) => (args.run().await, args.order.asking.output),
         PoolCommand::Drill(args) => (args.run().await, args.order.asking.output),
     };

@@ -1,5 +1,5 @@
-//! `todoke pool drain | undrain | sign-off | override`: orders about one unit, each carried out once and on
-//! the record.
+//! `todoke pool drain | undrain | sign-off | override | unregister`: orders about one unit, each carried out
+//! once and on the record.
 
 use clap::Args;
 use serde_json::json;
@@ -18,6 +18,24 @@ use crate::{
         pb::{self, order_unit_request::Order},
     },
 };
+
+/// What was ordered, as far as the answer is told by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Register,
+    Unregister,
+    Other,
+}
+
+impl Asked {
+    fn of(order: &Order) -> Self {
+        match order {
+            Order::Register(_) => Asked::Register,
+            Order::Unregister(_) => Asked::Unregister,
+            _ => Asked::Other,
+        }
+    }
+}
 
 /// What every order needs.
 #[derive(Debug, Clone, Args)]
@@ -41,14 +59,14 @@ impl Ordering {
         if output == Output::Json {
             say_event("order", json!({"unit": self.unit.as_str(), "request_id": request_id}));
         }
-        let registers = matches!(order, Order::Register(_));
+        let asked = Asked::of(&order);
         let (id, unit) = (request_id.clone(), self.unit.to_string());
         let message = pb::OrderUnitRequest { request_id: id, unit, order: Some(order) };
         let given = issuers
             .ask("OrderUnit", &message, |mut pool, request| async move { pool.order_unit(request).await })
             .await;
         match given {
-            Ok(answer) => self.show(&answer, &request_id, registers),
+            Ok(answer) => self.show(&answer, &request_id, asked),
             Err(error) => {
                 if error.transient && output == Output::Text {
                     warn(&what_became(&error, issuers.is_unsure(), &request_id));
@@ -59,7 +77,7 @@ impl Ordering {
         Ok(())
     }
 
-    fn show(&self, answer: &pb::OrderUnitResponse, request_id: &str, registers: bool) {
+    fn show(&self, answer: &pb::OrderUnitResponse, request_id: &str, asked: Asked) {
         let pb::OrderUnitResponse { unit, warnings, pending, ordered_time } = answer;
         if self.asking.output == Output::Json {
             let mut value = unit.as_ref().map_or_else(|| json!({"unit": self.unit.as_str()}), unit_json);
@@ -70,10 +88,14 @@ impl Ordering {
             say_result(exit::DONE, value);
             return;
         }
-        if let Some(unit) = unit.as_ref().filter(|_| registers) {
+        if let Some(unit) = unit.as_ref().filter(|_| asked == Asked::Register) {
             say(&registered(unit));
         }
-        say(&unit.as_ref().map_or_else(|| format!("{}: it is ordered", self.unit), stands));
+        say(&match (unit, asked) {
+            (Some(unit), _) => stands(unit),
+            (None, Asked::Unregister) => format!("{} is not registered any more", self.unit),
+            (None, _) => format!("{}: it is ordered", self.unit),
+        });
         warnings.iter().for_each(|warning| say(&format!("Note: {warning}")));
         if !pending.is_empty() {
             say(&format!("Still needed: {pending}"));
@@ -201,6 +223,29 @@ impl OverrideArgs {
     pub(super) async fn run(&self) -> Result<(), Error> {
         let order = pb::OverrideUnit { why: self.reason.clone(), until_time: None };
         self.order.give(Order::Override(order)).await
+    }
+}
+
+/// Forgets a unit that is gone for good, or was registered by mistake: drained, or stopped, first.
+///
+/// It leaves the list, the view and the limit of 64 units. What its slot and its box did is remembered under
+/// slot, serial and image: whoever is registered with them comes back under their penalties, by probation,
+/// and not out of quarantine. A relay whose process still runs is registered anew by its next report where
+/// pool.self_register is on, which is the default: stop it first.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  todoke pool unregister relay-5 --reason 'the box is scrapped' \\\n    \
+                        --endpoints dev/endpoints.json --as operator/alice")]
+pub(super) struct UnregisterArgs {
+    /// Why, in one line; it is kept
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    pub(super) order: Ordering,
+}
+
+impl UnregisterArgs {
+    pub(super) async fn run(&self) -> Result<(), Error> {
+        self.order.give(Order::Unregister(pb::UnregisterUnit { why: self.reason.clone() })).await
     }
 }
 

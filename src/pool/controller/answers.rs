@@ -7,7 +7,7 @@ use super::{Controller, Core, seconds};
 use crate::{
     pool::{
         evidence::UnitId,
-        explain::{Explanation, Issuer, Known, verdict_words},
+        explain::{Explanation, Issuer, Known, time_of, verdict_words},
         keeper::{KeepError, KeptDecision},
         policy::{Decision, Kind, Raised, State, Unit},
         service,
@@ -34,6 +34,17 @@ fn unreadable(error: &KeepError) -> Fault {
 
 fn unknown(unit: &str) -> Fault {
     Fault::new(Reason::UnitUnknown, format!("no unit is named {unit}: see `todoke pool list`"))
+}
+
+/// What is said of a unit that is not registered, and may have been.
+fn no_longer(unit: &str, past: &[KeptDecision]) -> Fault {
+    let Some(last) = past.iter().find(|row| row.kind == Kind::Unregister.name()) else {
+        return unknown(unit);
+    };
+    let (at, why) = (time_of(seconds(last.decided_ms)), decision(last).why);
+    let words =
+        format!("{unit} is not registered any more: at {at} {why}; `todoke pool decisions` has its past");
+    Fault::new(Reason::UnitUnknown, words)
 }
 
 impl Core {
@@ -107,7 +118,7 @@ impl Controller {
         let now_ms = self.0.clock.now_ms();
         let mut core = self.core();
         let now_s = core.seconds.at(seconds(now_ms));
-        let unit = core.policy.units().get(&id).ok_or_else(|| unknown(unit))?;
+        let unit = core.policy.units().get(&id).ok_or_else(|| no_longer(unit, &past))?;
         let explanation = Explanation::of(
             unit,
             &Known {

@@ -131,10 +131,11 @@ impl Keeper for Memory {
         Ok(Some(self.rows.lock().expect("no panic").len() as u64))
     }
 
-    async fn before(&self, _: u64, limit: u32, _: Option<&str>) -> Result<Vec<KeptDecision>, KeepError> {
+    async fn before(&self, _: u64, limit: u32, unit: Option<&str>) -> Result<Vec<KeptDecision>, KeepError> {
         self.there()?;
         let rows = self.rows.lock().expect("no panic");
-        Ok(rows.iter().rev().take(limit as usize).cloned().collect())
+        let of_it = rows.iter().rev().filter(|row| unit.is_none_or(|unit| row.unit == unit));
+        Ok(of_it.take(limit as usize).cloned().collect())
     }
 
     async fn after(&self, _: u64, _: u32) -> Result<Vec<KeptDecision>, KeepError> {

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use super::Core;
 use crate::{
     pool::{
+        evidence::UnitId,
         judgement::Verdict,
         policy::{Alarm, Kind, Raised, State, is_green},
     },
@@ -83,9 +84,23 @@ pub(super) fn decided(kind: &Kind) {
     metrics::counter!(names::POOL_DECISIONS, names::KIND => kind.name()).increment(1);
 }
 
+/// Of a unit that is unregistered nothing is so any more; what is not known of its health is no number.
+fn forget(unit: &UnitId) {
+    let id = unit.to_string();
+    for state in State::NAMES {
+        metrics::gauge!(names::POOL_UNIT_STATE, names::UNIT => id.clone(), names::STATE => state).set(0.0);
+    }
+    metrics::gauge!(names::POOL_UNIT_EVIDENCE, names::UNIT => id.clone()).set(0.0);
+    metrics::gauge!(names::POOL_UNIT_EVIDENCE_LIMIT, names::UNIT => id.clone()).set(0.0);
+    metrics::gauge!(names::POOL_UNIT_SHALLOW_GREEN, names::UNIT => id).set(f64::NAN);
+}
+
 impl Core {
     /// Shows what is so after a step.
-    pub(super) fn show(&self, now_s: u64) {
+    pub(super) fn show(&mut self, now_s: u64) {
+        let known = self.policy.units().keys().cloned().collect();
+        let shown = std::mem::replace(&mut self.shown, known);
+        shown.difference(&self.shown).for_each(forget);
         let decides = self.epoch > 0;
         metrics::gauge!(names::POOL_EPOCH).set(self.epoch as f64);
         metrics::gauge!(names::POOL_FROZEN).set(flag(self.frozen));

@@ -370,6 +370,7 @@ impl Intake {
     /// Everything that the policy is to be told in this second.
     pub(super) fn take_facts(&mut self, policy: &Policy, now_ms: i64, now_s: u64) -> Vec<Fact> {
         self.units.retain(|unit, _| policy.units().contains_key(unit));
+        self.addresses.retain(|unit, _| policy.units().contains_key(unit));
         self.watch(policy, now_s);
         let mut facts = std::mem::take(&mut self.facts);
         for unit in self.take_lapsed(now_ms) {

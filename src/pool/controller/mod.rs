@@ -22,6 +22,7 @@ mod vote;
 mod witnesses;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
@@ -38,7 +39,7 @@ pub(super) use self::export::send;
 use self::intake::Intake;
 use super::{
     disk::{Disk, ViewFile},
-    evidence::Observer,
+    evidence::{Observer, UnitId},
     gate::Gate,
     judgement::Judgement,
     keeper::{Keeper, KeptDecision},
@@ -176,6 +177,8 @@ struct Core {
     unsure: bool,
     /// Relays that may not register themselves, as far as that was said.
     refusals: refusals::Refusals,
+    /// The units whose figures are shown.
+    shown: BTreeSet<UnitId>,
     kept_ms: i64,
     /// The epoch after which the judge goes on from its record.
     restored: Option<u64>,
@@ -221,6 +224,7 @@ impl Controller {
             unrenewed: false,
             unsure: false,
             refusals: refusals::Refusals::default(),
+            shown: BTreeSet::new(),
             kept_ms: 0,
             restored: None,
             believed_until_ms: 0,
@@ -383,3 +387,5 @@ mod record_tests;
 mod restored_tests;
 #[cfg(test)]
 mod step_tests;
+#[cfg(test)]
+mod unregister_tests;

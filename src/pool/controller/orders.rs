@@ -9,7 +9,7 @@ use crate::{
         drill::{Fault as Played, SECONDS_MAX},
         evidence::UnitId,
         keeper::{KeepError, KeptOrder},
-        policy::{Decision, Description, Intervention, Kind, Operator, Order, Policy, Request, Unit},
+        policy::{Decision, Description, Intervention, Kind, Operator, Order, Policy, Request, State, Unit},
     },
     wire::{
         convert,
@@ -62,7 +62,7 @@ fn free(about: &Description, policy: &Policy) -> Result<(), Fault> {
     let Some(other) = policy.units().values().find(same).map(Unit::id) else { return Ok(()) };
     let what = format!(
         "{address} is the address of {other}: give {unit} its own, or drain {other} and register it with \
-         another one first"
+         another one first; `todoke pool unregister {other}` if it is gone"
     );
     Err(invalid("register.attributes.address", &what))
 }
@@ -130,6 +130,7 @@ fn request(
             Request::Register(Box::new(about))
         }
         Asked::Drain(asked) => Request::Drain { unit, reason: words("drain.why", asked.why)? },
+        Asked::Unregister(asked) => Request::Unregister { unit, reason: words("unregister.why", asked.why)? },
         Asked::Undrain(_) => Request::Undrain { unit },
         Asked::SignOff(asked) => {
             let empty = asked.changed.is_empty() && asked.hypothesis.is_empty();
@@ -258,10 +259,12 @@ fn outcome(policy: &Policy, unit: &UnitId, decisions: &[Decision]) -> OrderUnitR
     let of = |kind: fn(&Kind) -> bool| {
         decisions.iter().filter(move |decision| decision.unit.as_ref() == Some(unit) && kind(&decision.kind))
     };
-    // Of a registration there is only something to know if it shares what is suspect.
-    let registered = of(|kind| matches!(kind, Kind::Register));
-    let shares = registered.filter(|decision| !decision.attributes.is_empty());
-    let warnings = shares.map(|decision| decision.reason.clone()).collect();
+    // Of a registration there is only something to know if it shares what is suspect, or comes back.
+    let registered = of(|kind| matches!(kind, Kind::Register | Kind::Unregister));
+    let is_news = |one: &&Decision| {
+        !one.attributes.is_empty() || one.kind == Kind::Unregister || one.from == Some(State::Evicted)
+    };
+    let warnings = registered.filter(is_news).map(|decision| decision.reason.clone()).collect();
     let pending = of(|kind| matches!(kind, Kind::SignOff)).map(|decision| decision.reason.clone()).next();
     OrderUnitResponse {
         unit: policy.units().get(unit).map(|unit| super::super::service::unit(policy, unit, None, None)),

@@ -8,7 +8,7 @@ use super::{
 use crate::wire::pb::{self, order_unit_request::Order};
 
 impl World {
-    async fn order(&self, id: &str, unit: &str, order: Order) {
+    pub(super) async fn order(&self, id: &str, unit: &str, order: Order) {
         let operator = "operator/alice".parse().expect("legal");
         let (request_id, unit, order) = (id.to_owned(), unit.to_owned(), Some(order));
         let asked = pb::OrderUnitRequest { request_id, unit, order };

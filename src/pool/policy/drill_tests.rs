@@ -123,7 +123,8 @@ fn a_unit_is_not_forgotten_while_it_plays_a_fault() {
     pool.tell(vec![order("alice", drill("hang", 60))]);
     pool.tell(vec![order("alice", Request::Drain { unit: id(2), reason: "a test".to_owned() })]);
     pool.run(12);
-    let forget = || vec![order("alice", Request::Unregister { unit: id(2) })];
+    let reason = "it is gone".to_owned();
+    let forget = || vec![order("alice", Request::Unregister { unit: id(2), reason: reason.clone() })];
     let refused = said(&mut pool, forget());
     only((Kind::Refuse("unregister".to_owned()), Rule::O1), "end its drill first", &refused);
     pool.run(60);

@@ -114,6 +114,10 @@ pub struct Policy {
     published: (u64, Vec<Entry>),
     last_usable: Vec<UnitId>,
     last_eviction: Option<u64>,
+    /// The highest generation of a unit that was unregistered: who is registered since begins above it, so
+    /// that no lease of before is good again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    retired: u64,
     /// When a pool in which nobody was in full use got its first unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     begun: Option<u64>,
@@ -194,6 +198,7 @@ impl Policy {
             published: (0, Vec::new()),
             last_usable: Vec::new(),
             last_eviction: None,
+            retired: 0,
             begun: None,
             database_away: false,
             leases_believed_until: 0,

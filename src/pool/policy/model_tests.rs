@@ -186,7 +186,7 @@ fn asked(n: usize, what: u8, name: &str) -> [Fact; 2] {
     let (unit, reason) = (id(n), "as asked".to_owned());
     let request = match what {
         0 => Request::Register(Box::new(about(n))),
-        1 => Request::Unregister { unit },
+        1 => Request::Unregister { unit, reason },
         2 => Request::Drain { unit, reason },
         3 => Request::Undrain { unit },
         4 => Request::SignOff { unit, intervention: Some(intervention()) },

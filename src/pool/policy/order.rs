@@ -83,6 +83,8 @@ pub enum Request {
     Unregister {
         /// Which.
         unit: UnitId,
+        /// Why.
+        reason: String,
     },
     /// Take a unit out of use.
     Drain {
@@ -169,7 +171,7 @@ impl Request {
     pub fn unit(&self) -> Option<&UnitId> {
         match self {
             Request::Register(about) => Some(&about.id),
-            Request::Unregister { unit }
+            Request::Unregister { unit, .. }
             | Request::Drain { unit, .. }
             | Request::Undrain { unit }
             | Request::SignOff { unit, .. }

@@ -25,6 +25,10 @@ fn quarantined() -> Pool {
     pool
 }
 
+fn forget(n: usize) -> Request {
+    Request::Unregister { unit: id(n), reason: "it is gone".to_owned() }
+}
+
 fn sign(intervention: Option<Intervention>) -> Request {
     Request::SignOff { unit: id(2), intervention }
 }
@@ -98,10 +102,9 @@ fn an_override_ends_after_a_day() {
     assert!(pool.kinds().contains(&&Kind::Alarm(Alarm::Overridden)));
     let since = pool.second;
     pool.until(&Kind::Return, 2, 500);
-    let forget = Request::Unregister { unit: id(2) };
     pool.tell(vec![order("alice", Request::Drain { unit: id(2), reason: "evade".to_owned() })]);
     pool.run(12);
-    assert!(refused(&mut pool, "alice", forget).contains("override"));
+    assert!(refused(&mut pool, "alice", forget(2)).contains("override"));
     pool.tell(vec![order("alice", Request::Undrain { unit: id(2) })]);
     pool.second = since + 86_400 - 2;
     pool.run(1);
@@ -112,7 +115,7 @@ fn an_override_ends_after_a_day() {
     pool.run(10);
     assert_eq!(pool.state(2), State::Quarantined);
     assert!(refused(&mut pool, "alice", Request::Undrain { unit: id(2) }).contains("QUARANTINED"));
-    pool.tell(vec![order("alice", Request::Unregister { unit: id(2) })]);
+    pool.tell(vec![order("alice", forget(2))]);
     pool.tell(vec![order("alice", Request::Register(Box::new(about(2))))]);
     assert_eq!(pool.state(2), State::Quarantined, "the slot is as it was before the override");
 }
@@ -120,11 +123,11 @@ fn an_override_ends_after_a_day() {
 #[test]
 fn another_name_for_a_quarantined_box_or_slot_changes_nothing() {
     let mut pool = quarantined();
-    pool.tell(vec![order("alice", Request::Unregister { unit: id(2) })]);
+    pool.tell(vec![order("alice", forget(2))]);
     let renamed = Description { id: id(9), slot: "slot-9".to_owned(), ..about(2) };
     pool.tell(vec![order("alice", Request::Register(Box::new(renamed)))]);
     assert_eq!(pool.state(9), State::Quarantined, "the same box in another slot");
-    pool.tell(vec![order("alice", Request::Unregister { unit: id(9) })]);
+    pool.tell(vec![order("alice", forget(9))]);
     let swapped = Description { serial: "S99".to_owned(), ..about(2) };
     pool.tell(vec![order("alice", Request::Register(Box::new(swapped)))]);
     assert_eq!(pool.state(2), State::Quarantined, "another box in the same slot");
@@ -161,7 +164,7 @@ fn a_unit_in_use_is_neither_changed_nor_forgotten_and_a_slot_holds_one() {
     let mut pool = Pool::of(3);
     let changed = Description { image: "r2".to_owned(), ..about(2) };
     assert!(refused(&mut pool, "alice", Request::Register(Box::new(changed))).contains("drain it"));
-    assert!(refused(&mut pool, "alice", Request::Unregister { unit: id(2) }).contains("drain it"));
+    assert!(refused(&mut pool, "alice", forget(2)).contains("`todoke pool drain relay-2` first"));
     let squatter = Description { id: id(9), serial: "S9".to_owned(), ..about(2) };
     assert!(refused(&mut pool, "alice", Request::Register(Box::new(squatter))).contains("that slot"));
     assert!(refused(&mut pool, "alice", Request::Undrain { unit: id(8) }).contains("not registered"));
@@ -202,4 +205,80 @@ fn orders_are_refused_while_the_database_is_away() {
     let drain = Request::Drain { unit: id(2), reason: "now".to_owned() };
     assert!(refused(&mut pool, "alice", drain).contains("database"));
     assert_eq!(pool.state(2), State::Healthy);
+}
+
+#[test]
+fn a_unit_is_forgotten_once_it_takes_no_calls_and_has_no_lease_and_not_before() {
+    let drain = |n: usize| Request::Drain { unit: id(n), reason: "it is scrapped".to_owned() };
+    let mut pool = Pool::of(3);
+    let silent = Request::Unregister { unit: id(3), reason: " ".to_owned() };
+    assert!(refused(&mut pool, "alice", silent).contains("say why"));
+    pool.tell(vec![order("alice", drain(3))]);
+    assert!(refused(&mut pool, "alice", forget(3)).contains("DRAINING: wait"));
+    pool.run(10);
+    let told = pool.tell(vec![order("alice", forget(3))]);
+    let said = &told.last().expect("it is on record").reason;
+    assert!(said.contains("it is gone") && said.contains("its process runs: stop it"), "{said}");
+    assert_eq!((pool.shares(), pool.policy.units().len()), (vec![100, 100], 2));
+
+    pool.quiet = true;
+    pool.tell(vec![order("alice", Request::Register(Box::new(about(4))))]);
+    pool.run(1);
+    assert_eq!(pool.state(4), State::Joining);
+    assert!(refused(&mut pool, "alice", forget(4)).contains("`todoke pool drain relay-4`, or stop it"));
+    pool.gone.insert(id(4));
+    pool.run(1);
+    let told = pool.tell(vec![order("alice", forget(4))]);
+    assert!(!told.last().expect("it is on record").reason.contains("its process runs"), "{told:?}");
+
+    let mut pool = Pool::of(2);
+    pool.tell(vec![order("alice", drain(2))]);
+    pool.run(11);
+    pool.gone.insert(id(1));
+    pool.run(2);
+    pool.tell(vec![order("alice", forget(1))]);
+    pool.run(1);
+    assert_eq!((pool.state(2), pool.shares()), (State::Drained, vec![100]), "it is the only one left");
+    let kept = refused(&mut pool, "alice", forget(2));
+    assert!(kept.contains("stop it first"), "{kept}");
+}
+
+#[test]
+fn what_is_forgotten_makes_room_and_its_alarms_are_over() {
+    let mut pool = Pool::of(UNITS_MAX);
+    let elsewhere = Fact::Elsewhere { unit: id(2), address: Some("127.0.0.1:9".to_owned()) };
+    pool.tell(vec![elsewhere]);
+    let about_it = |pool: &Pool| pool.policy.alarms().values().filter(|one| one.unit == Some(id(2))).count();
+    assert_eq!((about_it(&pool), pool.state(2)), (1, State::Joining));
+    pool.tell(vec![order("alice", Request::Drain { unit: id(2), reason: "a mistake".to_owned() })]);
+    pool.tell(vec![order("alice", forget(2))]);
+    assert_eq!(about_it(&pool), 0);
+    pool.tell(vec![order("alice", Request::Register(Box::new(about(UNITS_MAX + 1))))]);
+    assert_eq!(pool.state(UNITS_MAX + 1), State::Joining, "there is room");
+}
+
+#[test]
+fn to_forget_a_unit_that_was_evicted_is_no_short_cut_under_its_name_or_another() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 30.0);
+    pool.until(&Kind::Evict, 2, 1);
+    pool.well(2);
+    pool.run(11);
+    let generation = pool.policy.units()[&id(2)].generation;
+    pool.tell(vec![order("alice", forget(2))]);
+    let renamed = Description { id: id(9), ..about(2) };
+    let told = pool.tell(vec![order("alice", Request::Register(Box::new(renamed)))]);
+    assert!(told[0].reason.contains("evicted before"), "{}", told[0].reason);
+    let unit = &pool.policy.units()[&id(9)];
+    assert_eq!((unit.state, unit.evictions), (State::Evicted, 1));
+    assert!(unit.back_off_until > pool.second && unit.generation > generation, "{unit:?}");
+    pool.until(&Kind::StartProbation, 9, 60);
+    pool.until(&Kind::Return, 9, 500);
+
+    pool.tell(vec![order("alice", Request::Drain { unit: id(9), reason: "it is scrapped".to_owned() })]);
+    pool.run(11);
+    pool.tell(vec![order("alice", forget(9))]);
+    let other = Description { id: id(9), serial: "S99".to_owned(), ..about(2) };
+    pool.tell(vec![order("alice", Request::Register(Box::new(other)))]);
+    assert_eq!(pool.state(9), State::Joining, "another box has nothing to answer for");
 }

@@ -2,13 +2,16 @@
 //! knows.
 
 use super::{
-    Alarm, Floor, Kind, Note, Policy, Rule, Turn, UNITS_MAX, Unit, WORDS_BYTES_MAX,
+    Alarm, Floor, Key, Kind, Note, Policy, Rule, Turn, UNITS_MAX, Unit, WORDS_BYTES_MAX, back_off_s,
     description::Description,
     floor::units_are,
     order::{Operator, Order, Request},
     unit::{Lease, State, Why},
 };
 use crate::pool::evidence::UnitId;
+
+/// What is said of a unit that is registered again under its penalties.
+const CAME_BACK: &str = "; its slot and its box were evicted before, so it comes back as a unit that was";
 
 impl Policy {
     /// While the database is away, no order can be put on record, so none is carried out.
@@ -30,7 +33,7 @@ impl Policy {
         let by = &order.by;
         let done = match &order.request {
             Request::Register(about) => self.register(turn, by, about),
-            Request::Unregister { unit } => self.unregister(turn, by, unit),
+            Request::Unregister { unit, reason } => self.unregister(turn, by, unit, reason),
             Request::Drain { unit, reason } => self.drain(turn, by, unit, reason),
             Request::Undrain { unit } => self.undrain(turn, by, unit),
             Request::SignOff { unit, intervention } => self.sign_off(turn, by, unit, intervention.as_ref()),
@@ -64,12 +67,16 @@ impl Policy {
             unit.id() != id && (unit.about.slot == about.slot || unit.about.serial == about.serial)
         });
         if let Some(other) = other {
-            return Err(format!("{} has that slot or that serial: unregister it first", other.id()));
+            let other = other.id();
+            return Err(format!(
+                "{other} has that slot or that serial: `todoke pool unregister {other}` first, if it is gone"
+            ));
         }
         match self.units.get(id) {
-            None if self.units.len() >= UNITS_MAX => {
-                Err(format!("{UNITS_MAX} units are registered, and no more are allowed"))
-            }
+            None if self.units.len() >= UNITS_MAX => Err(format!(
+                "{UNITS_MAX} units are registered, and no more are allowed: `todoke pool unregister` \
+                     those that are gone"
+            )),
             Some(Unit { about: known, state, .. })
                 if known != about && (state.serves() || *state == State::Draining) =>
             {
@@ -85,8 +92,12 @@ impl Policy {
         if self.units.get(id).is_some_and(|unit| unit.about == *about) {
             return Ok(());
         }
+        let is_new = !self.units.contains_key(id);
         let states = self.describe(turn, by, about);
         let mut reason = format!("{by} registered {id}");
+        if is_new && states.1 == State::Evicted {
+            reason += CAME_BACK;
+        }
         let shared = self.history.suspects_of(about);
         if !shared.is_empty() {
             reason += ": adds capacity, not diversity; shares suspect attribute ";
@@ -104,11 +115,13 @@ impl Policy {
     /// Puts a description in its place, and returns the unit's states before and after.
     fn describe(&mut self, turn: &Turn<'_>, by: &Operator, about: &Description) -> (State, State) {
         let id = &about.id;
-        let Some(unit) = self.units.get_mut(id) else {
-            let why = Why { rule: Rule::O1, words: format!("{by} registered it") };
-            self.units.insert(id.clone(), Unit::new(about.clone(), turn.second, why));
-            return (State::Joining, State::Joining);
-        };
+        if !self.units.contains_key(id) {
+            let unit = self.newcomer(turn, by, about);
+            let state = unit.state;
+            self.units.insert(id.clone(), unit);
+            return (state, state);
+        }
+        let unit = self.units.get_mut(id).expect("it is known");
         let from = unit.state;
         unit.about = about.clone();
         unit.begin_anew();
@@ -121,20 +134,79 @@ impl Policy {
         (from, unit.state)
     }
 
-    fn unregister(&mut self, turn: &mut Turn<'_>, by: &Operator, id: &UnitId) -> Result<(), String> {
-        let state = self.known(id)?.state;
-        if state.serves() || state == State::Draining {
-            return Err(format!("{id} is {state}: drain it first"));
+    /// A unit that was not known. One whose slot, box and image together failed lately begins as it would
+    /// have gone on: to forget it and register it anew is no short cut.
+    fn newcomer(&self, turn: &Turn<'_>, by: &Operator, about: &Description) -> Unit {
+        let mut words = format!("{by} registered it");
+        let penalties = self.damping.at(&Key::of(about), turn.second, &self.parameters);
+        // The slow scale halves in the time after which evictions are forgiven.
+        let evictions = (penalties.slow / f64::from(self.parameters.penalty.max(1))).round() as u32;
+        if evictions > 0 {
+            words += CAME_BACK;
         }
-        if self.units[id].override_until.is_some() {
-            return Err(format!("{id} is let back by an override: wait until it is over"));
+        let why = Why { rule: Rule::O1, words };
+        let mut unit = Unit::new(about.clone(), turn.second, why);
+        unit.generation += self.retired;
+        if evictions > 0 {
+            let back_off = back_off_s(&self.parameters, &about.id, evictions);
+            (unit.state, unit.evictions) = (State::Evicted, evictions);
+            unit.back_off_until = turn.second.saturating_add(back_off);
         }
-        if self.units[id].drills.now.is_some() {
-            return Err(format!("{id} plays a fault: end its drill first"));
+        unit
+    }
+
+    /// Why a unit cannot be forgotten now, and what is to be done first.
+    fn why_not_unregistered(&self, unit: &Unit) -> Option<String> {
+        let (id, state) = (unit.id(), unit.state);
+        let asks = unit.lease == Lease::Live;
+        if asks && self.is_kept(id) {
+            return Some(format!(
+                "{id} is {state} and in use all the same, as nobody else is: stop it first"
+            ));
+        }
+        match state {
+            State::Joining | State::Probation if asks => Some(format!(
+                "{id} is {state} and its process runs: `todoke pool drain {id}`, or stop it, first"
+            )),
+            State::Draining => Some(format!("{id} is {state}: wait until that is over")),
+            state if state.serves() => {
+                Some(format!("{id} is {state} and takes calls: `todoke pool drain {id}` first"))
+            }
+            _ if unit.override_until.is_some() => {
+                Some(format!("{id} is let back by an override: wait until it is over"))
+            }
+            _ if unit.drills.now.is_some() => Some(format!("{id} plays a fault: end its drill first")),
+            _ => None,
+        }
+    }
+
+    fn unregister(
+        &mut self,
+        turn: &mut Turn<'_>,
+        by: &Operator,
+        id: &UnitId,
+        why: &str,
+    ) -> Result<(), String> {
+        if why.trim().is_empty() || why.len() > WORDS_BYTES_MAX {
+            return Err(format!("say why, in 1 to {WORDS_BYTES_MAX} bytes"));
+        }
+        let unit = self.known(id)?;
+        if let Some(refused) = self.why_not_unregistered(unit) {
+            return Err(refused);
+        }
+        let (state, generation, asks) = (unit.state, unit.generation, unit.lease == Lease::Live);
+        let of_it = self.alarms.values().filter(|raised| raised.unit.as_ref() == Some(id));
+        for kind in of_it.map(|raised| raised.kind.clone()).collect::<Vec<_>>() {
+            self.lower_now(turn, &kind, Some(id));
         }
         self.units.remove(id);
         self.last_usable.retain(|last| last != id);
-        let reason = format!("{by} unregistered {id}; its penalties are kept");
+        self.retired = self.retired.max(generation);
+        let mut reason =
+            format!("{by} unregistered {id}: {why}; what its slot and its box did is remembered");
+        if asks {
+            reason += "; its process runs: stop it, or it registers itself again where that is allowed";
+        }
         turn.say(Some(id), Some((state, state)), Note::new(Kind::Unregister, Rule::O1, reason));
         Ok(())
     }

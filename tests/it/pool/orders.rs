@@ -74,6 +74,7 @@ async fn what_cannot_be_carried_out_is_refused_by_name() {
         ("a-8", "relay-1", drill("melt", 10), Reason::FieldInvalid),
         ("a-9", "relay-1", drill("hang", 601), Reason::FieldInvalid),
         ("a-10", "relay-1", drill("hang", -1), Reason::FieldInvalid),
+        ("a-13", "relay-1", Order::Unregister(pb::UnregisterUnit::default()), Reason::FieldInvalid),
     ] {
         let fault = pool.order(order(id, unit, wanted)).await.expect_err("it cannot be done");
         assert_eq!(fault.reason, refused, "{id}: {fault:?}");
@@ -84,6 +85,34 @@ async fn what_cannot_be_carried_out_is_refused_by_name() {
     let fits = "検".repeat(1_000);
     pool.order(order("a-12", "relay-1", why(&fits))).await.expect("at the limit it is carried out");
     pool.until("relay-1", UnitState::Draining).await;
+}
+
+#[tokio::test]
+async fn a_unit_that_is_gone_is_forgotten_once_it_is_drained_and_said_to_have_been_there() {
+    let (pool, puppets) = two().await;
+    let scrapped = |id: &str, unit: &str| {
+        order(id, unit, Order::Unregister(pb::UnregisterUnit { why: "it is scrapped".to_owned() }))
+    };
+    let refused = pool.order(scrapped("u-1", "relay-2")).await.expect_err("it is in use");
+    assert_eq!(refused.reason, Reason::OrderRefused);
+    assert!(refused.message.contains("`todoke pool drain relay-2` first"), "{refused}");
+    pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
+    pool.decided("relay-2", "reset").await;
+    let gone = pool.order(scrapped("u-1", "relay-2")).await.expect("a refused id is free");
+    assert_eq!(gone.unit, None);
+    assert!(gone.warnings[0].contains("unregistered relay-2: it is scrapped"), "{gone:?}");
+    assert_eq!(Vec::from_iter(pool.units().await.into_keys()), ["relay-1"]);
+    let again = pool.order(scrapped("u-1", "relay-2")).await.expect("it was carried out");
+    assert_eq!((again.unit, again.warnings), (gone.unit, gone.warnings));
+    let other = pool.order(scrapped("u-2", "relay-2")).await.expect_err("it is not there");
+    assert_eq!(other.reason, Reason::UnitUnknown);
+    let asked = pb::ExplainUnitRequest { unit: "relay-2".to_owned() };
+    let said = fault(pool.ops().explain_unit(asked).await.expect_err("it is not there"));
+    assert_eq!(said.reason, Reason::UnitUnknown);
+    assert!(said.message.contains("operator/alice unregistered relay-2"), "{said}");
+    assert!(pool.decisions("relay-2").await.iter().any(|one| one.kind == "unregister"), "it is on record");
+    puppets[1].report(puppets[1].nothing()).await.expect("its process runs still");
+    pool.until("relay-2", UnitState::Joining).await;
 }
 
 #[tokio::test]
