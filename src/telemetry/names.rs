@@ -226,6 +226,10 @@ metrics! {
     /// Alarms of the pool that are raised now, by alarm; DEGRADED: it carries less than its floor. `todoke
     /// pool explain` says more.
     POOL_ALARMS = "todoke_pool_alarms", Kind::Gauge, [ALARM];
+    /// Attributes that are suspect, as relays failed with them sooner one after the other than by chance,
+    /// until two operators sign that they are mended; at an issuer that does not decide 0. `todoke pool list`
+    /// names them.
+    POOL_SUSPECTS = "todoke_pool_suspects", Kind::Gauge, [];
     /// Decisions about the pool, by kind; `todoke pool decisions` lists them.
     POOL_DECISIONS = "todoke_pool_decisions_total", Kind::Counter, [KIND];
     /// Leases that relays asked for, by outcome: given or refused.
@@ -236,7 +240,8 @@ metrics! {
     /// or bad.
     POOL_SHALLOW_PROBES = "todoke_pool_shallow_probes_total", Kind::Counter, [UNIT, OUTCOME];
     /// 1 while most shallow probes of a relay by all observers are answered that it serves, 0 while they are
-    /// not; nobody is judged by it. At the issuer that decides; absent before the first.
+    /// not; nobody is judged by it. At the issuer that decides; absent before the first, and NaN of one that
+    /// was unregistered.
     POOL_UNIT_SHALLOW_GREEN = "todoke_pool_unit_shallow_green", Kind::Gauge, [UNIT];
     /// Calls of relays that an issuer did not let in, by reason: RELAY_FENCED (no live lease),
     /// GENERATION_STALE (an older one), or LANE_FULL (its share of the issuer is used up).

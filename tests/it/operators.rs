@@ -169,6 +169,13 @@ async fn orders(folder: &Folder) {
     assert_eq!(of(&watched, "decision").len(), 1, "{watched:?}");
     until(folder, &["relay-2"], "DRAINED").await;
     said(folder, &["undrain", "relay-2"]).await;
+
+    said(folder, &["register", "relay-9", "--address", "127.0.0.1:9"]).await;
+    let lines = said(folder, &["unregister", "relay-9", "--reason", "a mistake"]).await;
+    let warning = lines.last().expect("a result")["warnings"][0].to_string();
+    assert!(warning.contains("operator/alice unregistered relay-9: a mistake"), "{lines:?}");
+    let listed = said(folder, &["list"]).await;
+    assert_eq!(of(&listed, "unit").len(), 2, "{listed:?}");
 }
 
 async fn drills(folder: &Folder) {
@@ -212,9 +219,13 @@ async fn is_refused(folder: &Folder) {
     for (party, words, reason) in [
         ("municipality/131229", &["list"][..], "WRONG_ROLE"),
         ("auditor/a", &["undrain", "relay-1"], "WRONG_ROLE"),
-        ("operator/bob", &["explain", "relay-9"], "UNIT_UNKNOWN"),
+        ("operator/bob", &["explain", "relay-9"], "relay-9 is not registered any more"),
+        ("operator/bob", &["explain", "relay-8"], "UNIT_UNKNOWN"),
         ("auditor/a", &["drill", "relay-1", "--fault", "hang"], "WRONG_ROLE"),
         ("operator/bob", &["drill", "relay-1", "--stop"], "ORDER_REFUSED"),
+        ("operator/bob", &["unregister", "relay-1", "--reason", "x"], "ORDER_REFUSED"),
+        ("operator/bob", &["absolve", "probe=deep"], "ORDER_REFUSED"),
+        ("auditor/a", &["absolve", "probe=deep"], "WRONG_ROLE"),
         ("operator/bob", &["sign-off", "relay-1", "--request-id", "s-1"], "ORDER_REFUSED"),
         // What was refused is not said to be done when it is asked again.
         ("operator/bob", &["sign-off", "relay-1", "--request-id", "s-1"], "ORDER_REFUSED"),

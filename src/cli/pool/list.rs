@@ -10,6 +10,7 @@ use super::{
 use crate::{
     cli::municipal::{Output, many, say, say_event, say_result},
     client::error::Error,
+    pool::explain::one_line,
     runtime::exit,
     wire::pb,
 };
@@ -58,7 +59,28 @@ fn summary(list: &pb::ListUnitsResponse) -> serde_json::Value {
         "controller_epoch": list.controller_epoch,
         "frozen": list.frozen,
         "view_version": list.view_version,
+        "suspects": list.suspects.iter().map(suspect_json).collect::<Vec<_>>(),
     })
+}
+
+fn suspect_json(suspect: &pb::SuspectAttribute) -> serde_json::Value {
+    json!({
+        "attribute": suspect.attribute,
+        "since": time(suspect.since_time.as_ref()),
+        "units": suspect.units,
+        "signed": suspect.signed,
+    })
+}
+
+/// What is held against an attribute, and who says that it is mended.
+fn suspect(suspect: &pb::SuspectAttribute) -> String {
+    let pb::SuspectAttribute { attribute, since_time, units, signed } = suspect;
+    let since = time(since_time.as_ref());
+    let mended = match signed.as_str() {
+        "" => String::new(),
+        signed => format!("; said to be mended by {signed}; another operator must sign the same"),
+    };
+    one_line(&format!("Suspect: {attribute}, since {since}, as {} failed with it{mended}", units.join(", ")))
 }
 
 /// S and its limit; of a unit that takes no calls there is none.
@@ -119,6 +141,7 @@ fn lines(list: &pb::ListUnitsResponse) -> Vec<String> {
     };
     let needed = many(list.floor.into(), "unit");
     lines.push(format!("Floor: {needed}. View: version {}. {decided}", list.view_version));
+    lines.extend(list.suspects.iter().map(suspect));
     if list.degraded {
         lines.push(
             "DEGRADED: too few are in use, or those that are fail and are kept as they are needed. Shed load"
@@ -172,6 +195,23 @@ mod tests {
         assert!(none[0].contains("todoke pool register"), "{none:?}");
         assert!(none.iter().any(|line| line.contains("no issuer decides")), "{none:?}");
         assert!(none.iter().any(|line| line.starts_with("FROZEN")), "{none:?}");
+    }
+
+    #[test]
+    fn what_is_suspect_is_listed_with_who_says_that_it_is_mended() {
+        let suspect = |signed: &str| pb::SuspectAttribute {
+            attribute: "probe=deep".to_owned(),
+            since_time: Some(prost_types::Timestamp { seconds: 1_000_000, nanos: 0 }),
+            units: vec!["relay-2".to_owned()],
+            signed: signed.to_owned(),
+        };
+        let suspects = vec![suspect(""), suspect("operator/alice: a fan, to test: heat")];
+        let list = pb::ListUnitsResponse { suspects, ..pb::ListUnitsResponse::default() };
+        let said = lines(&list).into_iter().filter(|line| line.starts_with("Suspect: "));
+        let plain = "Suspect: probe=deep, since 1970-01-12T13:46:40Z, as relay-2 failed with it";
+        let signed = "; said to be mended by operator/alice: a fan, to test: heat; another operator must \
+                      sign the same";
+        assert_eq!(Vec::from_iter(said), [plain.to_owned(), format!("{plain}{signed}")]);
     }
 
     #[test]

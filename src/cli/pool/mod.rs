@@ -1,6 +1,7 @@
 //! `todoke pool …`: operators see which relays are in use and why, and give orders about them; they ask the
 //! issuers themselves, and no relay; what is offline is in `pool_offline`.
 
+mod absolve;
 mod asking;
 mod decisions;
 mod drill;
@@ -48,6 +49,7 @@ enum PoolCommand {
     Register(Box<register::RegisterArgs>),
     Unregister(orders::UnregisterArgs),
     PauseProbes(pause_probes::PauseProbesArgs),
+    Absolve(absolve::AbsolveArgs),
     Drill(drill::DrillArgs),
     Export(export::ExportArgs),
     Replay(ReplayArgs),
@@ -68,14 +70,15 @@ pub async fn run(args: PoolArgs) -> Result<u8, super::Error> {
         PoolCommand::Watch(args) => (watch::run(args).await, args.asking.output),
         PoolCommand::Decisions(args) => (decisions::run(args).await, args.asking.output),
         PoolCommand::View(args) => (view::run(args).await, args.asking.output),
-        PoolCommand::Drain(args) => (args.run().await, args.order.asking.output),
-        PoolCommand::Undrain(args) => (args.run().await, args.order.asking.output),
-        PoolCommand::SignOff(args) => (args.run().await, args.order.asking.output),
-        PoolCommand::Override(args) => (args.run().await, args.order.asking.output),
-        PoolCommand::Register(args) => (args.run().await, args.order.asking.output),
-        PoolCommand::Unregister(args) => (args.run().await, args.order.asking.output),
-        PoolCommand::PauseProbes(args) => (args.run().await, args.order.asking.output),
-        PoolCommand::Drill(args) => (args.run().await, args.order.asking.output),
+        PoolCommand::Drain(args) => (args.run().await, args.order.giving.asking.output),
+        PoolCommand::Undrain(args) => (args.run().await, args.order.giving.asking.output),
+        PoolCommand::SignOff(args) => (args.run().await, args.order.giving.asking.output),
+        PoolCommand::Override(args) => (args.run().await, args.order.giving.asking.output),
+        PoolCommand::Register(args) => (args.run().await, args.order.giving.asking.output),
+        PoolCommand::Unregister(args) => (args.run().await, args.order.giving.asking.output),
+        PoolCommand::PauseProbes(args) => (args.run().await, args.order.giving.asking.output),
+        PoolCommand::Absolve(args) => (args.run().await, args.giving.asking.output),
+        PoolCommand::Drill(args) => (args.run().await, args.order.giving.asking.output),
     };
     Ok(done.map_or_else(|error| fail(&error, output), |()| exit::DONE))
 }

@@ -24,6 +24,7 @@ use crate::{
 enum Asked {
     Register,
     Unregister,
+    Absolve,
     Other,
 }
 
@@ -32,17 +33,31 @@ impl Asked {
         match order {
             Order::Register(_) => Asked::Register,
             Order::Unregister(_) => Asked::Unregister,
+            Order::Absolve(_) => Asked::Absolve,
             _ => Asked::Other,
         }
     }
 }
 
-/// What every order needs.
+/// What every order about a unit needs.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Ordering {
     /// The unit, as `todoke pool list` shows it
     #[arg(value_name = "UNIT")]
-    pub(super) unit: UnitId,
+    unit: UnitId,
+    #[command(flatten)]
+    pub(super) giving: Giving,
+}
+
+impl Ordering {
+    pub(super) async fn give(&self, order: Order) -> Result<(), Error> {
+        self.giving.give(self.unit.as_str(), self.unit.as_str(), order).await
+    }
+}
+
+/// What every order needs.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Giving {
     /// The key that makes the order idempotent: pass the same one to ask again what became of it
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
@@ -50,23 +65,24 @@ pub(super) struct Ordering {
     pub(super) asking: Asking,
 }
 
-impl Ordering {
-    /// Gives the order, again and again under one id until it is answered, and shows what it came to.
-    pub(super) async fn give(&self, order: Order) -> Result<(), Error> {
+impl Giving {
+    /// Gives an order about what is named so, again and again under one id until it is answered, and shows
+    /// what it came to. `unit` is empty of what is no unit.
+    pub(super) async fn give(&self, unit: &str, about: &str, order: Order) -> Result<(), Error> {
         let issuers = self.asking.issuers()?;
         let request_id = self.request_id.clone().unwrap_or_else(|| new_batch_id().to_string());
         let output = self.asking.output;
         if output == Output::Json {
-            say_event("order", json!({"unit": self.unit.as_str(), "request_id": request_id}));
+            say_event("order", json!({"unit": about, "request_id": request_id}));
         }
         let asked = Asked::of(&order);
-        let (id, unit) = (request_id.clone(), self.unit.to_string());
+        let (id, unit) = (request_id.clone(), unit.to_owned());
         let message = pb::OrderUnitRequest { request_id: id, unit, order: Some(order) };
         let given = issuers
             .ask("OrderUnit", &message, |mut pool, request| async move { pool.order_unit(request).await })
             .await;
         match given {
-            Ok(answer) => self.show(&answer, &request_id, asked),
+            Ok(answer) => self.show(&answer, &request_id, about, asked),
             Err(error) => {
                 if error.transient && output == Output::Text {
                     warn(&what_became(&error, issuers.is_unsure(), &request_id));
@@ -77,10 +93,10 @@ impl Ordering {
         Ok(())
     }
 
-    fn show(&self, answer: &pb::OrderUnitResponse, request_id: &str, asked: Asked) {
+    fn show(&self, answer: &pb::OrderUnitResponse, request_id: &str, about: &str, asked: Asked) {
         let pb::OrderUnitResponse { unit, warnings, pending, ordered_time } = answer;
         if self.asking.output == Output::Json {
-            let mut value = unit.as_ref().map_or_else(|| json!({"unit": self.unit.as_str()}), unit_json);
+            let mut value = unit.as_ref().map_or_else(|| json!({"unit": about}), unit_json);
             value["warnings"] = warnings.as_slice().into();
             value["pending"] = pending.as_str().into();
             value["request_id"] = request_id.into();
@@ -93,8 +109,9 @@ impl Ordering {
         }
         say(&match (unit, asked) {
             (Some(unit), _) => stands(unit),
-            (None, Asked::Unregister) => format!("{} is not registered any more", self.unit),
-            (None, _) => format!("{}: it is ordered", self.unit),
+            (None, Asked::Unregister) => format!("{about} is not registered any more"),
+            (None, Asked::Absolve) if pending.is_empty() => format!("{about} is not suspect any more"),
+            (None, _) => format!("{about}: it is ordered"),
         });
         warnings.iter().for_each(|warning| say(&format!("Note: {warning}")));
         if !pending.is_empty() {

@@ -7,9 +7,9 @@ use super::{Controller, Core, seconds};
 use crate::{
     pool::{
         evidence::UnitId,
-        explain::{Explanation, Issuer, Known, time_of, verdict_words},
+        explain::{Explanation, Issuer, Known, signed_words, time_of, verdict_words},
         keeper::{KeepError, KeptDecision},
-        policy::{Decision, Kind, Raised, State, Unit},
+        policy::{Decision, Kind, Raised, State, Suspicion, Unit},
         service,
     },
     wire::{
@@ -107,6 +107,7 @@ impl Controller {
             controller_epoch: core.epoch,
             frozen: core.frozen,
             view_version,
+            suspects: core.policy.history().suspects().iter().map(suspect).collect(),
         })
     }
 
@@ -230,6 +231,16 @@ impl Controller {
                 }
             }
         }
+    }
+}
+
+/// A suspect attribute as it is listed.
+fn suspect((attribute, held): (&String, &Suspicion)) -> pb::SuspectAttribute {
+    pb::SuspectAttribute {
+        attribute: attribute.clone(),
+        since_time: Some(service::at(held.since)),
+        units: held.units.iter().map(ToString::to_string).collect(),
+        signed: held.signed.as_ref().map(signed_words).unwrap_or_default(),
     }
 }
 

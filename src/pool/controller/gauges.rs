@@ -126,6 +126,8 @@ impl Core {
                 if decides { self.intake.observers_by(now_s, |weight| weights.contains(&weight)) } else { 0 };
             metrics::gauge!(names::POOL_OBSERVERS, names::VOTE => vote).set(count as f64);
         }
+        let suspects = if decides { self.policy.history().suspects().len() } else { 0 };
+        metrics::gauge!(names::POOL_SUSPECTS).set(suspects as f64);
         self.show_health(decides, now_s);
         self.show_raised(decides);
     }

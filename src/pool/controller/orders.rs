@@ -10,11 +10,12 @@ use crate::{
         evidence::UnitId,
         keeper::{KeepError, KeptOrder},
         policy::{Decision, Description, Intervention, Kind, Operator, Order, Policy, Request, State, Unit},
+        service,
     },
     wire::{
         convert,
         fault::{Fault, Reason},
-        pb::{OrderUnitRequest, OrderUnitResponse, UnitAttributes, order_unit_request},
+        pb::{AbsolveAttribute, OrderUnitRequest, OrderUnitResponse, UnitAttributes, order_unit_request},
     },
 };
 
@@ -22,8 +23,8 @@ use crate::{
 pub(super) struct Given {
     /// What is wanted, and by whom.
     pub(super) order: Order,
-    /// About which unit.
-    pub(super) unit: UnitId,
+    /// About which unit, if about one.
+    pub(super) unit: Option<UnitId>,
     /// By what it is known again; `None` of one that nobody asks for again.
     pub(super) under: Option<Under>,
 }
@@ -109,6 +110,26 @@ fn filled(asked: Option<UnitAttributes>, known: Option<&Unit>) -> Option<UnitAtt
     })
 }
 
+/// What an operator signs; nothing, who signs what another one did.
+fn intervention(field: &str, changed: String, hypothesis: String) -> Result<Option<Intervention>, Fault> {
+    if changed.is_empty() && hypothesis.is_empty() {
+        return Ok(None);
+    }
+    let changed = words(&format!("{field}.changed"), changed)?;
+    let hypothesis = words(&format!("{field}.hypothesis"), hypothesis)?;
+    Ok(Some(Intervention { changed, hypothesis }))
+}
+
+/// That an attribute is mended, which is said of no one unit.
+fn absolution(unit: &str, asked: AbsolveAttribute) -> Result<Request, Fault> {
+    if !unit.is_empty() {
+        return Err(invalid("unit", "must be empty: an attribute is not one unit's"));
+    }
+    let attribute = words("absolve.attribute", asked.attribute)?;
+    let intervention = intervention("absolve", asked.changed, asked.hypothesis)?;
+    Ok(Request::Absolve { attribute, intervention })
+}
+
 /// What is asked of the policy.
 fn request(
     unit: &UnitId,
@@ -133,16 +154,10 @@ fn request(
         Asked::Unregister(asked) => Request::Unregister { unit, reason: words("unregister.why", asked.why)? },
         Asked::Undrain(_) => Request::Undrain { unit },
         Asked::SignOff(asked) => {
-            let empty = asked.changed.is_empty() && asked.hypothesis.is_empty();
-            let intervention = match empty {
-                true => None,
-                false => Some(Intervention {
-                    changed: words("sign_off.changed", asked.changed)?,
-                    hypothesis: words("sign_off.hypothesis", asked.hypothesis)?,
-                }),
-            };
+            let intervention = intervention("sign_off", asked.changed, asked.hypothesis)?;
             Request::SignOff { unit, intervention }
         }
+        Asked::Absolve(asked) => absolution(unit.as_str(), asked)?,
         Asked::Override(asked) => Request::Override { unit, reason: words("override.why", asked.why)? },
         Asked::PauseProbes(asked) => match (asked.lasts, asked.until_time) {
             (None, None) => Request::ResumeProbes { unit },
@@ -182,7 +197,6 @@ impl Controller {
         if !is_request_id(&asked.request_id) {
             return Err(invalid("request_id", "must be 1 to 64 of a-z, A-Z, 0-9 and '-'"));
         }
-        let unit: UnitId = asked.unit.parse().map_err(|error| invalid("unit", &format!("{error}")))?;
         self.is_readable()?;
         if self.core().frozen {
             // Whoever waits for the database here would hold others up, and may not know what became of it.
@@ -194,16 +208,31 @@ impl Controller {
         }
         let now_ms = self.0.clock.now_ms();
         let wanted = asked.order.ok_or_else(|| invalid("order", "must be one of the orders there are"))?;
-        let is_registration = matches!(wanted, order_unit_request::Order::Register(_));
-        if !is_registration && !self.core().policy.units().contains_key(&unit) {
+        let (unit, request) = match wanted {
+            order_unit_request::Order::Absolve(about) => (None, absolution(&asked.unit, about)?),
+            wanted => {
+                let unit: UnitId =
+                    asked.unit.parse().map_err(|error| invalid("unit", &format!("{error}")))?;
+                let request = self.about(&unit, wanted, now_ms)?;
+                (Some(unit), request)
+            }
+        };
+        self.step(Some(Given { order: Order { by, request }, unit, under: Some(under) })).await
+    }
+
+    /// What is asked of a unit that is known, or is to be registered.
+    fn about(&self, unit: &UnitId, wanted: order_unit_request::Order, now_ms: i64) -> Result<Request, Fault> {
+        let core = self.core();
+        let known = core.policy.units().get(unit);
+        if known.is_none() && !matches!(wanted, order_unit_request::Order::Register(_)) {
             let words = format!("no unit is named {unit}: see `todoke pool list`");
             return Err(Fault::new(Reason::UnitUnknown, words));
         }
-        let request = request(&unit, wanted, self.core().policy.units().get(&unit), now_ms)?;
+        let request = request(unit, wanted, known, now_ms)?;
         if let Request::Register(about) = &request {
-            free(about, &self.core().policy)?;
+            free(about, &core.policy)?;
         }
-        self.step(Some(Given { order: Order { by, request }, unit, under: Some(under) })).await
+        Ok(request)
     }
 
     /// What the same order was answered before.
@@ -243,7 +272,7 @@ pub(super) fn answer(
     if let Some(refusal) = decisions.iter().find(|one| matches!(one.kind, Kind::Refuse(_))) {
         return (Err(Fault::new(Reason::OrderRefused, refusal.reason.clone())), None);
     }
-    let answer = outcome(policy, &given.unit, decisions);
+    let answer = outcome(policy, given.unit.as_ref(), decisions);
     let kept = given.under.map(|under| KeptOrder {
         request_id: under.request_id,
         digest: under.digest,
@@ -255,9 +284,9 @@ pub(super) fn answer(
 }
 
 /// What an order came to.
-fn outcome(policy: &Policy, unit: &UnitId, decisions: &[Decision]) -> OrderUnitResponse {
+fn outcome(policy: &Policy, unit: Option<&UnitId>, decisions: &[Decision]) -> OrderUnitResponse {
     let of = |kind: fn(&Kind) -> bool| {
-        decisions.iter().filter(move |decision| decision.unit.as_ref() == Some(unit) && kind(&decision.kind))
+        decisions.iter().filter(move |decision| decision.unit.as_ref() == unit && kind(&decision.kind))
     };
     // Of a registration there is only something to know if it shares what is suspect, or comes back.
     let registered = of(|kind| matches!(kind, Kind::Register | Kind::Unregister));
@@ -267,7 +296,9 @@ fn outcome(policy: &Policy, unit: &UnitId, decisions: &[Decision]) -> OrderUnitR
     let warnings = registered.filter(is_news).map(|decision| decision.reason.clone()).collect();
     let pending = of(|kind| matches!(kind, Kind::SignOff)).map(|decision| decision.reason.clone()).next();
     OrderUnitResponse {
-        unit: policy.units().get(unit).map(|unit| super::super::service::unit(policy, unit, None, None)),
+        unit: unit
+            .and_then(|unit| policy.units().get(unit))
+            .map(|unit| service::unit(policy, unit, None, None)),
         warnings,
         pending: pending.unwrap_or_default(),
         ordered_time: None,

@@ -179,7 +179,7 @@ impl Controller {
             return Ok(false);
         }
         let order = Order { by, request: Request::Register(Box::new(about)) };
-        let stepped = self.step(Some(Given { order, unit: unit.clone(), under: None })).await;
+        let stepped = self.step(Some(Given { order, unit: Some(unit.clone()), under: None })).await;
         match stepped {
             Err(fault) if fault.reason != Reason::OrderRefused => Err(fault),
             Err(fault) => {

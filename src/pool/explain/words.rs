@@ -66,6 +66,12 @@ pub fn verdict_words(verdict: &Verdict, units: usize) -> String {
     format!("{}: {words}", verdict.name())
 }
 
+/// Who signed what.
+#[must_use]
+pub fn signed_words(Approval { by, intervention }: &Approval) -> String {
+    format!("{by}: {}, to test: {}", intervention.changed, intervention.hypothesis)
+}
+
 /// A time span in its largest whole unit, once there are two of it.
 pub(super) fn span(seconds: u64) -> String {
     match seconds {
@@ -124,9 +130,7 @@ impl Explanation {
             lines.push(format!("Let back by an operator with no cause found, until {}", time_of(until)));
         }
         let pending = self.signatures.iter();
-        lines.extend(pending.map(|Approval { by, intervention }| {
-            format!("Signed off by {by}: {}, to test: {}", intervention.changed, intervention.hypothesis)
-        }));
+        lines.extend(pending.map(|one| format!("Signed off by {}", signed_words(one))));
         if let Some(until) = self.probes_paused_until {
             lines.push(format!("Not probed until {}, on an operator's order", time_of(until)));
         }
@@ -207,7 +211,10 @@ impl Explanation {
         if self.suspects.is_empty() {
             lines.push("Suspect attributes of it: none".to_owned());
         } else {
-            lines.push("Suspect attributes of it:".to_owned());
+            lines.push(
+                "Suspect attributes of it, until two operators say that it is mended (`todoke pool absolve`):"
+                    .to_owned(),
+            );
             lines.extend(self.suspects.iter().map(suspect));
         }
         lines
@@ -299,8 +306,11 @@ fn suspect(suspect: &Suspect) -> String {
         0 => String::new(),
         ppm => format!("; by chance p = {}", percent(f64::from(ppm) / 1e6)),
     };
+    let signed = suspicion.signed.as_ref();
+    let signed =
+        signed.map(|first| format!("; said to be mended by {}", signed_words(first))).unwrap_or_default();
     format!(
-        "  {attribute}, since {}, rule {:?}: {} failed with it{chance}",
+        "  {attribute}, since {}, rule {:?}: {} failed with it{chance}{signed}",
         time_of(suspicion.since),
         suspicion.rule,
         units.join(", ")

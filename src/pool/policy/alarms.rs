@@ -146,8 +146,7 @@ impl Policy {
         if fresh.is_empty() {
             return;
         }
-        let suspicion =
-            Suspicion { since: turn.second, rule: Rule::V2, units: units.to_vec(), chance_ppm: 0 };
+        let suspicion = Suspicion::new(turn.second, Rule::V2, units.to_vec(), 0);
         for attribute in &fresh {
             self.history.suspect(attribute, suspicion.clone());
         }

@@ -272,7 +272,7 @@ impl Policy {
         for one in found {
             let chance_ppm = (one.chance * 1e6).round() as u32;
             let units = vec![one.before, id.clone()];
-            let suspicion = Suspicion { since: second, rule: Rule::V1, units, chance_ppm };
+            let suspicion = Suspicion::new(second, Rule::V1, units, chance_ppm);
             self.history.suspect(&one.attribute, suspicion);
         }
         self.history.record(episode);

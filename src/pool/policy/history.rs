@@ -9,6 +9,7 @@ use super::{
     decision::Rule,
     description::{Description, UNKNOWN},
     parameters::{EPISODES_MAX, Parameters, SUSPECTS_MAX},
+    unit::Approval,
 };
 use crate::pool::evidence::UnitId;
 
@@ -42,6 +43,15 @@ pub struct Suspicion {
     pub units: Vec<UnitId>,
     /// p of that by chance, in millionths; 0 where the verdict named it.
     pub chance_ppm: u32,
+    /// Who signed that it is mended, and how: a second operator who signs the same absolves it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signed: Option<Approval>,
+}
+
+impl Suspicion {
+    pub(super) fn new(second: u64, rule: Rule, units: Vec<UnitId>, chance_ppm: u32) -> Self {
+        Self { since: second, rule, units, chance_ppm, signed: None }
+    }
 }
 
 /// A recurrence that chance does not explain.
@@ -174,8 +184,14 @@ impl History {
         self.suspects.insert(attribute.to_owned(), suspicion);
     }
 
-    pub(super) fn absolve(&mut self, attribute: &str) -> bool {
-        self.suspects.remove(attribute).is_some()
+    pub(super) fn sign(&mut self, attribute: &str, approval: Approval) {
+        if let Some(suspicion) = self.suspects.get_mut(attribute) {
+            suspicion.signed = Some(approval);
+        }
+    }
+
+    pub(super) fn absolve(&mut self, attribute: &str) {
+        self.suspects.remove(attribute);
     }
 
     pub(super) fn rule_out(&mut self, attribute: &str, second: u64) {
@@ -207,7 +223,7 @@ mod tests {
         }
         assert_eq!((history.episodes().len(), history.episodes()[0].second), (EPISODES_MAX, 1));
         for since in 0..=SUSPECTS_MAX as u64 {
-            let suspicion = Suspicion { since, rule: Rule::V1, units: Vec::new(), chance_ppm: 1 };
+            let suspicion = Suspicion::new(since, Rule::V1, Vec::new(), 1);
             history.suspect(&format!("model={since}"), suspicion);
             history.rule_out(&format!("serial={since}"), since);
         }

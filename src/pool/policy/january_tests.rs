@@ -126,8 +126,12 @@ fn more_boxes_of_the_suspect_model_add_capacity_and_not_diversity() {
     let registered = decisions.iter().find(|one| one.kind == Kind::Register).expect("it is registered");
     assert!(!registered.reason.contains("diversity"), "{}", registered.reason);
 
-    let cleared = Request::Absolve { attribute: "model=HSM-7".to_owned(), intervention: intervention() };
-    let decisions = pool.tell(vec![order("bob", cleared)]);
+    let clears =
+        || Request::Absolve { attribute: "model=HSM-7".to_owned(), intervention: Some(intervention()) };
+    let decisions = pool.tell(vec![order("bob", clears())]);
+    assert_eq!(decisions[0].kind, Kind::SignOff);
+    assert!(pool.policy.history().suspects().contains_key("model=HSM-7"), "one operator is not enough");
+    let decisions = pool.tell(vec![order("alice", clears())]);
     assert_eq!(decisions[0].kind, Kind::Absolve);
     assert!(!pool.policy.history().suspects().contains_key("model=HSM-7"));
 }

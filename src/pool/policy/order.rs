@@ -138,12 +138,12 @@ pub enum Request {
         /// Which.
         unit: UnitId,
     },
-    /// Take the suspicion from an attribute.
+    /// Sign that a suspect attribute is mended: the second operator's signature takes the suspicion from it.
     Absolve {
         /// As `name=value`.
         attribute: String,
-        /// What was done.
-        intervention: Intervention,
+        /// What was done; the second operator may leave it out, and then signs the first one's.
+        intervention: Option<Intervention>,
     },
 }
 

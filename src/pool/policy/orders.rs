@@ -42,7 +42,9 @@ impl Policy {
             Request::ResumeProbes { unit } => self.resume_probes(turn, by, unit),
             Request::Drill { unit, fault, seconds } => self.drill(turn, by, unit, (*fault, *seconds)),
             Request::StopDrill { unit } => self.stop_drill(turn, by, unit),
-            Request::Absolve { attribute, intervention } => self.absolve(turn, by, attribute, intervention),
+            Request::Absolve { attribute, intervention } => {
+                self.absolve(turn, by, attribute, intervention.as_ref())
+            }
         };
         if let Err(reason) = done {
             self.refuse(turn, order, Rule::O1, &reason);

@@ -2,8 +2,8 @@
 //! calls were seen to be good: silence says nothing for it.
 
 use super::{
-    Alarm, Decision, Kind, Request, State,
-    fixture::{Pool, bet, id, order},
+    Alarm, Decision, Intervention, Kind, Request, State,
+    fixture::{Pool, bet, id, intervention, order},
 };
 use crate::pool::{evidence::Class, judgement::Judgement};
 
@@ -115,4 +115,35 @@ fn without_a_pause_silence_is_not_said_to_be_health_either() {
     pool.unheard = true;
     let reason = pool.until(&Kind::SteerBack, 2, 1).reason;
     assert_eq!(reason, "too little was heard of relay-2 to hold anything against it");
+}
+
+#[test]
+fn two_operators_who_sign_the_same_say_that_the_probe_is_mended_and_nothing_less_does() {
+    let mut pool = paused(300);
+    pool.well(2);
+    pool.until(&Kind::SteerBack, 2, 40);
+    let is_suspect = |pool: &Pool| pool.policy.history().suspects().contains_key("probe=deep");
+    let says = |pool: &mut Pool, by: &str, attribute: &str, intervention: Option<Intervention>| {
+        let request = Request::Absolve { attribute: attribute.to_owned(), intervention };
+        pool.tell(vec![order(by, request)]).remove(0)
+    };
+    let refused = |decision: Decision| match decision.kind {
+        Kind::Refuse(_) => decision.reason,
+        other => panic!("{other:?}: {}", decision.reason),
+    };
+    let other = says(&mut pool, "alice", "model=HSM-9", Some(intervention()));
+    assert!(refused(other).ends_with("model=HSM-9 is not suspect; what is: probe=deep"));
+    let half = Intervention { hypothesis: " ".to_owned(), ..intervention() };
+    assert!(refused(says(&mut pool, "alice", "probe=deep", Some(half))).contains("both parts"));
+    assert!(refused(says(&mut pool, "alice", "probe=deep", None)).contains("nobody has signed"));
+    assert_eq!(says(&mut pool, "alice", "probe=deep", Some(intervention())).kind, Kind::SignOff);
+    assert!(refused(says(&mut pool, "alice", "probe=deep", None)).contains("another operator's"));
+    let fan = Intervention { changed: "a new fan".to_owned(), ..intervention() };
+    let said = says(&mut pool, "bob", "probe=deep", Some(fan.clone()));
+    assert!(said.reason.contains("operator/alice signed other words: driver 2.1"), "{}", said.reason);
+    assert!(is_suspect(&pool), "they did not sign the same");
+    let done = says(&mut pool, "alice", "probe=deep", Some(fan));
+    assert_eq!((done.kind, done.attributes), (Kind::Absolve, vec!["probe=deep".to_owned()]));
+    assert!(done.reason.starts_with("operator/bob and operator/alice take the suspicion"), "{}", done.reason);
+    assert!(!is_suspect(&pool));
 }

@@ -1,5 +1,5 @@
 //! Nothing leaves quarantine because somebody wants it back: two operators sign what was changed and what
-//! that tests, or an override lets it back for a day.
+//! that tests, or an override lets it back for a day. Nor does suspicion leave an attribute otherwise.
 
 use super::{
     Key, Kind, Note, Policy, Rule, Turn, Unit, WORDS_BYTES_MAX,
@@ -160,25 +160,55 @@ impl Policy {
         }
     }
 
+    /// A suspect attribute is mended when two operators sign the same of it. If it was not, the next unit
+    /// that fails with it makes it suspect again.
     pub(super) fn absolve(
         &mut self,
         turn: &mut Turn<'_>,
         by: &Operator,
         attribute: &str,
-        intervention: &Intervention,
+        intervention: Option<&Intervention>,
     ) -> Result<(), String> {
-        if !intervention.is_complete() {
+        let suspects = self.history.suspects();
+        let Some(suspicion) = suspects.get(attribute) else {
+            let all: Vec<&str> = suspects.keys().map(String::as_str).collect();
+            let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
+            return Err(format!("{attribute:.64} is not suspect; what is: {all}"));
+        };
+        if intervention.is_some_and(|record| !record.is_complete()) {
             return Err(format!(
-                "say what was changed and what it tests, each in 1 to {WORDS_BYTES_MAX} bytes"
+                "the record needs both parts, each of 1 to {WORDS_BYTES_MAX} bytes: what was changed, and \
+                 what that tests"
             ));
         }
-        if !self.history.absolve(attribute) {
-            return Err(format!("{attribute:.64} is not suspect"));
+        let before = suspicion.signed.clone();
+        let Some(record) = intervention.or(before.as_ref().map(|first| &first.intervention)).cloned() else {
+            return Err(format!(
+                "nobody has signed that {attribute} is mended: say what was changed, and which hypothesis \
+                 that tests; another operator signs the same"
+            ));
+        };
+        let about = vec![attribute.to_owned()];
+        let Intervention { changed, hypothesis } = &record;
+        let words = format!("{changed}, to test: {hypothesis}");
+        match before {
+            Some(first) if first.intervention == record && first.by == *by => {
+                return Err(format!("{by} has signed already: the second signature is another operator's"));
+            }
+            Some(first) if first.intervention == record => {
+                self.history.absolve(attribute);
+                let reason = format!("{} and {by} take the suspicion from {attribute}: {words}", first.by);
+                turn.say(None, None, Note::new(Kind::Absolve, Rule::Q2, reason).about(about));
+            }
+            other => {
+                let other = in_other_words(other.as_slice());
+                let reason =
+                    format!("{by} signed that {attribute} is mended: {words}; another must sign too");
+                let note = Note::new(Kind::SignOff, Rule::Q2, reason + &other);
+                turn.say(None, None, note.about(about));
+                self.history.sign(attribute, Approval { by: by.clone(), intervention: record });
+            }
         }
-        let Intervention { changed, hypothesis } = intervention;
-        let reason = format!("{by} takes the suspicion from {attribute}: {changed}, to test: {hypothesis}");
-        let note = Note::new(Kind::Absolve, Rule::O1, reason);
-        turn.say(None, None, note.about(vec![attribute.to_owned()]));
         Ok(())
     }
 }

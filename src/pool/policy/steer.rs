@@ -203,7 +203,7 @@ impl Policy {
         let note = Note::new(Kind::Alarm(Alarm::ProbeInduced), Rule::V6, reason);
         self.raise(turn, Some(id), note.about(vec![PROBED.to_owned()]));
         let units = vec![id.clone()];
-        let suspicion = Suspicion { since: turn.second, rule: Rule::V6, units, chance_ppm: 0 };
+        let suspicion = Suspicion::new(turn.second, Rule::V6, units, 0);
         self.history.suspect(PROBED, suspicion);
     }
 

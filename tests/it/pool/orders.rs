@@ -116,6 +116,26 @@ async fn a_unit_that_is_gone_is_forgotten_once_it_is_drained_and_said_to_have_be
 }
 
 #[tokio::test]
+async fn an_attribute_is_mended_by_name_and_of_no_unit() {
+    let (pool, _puppets) = two().await;
+    let mended = |id: &str, unit: &str, changed: &str| {
+        let (attribute, changed) = ("probe=deep".to_owned(), changed.to_owned());
+        let hypothesis = if changed.is_empty() { String::new() } else { "it is the cause".to_owned() };
+        order(id, unit, Order::Absolve(pb::AbsolveAttribute { attribute, changed, hypothesis }))
+    };
+    let refused = pool.order(mended("m-1", "relay-1", "a driver")).await.expect_err("it is no unit's");
+    assert_eq!((refused.reason, &*refused.violations[0].0), (Reason::FieldInvalid, "unit"));
+    let refused = pool.order(mended("m-2", "", "two\nlines")).await.expect_err("it is not one line");
+    assert_eq!((refused.reason, &*refused.violations[0].0), (Reason::FieldInvalid, "absolve.changed"));
+    let refused = pool.order(mended("m-3", "", "a driver")).await.expect_err("nobody accused it");
+    assert_eq!(refused.reason, Reason::OrderRefused);
+    assert!(refused.message.contains("probe=deep is not suspect; what is: nothing"), "{refused}");
+    assert_eq!(pool.list().await.suspects, []);
+    let nobody = pool.order(drain("d-9", "")).await.expect_err("a drain is of a unit");
+    assert_eq!((nobody.reason, &*nobody.violations[0].0), (Reason::FieldInvalid, "unit"));
+}
+
+#[tokio::test]
 async fn nobody_but_an_operator_gives_orders_and_nobody_else_but_auditors_looks() {
     let (pool, _puppets) = two().await;
     let issuer = &pool.issuer;
