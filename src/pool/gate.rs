@@ -21,7 +21,9 @@ use crate::{
     wire::fault::{Fault, Reason},
 };
 
-/// The calls that a relay without a lease may pass on: probes, by which it is seen to be well again.
+/// What a relay that is given no lease may pass on: probes, by which it is seen to be well again. Through one
+/// that is given its lease they are let in as callers' calls are, so that no process that refuses those looks
+/// well.
 const PROBE: &str = "/todoke.v1.PoolService/Probe";
 /// And its own report, by which it asks for a lease.
 const REPORT: &str = "/todoke.v1.PoolService/Report";
@@ -37,6 +39,9 @@ pub struct Leave {
     pub until_ms: i64,
     /// Whether its calls are given the time to end now: there is none after that.
     pub draining: bool,
+    /// Whether a deep probe that comes through it must show that lease, too. Where none is given, as on
+    /// probation or while it drains, it shows by its probes that it is well again.
+    pub shown_by_probes: bool,
 }
 
 /// Lets relays' calls in.
@@ -113,6 +118,42 @@ pub fn is_for_a_caller(relay: &Identity, path: &str) -> Result<(), Fault> {
     Err(Fault::new(Reason::WrongRole, words))
 }
 
+/// The unit, if it shows its live lease of its present generation.
+fn holds<'a>(
+    relay: &Identity,
+    unit: Option<&'a Arc<Unit>>,
+    generation: Option<u64>,
+    now_ms: i64,
+) -> Result<&'a Arc<Unit>, Fault> {
+    let fenced = |why: &str| {
+        Fault::new(Reason::RelayFenced, format!("{relay} {why}: use another relay"))
+            .after(Duration::from_millis(100))
+    };
+    let Some((unit, leave)) = unit.and_then(|unit| Some((unit, unit.leave?))) else {
+        return Err(fenced("holds no lease"));
+    };
+    if leave.until_ms <= now_ms {
+        return Err(fenced("did not renew its lease"));
+    }
+    match generation {
+        None => return Err(fenced("shows no lease with this call")),
+        Some(shown) if shown > leave.generation => {
+            return Err(fenced(&format!("shows a lease of generation {shown}, which is not known here")));
+        }
+        Some(shown) if shown < leave.generation => {
+            let now = leave.generation;
+            let words = format!(
+                "{relay} shows a lease of generation {shown}, and {now} is in force: it was taken out \
+                 since, or another process serves under its name: use another relay"
+            );
+            let stale = Fault::new(Reason::GenerationStale, words);
+            return Err(stale.after(Duration::from_millis(100)));
+        }
+        Some(_) => {}
+    }
+    Ok(unit)
+}
+
 impl Gate {
     /// At most `calls_max` calls of one relay are worked on at once; those of a lease that is over have the
     /// time `drain` to end.
@@ -167,44 +208,31 @@ impl Gate {
         path: &str,
         now_ms: i64,
     ) -> Result<Entered, Fault> {
-        if is_own(path) {
-            return Ok(Entered(None));
-        }
-        self.admit(relay, generation, now_ms).inspect_err(|fault| {
+        let entered = match path {
+            REPORT => Ok(Entered(None)),
+            PROBE => self.admit_probe(relay, generation, now_ms),
+            _ => self.admit(relay, generation, now_ms),
+        };
+        entered.inspect_err(|fault| {
             let reason = fault.reason.as_str();
             metrics::counter!(names::POOL_GATE_REFUSALS, names::REASON => reason).increment(1);
         })
     }
 
+    /// A probe takes no place of the relay's share, and counts for no call.
+    fn admit_probe(&self, relay: &Identity, generation: Option<u64>, now_ms: i64) -> Result<Entered, Fault> {
+        let units = self.units.load();
+        let unit = UnitId::of(relay).and_then(|unit| units.get(&unit));
+        if unit.and_then(|unit| unit.leave).is_some_and(|leave| leave.shown_by_probes) {
+            holds(relay, unit, generation, now_ms)?;
+        }
+        Ok(Entered(None))
+    }
+
     fn admit(&self, relay: &Identity, generation: Option<u64>, now_ms: i64) -> Result<Entered, Fault> {
         let units = self.units.load();
         let unit = UnitId::of(relay).and_then(|unit| units.get(&unit));
-        let fenced = |why: &str| {
-            Fault::new(Reason::RelayFenced, format!("{relay} {why}: use another relay"))
-                .after(Duration::from_millis(100))
-        };
-        let Some((unit, leave)) = unit.and_then(|unit| Some((unit, unit.leave?))) else {
-            return Err(fenced("holds no lease"));
-        };
-        if leave.until_ms <= now_ms {
-            return Err(fenced("did not renew its lease"));
-        }
-        match generation {
-            None => return Err(fenced("shows no lease with this call")),
-            Some(shown) if shown > leave.generation => {
-                return Err(fenced(&format!("shows a lease of generation {shown}, which is not known here")));
-            }
-            Some(shown) if shown < leave.generation => {
-                let now = leave.generation;
-                let words = format!(
-                    "{relay} shows a lease of generation {shown}, and {now} is in force: it was taken out \
-                     since, or another process serves under its name: use another relay"
-                );
-                let stale = Fault::new(Reason::GenerationStale, words);
-                return Err(stale.after(Duration::from_millis(100)));
-            }
-            Some(_) => {}
-        }
+        let unit = holds(relay, unit, generation, now_ms)?;
         unit.calls.fetch_add(1, Relaxed);
         let entered = Entered(Some(Arc::clone(&unit.share)));
         if unit.share.in_flight.fetch_add(1, Relaxed) >= self.calls_max {
@@ -234,16 +262,20 @@ mod tests {
 
     const DRAIN: Duration = Duration::from_secs(10);
 
-    fn leave(generation: u64, until_ms: i64) -> Leave {
-        Leave { generation, until_ms, draining: false }
-    }
-
     fn set(gate: &Gate, leave: Option<Leave>, now_ms: i64) {
-        gate.set(&BTreeMap::from([("relay-2".parse().expect("a name"), leave)]), now_ms);
+        gate.set(&BTreeMap::from([(unit(), leave)]), now_ms);
     }
 
     fn relay() -> Identity {
         "relay/relay-2".parse().expect("an identity")
+    }
+
+    fn unit() -> UnitId {
+        "relay-2".parse().expect("a name")
+    }
+
+    fn leave(generation: u64, until_ms: i64) -> Leave {
+        Leave { generation, until_ms, draining: false, shown_by_probes: true }
     }
 
     fn gate(leave: Option<Leave>) -> Gate {
@@ -288,6 +320,21 @@ mod tests {
         for path in [PROBE, REPORT] {
             assert_eq!(reason(gate(None).enter(&relay(), None, path, 0)), None);
         }
+        let drains = gate(Some(Leave { shown_by_probes: false, ..leave(3, 9) }));
+        assert_eq!(reason(drains.enter(&relay(), None, PROBE, 0)), None, "it may not serve, and knows it");
+    }
+
+    #[test]
+    fn a_probe_through_a_process_that_callers_are_refused_by_fails_as_they_do() {
+        let open = gate(Some(leave(3, 9)));
+        for (generation, now_ms) in [(Some(3), 0), (Some(3), 9), (Some(2), 0), (Some(4), 0), (None, 0)] {
+            let asked = [PATH, PROBE].map(|path| reason(open.enter(&relay(), generation, path, now_ms)));
+            assert_eq!(asked[0], asked[1], "{generation:?} at {now_ms}");
+        }
+        assert_eq!(reason(open.enter(&relay(), None, REPORT, 0)), None, "by that it asks for its lease");
+        let entered: Vec<_> = (0..3).map(|_| open.enter(&relay(), Some(3), PROBE, 0)).collect();
+        assert!(entered.iter().all(Result::is_ok), "and takes no place of theirs");
+        assert_eq!(open.take_calls(), [(unit(), 1)], "nor counts as one");
     }
 
     #[test]
@@ -300,7 +347,7 @@ mod tests {
         drop(one);
         drop(enter().expect("a place is free again"));
         drop(two);
-        assert_eq!(open.take_calls(), [("relay-2".parse().expect("a name"), 4)]);
+        assert_eq!(open.take_calls(), [(unit(), 4)]);
         assert_eq!(open.take_calls(), []);
     }
 

@@ -183,8 +183,9 @@ impl Peer {
             }
         }
         head.headers.insert(CALLER, self.caller.clone());
+        // An observer's call comes also while there is no lease: it shows none then.
         let generation = self.shard.fence().generation();
-        if generation > 0 {
+        if generation > 0 && self.shard.fence().is_open() {
             head.headers.insert(LEASE, HeaderValue::from(generation));
         }
     }

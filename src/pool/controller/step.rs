@@ -239,7 +239,8 @@ impl Core {
             let until_ms = if self.frozen { until_ms.max(now_ms + LEASE_MS) } else { until_ms };
             let may = self.policy.takes_calls(unit.id());
             let draining = unit.state == State::Draining;
-            may.then_some(Leave { generation: unit.generation, until_ms, draining })
+            let shown_by_probes = self.policy.grants_lease(unit.id()) && unit.state != State::Probation;
+            may.then_some(Leave { generation: unit.generation, until_ms, draining, shown_by_probes })
         };
         self.policy.units().values().map(|unit| (unit.id().clone(), leave(unit))).collect()
     }

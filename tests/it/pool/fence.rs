@@ -7,7 +7,10 @@ use todoke::{
     pool::notes::Lease,
     wire::{
         fault::Reason,
-        pb::{self, GetViewRequest, UnitState, order_unit_request::Order},
+        pb::{
+            self, GetViewRequest, UnitState, order_unit_request::Order,
+            pool_service_client::PoolServiceClient,
+        },
     },
 };
 use tonic::{Code, metadata::MetadataValue};
@@ -17,7 +20,7 @@ use super::{
     harness::{Pool, WARDS, ask, attributes, drain, eventually, health, order, quick, reason, undrain},
     puppet::Puppet,
 };
-use crate::issuance::harness::{fault, files, id};
+use crate::issuance::harness::{Party, fault, files, id};
 
 #[tokio::test]
 async fn a_relay_takes_calls_from_its_first_lease_on_and_not_before() {
@@ -205,4 +208,47 @@ async fn a_relay_has_its_share_of_calls_at_once_and_not_one_more() {
         (puppet.passes(Some(generation)).await.reason == Reason::NotFound).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_deep_probe_fails_as_calls_do_but_through_a_relay_that_is_out_and_is_to_show_that_it_is_well() {
+    let pool = Pool::start(quick()).await;
+    let relays = pool.relays(2).await;
+    let (pki, address) = (pool.issuer.dir.path().join("pki"), relays[1].running.address);
+    let observer = Party::at(&pki, "relay/relay-1", &address.to_string());
+    let probe = || async {
+        let mut client = PoolServiceClient::new(observer.channel.clone());
+        let asked = client.probe(pb::ProbeRequest { nonce: vec![7] }).await;
+        asked.err().map(|status| fault(status).reason)
+    };
+    let ward = pool.ward(WARDS[0], &relays[1]);
+    assert_eq!(probe().await, None);
+    pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
+    eventually("callers are refused", || async {
+        (reason(ask(&ward).await) == Some(Reason::RelayFenced)).then_some(())
+    })
+    .await;
+    assert_eq!(probe().await, None, "while it drains");
+    pool.decided("relay-2", "reset").await;
+    assert_eq!(probe().await, None, "while it is out");
+    pool.order(undrain("u-1", "relay-2")).await.expect("it was drained");
+    pool.until("relay-2", UnitState::Healthy).await;
+
+    // Another process is started under its name, at the same address by its own word.
+    let later = Puppet {
+        name: "relay-2".to_owned(),
+        party: Party::at(&pki, "relay/relay-2", &pool.issuer.address.to_string()),
+    };
+    let attributes = Some(attributes("relay-2", address));
+    later
+        .report(pb::ReportRequest { attributes, incarnation: 2, ..later.nothing() })
+        .await
+        .expect("it reports");
+    let found = probe().await;
+    assert!(matches!(found, Some(Reason::GenerationStale | Reason::RelayFenced)), "{found:?}");
+    eventually("its process knows that it has no lease", || async {
+        (probe().await == Some(Reason::RelayFenced)).then_some(())
+    })
+    .await;
+    assert_eq!(reason(ask(&ward).await), Some(Reason::RelayFenced), "and callers are refused alike");
 }
