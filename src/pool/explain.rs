@@ -172,7 +172,7 @@ pub struct Explanation {
     pub unit: UnitId,
     /// What was registered.
     pub about: Description,
-    /// The address that it reports itself, if that is another: nobody reaches it there.
+    /// The address that it reports itself, if that is another.
     pub reported_address: Option<String>,
     /// The name of its state.
     pub state: &'static str,
@@ -260,6 +260,8 @@ struct Stands {
     in_use: usize,
     /// Whether its process has reported lately.
     reports: bool,
+    /// Whether a second process serves as it, at another address.
+    two: bool,
 }
 
 impl Explanation {
@@ -281,6 +283,7 @@ impl Explanation {
             reports: known
                 .lease_until_ms
                 .is_some_and(|ms| u64::try_from(ms / 1_000).is_ok_and(|s| s > *now_s)),
+            two: unit.elsewhere.is_some(),
         };
         Self {
             unit: id.clone(),

@@ -6,7 +6,7 @@ use super::{
         evidence::{Bucket, Class},
         other_tools::OtherTools,
         policy::{
-            Parameters, Request, State,
+            Fact, Parameters, Request, State,
             fixture::{Pool, about, id, intervention, order},
         },
     },
@@ -47,11 +47,21 @@ fn kept(pool: &Pool, n: usize) -> Vec<KeptDecision> {
 }
 
 fn explained(pool: &Pool, n: usize, bad: u32, change: impl FnOnce(&mut Judgement)) -> Explanation {
+    explained_with(pool, n, bad, change, |_| ())
+}
+
+fn explained_with(
+    pool: &Pool,
+    n: usize,
+    bad: u32,
+    change: impl FnOnce(&mut Judgement),
+    also: impl FnOnce(&mut Known<'_>),
+) -> Explanation {
     let mut judgement = pool.judgement();
     change(&mut judgement);
     let witness = |name: &str| (observer(name), (120, bad * 12));
     let decisions = kept(pool, n);
-    let known = Known {
+    let mut known = Known {
         policy: &pool.policy,
         judgement: &judgement,
         rule: &rule::Parameters::default(),
@@ -64,6 +74,7 @@ fn explained(pool: &Pool, n: usize, bad: u32, change: impl FnOnce(&mut Judgement
         issuer: Issuer { name: "issuer-1".to_owned(), decides: true, epoch: 3, frozen: false },
         now_s: pool.second,
     };
+    also(&mut known);
     Explanation::of(&pool.policy.units()[&id(n)], &known)
 }
 
@@ -148,6 +159,28 @@ fn a_probe_that_is_accused_is_named_among_what_is_suspect_of_that_unit() {
     let suspects =
         |n| explained(&pool, n, 0, |_| ()).suspects.iter().any(|one| one.attribute == "probe=deep");
     assert_eq!([1, 2, 3].map(suspects), [false, true, false]);
+}
+
+#[test]
+fn a_lone_process_that_says_another_address_is_told_of_with_a_remedy_and_not_held_to_be_wrong() {
+    let mut pool = Pool::of(4);
+    let said = |pool: &Pool, said: &str, health: (u32, u32)| {
+        let at = |known: &mut Known<'_>| {
+            (known.reported_address, known.health) = (Some(said.to_owned()), health);
+        };
+        let text = explained_with(pool, 2, 0, |_| (), at).text();
+        text.lines().find(|line| line.starts_with("Where: ")).expect("it is said").to_owned()
+    };
+    let remedy = "If it has moved there: drain it, and `todoke pool register relay-2 --address 127.0.0.1:9`";
+    let green = said(&pool, "127.0.0.1:9", (12, 0));
+    assert!(green.contains("as behind a translated address: then all is well. ") && green.ends_with(remedy));
+    let red = said(&pool, "127.0.0.1:9", (12, 12));
+    assert!(red.contains("It does not answer where it is registered. ") && red.ends_with(remedy), "{red}");
+    let rubbish = said(&pool, "$(reboot)", (0, 0));
+    assert!(!rubbish.contains("todoke pool register") && rubbish.contains("no address"), "{rubbish}");
+    pool.tell(vec![Fact::Elsewhere { unit: id(2), address: Some("127.0.0.1:9".to_owned()) }]);
+    let two = said(&pool, "127.0.0.1:9", (12, 0));
+    assert!(two.ends_with("is reached at 127.0.0.1:9"), "the alarm says what to do then: {two}");
 }
 
 #[test]

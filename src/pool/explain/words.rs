@@ -7,7 +7,7 @@ use super::{Discarded, Explanation, Shallow, Sibling, Suspect, Told, Vote};
 use crate::pool::{
     judgement::{Verdict, shared_words},
     other_tools::Opinion,
-    policy::{Approval, Bundle, Drill, Floor, Lease, Raised, State, grouped},
+    policy::{Approval, Bundle, Description, Drill, Floor, Lease, Raised, State, grouped},
 };
 
 /// A second since 1970 as people read it, in UTC.
@@ -148,10 +148,28 @@ impl Explanation {
         lines
     }
 
+    /// What its process says of its address. With two processes the alarm says what to do; one alone may well
+    /// be reached where it is registered, as behind a translated address.
     fn elsewhere_reported(&self) -> String {
-        let said = self.reported_address.as_ref();
-        let words = |said| format!("; but the process that serves as it says that it is reached at {said}");
-        said.map(words).unwrap_or_default()
+        let Some(said) = &self.reported_address else { return String::new() };
+        let words = format!("; but the process that serves as it says that it is reached at {said}");
+        if self.stands.two {
+            return words;
+        }
+        let there = match self.shallow.colour {
+            "GREEN" => {
+                ". It answers where it is registered, as behind a translated address: then all is well"
+            }
+            "RED" => ". It does not answer where it is registered",
+            _ => "",
+        };
+        let moved = Description { address: said.clone(), ..self.about.clone() };
+        let unit = &self.unit;
+        let remedy = match moved.faults().is_empty() {
+            true => format!("drain it, and `todoke pool register {unit} --address {said}`"),
+            false => "that is no address that it could be registered at".to_owned(),
+        };
+        format!("{words}{there}. If it has moved there: {remedy}")
     }
 
     fn lease_words(&self) -> String {
