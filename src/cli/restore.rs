@@ -18,8 +18,8 @@ const SHOWN_MAX: u32 = 5000;
 
 /// Marks a database as restored from a backup, and sees it through.
 ///
-/// From then on each municipality must compare its receipts (`todoke reconcile --all FILES`) before anything
-/// new is taken from it.
+/// From then on nothing new is taken from a municipality (it is told RECONCILE_FIRST) until it has compared
+/// its receipts (`todoke reconcile --all FILES`), or was released.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  \
                         todoke restore mark --database sqlite:issuer.db --reason 'disk lost'\n  \
@@ -36,7 +36,8 @@ enum RestoreCommand {
     Mark(MarkArgs),
     /// Shows how far each municipality is, and what is lost
     Status(StatusArgs),
-    /// Lets one municipality go on without a comparison, and gives up what it lost
+    /// Takes new batches from one municipality again that cannot compare its receipts or send what it lost,
+    /// and gives up what it lost
     Release(ReleaseArgs),
 }
 
@@ -121,8 +122,8 @@ pub async fn run(args: RestoreArgs) -> Result<u8, Error> {
             let id = store.mark_restored(Cause::Operator, &mark.reason, now_ms()).await?;
             store.close().await;
             let words = format!(
-                "restore {id} is in force: nothing new is taken from a municipality until it has run \
-                 `todoke reconcile --all FILES`"
+                "restore {id} is in force: nothing new is taken from a municipality (RECONCILE_FIRST) until \
+                 it has run `todoke reconcile --all FILES`, or was released"
             );
             Ok(told(mark.of.output, serde_json::json!({"restore": id}), &words))
         }
@@ -149,7 +150,7 @@ async fn release(args: &ReleaseArgs) -> Result<u8, Error> {
         (lost, _) => format!("what it lost is given up, {lost} of its batches"),
     };
     let json = serde_json::json!({"released": code.to_string(), "given_up": lost, "known": known});
-    Ok(told(args.of.output, json, &format!("{code} goes on; {what}")))
+    Ok(told(args.of.output, json, &format!("{code} is released: it is told RECONCILE_FIRST no more; {what}")))
 }
 
 fn told(output: Output, json: serde_json::Value, words: &str) -> u8 {

@@ -97,7 +97,9 @@ fn forgotten(caller: MunicipalityCode, id: BatchId, why: Forgotten) -> Fault {
             Reason::ReconcileFirst,
             format!(
                 "the issuer's database was restored from a backup: nothing new is taken from {caller} until \
-                 its receipts were compared. Run `todoke reconcile --all FILES` with every file that has one"
+                 its receipts were compared, or the issuer's operator released it. Run `todoke reconcile \
+                 --all FILES` with every file that has one; if those are lost, ask for `todoke restore \
+                 release {caller}`"
             ),
         ),
         Forgotten::ReceiptUnknown => {

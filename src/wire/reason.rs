@@ -88,7 +88,8 @@ reasons! {
     TooManyOpenBatches = "TOO_MANY_OPEN_BATCHES", FailedPrecondition, Caller, false,
         "Finish or abort batches first: ListBatches (`todoke status`) tells which are open.";
     ReconcileFirst = "RECONCILE_FIRST", FailedPrecondition, Caller, false,
-        "Compare receipts first (CompareReceipts, `todoke reconcile --all FILES`): a backup was restored.";
+        "A backup was restored: compare all receipts (CompareReceipts, `todoke reconcile --all FILES`) and \
+         send what is lost; if the files are lost, ask the operator for `todoke restore release`.";
     ReceiptInvalid = "RECEIPT_INVALID", InvalidArgument, Caller, false,
         "Send receipts as they came: each must be a note that this issuer signed, of the caller's own batch.";
     LimitExceeded = "LIMIT_EXCEEDED", InvalidArgument, Caller, false,
@@ -118,7 +119,7 @@ reasons! {
     FieldInvalid = "FIELD_INVALID", InvalidArgument, Caller, false,
         "Mend the fields that the violations name.";
     ReceiptNotReady = "RECEIPT_NOT_READY", FailedPrecondition, Nobody, true,
-        "Wait until the batch is ACCEPTED (WatchBatch): a DISCREPANT or ABORTED one is not by waiting.";
+        "Wait until the batch is ACCEPTED (WatchBatch); if it is DISCREPANT or ABORTED, waiting is in vain.";
     BatchState = "BATCH_STATE", FailedPrecondition, Caller, false,
         "Ask GetBatch (`todoke status`): the batch's state does not allow this.";
     RequestIdReused = "REQUEST_ID_REUSED", FailedPrecondition, Caller, false,
