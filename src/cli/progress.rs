@@ -39,7 +39,7 @@ pub(crate) fn bar(template: &str, total: u64, output: Output) -> ProgressBar {
     ProgressBar::new(total).with_style(style)
 }
 
-/// How long a phase has to go on before its rate is shown.
+/// How long a phase has to go on before its rate is shown, and how long it will take.
 const RATED_AFTER: Duration = Duration::from_secs(1);
 
 struct Bar {
@@ -103,8 +103,9 @@ fn style(ends: bool) -> ProgressStyle {
         };
     };
     let eta = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
-        // Exactly none is what is said as long as nothing went on yet.
-        let unknown = state.eta().is_zero() && state.len().is_some_and(|len| state.pos() < len);
+        // Exactly none is what is said as long as nothing went on yet, and almost none at first.
+        let nothing = state.eta().is_zero() || state.elapsed() < RATED_AFTER;
+        let unknown = nothing && state.len().is_some_and(|len| state.pos() < len);
         let _ = match unknown {
             true => write!(to, "--"),
             false => write!(to, "{:#}", HumanDuration(state.eta())),
@@ -237,5 +238,23 @@ mod tests {
         bar.tick();
         let shown = screen.0.lock().expect("no panic").clone();
         assert!(shown.contains("0/1,000 records, -/s, -- left"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_left_is_said_of_a_phase_that_has_gone_on_for_a_second_and_of_none_before() {
+        let shown = |elapsed: Duration| {
+            let screen = Screen::default();
+            let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+            let bar = ProgressBar::with_draw_target(Some(1_000), target).with_style(style(true));
+            let bar = bar.with_elapsed(elapsed);
+            bar.set_position(256); // the first acknowledgement
+            bar.force_draw();
+            screen.0.lock().expect("no panic").clone()
+        };
+        let early = shown(Duration::ZERO);
+        assert!(early.contains("256/1,000 records, -/s, -- left"), "{early}");
+        assert!(!early.contains("0s left"), "{early}");
+        let later = shown(Duration::from_secs(10));
+        assert!(later.contains("256/1,000 records") && !later.contains("-- left"), "{later}");
     }
 }
