@@ -222,7 +222,15 @@ impl Service<http::Request<Body>> for Services {
                     Ok(response.map(|answer| held(answer, entered)))
                 })
             }
-            None => Box::pin(async { Ok(Status::unimplemented("no such service").into_http()) }),
+            None => {
+                let words = match name {
+                    "todoke.v1.PoolService" => {
+                        "this issuer keeps no pool (pool.enabled = false): ask another"
+                    }
+                    _ => "no such service",
+                };
+                Box::pin(async move { Ok(Status::unimplemented(words).into_http()) })
+            }
         }
     }
 }

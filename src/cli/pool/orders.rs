@@ -1,6 +1,8 @@
 //! `todoke pool drain | undrain | sign-off | override | unregister`: orders about one unit, each carried out
 //! once and on the record.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::json;
 
@@ -9,11 +11,12 @@ use super::{
     show::{drill, paused, state, time, unit_json},
 };
 use crate::{
-    cli::municipal::{Output, new_batch_id, say, say_event, say_result, warn},
+    cli::municipal::{self, Output, new_batch_id, say, say_event, say_result, warn},
     client::{calls::CallError, error::Error},
     pool::{evidence::UnitId, explain::one_line},
     runtime::exit,
     wire::{
+        convert::span,
         fault::Reason,
         pb::{self, order_unit_request::Order},
     },
@@ -224,7 +227,8 @@ impl SignOffArgs {
     }
 }
 
-/// Lets a quarantined unit come back with no cause found, for a day and no longer.
+/// Lets a quarantined unit come back with no cause found, for a day and no longer. Then it is quarantined
+/// again.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  todoke pool override relay-2 --reason 'no other box is left' \\\n    \
                         --endpoints dev/endpoints.json --as operator/alice")]
@@ -232,13 +236,17 @@ pub(super) struct OverrideArgs {
     /// Why, in one line; it is kept
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    /// For how long, if not for a day, such as 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = municipal::wait)]
+    lasts: Option<Duration>,
     #[command(flatten)]
     pub(super) order: Ordering,
 }
 
 impl OverrideArgs {
     pub(super) async fn run(&self) -> Result<(), Error> {
-        let order = pb::OverrideUnit { why: self.reason.clone(), until_time: None };
+        let lasts = self.lasts.map(span);
+        let order = pb::OverrideUnit { why: self.reason.clone(), until_time: None, lasts };
         self.order.give(Order::Override(order)).await
     }
 }

@@ -158,7 +158,16 @@ fn request(
             Request::SignOff { unit, intervention }
         }
         Asked::Absolve(asked) => absolution(unit.as_str(), asked)?,
-        Asked::Override(asked) => Request::Override { unit, reason: words("override.why", asked.why)? },
+        Asked::Override(asked) => {
+            let reason = words("override.why", asked.why)?;
+            let field = if asked.lasts.is_some() { "override.lasts" } else { "override.until_time" };
+            let is_said = asked.lasts.is_some() || asked.until_time.is_some();
+            let lasts = is_said.then(|| seconds(asked.lasts, asked.until_time, now_ms));
+            if lasts == Some(0) {
+                return Err(invalid(field, "is over already: say for how long, or nothing for a day"));
+            }
+            Request::Override { unit, reason, seconds: lasts }
+        }
         Asked::PauseProbes(asked) => match (asked.lasts, asked.until_time) {
             (None, None) => Request::ResumeProbes { unit },
             (lasts, until) => Request::PauseProbes { unit, seconds: seconds(lasts, until, now_ms) },
@@ -289,9 +298,9 @@ fn outcome(policy: &Policy, unit: Option<&UnitId>, decisions: &[Decision]) -> Or
         decisions.iter().filter(move |decision| decision.unit.as_ref() == unit && kind(&decision.kind))
     };
     // Of a registration there is only something to know if it shares what is suspect, or comes back.
-    let registered = of(|kind| matches!(kind, Kind::Register | Kind::Unregister));
+    let registered = of(|kind| matches!(kind, Kind::Register | Kind::Unregister | Kind::Override));
     let is_news = |one: &&Decision| {
-        !one.attributes.is_empty() || one.kind == Kind::Unregister || one.from == Some(State::Evicted)
+        !one.attributes.is_empty() || one.kind != Kind::Register || one.from == Some(State::Evicted)
     };
     let warnings = registered.filter(is_news).map(|decision| decision.reason.clone()).collect();
     let pending = of(|kind| matches!(kind, Kind::SignOff)).map(|decision| decision.reason.clone()).next();

@@ -6,14 +6,14 @@ use crate::{
     pool::{
         evidence::UnitId,
         ledger::{self, NoEnd},
-        policy::Policy,
+        policy::{Policy, Unit},
     },
     runtime::blocking,
 };
 
 /// The units that a policy has judged.
 fn judged(policy: &Policy) -> Vec<&UnitId> {
-    policy.judged().map(|unit| unit.id()).collect()
+    policy.judged().map(Unit::id).collect()
 }
 
 impl Core {

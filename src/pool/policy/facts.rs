@@ -16,7 +16,7 @@ impl Policy {
                 Fact::LeaseRenewed { unit, generation } => self.note_lease(unit, *generation, Lease::Live),
                 Fact::LeaseLapsed { unit, generation } => self.note_lease(unit, *generation, Lease::Lapsed),
                 Fact::LeaseReleased { unit, generation } => {
-                    self.note_lease(unit, *generation, Lease::Released)
+                    self.note_lease(unit, *generation, Lease::Released);
                 }
                 Fact::Elsewhere { unit, address } => self.note_elsewhere(unit, address.as_deref()),
                 Fact::Started { unit, process, address } => {

@@ -190,7 +190,7 @@ fn asked(n: usize, what: u8, name: &str) -> [Fact; 2] {
         2 => Request::Drain { unit, reason },
         3 => Request::Undrain { unit },
         4 => Request::SignOff { unit, intervention: Some(intervention()) },
-        5 => Request::Override { unit, reason },
+        5 => Request::Override { unit, reason, seconds: Some(3_600).filter(|_| n > 2) },
         6 => Request::PauseProbes { unit, seconds: 30 },
         7 => Request::Drill { unit, fault: Fault::Hang, seconds: 30 },
         _ => {

@@ -111,6 +111,9 @@ pub enum Request {
         unit: UnitId,
         /// Why.
         reason: String,
+        /// For how many seconds, if not for the longest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<u64>,
     },
     /// Do not probe a unit for so long: a monitor can be the cause.
     PauseProbes {

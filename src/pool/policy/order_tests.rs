@@ -98,7 +98,9 @@ fn a_failure_after_a_release_speaks_against_the_hypothesis_and_quarantines_at_on
 fn an_override_ends_after_a_day() {
     let mut pool = quarantined();
     let reason = "no cause found".to_owned();
-    pool.tell(vec![order("alice", Request::Override { unit: id(2), reason })]);
+    let longer = Request::Override { unit: id(2), reason: reason.clone(), seconds: Some(86_401) };
+    assert!(refused(&mut pool, "alice", longer).contains("86400 s at most, not 86401 s"));
+    pool.tell(vec![order("alice", Request::Override { unit: id(2), reason, seconds: None })]);
     assert!(pool.kinds().contains(&&Kind::Alarm(Alarm::Overridden)));
     let since = pool.second;
     pool.until(&Kind::Return, 2, 500);

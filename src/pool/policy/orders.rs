@@ -37,7 +37,9 @@ impl Policy {
             Request::Drain { unit, reason } => self.drain(turn, by, unit, reason),
             Request::Undrain { unit } => self.undrain(turn, by, unit),
             Request::SignOff { unit, intervention } => self.sign_off(turn, by, unit, intervention.as_ref()),
-            Request::Override { unit, reason } => self.override_quarantine(turn, by, unit, reason),
+            Request::Override { unit, reason, seconds } => {
+                self.override_quarantine(turn, by, unit, (reason, *seconds))
+            }
             Request::PauseProbes { unit, seconds } => self.pause_probes(turn, by, unit, *seconds),
             Request::ResumeProbes { unit } => self.resume_probes(turn, by, unit),
             Request::Drill { unit, fault, seconds } => self.drill(turn, by, unit, (*fault, *seconds)),

@@ -53,7 +53,11 @@ impl Policy {
                 }
             }
             State::Quarantined => match &unit.approval {
-                None => "it stays out until two operators sign an intervention".to_owned(),
+                None => format!(
+                    "it stays out until two operators sign an intervention: `todoke pool sign-off {} --changed \
+                     … --hypothesis …`, and the second one the same or without both",
+                    unit.id()
+                ),
                 Some(first) if unit.other_approvals.is_empty() => {
                     format!("it stays out until an operator beside {} signs", first.by)
                 }

@@ -112,13 +112,17 @@ impl Policy {
         turn: &mut Turn<'_>,
         by: &Operator,
         id: &UnitId,
-        why: &str,
+        (why, lasts): (&str, Option<u64>),
     ) -> Result<(), String> {
         self.quarantined(id)?;
         if why.trim().is_empty() || why.len() > WORDS_BYTES_MAX {
             return Err(format!("say why, in 1 to {WORDS_BYTES_MAX} bytes"));
         }
-        let lasts = self.parameters.override_s;
+        let longest = self.parameters.override_s;
+        let lasts = lasts.unwrap_or(longest);
+        if lasts > longest {
+            return Err(format!("an override lasts {longest} s at most, not {lasts} s"));
+        }
         let until = turn.second.saturating_add(lasts);
         let Some(unit) = self.units.get_mut(id) else { return Ok(()) };
         unit.override_until = Some(until);
