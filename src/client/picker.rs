@@ -146,7 +146,7 @@ impl Picker {
     }
 
     /// Uses a relay for this from now on; what is in flight over it goes on.
-    pub(super) fn regard(&self, index: usize, usage: Use) {
+    pub fn regard(&self, index: usize, usage: Use) {
         let share = match usage {
             Use::Share(share) => share.min(WHOLE),
             Use::Gone => GONE,

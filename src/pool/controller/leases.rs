@@ -31,7 +31,7 @@ impl Core {
         others.map(target).collect()
     }
 
-    fn probe_every_ms(&self, unit: &Unit) -> u32 {
+    pub(super) fn probe_every_ms(&self, unit: &Unit) -> u32 {
         let (slow, fast) = EVERY_MS;
         if !self.policy.may_probe(unit.id()) {
             return 0;

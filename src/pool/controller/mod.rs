@@ -16,6 +16,8 @@ mod refusals;
 mod report;
 mod restored;
 mod seconds;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod step;
 mod unkept;
 mod vote;
@@ -198,21 +200,12 @@ pub struct Standing {
     pub frozen: bool,
 }
 
-impl Controller {
-    /// A controller that knows nothing yet; [`Controller::run`] makes it learn and decide.
-    ///
-    /// # Panics
-    /// If the issuer's name is none: it was checked with its certificate.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let Parts { options, name, keeper, sign, prober, clock, disk, tasks } = parts;
-        let Disk { folder: ledger_dir, recorder, view_file, last_view } = disk;
-        let (view, note) = last_view.unzip();
-        let now_s = seconds(clock.now_ms());
+impl Core {
+    /// What knows nothing yet.
+    fn new(options: &Options, recorder: Recorder, now_s: u64) -> Self {
         let mut judge = Judge::new(options.rule.clone(), now_s);
-        let observer = Observer::try_from(format!("issuer/{name}")).expect("a name from a certificate");
         let judgement = judge.judge(now_s);
-        let core = Core {
+        Self {
             judge,
             policy: Policy::new(options.policy.clone()),
             intake: Intake::default(),
@@ -230,7 +223,23 @@ impl Controller {
             believed_until_ms: 0,
             seconds: self::seconds::Seconds::default(),
             recorder,
-        };
+        }
+    }
+}
+
+impl Controller {
+    /// A controller that knows nothing yet; [`Controller::run`] makes it learn and decide.
+    ///
+    /// # Panics
+    /// If the issuer's name is none: it was checked with its certificate.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { options, name, keeper, sign, prober, clock, disk, tasks } = parts;
+        let Disk { folder: ledger_dir, recorder, view_file, last_view } = disk;
+        let (view, note) = last_view.unzip();
+        let now_s = seconds(clock.now_ms());
+        let observer = Observer::try_from(format!("issuer/{name}")).expect("a name from a certificate");
+        let core = Core::new(&options, recorder, now_s);
         let drain = Duration::from_secs(options.policy.drain_s);
         let gate = Arc::new(Gate::new(options.relay_calls_max, drain));
         gauges::begin_at_zero();

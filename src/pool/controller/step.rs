@@ -36,17 +36,17 @@ const KEEP_EVERY_MS: i64 = 10_000;
 
 /// What a step would make, if it is kept.
 pub(super) struct Draft {
-    policy: Policy,
+    pub(super) policy: Policy,
     pub(super) judgement: Judgement,
-    decisions: Vec<Decision>,
+    pub(super) decisions: Vec<Decision>,
     epoch: u64,
-    due: bool,
+    pub(super) due: bool,
     /// What it was made of.
     pub(super) input: Second,
 }
 
 impl Core {
-    fn draft(&mut self, now_ms: i64, peak_calls_per_s: u32, given: Option<&Given>) -> Draft {
+    pub(super) fn draft(&mut self, now_ms: i64, peak_calls_per_s: u32, given: Option<&Given>) -> Draft {
         let now_s = self.seconds.at(seconds(now_ms));
         self.recorder.before(now_s, &self.policy, &self.judge);
         let (mut input, judgement) = self.judge_evidence(now_s);
@@ -63,14 +63,14 @@ impl Core {
     }
 
     /// Judges what came since the last step, as a replay does it again.
-    fn judge_evidence(&mut self, now_s: u64) -> (Second, Judgement) {
+    pub(super) fn judge_evidence(&mut self, now_s: u64) -> (Second, Judgement) {
         let input = self.intake.take_evidence(now_s);
         let judgement = ledger::Judge::judge(&mut self.judge, &input, &self.policy);
         (input, judgement)
     }
 
     /// A step was kept: now it is in force.
-    fn take(&mut self, draft: Draft, kept: Option<i64>) {
+    pub(super) fn take(&mut self, draft: Draft, kept: Option<i64>) {
         self.policy = draft.policy;
         self.judgement = draft.judgement;
         self.recorder.step(draft.input, &draft.decisions);
