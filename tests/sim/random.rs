@@ -20,3 +20,31 @@ impl Random {
         least + self.next() % (most - least)
     }
 }
+
+impl Random {
+    /// Another one, which goes its own way.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    /// Between 0 and 1, without both.
+    pub(crate) fn share(&mut self) -> f64 {
+        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    /// Whether something happens that does so with this probability.
+    pub(crate) fn happens(&mut self, p: f64) -> bool {
+        p > 0.0 && self.share() < p
+    }
+
+    /// A time to wait, by the exponential law.
+    pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
+        -self.share().ln() * mean
+    }
+
+    /// By the normal law. Source: G. Box, M. Muller, Annals of Mathematical Statistics 29, 1958.
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * self.share().ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.share()).sin()
+    }
+}
