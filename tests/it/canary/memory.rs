@@ -114,7 +114,7 @@ async fn a_key_is_in_memory_once_while_it_is_in_use_and_nothing_of_a_secret_is_o
     let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
     let secrets = secrets(&folder);
     let issuer = *pids(&folder.endpoints()).last().expect("the issuers stand last");
-    folder.sample("cards.csv", "20000").await;
+    folder.sample("cards.csv", "60000").await;
     let mut import =
         Running::start(&folder, &["import", "cards.csv", "--chunk-records", "64"], &folder.as_ward());
     import.until("uploading").await;
