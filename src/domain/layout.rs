@@ -184,7 +184,13 @@ impl Layout {
         let (start, length, begin) = (number(1)?, number(2)?, self.length());
         if start != begin + 1 {
             let what = format!("starts at {start}, but the column before ends at {begin}");
-            return fault(2, what, "Leave no place out: write a line with - for what is not to be read");
+            let remedy = match start > begin {
+                true => "Leave no place out: write a line with - for what is not to be read",
+                false => {
+                    "No two columns share a place: compare this start with the start and the length before"
+                }
+            };
+            return fault(2, what, remedy);
         }
         if field.is_some() && length > FIELD_BYTES_MAX {
             return fault(3, format!("is longer than {FIELD_BYTES_MAX}"), "A field holds 4,096 bytes");

@@ -39,9 +39,13 @@ fn each_bad_layout_is_refused_with_place_and_remedy() {
         (
             "hole",
             GOOD.replace("-,13,8,\n", ""),
-            "line 3, column 2: starts at 21, but the column before ends at 12",
+            "line 3, column 2: starts at 21, but the column before ends at 12. Leave no place out",
         ),
-        ("overlap", GOOD.replace("name,91", "name,90"), "line 7, column 2: starts at 90"),
+        (
+            "overlap",
+            GOOD.replace("name,91", "name,90"),
+            "line 7, column 2: starts at 90, but the column before ends at 90. No two columns share a place",
+        ),
         ("zero", GOOD.replace("order_id,1,12", "order_id,1,0"), "line 2, column 3: is no number"),
         (
             "cells",
