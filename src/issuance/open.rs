@@ -209,7 +209,7 @@ pub(crate) fn signed(
     let signer: Identity = core
         .tls
         .verify_chain(chain, core.clock.now_ms())
-        .map_err(|error| refuse(format!("the certificate chain does not lead to our CA: {error}")))?;
+        .map_err(|error| refuse(format!("the certificate chain is not believed: {error}")))?;
     if signer.municipality() != Some(caller) {
         return Err(refuse(format!("it is signed by {signer}, not by municipality/{caller}")));
     }

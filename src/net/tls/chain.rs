@@ -17,7 +17,7 @@ use super::{
     files::{self, TlsError, provider},
     identity::{PeerError, peer_identity},
 };
-use crate::domain::identity::Identity;
+use crate::domain::{date, identity::Identity};
 
 /// Why a chain or a signature is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum ChainError {
     #[error("there is no certificate in it: send the sender's own first, then its chain")]
     Empty,
     /// The chain does not lead to our CA, or is expired, revoked or for another use.
-    #[error("{0}: use a certificate of this system's CA that is valid now and made for clients")]
+    #[error("{}", untrusted(.0))]
     Untrusted(#[from] webpki::Error),
     /// The certificate identifies nobody.
     #[error("{0}")]
@@ -34,6 +34,34 @@ pub enum ChainError {
     /// The signature is not by this certificate's key.
     #[error("no signature of this key with SHA-256 ({0}): sign with the certificate's own key")]
     Signature(webpki::Error),
+}
+
+/// What is wrong with a chain, in words: where times are compared, both are named.
+fn untrusted(error: &webpki::Error) -> String {
+    let at =
+        |time: &UnixTime| date::utc(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000));
+    match error {
+        webpki::Error::CertNotValidYet { time, not_before } => format!(
+            "a certificate in it is not valid yet: it is from {}, and here it is {}: is a clock wrong?",
+            at(not_before),
+            at(time)
+        ),
+        webpki::Error::CertExpired { time, not_after } => format!(
+            "a certificate in it has expired: it was until {}, and here it is {}: is a clock wrong? Else use \
+             a new one",
+            at(not_after),
+            at(time)
+        ),
+        webpki::Error::CrlExpired { time, next_update } => format!(
+            "the list of revoked certificates here is out of date: the next was due at {}, and here it is {}: is \
+             a clock wrong? Else its operator must give it the new one",
+            at(next_update),
+            at(time)
+        ),
+        other => {
+            format!("{other}: use a certificate of this system's CA that is valid now and made for clients")
+        }
+    }
 }
 
 /// The CA that certificates must lead to, for whoever only looks at what was signed.

@@ -54,6 +54,11 @@ async fn a_manifest_needs_its_senders_own_signature() {
     assert_eq!(invalid.reason, Reason::ManifestInvalid);
     assert!(!invalid.violations.is_empty(), "the field is named");
     assert_eq!(ward.get(id(1)).await.expect_err("nothing was left").reason, Reason::NotFound);
+    issuer.clock.advance(-366 * 86_400_000);
+    let early = refused(ward.open_request(&sent)).await;
+    assert_eq!(early.reason, Reason::SignatureInvalid);
+    assert!(early.message.contains("not valid yet: it is from "), "{}", early.message);
+    assert!(!early.message.contains("our CA"), "it does lead to it: {}", early.message);
 }
 
 #[tokio::test]

@@ -29,8 +29,16 @@ fn a_chain_is_believed_for_a_client_of_our_ca_at_the_time_only() {
     let refused = |chain: &[Vec<u8>], at| verify_chain(&roots, chain, at).expect_err("refused");
     let none: [Vec<u8>; 0] = [];
     assert_eq!(refused(&none, now_ms), ChainError::Empty);
-    for (what, at) in [("early", now_ms - 31 * DAY_MS), ("late", now_ms + 31 * DAY_MS), ("1969", -1)] {
-        assert!(matches!(refused(&good, at), ChainError::Untrusted(_)), "{what}");
+    for (words, at) in [
+        ("not valid yet: it is from 20", now_ms - 31 * DAY_MS),
+        ("has expired: it was until 20", now_ms + 31 * DAY_MS),
+        ("and here it is 1970-01-01T00:00:00.000Z: is a clock wrong?", -1),
+    ] {
+        let error = refused(&good, at);
+        assert!(matches!(error, ChainError::Untrusted(_)), "{words}: {error:?}");
+        let said = error.to_string();
+        assert!(said.contains(words) && said.contains("is a clock wrong?"), "{words}: {said}");
+        assert!(!said.contains("UnixTime") && !said.contains('{'), "{said}");
     }
     let strange = chain(&stranger.leaf("client", Leaf::default()));
     assert!(matches!(refused(&strange, now_ms), ChainError::Untrusted(_)));
@@ -55,6 +63,7 @@ fn a_revoked_chain_is_refused_where_there_is_a_list() {
     assert_eq!(refused(&taken_back, now_ms), ChainError::Untrusted(webpki::Error::CertRevoked));
     let later = refused(&good, now_ms + 8 * DAY_MS);
     assert!(matches!(later, ChainError::Untrusted(webpki::Error::CrlExpired { .. })), "{later}");
+    assert!(later.to_string().contains("is out of date: the next was due at 20"), "{later}");
     verify_chain(&tls.roots(), &taken_back, now_ms).expect("without the list nobody knows");
 }
 
