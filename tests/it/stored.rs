@@ -1,6 +1,7 @@
 //! Promise: an operator finds every flipped bit of what is stored, puts it right from what is whole, and
 //! changes the key without losing any of it.
 
+mod beside;
 mod file;
 mod keys;
 mod repair;
@@ -137,7 +138,7 @@ fn of_batches() -> Vec<Case> {
         // No sum over all batches may end the look at the others.
         (format!("UPDATE batch SET chunk_count = -70000 WHERE {FIRST}"), "batch", None, None),
         (format!("UPDATE batch SET chunk_count = 9223372036854775807 WHERE {FIRST}"), "batch", None, None),
-        (format!("UPDATE batch SET finished_ms = finished_ms + 1 WHERE {FIRST}"), "receipt", None, None),
+        (format!("UPDATE batch SET finished_ms = finished_ms + 1 WHERE {FIRST}"), "batch", None, None),
     ]
 }
 

@@ -12,11 +12,14 @@ use crate::{
 use super::{
     FILE_REPAIR, Finding, Look,
     chunks::{BY_RESUME, Books, GONE},
+    receipt::Proof,
 };
 use crate::issuance::recount::by_district;
 
 const BY_SENDER: &str = "its sender puts it right by opening the batch again: `todoke resume FILE`";
 const BY_BACKUP: &str = "restore the row from a backup";
+/// What puts the row right when a whole receipt says otherwise.
+pub(super) const BY_BATCH: &str = "restore the row of `batch` from a backup";
 
 /// A batch while it is looked at.
 pub(super) struct Subject {
@@ -25,6 +28,8 @@ pub(super) struct Subject {
     pub(super) vault: Vault,
     pub(super) key: Arc<crate::vault::DataKey>,
     pub(super) accepted: bool,
+    /// The receipt, if it is whole: then what differs from it is damaged.
+    pub(super) proof: Option<Proof>,
     /// Whether the receipt proves which records are no orders: only then is every other record one.
     pub(super) proved: bool,
 }
@@ -45,6 +50,7 @@ pub(super) fn finding(row: &BatchRow, table: &'static str, what: impl Into<Strin
 
 impl Look<'_> {
     pub(super) async fn batch(&mut self, row: BatchRow) -> Result<(), store::Error> {
+        self.named.clear();
         if row.counts.sum() != Some(row.record_count) {
             self.told(&finding(&row, "batch", "its counts do not add up to its records", FILE_REPAIR));
         }
@@ -58,7 +64,15 @@ impl Look<'_> {
             }
         };
         let accepted = matches!(row.state, BatchState::Accepted | BatchState::AcceptedWithRejects);
-        let mut subject = Subject { row, roots, vault, key, accepted, proved: false };
+        let mut subject = Subject { row, roots, vault, key, accepted, proof: None, proved: false };
+        subject.proof = self.proof(&subject, &manifest).await?;
+        if let Some(proof) = subject.proof.as_ref().filter(|proof| proof.is_of_another_attempt(&subject.row))
+        {
+            let what = proof.differs_from_batch(&subject.row).join(", ");
+            let what = format!("it is not what its receipt says, which is whole: {what}");
+            self.told(&finding(&subject.row, "batch", what, BY_BATCH));
+            return Ok(());
+        }
         subject.proved = accepted && self.proves(&subject, &manifest).await?;
         let mut books = Books::default();
         for number in 0..subject.row.chunk_count {
@@ -189,7 +203,9 @@ impl Look<'_> {
         let row = &on.row;
         let (counts, met) = (books.counts, books.entries);
         let said = (row.counts.accepted, row.counts.rejected, row.counts.duplicate);
-        if said != (counts.accepted, counts.rejected, counts.duplicate) {
+        if let Some(proof) = on.proof.as_ref().filter(|_| on.accepted) {
+            self.entered(on, proof, counts.accepted);
+        } else if said != (counts.accepted, counts.rejected, counts.duplicate) {
             let what = format!(
                 "it counts {} accepted, {} rejected, {} duplicate; the rows are {}, {}, {}",
                 said.0, said.1, said.2, counts.accepted, counts.rejected, counts.duplicate
@@ -210,6 +226,16 @@ impl Look<'_> {
                 self.told(&finding(row, "card_order", what, FILE_REPAIR));
             }
             Err(error) => self.told(&finding(row, "card_order", error.to_string(), FILE_REPAIR)),
+        }
+    }
+
+    /// Compares how many orders there are with what a whole receipt says, unless it was told which are wrong.
+    fn entered(&mut self, on: &Subject, proof: &Proof, orders: u64) {
+        let accepted = proof.receipt.counts.accepted;
+        if orders != accepted && self.named.is_disjoint(&["card_order", "disposition"].into()) {
+            let what = format!("its receipt says {accepted} accepted, and there are {orders} orders");
+            let repair = if on.proved { on.repair_of_rows() } else { FILE_REPAIR };
+            self.told(&finding(&on.row, "card_order", what, repair));
         }
     }
 

@@ -11,11 +11,11 @@ use crate::{
         chunk,
         disposition::{Disposition, DispositionKind},
         merkle,
-        record::{Field, Record},
+        record::Record,
         totals::{Totals, TotalsBuilder},
     },
     issuance::{
-        chunks::{self, chunk_aad, record_aad},
+        chunks::{self, chunk_aad},
         recount,
     },
     store::{self, NewOrder, RawOrder, WholeChunk, WorkKey},
@@ -24,9 +24,12 @@ use crate::{
 use super::{
     FILE_REPAIR, Finding, Look, Told,
     batch::{Subject, finding},
+    entries::{differs, from_orders, unlike},
 };
 
 pub(super) const BY_RESUME: &str = "its sender can send it again: `todoke resume FILE`";
+/// What puts the list of records that are no orders right: there is no second copy of it here.
+pub(super) const BY_LIST: &str = "restore the rows of `disposition` of this batch from a backup";
 pub(super) const GONE: &str = "it is gone";
 const BY_CHOICE: &str = "another batch holds its order id, and none is taken from it: decide which of the \
                          two cards stands, and restore the rows from a backup";
@@ -233,8 +236,9 @@ impl Look<'_> {
                     let what = differs(on, &whole, order, number < on.row.chunks_indexed);
                     what.map(|what| Wrong::order(index, what, false, Some(whole)))
                 }
-                (None, Some(other)) if other.order_id == record.text(Field::OrderId) => None,
-                (None, Some(_)) => Some(Wrong::other(index, "order_id is not the record's", false)),
+                (None, Some(other)) => {
+                    unlike(on, &record, other).map(|what| Wrong::other(index, what, false))
+                }
                 (None, None) if number >= on.row.chunks_worked => None,
                 (None, None) if on.accepted && !on.proved => {
                     let what = "nothing says what became of the record, and no receipt proves that it was an \
@@ -272,6 +276,7 @@ impl Look<'_> {
             let repaired = mended.as_ref().is_ok_and(|mended| mended.contains(&one.index));
             back += u64::from(repaired && one.gone);
             let repair = match (on.accepted, proved) {
+                (true, false) if one.table == "disposition" => BY_LIST,
                 (true, false) => FILE_REPAIR,
                 (true, true) if repair && !repaired && mended.is_ok() => BY_CHOICE,
                 _ => on.repair_of_rows(),
@@ -319,51 +324,4 @@ impl Books {
 fn whole_order(on: &Subject, index: u64, record: &Record, canonical: &[u8]) -> NewOrder {
     let of = WorkKey { municipality: on.row.municipality, batch_id: on.row.batch_id };
     chunks::order(of, index, record, canonical, &on.vault, &on.key)
-}
-
-/// Names the columns in which an order is not what its record makes of it.
-fn differs(on: &Subject, whole: &NewOrder, order: &RawOrder, indexed: bool) -> Option<String> {
-    let aad = record_aad(on.row.municipality, on.row.batch_id, whole.index);
-    let sealed = if order.sealed == whole.sealed {
-        None
-    } else if on.key.open(&aad, &order.sealed).is_err() {
-        Some("sealed does not open")
-    } else {
-        Some("sealed is another record")
-    };
-    let columns = [
-        ("order_id is not the record's", order.order_id == whole.order_id.as_bytes()),
-        ("leaf is not the record's", order.leaf == whole.leaf.as_bytes()),
-        ("kind is not the record's", order.kind == whole.kind.as_bytes()),
-        ("district is not the record's", order.district == whole.district.as_bytes()),
-        (
-            "person_index is not the record's",
-            order.person_index.as_deref() == whole.person_index.as_ref().map(<[u8; 32]>::as_slice),
-        ),
-        ("protected is not the record's", order.protected == whole.protected),
-        ("accommodations are not the record's", order.accommodations == whole.accommodations.as_bytes()),
-        ("its order id does not lead to it (order_key)", order.has_key || !on.accepted),
-        ("its person does not lead to it (card_person)", order.has_person || !indexed),
-    ];
-    let wrong: Vec<&str> =
-        sealed.into_iter().chain(columns.iter().filter(|(_, same)| !same).map(|(what, _)| *what)).collect();
-    (!wrong.is_empty()).then(|| wrong.join("; "))
-}
-
-/// Makes a chunk's payload of its orders, if each of its records is a whole order.
-fn from_orders(on: &Subject, number: u32, orders: &[RawOrder]) -> Option<Zeroizing<Vec<u8>>> {
-    let row = &on.row;
-    if orders.len() as u64 != row.records_in(&[number]) {
-        return None;
-    }
-    let mut writer = chunk::Writer::default();
-    for order in orders {
-        let index = u64::try_from(order.record_index).ok()?;
-        let canonical =
-            on.key.open(&record_aad(row.municipality, row.batch_id, index), &order.sealed).ok()?;
-        writer.push(&canonical);
-    }
-    let payload = Zeroizing::new(writer.take());
-    let root = merkle::root(&chunk::leaves(&payload).ok()?);
-    (root == on.roots[number as usize]).then_some(payload)
 }

@@ -2,11 +2,14 @@
 //! place, with what puts it right, and never by a person's data.
 //!
 //! A batch's way through it: [`batch`] its row and manifest, [`chunks`] every chunk with the orders made of
-//! it, [`receipt`] the proof that was given.
+//! it ([`entries`]), [`receipt`] the proof that was given.
 
 mod batch;
 mod chunks;
+mod entries;
 mod receipt;
+
+use std::collections::BTreeSet;
 
 use crate::{
     domain::{batch_id::BatchId, municipality::MunicipalityCode, note::VerifierKey},
@@ -98,6 +101,8 @@ struct Look<'a> {
     auditor: &'a Auditor,
     at: Snapshot,
     audited: Audited,
+    /// The tables of the present batch in which something was found.
+    named: BTreeSet<&'static str>,
     chunks_total: u64,
     tell: &'a mut (dyn FnMut(Told<'_>) + Send),
 }
@@ -110,7 +115,8 @@ impl Auditor {
     pub async fn run(&self, tell: &mut (dyn FnMut(Told<'_>) + Send)) -> Result<Audited, store::Error> {
         let mut at = self.store.snapshot().await?;
         let chunks_total = at.announced().await?;
-        let mut look = Look { auditor: self, at, audited: Audited::default(), chunks_total, tell };
+        let (audited, named) = (Audited::default(), BTreeSet::new());
+        let mut look = Look { auditor: self, at, audited, named, chunks_total, tell };
         if self.batch.is_none() && self.municipality.is_none() {
             look.file().await;
             look.lost().await;
@@ -226,6 +232,7 @@ impl Look<'_> {
     }
 
     fn told(&mut self, finding: &Finding) {
+        self.named.insert(finding.table);
         self.audited.findings += 1;
         self.audited.repaired += u64::from(finding.repaired);
         (self.tell)(Told::Found(finding));

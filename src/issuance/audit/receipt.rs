@@ -7,14 +7,21 @@ use crate::{
 
 use super::{
     Finding, Look,
-    batch::{Subject, finding},
-    chunks::Books,
+    batch::{BY_BATCH, Subject, finding},
+    chunks::{BY_LIST, Books},
 };
 
 /// What puts a receipt right that is signed by a key which nobody gave.
 const BY_KEY: &str = "nothing of it is changed: name the receipt.pub that the issuer had then with \
                       --receipt-pub, or its receipt.key with --receipt-key; if there never was another key, \
                       restore the row from a backup; its sender has the same bytes beside its file";
+
+/// A receipt that is whole.
+pub(super) struct Proof {
+    pub(super) receipt: Receipt,
+    /// Whether it was given before a restore: then neither its attempt nor its time need be the batch's.
+    before: bool,
+}
 
 /// What is there of the receipt that a batch's sender was given.
 struct Given {
@@ -48,14 +55,16 @@ impl Look<'_> {
         let what = match (&given.stored, on.accepted) {
             (None, false) => return Ok(()),
             (Some(_), false) => {
-                let what = format!("there is one, and the batch is {}", row.state);
-                self.told(&finding(row, "receipt", what, super::FILE_REPAIR));
+                self.too_early(on);
                 return Ok(());
             }
             (None, true) => "it is gone".to_owned(),
-            (Some(stored), true) => match self.wrong(on, manifest, books, stored, given.before.as_ref()) {
-                None => return Ok(()),
-                Some(what) => what,
+            (Some(stored), true) => match self.believed(on, manifest, stored, given.before.as_ref()) {
+                Err(what) => what,
+                Ok(proof) => {
+                    self.beside(on, books, &proof);
+                    return Ok(());
+                }
             },
         };
         let stored = given.stored.as_ref();
@@ -123,46 +132,94 @@ impl Look<'_> {
         keys.all(|key| note::names(note, key) == Some(false))
     }
 
-    /// What is wrong with a stored receipt.
-    fn wrong(
+    /// Returns what the stored receipt proves, if its signature and its digest hold and it is this batch's:
+    /// whatever differs from it then is damaged itself.
+    pub(super) async fn proof(
+        &mut self,
+        on: &Subject,
+        manifest: &Manifest,
+    ) -> Result<Option<Proof>, store::Error> {
+        let given = match self.given(&on.row).await {
+            Ok(given) => given,
+            Err(error) if error.is_transient() => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let Some(stored) = &given.stored else { return Ok(None) };
+        Ok(self.believed(on, manifest, stored, given.before.as_ref()).ok())
+    }
+
+    /// Returns what a receipt proves, or what is wrong with the receipt itself: it is held against its own
+    /// signature and against the manifest, which its sender has signed.
+    fn believed(
         &self,
         on: &Subject,
         manifest: &Manifest,
-        books: &Books,
         stored: &RawReceipt,
         before: Option<&ReceiptBefore>,
-    ) -> Option<String> {
+    ) -> Result<Proof, String> {
         let row = &on.row;
-        let Some(text) = self.opened(on, &stored.receipt) else {
-            return Some("it is not signed by the key, or was changed since".to_owned());
-        };
+        let text = self.opened(on, &stored.receipt);
+        let text = text.ok_or("it is not signed by the key, or was changed since")?;
         if stored.digest != Digest::of(text.as_bytes()).as_bytes() {
-            return Some("digest is not that of its text".to_owned());
+            return Err("digest is not that of its text".to_owned());
         }
-        let Ok(receipt) = Receipt::parse(text) else { return Some("its text is unreadable".to_owned()) };
+        let receipt = Receipt::parse(text).map_err(|_| "its text is unreadable")?;
         if let Some(fault) = receipt.faults().first() {
-            return Some(fault.clone());
+            return Err(fault.clone());
         }
-        let columns = i64::try_from(row.sequence).is_ok_and(|sequence| sequence == stored.sequence)
-            && i64::from(row.attempt) == stored.attempt;
         // What came again after a restore keeps its receipt, and was worked off as often as it was.
         let before = before.is_some_and(|before| before.receipt == stored.receipt);
+        let attempt = if before { row.attempt } else { receipt.attempt };
+        let columns = i64::try_from(row.sequence).is_ok_and(|sequence| sequence == stored.sequence)
+            && i64::from(attempt) == stored.attempt;
         let checks = [
             ("batch", receipt.municipality == row.municipality && receipt.batch_id == row.batch_id),
             ("sequence", receipt.sequence == row.sequence),
-            ("attempt", receipt.attempt == row.attempt || before),
             ("sequence or attempt column", columns),
-            ("outcome", receipt.outcome == row.state),
             ("manifest", receipt.manifest == row.manifest_digest),
             ("previous receipt", receipt.previous_receipt == manifest.previous_receipt),
             ("declared totals", receipt.declared == manifest.totals),
-            ("counts", receipt.counts == row.counts),
-            ("committed time", Some(receipt.committed_ms) == row.finished_ms || before),
-            ("codes", receipt.codes == books.codes || !books.unread.is_empty()),
-            ("reject-root", receipt.reject_root == books.rejects.root() || !books.unread.is_empty()),
         ];
-        let wrong: Vec<&str> = checks.iter().filter(|(_, same)| !same).map(|(what, _)| *what).collect();
-        (!wrong.is_empty()).then(|| format!("it is not its batch's: {}", wrong.join(", ")))
+        let wrong = failed(&checks);
+        if wrong.is_empty() {
+            return Ok(Proof { receipt, before });
+        }
+        Err(format!("it is not its batch's: {}", wrong.join(", ")))
+    }
+
+    /// Tells of a receipt of a batch that is not accepted: if it is whole, the batch was.
+    fn too_early(&mut self, on: &Subject) {
+        let row = &on.row;
+        let found = match on.proof {
+            Some(_) => {
+                let what = format!("it is {}, and its receipt says that it was accepted", row.state);
+                finding(row, "batch", what, BY_BATCH)
+            }
+            None => {
+                let what = format!("there is one, and the batch is {}", row.state);
+                finding(row, "receipt", what, super::FILE_REPAIR)
+            }
+        };
+        self.told(&found);
+    }
+
+    /// Tells of the rows beside a receipt that is whole: they are not as they were when it was given.
+    fn beside(&mut self, on: &Subject, books: &Books, proof: &Proof) {
+        let row = &on.row;
+        let batch = proof.differs_from_batch(row);
+        if !batch.is_empty() {
+            let what = format!("it is not what its receipt says, which is whole: {}", batch.join(", "));
+            self.told(&finding(row, "batch", what, BY_BATCH));
+        }
+        let list = proof.differs_from_list(books);
+        // What was told of one of its records or chunks is not told again of all of them.
+        if !list.is_empty() && !self.named.contains("disposition") {
+            let what = format!(
+                "the list of records that are no orders is not what its receipt says, which is whole: {}",
+                list.join(", ")
+            );
+            self.told(&finding(row, "disposition", what, BY_LIST));
+        }
     }
 
     /// Makes the receipt again, if it comes out as the very bytes that were given, its signature with them:
@@ -207,10 +264,43 @@ impl Look<'_> {
             digest: digest.as_bytes().to_vec(),
             receipt: before.receipt.clone(),
         };
-        let right = self.wrong(on, manifest, books, &put, Some(before)).is_none();
+        let right = self.believed(on, manifest, &put, Some(before)).is_ok_and(|proof| {
+            proof.differs_from_batch(&on.row).is_empty() && proof.differs_from_list(books).is_empty()
+        });
         let listed = books.is_of(&Receipt::parse(text).ok()?, &on.row);
         (same && right && listed).then_some((put.receipt, digest))
     }
+}
+
+impl Proof {
+    /// Whether the batch's row is of another attempt, so that nothing of what became of its records is found.
+    pub(super) fn is_of_another_attempt(&self, row: &BatchRow) -> bool {
+        self.receipt.attempt != row.attempt && !self.before
+    }
+
+    /// Names what the batch's row says otherwise.
+    pub(super) fn differs_from_batch(&self, row: &BatchRow) -> Vec<&'static str> {
+        let receipt = &self.receipt;
+        failed(&[
+            ("attempt", !self.is_of_another_attempt(row)),
+            ("outcome", receipt.outcome == row.state),
+            ("counts", receipt.counts == row.counts),
+            ("committed time", Some(receipt.committed_ms) == row.finished_ms || self.before),
+        ])
+    }
+
+    /// Names what the records that are no orders come to otherwise, if they could be read.
+    fn differs_from_list(&self, books: &Books) -> Vec<&'static str> {
+        let unread = !books.unread.is_empty();
+        failed(&[
+            ("codes", self.receipt.codes == books.codes || unread),
+            ("reject-root", self.receipt.reject_root == books.rejects.root() || unread),
+        ])
+    }
+}
+
+fn failed(checks: &[(&'static str, bool)]) -> Vec<&'static str> {
+    checks.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what).collect()
 }
 
 /// Returns the text that a batch's receipt must have.

@@ -80,7 +80,10 @@ async fn counts_that_were_altered_are_not_said_to_be_repaired_by_repair() {
         let one = found.iter().find(|one| one["table"] == "batch").expect("it is told");
         assert_eq!(one["repaired"], false, "{one}");
         let next = one["repair"].as_str().expect("what is to be done");
-        assert!(next.starts_with("restore the row from a backup") && !next.contains("--repair"), "{next}");
+        assert!(
+            next.starts_with("restore the row of `batch` from a backup") && !next.contains("--repair"),
+            "{next}"
+        );
     }
 }
 

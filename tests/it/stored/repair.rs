@@ -22,7 +22,7 @@ fn lines(folder: &Folder, file: &str) -> Vec<String> {
 
 /// Imports a file with a record that is rejected and one that stands there twice, then another file that
 /// brings a record of the first again, and stops the system.
-async fn imported_twice(folder: &Folder) {
+pub(super) async fn imported_twice(folder: &Folder) {
     let mut dev = Dev::start(folder, &["--relays", "1"]).await;
     let sample = ["sample", "--municipality", "131229", "--records"];
     let first = [RECORDS, "--wrong-check-digit", "1", "--duplicate", "1", "--out", "cards.csv"];
