@@ -51,6 +51,22 @@ statements! {
                 WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3)
             + (SELECT COUNT(*) FROM disposition
                 WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3) AS entries";
+    STRAY_CHUNKS = "
+        SELECT chunk_number FROM chunk
+        WHERE municipality_code = $1 AND batch_id = $2 AND chunk_number NOT BETWEEN 0 AND $3 - 1 LIMIT 100";
+    STRAY_ENTRIES = "
+        SELECT 'card_order' AS part, attempt, COUNT(*) AS entries FROM card_order
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt > $3 GROUP BY attempt
+        UNION ALL
+        SELECT 'card_order', attempt, COUNT(*) FROM card_order
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt < 1 GROUP BY attempt
+        UNION ALL
+        SELECT 'disposition', attempt, COUNT(*) FROM disposition
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt > $3 GROUP BY attempt
+        UNION ALL
+        SELECT 'disposition', attempt, COUNT(*) FROM disposition
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt < 1 GROUP BY attempt
+        LIMIT 100";
     RECEIPT = "
         SELECT sequence, attempt, digest, receipt FROM receipt
         WHERE municipality_code = $1 AND batch_id = $2";
@@ -287,6 +303,29 @@ impl Snapshot {
         let query = sqlx::query_scalar(COUNT_ROWS).bind(row.municipality.to_string());
         let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.attempt));
         uint(query.fetch_one(&mut *self.0).await?, "entries")
+    }
+
+    /// Returns the numbers of a batch's chunks that its grid does not have, a hundred at most.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn stray_chunks(&mut self, row: &BatchRow) -> Result<Vec<i64>, Error> {
+        let query = sqlx::query_scalar(STRAY_CHUNKS).bind(row.municipality.to_string());
+        let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.chunk_count));
+        Ok(query.fetch_all(&mut *self.0).await?)
+    }
+
+    /// Returns the attempts that a batch never had and yet has entries of: the table, the attempt, and how
+    /// many; a hundred at most.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn stray_entries(&mut self, row: &BatchRow) -> Result<Vec<(&'static str, i64, i64)>, Error> {
+        let query = sqlx::query_as(STRAY_ENTRIES).bind(row.municipality.to_string());
+        let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.attempt));
+        let rows: Vec<(String, i64, i64)> = query.fetch_all(&mut *self.0).await?;
+        let table = |part: String| if part == "disposition" { "disposition" } else { "card_order" };
+        Ok(rows.into_iter().map(|(part, attempt, count)| (table(part), attempt, count)).collect())
     }
 
     /// Returns the records stored of each district.

@@ -37,7 +37,8 @@ statements! {
             record_count = excluded.record_count, sealed = excluded.sealed";
     COUNT_CHUNKS = "
         UPDATE batch SET chunks_stored = (SELECT COUNT(*) FROM chunk AS c
-            WHERE c.municipality_code = batch.municipality_code AND c.batch_id = batch.batch_id)
+            WHERE c.municipality_code = batch.municipality_code AND c.batch_id = batch.batch_id
+                AND c.chunk_number BETWEEN 0 AND batch.chunk_count - 1)
         WHERE municipality_code = $1 AND batch_id = $2";
     KEEP_RECEIPT = "
         INSERT INTO quarantine (municipality_code, batch_id, kind, attempt, place, found_ms, action, content)

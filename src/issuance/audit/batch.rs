@@ -78,6 +78,7 @@ impl Look<'_> {
         for number in 0..subject.row.chunk_count {
             books = self.chunk(&subject, number, books).await?;
         }
+        self.strays(&subject).await?;
         self.close(&subject, &manifest, books).await
     }
 

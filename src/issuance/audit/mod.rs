@@ -2,12 +2,13 @@
 //! place, with what puts it right, and never by a person's data.
 //!
 //! A batch's way through it: [`batch`] its row and manifest, [`chunks`] every chunk with the orders made of
-//! it ([`entries`]), [`receipt`] the proof that was given.
+//! it ([`entries`]), [`strays`] what belongs to none of them, [`receipt`] the proof that was given.
 
 mod batch;
 mod chunks;
 mod entries;
 mod receipt;
+mod strays;
 
 use std::collections::BTreeSet;
 
