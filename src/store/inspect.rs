@@ -1,16 +1,20 @@
 //! What a database holds at one moment, as it stands, also where it is damaged: each look is at the same
 //! moment, and changes nothing.
 
+use std::collections::HashSet;
+
 use futures_util::TryStreamExt as _;
 use sqlx::{Sqlite, Transaction};
 
 use crate::domain::{batch_id::BatchId, disposition::Disposition, municipality::MunicipalityCode};
 
 use super::{
-    BatchRow, Error, ManifestRow, Pool, Store, StoredChunk,
+    BatchRow, Error, ManifestRow, NewOrder, Pool, Store, StoredChunk, WorkKey,
     batches::BatchSteps as _,
+    bulk::Attempt,
     chunks::ChunkSteps as _,
     columns::{bound, uint},
+    mend::MendSteps as _,
     pages::RawDisposition,
 };
 
@@ -326,6 +330,19 @@ impl Snapshot {
         let rows: Vec<(String, i64, i64)> = query.fetch_all(&mut *self.0).await?;
         let table = |part: String| if part == "disposition" { "disposition" } else { "card_order" };
         Ok(rows.into_iter().map(|(part, attempt, count)| (table(part), attempt, count)).collect())
+    }
+
+    /// Returns those of the orders' ids that another batch holds.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn held_by_others(
+        &mut self,
+        row: &BatchRow,
+        orders: &[&NewOrder],
+    ) -> Result<HashSet<String>, Error> {
+        let key = WorkKey { municipality: row.municipality, batch_id: row.batch_id };
+        self.0.held_by_others(Attempt { key, number: row.attempt }, orders).await
     }
 
     /// Returns the records stored of each district.

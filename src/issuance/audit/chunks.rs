@@ -1,7 +1,7 @@
 //! Each chunk holds what was announced, and each of its records is exactly one order or one other entry,
 //! equal to it in every column.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use zeroize::Zeroizing;
 
@@ -261,30 +261,42 @@ impl Look<'_> {
     /// many that were gone are there again.
     async fn mend(&mut self, on: &Subject, number: u32, wrong: Vec<Wrong>) -> Result<u64, store::Error> {
         let repair = self.auditor.repair && on.proved;
+        let proved = wrong.iter().filter(|_| on.proved).filter_map(|one| one.order.as_ref());
+        let held = self.held(on, &proved.collect::<Vec<_>>()).await?;
         let (mut orders, mut told) = (Vec::new(), Vec::with_capacity(wrong.len()));
         for one in wrong {
             let (proved, what) = (on.proved && one.order.is_some(), one.what.clone());
+            let taken = one.order.as_ref().is_some_and(|order| held.contains(&order.order_id));
             orders.extend(one.order.filter(|_| repair).map(|order| (order, what)));
-            told.push((proved, Wrong { order: None, ..one }));
+            told.push((proved, taken, Wrong { order: None, ..one }));
         }
         let mended = match orders.is_empty() {
             true => Ok(BTreeSet::new()),
             false => self.auditor.store.mend_orders(&on.row, &orders, self.auditor.now_ms).await,
         };
         let mut back = 0;
-        for (proved, one) in told {
+        for (proved, taken, one) in told {
             let repaired = mended.as_ref().is_ok_and(|mended| mended.contains(&one.index));
             back += u64::from(repaired && one.gone);
             let repair = match (on.accepted, proved) {
                 (true, false) if one.table == "disposition" => BY_LIST,
                 (true, false) => FILE_REPAIR,
-                (true, true) if repair && !repaired && mended.is_ok() => BY_CHOICE,
+                (true, true) if taken && !repaired => BY_CHOICE,
                 _ => on.repair_of_rows(),
             };
             let found = finding(&on.row, one.table, one.what, repair);
             self.told(&Finding { chunk: Some(number), record: Some(one.index), repaired, ..found });
         }
         mended.map(|_| back)
+    }
+
+    /// Returns those of the orders' ids that another batch holds; none if that cannot be read.
+    async fn held(&mut self, on: &Subject, orders: &[&NewOrder]) -> Result<HashSet<String>, store::Error> {
+        match self.at.held_by_others(&on.row, orders).await {
+            Ok(held) => Ok(held),
+            Err(error) if error.is_transient() => Err(error),
+            Err(_) => Ok(HashSet::new()),
+        }
     }
 }
 
