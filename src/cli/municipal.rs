@@ -241,6 +241,7 @@ pub fn error_code(error: &Error) -> u8 {
         Error::Endpoints(_) | Error::Signer(_) | Error::Setup(_) => exit::CONFIG,
         Error::Usage(_) => exit::USAGE,
         Error::Call(error) if error.transient => exit::TRY_AGAIN,
+        Error::Journal(JournalError::Io { source, .. }) if may_be_written_later(source) => exit::TRY_AGAIN,
         Error::Write { source, .. } if !may_be_written_later(source) => exit::FAILED,
         Error::Unconfirmed(_) | Error::Journal(JournalError::Held(_)) | Error::Write { .. } => {
             exit::TRY_AGAIN
