@@ -26,6 +26,7 @@ use crate::{
     config::duration::SPAN_MAX,
     domain::{batch_id::BatchId, manifest::Policy},
     runtime::exit,
+    wire::text::one_line,
 };
 
 /// Reads `250ms`, `90s`, `15m`, `24h` or `7d`.
@@ -177,20 +178,29 @@ pub fn many(number: u64, noun: &str) -> String {
     format!("{number} {noun}{end}")
 }
 
-/// Writes one line to standard output; a reader that has gone is no error.
+/// Writes one line to standard output, whatever stands in it; a reader that has gone is no error.
 pub fn say(line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
+    let _ = writeln!(io::stdout().lock(), "{}", one_line(line));
 }
 
-/// Writes one line to standard error.
-pub fn warn(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Writes each line of a text of our own.
+pub fn say_lines(text: &str) {
+    text.split('\n').for_each(say);
+}
+
+/// Writes each line of a text of our own to standard error.
+pub fn warn(text: &str) {
+    let mut out = io::stderr().lock();
+    for line in text.split('\n') {
+        let _ = writeln!(out, "{}", one_line(line));
+    }
 }
 
 /// Writes one JSON object as a line.
 pub fn say_json<T: Serialize>(value: &T) {
     match serde_json::to_string(value) {
-        Ok(text) => say(&text),
+        // Of the characters that a terminal heeds, JSON itself escapes the most.
+        Ok(text) => drop(writeln!(io::stdout().lock(), "{text}")),
         Err(error) => warn(&format!("the result cannot be written as JSON: {error}")),
     }
 }

@@ -12,6 +12,7 @@ use super::municipal::{Output, many, say_json, still_trying, warn};
 use crate::{
     client::events::{Event, Tell},
     pool::explain::time_of,
+    wire::text::one_line,
 };
 
 /// Returns who listens to a run.
@@ -62,7 +63,7 @@ impl Bar {
             Event::Working { state, worked_records, records, flags } => {
                 self.enter("working", Some(*records));
                 self.bar.set_position(*worked_records);
-                self.bar.set_message(format!("{state} {}", flags.join(" ")));
+                self.bar.set_message(one_line(&format!("{state} {}", flags.join(" "))));
             }
             Event::Opened { durable_records, records, .. } => {
                 self.enter("sending", Some(*records));
@@ -140,7 +141,12 @@ impl Lines {
     }
 }
 
+/// An event as a line: some of its words came from a relay.
 fn line(event: &Event) -> String {
+    one_line(&words(event))
+}
+
+fn words(event: &Event) -> String {
     match event {
         Event::Scanning { records } => format!("reading: {}", many(*records, "record")),
         Event::Scanned { records, households, districts } => {

@@ -25,7 +25,10 @@ use crate::{
 
 /// Shows one batch, or the last hundred.
 ///
-/// Exit codes: 0 shown, whatever the state is, 1 failed, 75 try again later.
+/// That one is ACCEPTED is proved by its receipt, which is fetched and looked at; in the list of all it has a
+/// mark, as it is what a relay says.
+///
+/// Exit codes: 0 shown, whatever the state is, 1 failed, or accepted without a receipt, 75 try again later.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  \
     todoke status cards.csv --endpoints dev/endpoints.json --as municipality/131229\n  \
@@ -93,16 +96,28 @@ pub(crate) fn batch_of(file: &std::path::Path, told: Option<&PathBuf>) -> Result
 
 async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(), Error> {
     let batch = session.get_batch(batch_id).await?;
+    // A relay may say what it likes.
+    let proof = match is_accepted(&batch) {
+        true => Some(session.receipt(batch_id).await.map(drop)),
+        false => None,
+    };
+    let is_proved = matches!(proof, Some(Ok(())));
+    let proof = proof.unwrap_or(Ok(()));
     let gaps = Gaps::from(session.list_gaps(batch_id).await?);
     if output == Output::Json {
-        let mut value = json(&batch);
+        let mut value = json(&batch, is_proved);
         value["gaps"] = serde_json::to_value(&gaps).unwrap_or_default();
         say_event("batch", value);
+        proof?;
         say_result(exit::DONE, serde_json::json!({"batch_id": batch.batch_id}));
         return Ok(());
     }
     say(HEADER);
-    say(&row(&batch));
+    say(&row(&batch, is_proved));
+    if proof.is_err() {
+        say("* so a relay says; the receipt, which would prove it, could not be had:");
+    }
+    proof?;
     batch.flags.iter().for_each(|flag| say(&format!("  {}: {}", flag.name, flag.detail)));
     if !batch.discrepancy.is_empty() {
         say(&format!("  {}", batch.discrepancy));
@@ -127,7 +142,7 @@ async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(),
 async fn all(session: &Session, output: Output) -> Result<(), Error> {
     let list = session.list_batches("").await?;
     if output == Output::Json {
-        list.batches.iter().for_each(|batch| say_event("batch", json(batch)));
+        list.batches.iter().for_each(|batch| say_event("batch", json(batch, false)));
         let mut value = notices::json(&list);
         value["last_sequence"] = list.last_sequence.into();
         value["older_batches_left_out"] = (!list.next_page_token.is_empty()).into();
@@ -139,7 +154,12 @@ async fn all(session: &Session, output: Output) -> Result<(), Error> {
     } else if !list.batches.is_empty() {
         say(HEADER);
     }
-    list.batches.iter().for_each(|batch| say(&row(batch)));
+    list.batches.iter().for_each(|batch| say(&row(batch, false)));
+    if list.batches.iter().any(is_accepted) {
+        say(
+            "* so a relay says: `todoke status --batch ID` looks at the receipt, `todoke reconcile FILES` at all",
+        );
+    }
     if !list.next_page_token.is_empty() {
         say("older batches are not shown: `todoke reconcile FILES` looks at all of them");
     }
@@ -157,14 +177,19 @@ const HEADER: &str = concat!(
     "   RECORDS   MISSING  ACCEPTED  REJECTED  FLAGS"
 );
 
-fn row(batch: &pb::Batch) -> String {
+fn is_accepted(batch: &pb::Batch) -> bool {
+    matches!(state_name(batch).as_str(), "ACCEPTED" | "ACCEPTED_WITH_REJECTS")
+}
+
+/// A batch as a line; one that is accepted has a mark unless its receipt was seen.
+fn row(batch: &pb::Batch, is_proved: bool) -> String {
     let counts = batch.counts.unwrap_or_default();
     let flags: Vec<&str> = batch.flags.iter().map(|flag| flag.name.as_str()).collect();
     format!(
         "{:>8}  {:36}  {:21} {:>9} {:>9} {:>9} {:>9}  {}",
         batch.sequence,
         batch.batch_id,
-        state_name(batch),
+        state_name(batch) + if is_accepted(batch) && !is_proved { "*" } else { "" },
         batch.record_count,
         counts.missing,
         counts.accepted,
@@ -173,7 +198,8 @@ fn row(batch: &pb::Batch) -> String {
     )
 }
 
-fn json(batch: &pb::Batch) -> serde_json::Value {
+/// A batch for programs; `proved`: its receipt was seen.
+fn json(batch: &pb::Batch, is_proved: bool) -> serde_json::Value {
     let counts = batch.counts.unwrap_or_default();
     let flags: Vec<serde_json::Value> = batch
         .flags
@@ -184,6 +210,7 @@ fn json(batch: &pb::Batch) -> serde_json::Value {
         "batch_id": batch.batch_id,
         "sequence": batch.sequence,
         "state": state_name(batch),
+        "proved": is_proved,
         "attempt": batch.attempt,
         "records": batch.record_count,
         "missing": counts.missing,

@@ -30,6 +30,7 @@ use crate::{
     wire::{
         fault::Fault,
         pb::{batch_service_client::BatchServiceClient, card_service_client::CardServiceClient},
+        text::showable,
     },
 };
 
@@ -289,7 +290,7 @@ impl Caller {
                 self.turns.answered();
                 return Ok(answer.into_inner());
             }
-            Ok(Err(status)) => status,
+            Ok(Err(status)) => showable(status),
             Err(_) => Status::deadline_exceeded(format!("{relay} did not answer in {time_out:?}")),
         };
         let fault = Fault::from_status(&status);

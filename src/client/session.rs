@@ -86,7 +86,8 @@ impl Session {
         let tls = TlsFiles { cert: files.cert, key: files.key, ca: endpoints.ca.clone(), crl: None };
         let roots = Roots::load(&endpoints.ca).map_err(|error| Error::Setup(error.to_string()))?;
         let own = Own::new(signer.chain(), roots, Clock::system());
-        let tls = ClientTls::load(&tls, &endpoints.server_name).map_err(|e| Error::Setup(e.to_string()))?;
+        let tls = ClientTls::load_for(&tls, &endpoints.server_name, &[Role::Relay]);
+        let tls = tls.map_err(|error| Error::Setup(error.to_string()))?;
         let mut channels = Vec::new();
         for relay in &endpoints.relays {
             let channel = connect(&relay.address, &tls, &endpoints.server_name, ChannelOptions::default());

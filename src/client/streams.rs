@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::{batch_id::BatchId, digest::Digest, ranges::Ranges},
     runtime,
-    wire::pb,
+    wire::{pb, text::showable},
 };
 
 /// The first frame of a stream.
@@ -111,7 +111,8 @@ async fn run(id: u64, channel: Channel, queue: mpsc::Receiver<Frame>, events: mp
         }
         Ok::<(), Status>(())
     };
-    let status = answers.await.err().unwrap_or_else(|| Status::unavailable("the stream was ended"));
+    let status =
+        answers.await.map_err(showable).err().unwrap_or_else(|| Status::unavailable("the stream was ended"));
     let _ = events.send(StreamEvent::Ended(id, status)).await;
 }
 

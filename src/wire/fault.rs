@@ -5,6 +5,8 @@ use std::{collections::HashMap, time::Duration};
 use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use super::text::one_line;
+
 pub use super::reason::{Actor, Reason, table};
 
 /// The domain that stands in every `google.rpc.ErrorInfo` of ours.
@@ -82,14 +84,15 @@ impl Fault {
         let details = status.get_error_details();
         let info = details.error_info().filter(|info| info.domain == DOMAIN)?;
         let reason = Reason::parse(&info.reason)?;
-        let mut metadata: Vec<_> = info.metadata.clone().into_iter().collect();
+        let shown = |(key, value): (&String, &String)| (one_line(key), one_line(value));
+        let mut metadata: Vec<_> = info.metadata.iter().map(shown).collect();
         metadata.sort();
         let violations = details.bad_request().map(|bad| {
-            bad.field_violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect()
+            bad.field_violations.iter().map(|v| (one_line(&v.field), one_line(&v.description))).collect()
         });
         Some(Fault {
             reason,
-            message: status.message().to_owned(),
+            message: one_line(status.message()),
             violations: violations.unwrap_or_default(),
             metadata,
             retry_after: details.retry_info().and_then(|info| info.retry_delay),

@@ -5,6 +5,7 @@ pub mod convert;
 pub mod fault;
 mod reason;
 mod redacted;
+pub mod text;
 pub mod timeout;
 
 /// Everything generated from `proto/todoke/v1`.

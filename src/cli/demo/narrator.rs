@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::command::Ended;
-use crate::cli::municipal::{Output, say};
+use crate::cli::municipal::{Output, say, say_lines};
 
 /// How many lines wait for their turn; a part of the story has some forty.
 const HELD_MAX: usize = 1_000;
@@ -50,12 +50,12 @@ impl Turn {
     /// Says what has waited, and from now on everything at once.
     pub(crate) fn come(&self) {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        held.into_iter().flatten().for_each(|line| say(&line));
+        held.into_iter().flatten().for_each(|line| say_lines(&line));
     }
 
     fn tell(&self, line: String) {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => say(&line),
+            None => say_lines(&line),
             Some(held) if held.len() < HELD_MAX => held.push(line),
             Some(_) => (),
         }

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use clap::Args;
 use serde_json::json;
 
-use super::municipal::{Output, duration, fail_with, say, say_json, say_result, warn};
+use super::municipal::{Output, duration, fail_with, say, say_json, say_lines, say_result, warn};
 use crate::{
     client::error::remedy_of,
     runtime::{self, Tasks, exit},
@@ -170,7 +170,7 @@ fn teller(output: Output) -> Tell {
     Arc::new(move |notice: &Notice| match (output, notice) {
         (Output::Json, _) => say_json(notice),
         (Output::Text, _) if notice.is_bad() => warn(&notice.to_string()),
-        (Output::Text, _) => say(&notice.to_string()),
+        (Output::Text, _) => say_lines(&notice.to_string()),
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{asking::Asking, show::state};
 use crate::{
-    cli::municipal::{Output, say, say_event, say_result},
+    cli::municipal::{Output, say_event, say_lines, say_result},
     client::error::Error,
     pool::evidence::UnitId,
     runtime::exit,
@@ -39,7 +39,7 @@ pub(super) async fn run(args: &ExplainArgs) -> Result<(), Error> {
         )
         .await?;
     if args.asking.output == Output::Text {
-        say(&answer.text);
+        say_lines(&answer.text);
         return Ok(());
     }
     say_event("explanation", explanation(&answer));

@@ -10,9 +10,8 @@ use super::{
 use crate::{
     cli::municipal::{Output, many, say, say_event, say_result},
     client::error::Error,
-    pool::explain::one_line,
     runtime::exit,
-    wire::pb,
+    wire::{pb, text::one_line},
 };
 
 /// Lists the units with state, share, evidence and penalties.

@@ -13,12 +13,13 @@ use super::{
 use crate::{
     cli::municipal::{self, Output, new_batch_id, say, say_event, say_result, warn},
     client::{calls::CallError, error::Error},
-    pool::{evidence::UnitId, explain::one_line},
+    pool::evidence::UnitId,
     runtime::exit,
     wire::{
         convert::span,
         fault::Reason,
         pb::{self, order_unit_request::Order},
+        text::one_line,
     },
 };
 

@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::{
     pool::{
-        explain::{one_line, time_of},
+        explain::time_of,
         policy::{Decision, State},
     },
-    wire::pb,
+    wire::{pb, text::one_line},
 };
 
 /// A time of the wire in UTC; empty if there is none.

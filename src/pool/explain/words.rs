@@ -4,10 +4,13 @@
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Discarded, Explanation, Shallow, Sibling, Suspect, Told, Vote};
-use crate::pool::{
-    judgement::{Verdict, shared_words},
-    other_tools::Opinion,
-    policy::{Approval, Bundle, Description, Drill, Floor, Lease, Raised, State, grouped},
+use crate::{
+    pool::{
+        judgement::{Verdict, shared_words},
+        other_tools::Opinion,
+        policy::{Approval, Bundle, Description, Drill, Floor, Lease, Raised, State, grouped},
+    },
+    wire::text::one_line,
 };
 
 /// A second since 1970 as people read it, in UTC.
@@ -15,19 +18,6 @@ use crate::pool::{
 pub fn time_of(second: u64) -> String {
     let time = i64::try_from(second).ok().and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("second {second}"))
-}
-
-/// A text that somebody wrote as it may stand in a line: what would break it is shown by its number.
-#[must_use]
-pub fn one_line(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_control() {
-            true => shown.extend(c.escape_default()),
-            false => shown.push(c),
-        }
-    }
-    shown
 }
 
 /// What a verdict means where so many units are in use.

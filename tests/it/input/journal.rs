@@ -57,7 +57,7 @@ async fn another_files_journal_or_receipt_in_place_of_ones_own_is_noticed() {
         town.receipted(&["import", file]).await;
     }
     let own = town.folder.read("one.csv.receipt");
-    town.write("one.csv.receipt", &town.folder.read("two.csv.receipt"));
+    town.write("one.csv.receipt", town.folder.read("two.csv.receipt"));
     let said = town.run(&["reconcile", "one.csv", "two.csv"]).await;
     let way_on = "one.csv.receipt is not the receipt of its batch: `todoke resume one.csv`";
     assert_says("another's receipt", &said, 1, &[way_on]);
@@ -66,7 +66,7 @@ async fn another_files_journal_or_receipt_in_place_of_ones_own_is_noticed() {
 
     cut(&town, "import").await;
     let half = town.folder.read("cards.csv.todoke-journal");
-    town.write("cards.csv.todoke-journal", &town.folder.read("one.csv.todoke-journal"));
+    town.write("cards.csv.todoke-journal", town.folder.read("one.csv.todoke-journal"));
     let said = town.run(&["status", "cards.csv"]).await;
     assert_says("another's journal", &said, 0, &["cards.csv is not what", "was begun with"]);
     let said = town.run(&["resume", "cards.csv"]).await;
