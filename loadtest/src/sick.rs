@@ -110,7 +110,7 @@ pub(crate) async fn run(args: &SickArgs, todoke: &Path) -> Result<Report, Failur
 fn method(args: &SickArgs) -> Vec<String> {
     vec![
         format!(
-            "{UNIT} of {RELAYS} is well for {} s and then sick for {} s, with its health checks green all the \
+            "{UNIT} of {RELAYS} is well for {} s and then sick for {} s, its health checks green all the \
              while; a drill of its own relay, in a system of its own each time.",
             args.well, args.sick
         ),

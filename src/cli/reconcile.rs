@@ -194,7 +194,7 @@ async fn compare(session: &Session, file: &Path, is_lost: &impl Fn(BatchId) -> b
     Ok(Line { file: file.to_owned(), batch_id: Some(batch_id), here, there, next, closed })
 }
 
-/// What is to be done next, and whether nothing is; `is_held`: the receipt of this batch lies beside the file.
+/// What is to be done next, and whether nothing is; `is_held`: the batch's receipt lies beside the file.
 fn advice(
     file: &Path,
     batch_id: BatchId,

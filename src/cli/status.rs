@@ -156,9 +156,7 @@ async fn all(session: &Session, output: Output) -> Result<(), Error> {
     }
     list.batches.iter().for_each(|batch| say(&row(batch, false)));
     if list.batches.iter().any(is_accepted) {
-        say(
-            "* so a relay says: `todoke status --batch ID` looks at the receipt, `todoke reconcile FILES` at all",
-        );
+        say("* so a relay says: `todoke status --batch ID` or `todoke reconcile FILES` looks at the receipt");
     }
     if !list.next_page_token.is_empty() {
         say("older batches are not shown: `todoke reconcile FILES` looks at all of them");

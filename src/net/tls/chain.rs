@@ -53,8 +53,8 @@ fn untrusted(error: &webpki::Error) -> String {
             at(time)
         ),
         webpki::Error::CrlExpired { time, next_update } => format!(
-            "the list of revoked certificates here is out of date: the next was due at {}, and here it is {}: is \
-             a clock wrong? Else its operator must give it the new one",
+            "the list of revoked certificates here is out of date: the next was due at {}, and here it is \
+             {}: is a clock wrong? Else its operator must give it the new one",
             at(next_update),
             at(time)
         ),

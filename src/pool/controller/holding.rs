@@ -7,6 +7,15 @@ use crate::pool::{
     policy::{self, Policy},
 };
 
+/// Who decides, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Of the lease that is held here; 0: none.
+    pub epoch: u64,
+    /// Whether nothing can be decided, as the database is away.
+    pub frozen: bool,
+}
+
 impl Core {
     /// Goes on from what was just read: what comes does not follow on what was here before, and who held a
     /// lease is believed to hold it.
@@ -19,6 +28,13 @@ impl Core {
 }
 
 impl Controller {
+    /// Who decides.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let core = self.core();
+        Standing { epoch: core.epoch, frozen: core.frozen }
+    }
+
     /// Keeps its lease, or tries to get it; whether it holds it.
     pub(super) async fn renew(&self) -> bool {
         let (held, now_ms) = (self.core().epoch, self.0.clock.now_ms());

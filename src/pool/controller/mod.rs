@@ -38,6 +38,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::export::send;
+pub use self::holding::Standing;
 use self::intake::Intake;
 use super::{
     disk::{Disk, ViewFile},
@@ -191,15 +192,6 @@ struct Core {
     recorder: Recorder,
 }
 
-/// Who decides, as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// Of the lease that is held here; 0: none.
-    pub epoch: u64,
-    /// Whether nothing can be decided, as the database is away.
-    pub frozen: bool,
-}
-
 impl Core {
     /// What knows nothing yet.
     fn new(options: &Options, recorder: Recorder, now_s: u64) -> Self {
@@ -320,13 +312,6 @@ impl Controller {
 
     fn core(&self) -> MutexGuard<'_, Core> {
         self.0.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Who decides.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        let core = self.core();
-        Standing { epoch: core.epoch, frozen: core.frozen }
     }
 
     /// Why an operator should look, beside the alarms of the pool itself.

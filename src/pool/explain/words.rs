@@ -49,8 +49,8 @@ pub fn verdict_words(verdict: &Verdict, units: usize) -> String {
             format!("there is evidence, and not enough of it: {seconds} s more, if all goes on as now")
         }
         Verdict::Undecided { seconds: None } => {
-            "there is evidence, and not enough of it, or too few observers to go by it; nobody can say for how \
-             long".to_owned()
+            "there is evidence, and not enough of it, or too few observers; nobody can say for how long"
+                .to_owned()
         }
     };
     format!("{}: {words}", verdict.name())

@@ -54,8 +54,8 @@ impl Policy {
             }
             State::Quarantined => match &unit.approval {
                 None => format!(
-                    "it stays out until two operators sign an intervention: `todoke pool sign-off {} --changed \
-                     … --hypothesis …`, and the second one the same or without both",
+                    "it stays out until two operators sign an intervention: `todoke pool sign-off {} \
+                     --changed … --hypothesis …`, and the second one the same or without both",
                     unit.id()
                 ),
                 Some(first) if unit.other_approvals.is_empty() => {

@@ -37,7 +37,7 @@ fn a_unit_returns_by_back_off_probation_and_five_steps() {
 fn one_that_was_let_in_for_want_of_others_is_out_again_once_they_are_there_unless_it_has_proved_itself() {
     for (alone_s, is_out) in [(20, true), (70, false)] {
         let mut pool = evicted();
-        // As in a restart of the whole pool: the others give their leases back, and are not there for a while.
+        // As in a restart of the whole pool: the others give their leases back, and are away for a while.
         pool.gone.extend([1, 3, 4].map(id));
         let given = [1, 3, 4].map(|n| {
             let generation = pool.policy.units()[&id(n)].generation;

@@ -46,8 +46,8 @@ fn started(process: Process) -> String {
 }
 
 impl Policy {
-    /// Another process serves as a unit than this one, whose lease may still run: that a process gave it back,
-    /// or lost it, is on record by itself.
+    /// Another process serves as a unit than this one, whose lease may still run: that a process gave it
+    /// back, or lost it, is on record by itself.
     pub(super) fn note_takeover(&mut self, id: &UnitId, before: Process, address: Option<&str>) {
         let Some(unit) = self.units.get_mut(id).filter(|unit| unit.lease == Lease::Live) else { return };
         let count = unit.takeovers.waits.as_ref().map_or(0, |waits| waits.count).saturating_add(1);
