@@ -56,6 +56,7 @@ mod processes {
         let small = ["--fault", "hang", "--rate", "40", "--well", "1", "--sick", "3"];
         let figures = figures(&[&["sick-unit"][..], &small].concat());
         check(&figures, &["hang: p99.9", "hang: longest", "hang: sent to the unit"]);
+        check(&figures, &["hang: sent twice"]); // what hung, and was answered elsewhere
         let failed = figures.iter().find(|(what, _)| what == "hang: failed");
         assert_eq!(failed.map(|(_, calls)| *calls), Some(0.0), "another unit answers: {figures:?}");
     }

@@ -26,7 +26,7 @@ use crate::{
     config::duration::SPAN_MAX,
     domain::{batch_id::BatchId, manifest::Policy},
     runtime::exit,
-    wire::text::one_line,
+    wire::text::{json_line, one_line},
 };
 
 /// Reads `250ms`, `90s`, `15m`, `24h` or `7d`.
@@ -199,8 +199,7 @@ pub fn warn(text: &str) {
 /// Writes one JSON object as a line.
 pub fn say_json<T: Serialize>(value: &T) {
     match serde_json::to_string(value) {
-        // Of the characters that a terminal heeds, JSON itself escapes the most.
-        Ok(text) => drop(writeln!(io::stdout().lock(), "{text}")),
+        Ok(text) => drop(writeln!(io::stdout().lock(), "{}", json_line(&text))),
         Err(error) => warn(&format!("the result cannot be written as JSON: {error}")),
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, IsTerminal as _, Write},
     path::{Path, PathBuf},
 };
 
@@ -25,7 +25,7 @@ use crate::{
     },
     domain::{batch_id::BatchId, receipt::Receipt},
     runtime::exit,
-    wire::{fault::Reason, pb},
+    wire::{fault::Reason, pb, text::one_line},
 };
 
 const COLUMNS: [&str; 6] = ["index", "order_id", "disposition", "code", "field", "duplicate_of"];
@@ -93,7 +93,7 @@ async fn work(args: &RejectsArgs) -> Result<Option<(u64, bool)>, Error> {
     let written = match &args.out {
         Some(path) => write_whole(pages, path).await,
         None if args.output == Output::Json => tell(pages).await,
-        None => write(pages, io::stdout(), Path::new("standard output")).await,
+        None => write(pages, io::stdout(), Path::new(STDOUT)).await,
     };
     match written {
         Ok(records) => Ok(Some((records, receipt.is_some()))),
@@ -157,14 +157,20 @@ async fn tell(mut pages: Pages<'_>) -> Result<u64, Error> {
     Ok(records)
 }
 
+/// What a failure to write there is called after.
+const STDOUT: &str = "standard output";
+
 async fn write(mut pages: Pages<'_>, to: impl Write, path: &Path) -> Result<u64, Error> {
     let failed = |source: io::Error| Error::Write { path: path.to_owned(), source };
+    // Into a file they go as they are; a terminal does what it is told.
+    let shown = path == Path::new(STDOUT) && io::stdout().is_terminal();
     let mut csv = csv::Writer::from_writer(BufWriter::new(to));
     csv.write_record(COLUMNS).map_err(|error| failed(source(error)))?;
     let mut records = 0;
     while let Some(page) = pages.next().await? {
         for disposition in &page {
-            csv.write_record(columns(disposition)).map_err(|error| failed(source(error)))?;
+            let columns = columns(disposition).map(|cell| if shown { one_line(&cell) } else { cell });
+            csv.write_record(columns).map_err(|error| failed(source(error)))?;
         }
         records += page.len() as u64;
     }

@@ -98,7 +98,7 @@ async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(),
     let batch = session.get_batch(batch_id).await?;
     // A relay may say what it likes.
     let proof = match is_accepted(&batch) {
-        true => Some(session.receipt(batch_id).await.map(drop)),
+        true => Some(proves(session, batch_id, &batch).await),
         false => None,
     };
     let is_proved = matches!(proof, Some(Ok(())));
@@ -115,7 +115,7 @@ async fn one(session: &Session, batch_id: BatchId, output: Output) -> Result<(),
     say(HEADER);
     say(&row(&batch, is_proved));
     if proof.is_err() {
-        say("* so a relay says; the receipt, which would prove it, could not be had:");
+        say("* so a relay says, and no receipt proves it:");
     }
     proof?;
     batch.flags.iter().for_each(|flag| say(&format!("  {}: {}", flag.name, flag.detail)));
@@ -177,6 +177,22 @@ const HEADER: &str = concat!(
 
 fn is_accepted(batch: &pb::Batch) -> bool {
     matches!(state_name(batch).as_str(), "ACCEPTED" | "ACCEPTED_WITH_REJECTS")
+}
+
+/// Looks whether the batch's receipt says what a relay says of the batch.
+async fn proves(session: &Session, batch_id: BatchId, said: &pb::Batch) -> Result<(), Error> {
+    let (receipt, _) = session.receipt(batch_id).await?;
+    let counts = said.counts.unwrap_or_default();
+    let same = said.batch_id == receipt.batch_id.to_string()
+        && said.sequence == receipt.sequence
+        && said.attempt == receipt.attempt
+        && state_name(said) == receipt.outcome.to_string()
+        && said.record_count == receipt.declared.records
+        && (counts.missing, counts.accepted) == (0, receipt.counts.accepted)
+        && (counts.rejected, counts.duplicate) == (receipt.counts.rejected, receipt.counts.duplicate);
+    let words = "what a relay says of this batch is not what its receipt says: ask again, and if it stays so \
+                 tell the operator of the issuer";
+    if same { Ok(()) } else { Err(Error::Conflict(words.to_owned())) }
 }
 
 /// A batch as a line; one that is accepted has a mark unless its receipt was seen.

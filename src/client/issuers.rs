@@ -32,6 +32,7 @@ use crate::{
     wire::{
         fault::{Fault, Reason},
         pb::pool_service_client::PoolServiceClient,
+        text::showable,
     },
 };
 
@@ -206,7 +207,7 @@ impl Issuers {
         let pool = Pool::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         let status = match timeout(time_out, send(pool, request)).await {
             Ok(Ok(answer)) => return Ok(answer.into_inner()),
-            Ok(Err(status)) => status,
+            Ok(Err(status)) => showable(status),
             Err(_) => Status::deadline_exceeded(format!("{name} did not answer in {time_out:?}")),
         };
         let fault = Fault::from_status(&status);

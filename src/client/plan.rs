@@ -83,15 +83,7 @@ pub(crate) async fn plan(
                 return Ok((manifest, journal));
             }
             (Standing::Receipted, false) | (Standing::Ended, _) if new.is_none() => {
-                let other = match same {
-                    true => "",
-                    false => ", and was begun with other content: the journal may be another file's",
-                };
-                return Err(Error::Conflict(format!(
-                    "{}: the batch of its journal has ended, nothing of it is left to resume{other}. Run \
-                     `todoke import`",
-                    known.file.display()
-                )));
+                return Err(ended(known.file, same));
             }
             (Standing::Receipted, false) | (Standing::Ended, _) => {
                 journal = journal.start_over(&manifest.sequence.to_string())?;
@@ -171,6 +163,18 @@ pub(super) async fn given_up(session: &Session, manifest: &Manifest) -> Result<O
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// That there is nothing to resume; `same`: the file is what the batch was begun with.
+fn ended(file: &Path, same: bool) -> Error {
+    let other = match same {
+        true => "",
+        false => ", and was begun with other content: the journal may be another file's",
+    };
+    Error::Conflict(format!(
+        "{}: the batch of its journal has ended, nothing of it is left to resume{other}. Run `todoke import`",
+        file.display()
+    ))
 }
 
 fn changed(file: &Path, manifest: &Manifest) -> Error {

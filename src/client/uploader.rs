@@ -29,6 +29,7 @@ use crate::{
     wire::{
         fault::{Fault, Reason},
         pb,
+        text::one_line,
     },
 };
 
@@ -344,7 +345,7 @@ impl<'a> State<'a> {
         let mut damaged = BTreeSet::new();
         for fault in faults {
             let reason = Reason::parse(&fault.reason).unwrap_or(Reason::Internal);
-            let said = Fault::new(reason, fault.message.clone());
+            let said = Fault::new(reason, one_line(&fault.message));
             if !reason.safe_to_retry() {
                 return self.refused(at, Status::from(said.clone()), Some(said));
             }
@@ -359,7 +360,7 @@ impl<'a> State<'a> {
             }
         }
         if let Some(fault) = faults.first() {
-            let words = format!("chunk {}: {}", fault.chunk_number, fault.message);
+            let words = format!("chunk {}: {}", fault.chunk_number, one_line(&fault.message));
             self.leave(at, Status::data_loss(words));
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! An issuer takes calls only from relays that hold a live lease of their present generation, and gives no
 //! relay more than its share of what it can do at once, and ends what stands open of a relay whose lease is
-//! over: the only fence that holds against a relay which does not listen.
+//! over: the only fence that holds against a relay which does not listen. (One that does not read either
+//! loses its connection by `net::serve`.)
 
 use std::{
     collections::BTreeMap,

@@ -25,6 +25,19 @@ pub fn one_line(text: &str) -> String {
     shown
 }
 
+/// JSON as it may stand in a line: what a terminal would heed is escaped as JSON does, and reads the same.
+#[must_use]
+pub fn json_line(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        match is_unruly(c) {
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// The same status with a message that may be shown.
 #[must_use]
 pub fn showable(status: Status) -> Status {
@@ -50,5 +63,9 @@ mod tests {
         let status = showable(Status::with_details(Code::Internal, hostile, bytes::Bytes::from_static(b"d")));
         assert_eq!((status.code(), status.message(), status.details()), (Code::Internal, &*shown, &b"d"[..]));
         assert_eq!(showable(Status::not_found("届け")).message(), "届け");
+        let json = serde_json::to_string(hostile).expect("a text");
+        let shown = json_line(&json);
+        assert!(!shown.chars().any(is_unruly) && shown != json, "{shown}");
+        assert_eq!(serde_json::from_str::<String>(&shown).expect("JSON"), hostile);
     }
 }

@@ -91,7 +91,8 @@ pub async fn run(args: DemoArgs) -> Result<u8, super::Error> {
         let value = json!({"checks": checks, "failed": failed, "seconds": seconds, "logs": logs});
         return Ok(say_result(code, value));
     }
-    say(&format!("\n{} of {checks} checks hold, after {seconds:.1} s.", checks - failed));
+    say("");
+    say(&format!("{} of {checks} checks hold, after {seconds:.1} s.", checks - failed));
     if !logs.is_empty() {
         let logs: Vec<String> = logs.iter().map(|path| path.display().to_string()).collect();
         say(&format!("The logs are in {}.", logs.join(" and ")));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::command::Ended;
-use crate::cli::municipal::{Output, say, say_lines};
+use crate::cli::municipal::{Output, say, say_json, say_lines};
 
 /// How many lines wait for their turn; a part of the story has some forty.
 const HELD_MAX: usize = 1_000;
@@ -38,9 +38,25 @@ pub(crate) struct Narrator {
     pub(crate) checks: Vec<Check>,
 }
 
+/// What a narrator says, for people or for programs.
+#[derive(Debug, Clone, PartialEq)]
+enum Said {
+    Text(String),
+    Json(Value),
+}
+
+impl Said {
+    fn out(&self) {
+        match self {
+            Said::Text(text) => say_lines(text),
+            Said::Json(value) => say_json(value),
+        }
+    }
+}
+
 /// Whether it is a narrator's turn: what is said before that waits for it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Turn(Arc<Mutex<Option<Vec<String>>>>);
+pub(crate) struct Turn(Arc<Mutex<Option<Vec<Said>>>>);
 
 impl Turn {
     fn not_yet() -> Self {
@@ -50,13 +66,13 @@ impl Turn {
     /// Says what has waited, and from now on everything at once.
     pub(crate) fn come(&self) {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        held.into_iter().flatten().for_each(|line| say_lines(&line));
+        held.into_iter().flatten().for_each(|said| said.out());
     }
 
-    fn tell(&self, line: String) {
+    fn tell(&self, said: Said) {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => say_lines(&line),
-            Some(held) if held.len() < HELD_MAX => held.push(line),
+            None => said.out(),
+            Some(held) if held.len() < HELD_MAX => held.push(said),
             Some(_) => (),
         }
     }
@@ -95,7 +111,7 @@ impl Narrator {
     }
 
     fn tell(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) {
-        self.turn.tell(if self.output == Output::Json { json().to_string() } else { text() });
+        self.turn.tell(if self.output == Output::Json { Said::Json(json()) } else { Said::Text(text()) });
     }
 
     /// Checks that two figures are one.
@@ -116,7 +132,7 @@ impl Narrator {
         if self.output == Output::Json {
             let mut value = serde_json::to_value(&check).unwrap_or_default();
             value["event"] = "check".into();
-            self.turn.tell(value.to_string());
+            self.turn.tell(Said::Json(value));
         } else if !held {
             self.say(&format!("FAILED: {what}: {}, not {}", check.found, check.expected));
         }
@@ -215,6 +231,7 @@ mod tests {
         aside.say("it hangs");
         aside.same("calls that failed", 0, 2);
         let lines = ["\n(h) beside", "    it hangs", "    FAILED: calls that failed: 2, not 0"];
+        let lines = lines.map(|line| Said::Text(line.to_owned()));
         assert_eq!(held().expect("its turn has not come"), lines);
         turn.come();
         aside.say("at once");

@@ -61,6 +61,19 @@ impl Controller {
         }
     }
 
+    /// Whose the lease is that could not be renewed and is over: `None`, another's; away, if nobody has taken
+    /// it since.
+    pub(super) async fn whose(&self, epoch: u64) -> Result<Option<u64>, KeepError> {
+        let holder = tokio::time::timeout(KEEP_MAX, self.0.keeper.holder()).await;
+        let away = |why: &str| KeepError::Away(why.to_owned());
+        match holder.unwrap_or_else(|_| Err(away("it does not answer")))? {
+            Some(holder) if holder.owner == self.0.name && holder.epoch == epoch => {
+                Err(away("the lease to decide cannot be renewed"))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Reads what was kept, and goes on from there.
     async fn take_over(&self, epoch: u64) -> bool {
         let _turn = self.0.turn.lock().await;

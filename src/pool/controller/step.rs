@@ -167,9 +167,7 @@ impl Controller {
         let step = Step { owner, epoch, now_ms, state: &state, decisions: rows, order };
         let kept = tokio::time::timeout(STEP_MAX, self.0.keeper.keep(&step)).await;
         match kept.unwrap_or_else(|_| Err(KeepError::Unknown("it does not answer".to_owned()))) {
-            Ok(None) if self.core().unrenewed => {
-                Err(KeepError::Away("the lease to decide cannot be renewed".to_owned()))
-            }
+            Ok(None) if self.core().unrenewed => self.whose(draft.epoch).await,
             kept => kept,
         }
     }

@@ -73,22 +73,25 @@ impl Policy {
                 format!("nobody else is in full use, and {id}, {from}, is the best that has a lease");
             self.shift(turn, &id, State::Healthy, Note::new(kind, Rule::F2, reason));
             let unproved = matches!(from, State::Evicted | State::Probation);
-            self.units.entry(id).and_modify(|unit| unit.let_in_from = unproved.then_some(from));
+            self.units
+                .entry(id)
+                .and_modify(|unit| unit.let_in_from = unproved.then_some((from, turn.second)));
         } else if self.steered().1 == 0 && self.is_missed(turn.second, &Kind::Alarm(Alarm::NothingServes)) {
             let reason = "no unit serves: the last usable set stays published";
             self.raise(turn, None, Note::new(Kind::Alarm(Alarm::NothingServes), Rule::F2, reason));
         }
     }
 
-    /// F2: one that was let in as nobody else was there, and has not proved itself meanwhile for as long as a
-    /// probation lasts, is out again once others are, with what was left of its back-off. Nothing more is
-    /// held against it for that.
+    /// F2: one that was let in as nobody else was there is out again once others are, with what was left of
+    /// its back-off, unless it has been in use for as long as a probation lasts and does not fail. Nothing
+    /// more is held against it for that.
     fn put_back_who_was_let_in(&mut self, turn: &mut Turn<'_>) {
         let proved_s = self.parameters.probation_s;
         for id in self.names(|unit| unit.let_in_from.is_some()) {
-            let unit = &self.units[&id];
-            let (state, since, from) = (unit.state, unit.since, unit.let_in_from);
-            if !state.is_full() || turn.second.saturating_sub(since) >= proved_s {
+            let Some((from, since)) = self.units[&id].let_in_from else { continue };
+            // Alone it is worse than nobody: that it does not fail is all that can be seen.
+            let is_well = turn.judged(&id).is_some_and(|judged| !judged.soft && !judged.is_failing());
+            if turn.second.saturating_sub(since) >= proved_s && is_well {
                 self.units.entry(id).and_modify(|unit| unit.let_in_from = None);
                 continue;
             }
@@ -96,7 +99,6 @@ impl Policy {
             if self.names(others).len() < self.floor().needed {
                 continue;
             }
-            let from = from.map_or_else(String::new, |from| from.to_string());
             let reason = format!("others are in full use again: {id}, which was {from}, has to prove itself");
             self.shift(turn, &id, State::Evicted, Note::new(Kind::Leave, Rule::F2, reason));
         }

@@ -169,6 +169,12 @@ impl History {
     }
 
     pub(super) fn record(&mut self, episode: Episode) {
+        // Who signed that it was mended was wrong.
+        let shared = episode.about.shared();
+        self.suspects
+            .iter_mut()
+            .filter(|(name, _)| shared.contains(*name))
+            .for_each(|(_, held)| held.signed = None);
         if self.episodes.len() >= EPISODES_MAX {
             self.episodes.remove(0);
         }

@@ -279,7 +279,7 @@ impl Policy {
         }
         unit.traffic_red &= to != State::Healthy;
         unit.undrained &= to == State::Joining;
-        unit.let_in_from = None;
+        unit.let_in_from.take_if(|_| !to.is_full());
         turn.say(Some(id), Some((from, to)), note);
     }
 

@@ -15,6 +15,23 @@ fn evicted() -> Pool {
     pool
 }
 
+/// A pool of 4 whose unit 2 was evicted, and is let in as the others have left.
+fn alone() -> Pool {
+    let mut pool = evicted();
+    // As in a restart of the whole pool: the others give their leases back, and are away for a while.
+    pool.gone.extend([1, 3, 4].map(id));
+    let given = [1, 3, 4].map(|n| {
+        let generation = pool.policy.units()[&id(n)].generation;
+        Fact::LeaseReleased { unit: id(n), generation }
+    });
+    let judgement = pool.judgement();
+    pool.second += 1;
+    pool.policy.step(pool.second, &judgement, &given);
+    let let_in = pool.until(&Kind::Return, 2, 30);
+    assert_eq!((let_in.rule, pool.state(2)), (Rule::F2, State::Healthy), "nobody else is there");
+    pool
+}
+
 #[test]
 fn a_unit_returns_by_back_off_probation_and_five_steps() {
     let mut pool = evicted();
@@ -36,18 +53,7 @@ fn a_unit_returns_by_back_off_probation_and_five_steps() {
 #[test]
 fn one_that_was_let_in_for_want_of_others_is_out_again_once_they_are_there_unless_it_has_proved_itself() {
     for (alone_s, is_out) in [(20, true), (70, false)] {
-        let mut pool = evicted();
-        // As in a restart of the whole pool: the others give their leases back, and are away for a while.
-        pool.gone.extend([1, 3, 4].map(id));
-        let given = [1, 3, 4].map(|n| {
-            let generation = pool.policy.units()[&id(n)].generation;
-            Fact::LeaseReleased { unit: id(n), generation }
-        });
-        let judgement = pool.judgement();
-        pool.second += 1;
-        pool.policy.step(pool.second, &judgement, &given);
-        let let_in = pool.until(&Kind::Return, 2, 30);
-        assert_eq!((let_in.rule, pool.state(2)), (Rule::F2, State::Healthy), "nobody else is there");
+        let mut pool = alone();
         pool.run(alone_s);
         pool.gone.clear();
         pool.until(&Kind::Admit, 1, 30);
@@ -59,6 +65,22 @@ fn one_that_was_let_in_for_want_of_others_is_out_again_once_they_are_there_unles
             assert_eq!(pool.record.last().map(|one| (&one.kind, one.rule)), Some((&Kind::Leave, Rule::F2)));
             pool.until(&Kind::StartProbation, 2, 60);
         }
+    }
+}
+
+#[test]
+fn one_that_was_let_in_and_looks_sick_the_moment_that_others_come_is_out_all_the_same() {
+    for alone_s in [20, 70] {
+        let mut pool = alone();
+        pool.sick(2, 6.0);
+        pool.failing.insert(id(2));
+        pool.run(alone_s);
+        pool.gone.clear();
+        pool.until(&Kind::Admit, 1, 30);
+        pool.run(1);
+        let stands = pool.state(2);
+        let out = matches!(stands, State::Evicted | State::Probation);
+        assert!(out, "{alone_s} s, {stands}: {:?}", pool.record);
     }
 }
 

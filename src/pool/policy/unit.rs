@@ -208,9 +208,9 @@ pub struct Unit {
     /// An operator let it back: it joins by its probes, in a pool that begins, too.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub undrained: bool,
-    /// Where it stood when it was let in for want of any other.
+    /// Where it stood when it was let in for want of any other, and when that was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub let_in_from: Option<State>,
+    pub let_in_from: Option<(State, u64)>,
     /// Until when an operator's override holds.
     pub override_until: Option<u64>,
     /// Until when it is not probed.

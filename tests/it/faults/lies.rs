@@ -101,6 +101,45 @@ async fn a_relay_that_says_accepted_for_the_issuer_is_believed_by_nobody() {
     world.is_flagged(&ended).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_a_relay_makes_up_is_called_unproved_and_fails_where_its_receipt_is_looked_at() {
+    let mut world = World::new().await;
+    world.liar(Accepts::default()).await;
+    world.import(&[]).await.is(3, "gaps");
+    let status = async |words: &[&str]| world.folder.todoke(words, &world.folder.as_ward()).await;
+    let said = status(&["status", "cards.csv"]).await;
+    assert_eq!(said.code, Some(1), "{}", said.all());
+    let made_up = said.all().contains("\"ACCEPTED\"") && said.all().contains("\"proved\":false");
+    assert!(made_up && !said.all().contains("\"proved\":true"), "{}", said.all());
+}
+
+/// Says, once it is told to, that one record more was rejected than was.
+#[derive(Default, Clone)]
+struct Shifts(Arc<std::sync::atomic::AtomicBool>);
+
+impl Malice for Shifts {
+    fn batch(&self, batch: &mut pb::Batch) {
+        let counts = batch.counts.as_mut().filter(|_| self.0.load(Ordering::Relaxed));
+        if let Some(counts) = counts {
+            (counts.accepted, counts.rejected) = (counts.accepted - 1, counts.rejected + 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_that_are_not_the_receipts_are_not_called_proved() {
+    let mut world = World::new().await;
+    let shifts = Shifts::default();
+    world.liar(shifts.clone()).await;
+    assert_eq!(world.import(&[]).await.said.code, Some(0));
+    for (lies, code) in [(false, 0), (true, 1)] {
+        shifts.0.store(lies, Ordering::Relaxed);
+        let said = world.folder.todoke(&["status", "cards.csv"], &world.folder.as_ward()).await;
+        assert_eq!(said.code, Some(code), "{}", said.all());
+        assert_eq!(said.all().contains("\"proved\":true"), !lies, "{}", said.all());
+    }
+}
+
 /// Says of a batch that is sealed and worked off that it is accepted already, and counts how often.
 #[derive(Default, Clone)]
 struct Hurries(Arc<AtomicUsize>);
