@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::Channel;
 use tonic_health::pb::{
@@ -30,7 +30,7 @@ use crate::{
     wire::pb::{ProbeRequest, pool_service_client::PoolServiceClient},
 };
 
-/// The longest that a probe is waited for; it is bad long before.
+/// The longest that a probe is waited for, whatever the threshold is.
 const PROBE_MAX: Duration = Duration::from_secs(10);
 
 /// The longest that a shallow probe is waited for.
@@ -234,21 +234,18 @@ async fn serves(channel: Channel) -> bool {
     answer.is_ok_and(|answer| answer.is_ok_and(|said| said.into_inner().status() == ServingStatus::Serving))
 }
 
-/// One probe: bad as soon as it is too old, and then waited for no longer than [`PROBE_MAX`].
+/// One probe: bad as soon as it is too old, and then no longer waited for, so that a unit that hangs is
+/// probed as often as any other.
 async fn probe(inner: &Inner, unit: &UnitId, channel: Channel, threshold: Duration, count: u64) {
     let nonce = [inner.seed.to_be_bytes(), count.to_be_bytes()].concat();
     let mut client = PoolServiceClient::new(channel).max_decoding_message_size(4 * 1024);
     let started = Instant::now();
     let mut request = tonic::Request::new(ProbeRequest { nonce: nonce.clone() });
     request.set_timeout(PROBE_MAX);
-    let mut answer = std::pin::pin!(client.probe(request));
-    if let Ok(answer) = timeout_at(started + threshold, answer.as_mut()).await {
-        let good = answer.is_ok_and(|answer| is_signed(inner, &answer.into_inner().signed, &nonce));
-        inner.count(unit, !good, good.then(|| started.elapsed()));
-        return;
-    }
-    inner.count(unit, true, None);
-    let _ = timeout_at(started + PROBE_MAX, answer).await;
+    let answer = timeout(threshold.min(PROBE_MAX), client.probe(request)).await;
+    let answer = answer.ok().and_then(Result::ok);
+    let good = answer.is_some_and(|answer| is_signed(inner, &answer.into_inner().signed, &nonce));
+    inner.count(unit, !good, good.then(|| started.elapsed()));
 }
 
 fn is_signed(inner: &Inner, signed: &[u8], nonce: &[u8]) -> bool {
@@ -281,6 +278,10 @@ fn uniform(seed: u64, unit: &UnitId, count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        domain::identity::Role,
+        net::{pki::Authority, tls::TlsFiles},
+    };
 
     #[test]
     fn times_between_probes_have_the_mean_and_the_spread_of_the_law() {
@@ -291,5 +292,38 @@ mod tests {
         assert!((0.94..1.02).contains(&mean), "{mean}: cut at 4, the mean is 0.98");
         assert!((4_800..5_200).contains(&below), "{below} of 10,000 are below the median");
         assert_ne!(exponential(7, &unit, 1), exponential(8, &unit, 1), "two probers are not in step");
+    }
+
+    #[tokio::test]
+    async fn a_unit_that_hangs_is_probed_as_often_as_any_other() {
+        // Connections are taken by the system, and nobody ever says a word on them.
+        let hangs = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let dir = tempfile::tempdir().expect("a folder");
+        let authority = Authority::create(dir.path(), time::OffsetDateTime::now_utc()).expect("an authority");
+        let identity = "issuer/issuer-1".parse().expect("legal");
+        authority.issue(&identity, &[], Duration::from_secs(86_400)).expect("a certificate");
+        let [cert, key, ca] = ["issuer-1.pem", "issuer-1.key", "ca.pem"].map(|name| dir.path().join(name));
+        let files = TlsFiles { cert, key, ca, crl: None };
+        let tls = ClientTls::load_for(&files, "todoke.internal", &[Role::Relay]).expect("a certificate");
+        let prober = Prober::new("issuer/issuer-1", tls, "todoke.internal", None);
+        let target = Target {
+            unit: "relay-2".parse().expect("a name"),
+            address: hangs.local_addr().expect("it has one").to_string(),
+            every: Some(Duration::from_millis(10)),
+            shallow_every: None,
+            threshold: Duration::from_millis(50),
+        };
+        prober.aim(vec![target]).expect("a legal name");
+        let five = async {
+            let (mut n, mut bad) = (0, 0);
+            while n < 5 {
+                sleep(Duration::from_millis(10)).await;
+                for (_, probed) in prober.take() {
+                    (n, bad) = (n + probed.n, bad + probed.bad);
+                }
+            }
+            assert_eq!(bad, n, "none is answered");
+        };
+        timeout(PROBE_MAX, five).await.expect("the next probe does not wait for the last one");
     }
 }

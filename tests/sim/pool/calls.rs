@@ -32,8 +32,6 @@ pub(crate) enum Event {
     Probe { observer: usize, unit: usize },
     /// Its outcome is known.
     Probed { observer: usize, unit: usize, bad: bool, took_us: u64 },
-    /// The next one may begin.
-    ProbeOver { observer: usize, unit: usize },
 }
 
 /// A call.
@@ -99,7 +97,6 @@ impl World {
                 Event::Probed { observer, unit, bad, took_us } => {
                     self.eyes(observer).count(unit, bad, took_us);
                 }
-                Event::ProbeOver { observer, unit } => self.eyes(observer).over(unit),
             }
         }
     }
@@ -252,6 +249,5 @@ impl World {
         self.eyes(observer).begin(unit, now_us);
         let took_us = fate.known_us - now_us;
         self.flights.push(fate.known_us, Event::Probed { observer, unit, bad: fate.bad, took_us });
-        self.flights.push(fate.over_us, Event::ProbeOver { observer, unit });
     }
 }

@@ -1,13 +1,10 @@
-//! One observer's deep probes, at the random times of the real prober, and one at a time for each unit: the
-//! next one waits for the last one's end.
+//! One observer's deep probes, at the random times of the real prober, and one at a time for each unit: one
+//! that is too old is bad, and not waited for.
 
 use todoke::pool::evidence::Latencies;
 
-use super::{SECOND_US, plan::Trouble};
+use super::plan::Trouble;
 use crate::random::Random;
-
-/// The longest that a probe is waited for; it is bad long before.
-const PROBE_MAX_US: u64 = 10 * SECOND_US;
 
 /// What of a unit is probed, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,26 +33,19 @@ pub(crate) struct Eyes {
     units: Vec<Probing>,
 }
 
-/// What becomes of a probe: when its outcome is known, whether it is bad, and when the next one may begin.
+/// What becomes of a probe: when its outcome is known, and whether it is bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fate {
     pub(crate) known_us: u64,
     pub(crate) bad: bool,
-    pub(crate) over_us: u64,
 }
 
 impl Fate {
     /// Of a probe that begins now and is answered then, if ever; whether what comes is right.
     pub(crate) fn of(now_us: u64, takes_us: Option<u64>, good: bool, aim: Aim) -> Self {
-        match takes_us {
-            Some(takes) if takes <= aim.threshold_us => {
-                let end = now_us + takes;
-                Self { known_us: end, bad: !good, over_us: end }
-            }
-            late => {
-                let over = late.unwrap_or(PROBE_MAX_US).min(PROBE_MAX_US).max(aim.threshold_us);
-                Self { known_us: now_us + aim.threshold_us, bad: true, over_us: now_us + over }
-            }
+        match takes_us.filter(|takes| *takes <= aim.threshold_us) {
+            Some(takes) => Self { known_us: now_us + takes, bad: !good },
+            None => Self { known_us: now_us + aim.threshold_us, bad: true },
         }
     }
 }
@@ -95,19 +85,15 @@ impl Eyes {
         (of.last_us, of.wait, of.is_out) = (now_us, wait, true);
     }
 
-    /// What became of it.
+    /// What became of it; the next one may begin.
     pub(crate) fn count(&mut self, unit: usize, bad: bool, took_us: u64) {
         let of = &mut self.units[unit];
+        of.is_out = false;
         of.n += 1;
         of.bad += u32::from(bad);
         if !bad {
             of.latencies.add(took_us);
         }
-    }
-
-    /// The next one may begin.
-    pub(crate) fn over(&mut self, unit: usize) {
-        self.units[unit].is_out = false;
     }
 
     /// What was found of each unit since the last time, by the word of an observer that may lie.
