@@ -114,7 +114,7 @@ pub struct UnitJudgement {
     /// It is not sick for want of the last alone: steered away from, and a human's to look at.
     #[serde(default)]
     pub hearsay: bool,
-    /// Probe it and its siblings each second: S ≥ 1.
+    /// Probe it, and in a small pool its peers, in a large one its siblings, each second: S ≥ 1.
     pub suspect: bool,
     /// Seconds until it would be sick at the present d; `None` if never.
     pub seconds_to_sick: Option<u64>,

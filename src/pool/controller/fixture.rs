@@ -159,7 +159,7 @@ pub(super) struct World {
     pub(super) options: Options,
     recorder: Recorder,
     tasks: Tasks,
-    second: i64,
+    pub(super) second: i64,
 }
 
 impl World {

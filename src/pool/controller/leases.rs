@@ -14,6 +14,12 @@ use crate::{
 /// one that something is to be found out about.
 const EVERY_MS: (u32, u32) = (5_000, 1_000);
 
+/// Units of a pool up to which all are probed so often while one is suspect: it is judged by how its peers do
+/// in the same seconds, and of a few peers a probe each in five seconds says too little. Of more, only those
+/// are that share something with it. As the rule was simulated, but for the limit, which is ours: it keeps
+/// the load of probes, which is units times observers, small.
+const ALL_UP_TO: usize = 8;
+
 /// Time between two shallow probes of one observer, in ms, give or take a tenth.
 const SHALLOW_EVERY_MS: u32 = 1_000;
 
@@ -38,22 +44,24 @@ impl Core {
         }
         match unit.state {
             State::Joining | State::Probation | State::Returning(_) | State::Suspect => fast,
-            _ if self.is_near_a_suspect(unit) => fast,
+            _ if self.is_beside_a_suspect(unit) => fast,
             _ => slow,
         }
     }
 
-    /// Whether this unit, or one that may share anything with it, is suspect.
-    fn is_near_a_suspect(&self, unit: &Unit) -> bool {
+    /// Whether this unit is suspect, or beside one that is: its peer in a small pool, and in a large one of
+    /// those that may share something with it.
+    fn is_beside_a_suspect(&self, unit: &Unit) -> bool {
         let suspect = |id: &UnitId| self.judgement.units.get(id).is_some_and(|judged| judged.suspect);
-        if suspect(unit.id()) {
-            return true;
-        }
+        let units = self.policy.units();
+        let serving = self.policy.judged().count();
         // What is unknown of both may be the same.
         let named = unit.about.named();
         let shared = |(name, value): (&String, &String)| named.get(name) == Some(value);
-        let sibling = |other: &&Unit| other.about.named().iter().any(shared);
-        self.policy.units().values().filter(sibling).any(|other| suspect(other.id()))
+        let near = |other: &&Unit| {
+            other.id() == unit.id() || serving <= ALL_UP_TO || other.about.named().iter().any(shared)
+        };
+        units.values().filter(near).any(|other| suspect(other.id()))
     }
 
     /// The lease of a unit that asks for it now, if it may have one; else why not.

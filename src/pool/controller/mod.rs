@@ -374,6 +374,8 @@ mod fixture;
 #[cfg(test)]
 mod intake_tests;
 #[cfg(test)]
+mod lease_tests;
+#[cfg(test)]
 mod process_tests;
 #[cfg(test)]
 mod record_tests;
