@@ -1,13 +1,14 @@
 //! Promise: while something speaks against a unit, those that it is judged by are probed as often as it is.
 
-use super::{fixture::World, *};
+use super::fixture::World;
 use crate::{
     domain::identity::Identity,
     pool::evidence::UnitId,
     wire::pb::{self, EvidenceBucket, EvidenceClass},
 };
 
-/// One second in which so many relays report, and find `relay-2` bad if it is sick. `relay-1` and `relay-2` are of one model, all others of their own.
+/// One second in which so many relays report, and find `relay-2` bad if it is sick. `relay-1` and it are of
+/// one model, all others of their own.
 async fn second(world: &mut World, units: usize, sick: bool) {
     world.pass(1);
     if world.second % 3 == 0 {

@@ -14,7 +14,7 @@ pub(super) fn words(named: Rule, policy: &Parameters, judge: &rule::Parameters) 
 /// What is said with numbers of the configuration.
 fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String {
     let Parameters { probation_probes, probation_s, probation_failures_max, .. } = policy;
-    let Parameters { step_s, step_calls, quiet_step_s, quiet_step_probes, .. } = policy;
+    let Parameters { red_calls, step_s, step_calls, quiet_step_s, quiet_step_probes, .. } = policy;
     match named {
         Rule::E1 => format!(
             "evicted when the evidence (S) reaches its limit: worse than its peers, one false eviction in {} \
@@ -25,7 +25,11 @@ fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String
             "new calls are steered away when the evidence (S) is {} or more, reversible, without a penalty",
             judge.soft_at
         ),
-        Rule::S2 => format!("steered back when the evidence (S) is below {}", judge.suspect_at),
+        Rule::S2 => format!(
+            "steered back when the evidence (S) is below {}, and where only its calls spoke against it, \
+             {red_calls} of them in a row went well",
+            judge.suspect_at
+        ),
         Rule::R2 => format!(
             "probation is passed with {probation_probes} deep probes over {} and at most \
              {probation_failures_max} failed",
@@ -52,7 +56,7 @@ fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String
 
 fn fixed(named: Rule) -> Option<&'static str> {
     Some(match named {
-        Rule::E2 => "evicted after a burst of failures at a step of its return",
+        Rule::E2 => "evicted after a burst of failures at a step of its return, which its peers did not have",
         Rule::E3 => "taken out when an override with no cause found expires",
         Rule::E4 => "evicted at once when its lease is not renewed",
         Rule::E5 => "leases that all lose at once are held against none",

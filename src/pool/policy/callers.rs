@@ -53,11 +53,12 @@ impl Callers {
     pub(super) fn without_the_worst(&self, seen: Progress) -> Progress {
         let worst = self.0.values().rev().max_by_key(|(failed, _)| *failed);
         match worst.filter(|(failed, _)| *failed >= BAD_MIN) {
-            Some((failed, calls)) => Progress {
-                n: seen.n.saturating_sub(*calls),
-                failed: seen.failed.saturating_sub(*failed),
-                ..seen
-            },
+            Some((failed, calls)) => {
+                let n = seen.n.saturating_sub(*calls);
+                let part = u64::from(n).saturating_mul(seen.expected_milli);
+                let expected_milli = part.checked_div(seen.n.into()).unwrap_or(0);
+                Progress { n, failed: seen.failed.saturating_sub(*failed), expected_milli, ..seen }
+            }
             None => seen,
         }
     }

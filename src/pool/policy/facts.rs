@@ -1,7 +1,7 @@
 //! Facts are taken in before anything is decided; while the database is away only leases are noted.
 
 use super::{
-    Alarm, CallsOf, Kind, Note, Policy, Rule, Turn,
+    Alarm, Kind, Note, Policy, Rule, Turn,
     order::{Fact, Order},
     unit::{Lease, State},
 };
@@ -29,9 +29,7 @@ impl Policy {
                 Fact::ShallowProbes { unit, n, failed } => {
                     turn.health.insert(unit.clone(), (*n, *failed));
                 }
-                Fact::Traffic { unit, calls, failed, callers } => {
-                    self.note_calls(unit, *calls, *failed, callers);
-                }
+                Fact::Traffic { .. } => {} // all of them together, below
                 Fact::Database { away } => self.note_database(turn, *away),
                 Fact::Controller { epoch, restored } => {
                     self.note_controller(turn.second, *epoch, *restored);
@@ -41,6 +39,7 @@ impl Policy {
                 Fact::Order(order) => orders.push(order),
             }
         }
+        self.note_calls(facts);
         orders
     }
 
@@ -57,17 +56,9 @@ impl Policy {
     fn note_probes(&mut self, unit: &UnitId, n: u32, failed: u32) {
         let Some(unit) = self.units.get_mut(unit).filter(|_| !self.database_away) else { return };
         match unit.state {
-            State::Joining | State::Probation => unit.progress.add(n, failed),
+            State::Joining | State::Probation => unit.progress.add(n, failed, (0, 0)),
             State::Returning(_) => unit.progress.add_probes(n, failed),
             _ => {}
-        }
-    }
-
-    fn note_calls(&mut self, unit: &UnitId, calls: u32, failed: u32, callers: &[CallsOf]) {
-        let Some(unit) = self.units.get_mut(unit).filter(|_| !self.database_away) else { return };
-        if matches!(unit.state, State::Returning(_)) {
-            unit.progress.add(calls, failed);
-            unit.callers.add(callers);
         }
     }
 

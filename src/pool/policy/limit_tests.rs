@@ -2,9 +2,9 @@
 
 use super::{
     Alarm, Fact, Kind, Parameters, Policy, Rule, State, back_off_s,
-    fixture::{Pool, bet, id, judged},
+    fixture::{Pool, id, judged},
 };
-use crate::pool::{evidence::Class, judgement::Verdict};
+use crate::pool::judgement::Verdict;
 
 #[test]
 fn a_second_eviction_waits_for_ten_seconds() {
@@ -244,28 +244,6 @@ fn an_old_judgement_evicts_nobody() {
         pool.policy.step(pool.second + age, &judgement, &facts);
         assert_eq!(pool.state(2) == State::Draining, evicted, "{age} s old");
     }
-}
-
-#[test]
-fn green_probes_do_not_bring_back_a_unit_whose_traffic_was_red() {
-    let mut pool = Pool::of(4);
-    let mut judgement = judgement_of(&pool);
-    let mut red = judged(10.0);
-    red.bets = vec![bet(Class::Traffic, 10.0, true), bet(Class::Probe, 0.0, true)];
-    judgement.units.insert(id(2), red);
-    let decisions = pool.policy.step(pool.second + 1, &judgement, &[]);
-    assert_eq!(decisions[0].kind, Kind::Alarm(Alarm::ProbeGreenTrafficRed));
-    assert_eq!(pool.state(2), State::Suspect);
-    let mut silent = judged(0.0);
-    silent.bets = vec![bet(Class::Traffic, 0.0, false), bet(Class::Probe, 0.0, true)];
-    judgement.units.insert(id(2), silent);
-    judgement.second += 1;
-    pool.policy.step(pool.second + 2, &judgement, &[]);
-    assert_eq!(pool.state(2), State::Suspect, "silence is no evidence");
-    judgement.units.insert(id(2), judged(0.0));
-    judgement.second += 1;
-    pool.policy.step(pool.second + 3, &judgement, &[]);
-    assert_eq!(pool.state(2), State::Healthy, "its own traffic speaks for it");
 }
 
 #[test]

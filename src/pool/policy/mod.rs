@@ -22,10 +22,12 @@ mod order;
 mod orders;
 mod outlook;
 mod parameters;
+mod peers;
 mod release;
 mod returns;
 mod steer;
 mod takeover;
+mod trickle;
 mod unit;
 mod view;
 mod weighed;
@@ -58,6 +60,8 @@ mod pause_tests;
 mod return_tests;
 #[cfg(test)]
 mod takeover_tests;
+#[cfg(test)]
+mod trickle_tests;
 
 use std::collections::BTreeMap;
 
@@ -78,8 +82,10 @@ pub use parameters::{
     ATTRIBUTES_MAX, EPISODES_MAX, NAME_BYTES_MAX, PENALTIES_MAX, Parameters, SUSPECTS_MAX, UNITS_MAX,
     WORDS_BYTES_MAX,
 };
+pub use peers::Recent;
 pub use steer::{Anew, is_green};
 pub use takeover::Takeovers;
+pub use trickle::Trickle;
 pub use unit::{Approval, Lease, Progress, State, Unit, Why};
 pub use view::{Entry, View};
 pub use weighed::Weighed;
@@ -128,6 +134,9 @@ pub struct Policy {
     waits_until: u64,
     observers: u32,
     peak_calls_per_s: u32,
+    /// The last seconds' calls, while somebody returns.
+    #[serde(default, skip_serializing_if = "Recent::is_empty")]
+    recent: Recent,
 }
 
 /// One second's work: what was judged, what is decided so far, and who was kept for the floor.
@@ -205,6 +214,7 @@ impl Policy {
             waits_until: 0,
             observers: 0,
             peak_calls_per_s: 0,
+            recent: Recent::default(),
         }
     }
 
@@ -279,6 +289,7 @@ impl Policy {
         }
         unit.traffic_red &= to != State::Healthy;
         unit.undrained &= to == State::Joining;
+        unit.trickle = None;
         unit.let_in_from.take_if(|_| !to.is_full());
         turn.say(Some(id), Some((from, to)), note);
     }

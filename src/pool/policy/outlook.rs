@@ -36,22 +36,7 @@ impl Policy {
                     wanted.probation_failures_max
                 )
             }
-            State::Returning(percent) => {
-                let (seen, wanted) = (unit.progress, &self.parameters);
-                let next = wanted.steps_percent.iter().find(|step| **step > percent).unwrap_or(&100);
-                let calls = unit.seen().n;
-                let by_calls = format!(
-                    "{next} % after {calls} of {} calls and {} of {} s",
-                    wanted.step_calls, seen.seconds, wanted.step_s
-                );
-                match seen.failed == 0 && !unit.traffic_red {
-                    true => format!(
-                        "{by_calls}, or after {} of {} deep probes and {} s",
-                        seen.probes, wanted.quiet_step_probes, wanted.quiet_step_s
-                    ),
-                    false => by_calls,
-                }
-            }
+            State::Returning(percent) => self.until_stepped(unit, percent),
             State::Quarantined => match &unit.approval {
                 None => format!(
                     "it stays out until two operators sign an intervention: `todoke pool sign-off {} \
@@ -70,6 +55,27 @@ impl Policy {
         })
     }
 
+    fn until_stepped(&self, unit: &Unit, percent: u8) -> String {
+        let (seen, wanted) = (unit.progress, &self.parameters);
+        let next = wanted.steps_percent.iter().find(|step| **step > percent).unwrap_or(&100);
+        let calls = unit.seen().n;
+        let by_calls = format!(
+            "{next} % after {calls} of {} calls and {} of {} s",
+            wanted.step_calls, seen.seconds, wanted.step_s
+        );
+        let by_probes = format!(
+            "{by_calls}, or after {} of {} deep probes and {} s",
+            seen.probes, wanted.quiet_step_probes, wanted.quiet_step_s
+        );
+        let (passed, needed) = (seen.in_a_row, wanted.quiet_step_calls);
+        match (unit.traffic_red, seen.failed) {
+            (true, _) => by_calls,
+            (false, 0) => by_probes,
+            (false, _) if passed >= needed => by_probes,
+            (false, _) => format!("{by_probes} with {passed} of {needed} good calls in a row"),
+        }
+    }
+
     fn until_admitted(&self, unit: &Unit) -> String {
         if let Some(address) = unit.elsewhere.as_ref().filter(|_| unit.lease == Lease::Live) {
             format!("HEALTHY once its lease is held where it is registered, and not at {address}")
@@ -82,8 +88,12 @@ impl Policy {
     }
 
     fn until_steered_back(&self, unit: &Unit) -> String {
-        if unit.traffic_red {
-            "HEALTHY when its own traffic speaks for it: its green probes do not count".to_owned()
+        if unit.is_by_calls() {
+            let (passed, needed) = (unit.progress.in_a_row, self.parameters.red_calls);
+            format!(
+                "HEALTHY when its own traffic speaks for it, {needed} calls in a row, {passed} now: its \
+                 green probes do not count; DRAINING when the evidence against it reaches its limit"
+            )
         } else if let Some(anew) = unit.anew.filter(|_| !self.may_probe(unit.id())) {
             let (heard, needed) = (anew.heard_s, self.parameters.anew_s);
             format!(

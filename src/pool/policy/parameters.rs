@@ -47,9 +47,21 @@ pub struct Parameters {
     /// Calls a second that one unit carries: the floor is the peak demand over it, rounded up, and at least
     /// 1. Default 2,000; ours: measure it where it runs.
     pub unit_calls_per_s: u32,
-    /// Share of a steered unit, in per cent of a full one. Not 0: without calls there is no evidence, and a
-    /// unit whose probes are green and whose traffic is red would come back for its silence. Default 5.
+    /// Share of a steered unit at first, in per cent of a full one. Not 0: without calls there is no
+    /// evidence, and a unit whose probes are green and whose traffic is red would come back for its silence.
+    /// Default 5.
     pub trickle_percent: u8,
+    /// The largest share of a steered unit, to which it is doubled, again and again, while too few calls come
+    /// to judge it by and nothing else would tell that it is well. Default 50; ours, by the simulation.
+    pub trickle_percent_max: u8,
+    /// Calls of it in ten seconds that are too few: the design's one a second. Default 10; each is counted by
+    /// whoever reports it, as a rule its relay and its issuer, of whom one is left out.
+    pub trickle_calls_min: u32,
+    /// Calls of it in ten seconds above which its share is halved, down to 1 %. Default 30; ours.
+    pub trickle_calls_max: u32,
+    /// Calls in a row that must go well before a unit whose traffic was red behind green probes is steered
+    /// back. Default 100, which one that fails 1 call of 10 passes in one of 200 rows; ours.
+    pub red_calls: u32,
     /// Seconds on end with enough of a steered unit to judge it by, and nothing against it, that a judge
     /// which began anew, as after a restart, needs before it steers it back: it knows nothing at first.
     /// Default 30: twice what the first evidence against a hanging relay took on a busy machine; ours.
@@ -81,15 +93,17 @@ pub struct Parameters {
     pub step_s: u64,
     /// Least calls of a step. Default 50.
     pub step_calls: u32,
-    /// Seconds after which a step that had fewer calls is passed by deep probes, if no call failed in it:
-    /// where callers are few, one call in a hundred would take hours to come 50 times. Default 120; ours, not
-    /// simulated.
+    /// Seconds after which a step that had fewer calls is passed by deep probes, if no call failed in it, or
+    /// so many passed since: where callers are few, one call in a hundred would take hours to come 50 times.
+    /// Default 120; ours.
     pub quiet_step_s: u64,
     /// Deep probes in a row, all good, that such a step needs. Never enough for a unit whose traffic was red
-    /// behind green probes. Default 100, twice the calls; ours, not simulated.
+    /// behind green probes. Default 100, twice the calls; ours.
     pub quiet_step_probes: u32,
-    /// Failed calls within a step that are a burst, if they are `burst_percent` of its calls. Default 5;
-    /// ours.
+    /// Calls in a row that must go well after one that failed in such a step. Default 20; ours.
+    pub quiet_step_calls: u32,
+    /// Failed calls within a step, beyond those that its peers failed in the same seconds, that are a burst,
+    /// if they are `burst_percent` of its calls. Default 5; ours.
     pub burst_failures: u32,
     /// Share of a step's calls whose failing is a burst, in per cent. Default 20; ours: a burst of the
     /// simulation's law fails 20 to 100 % of calls while it lasts.
@@ -147,6 +161,10 @@ impl Default for Parameters {
             lease_s: 15,
             unit_calls_per_s: 2_000,
             trickle_percent: 5,
+            trickle_percent_max: 50,
+            trickle_calls_min: 10,
+            trickle_calls_max: 30,
+            red_calls: 100,
             anew_s: 30,
             anew_silence_s: 60,
             join_probes: 10,
@@ -162,6 +180,7 @@ impl Default for Parameters {
             step_calls: 50,
             quiet_step_s: 120,
             quiet_step_probes: 100,
+            quiet_step_calls: 20,
             burst_failures: 5,
             burst_percent: 20,
             penalty: 1_000,
@@ -184,8 +203,9 @@ impl Default for Parameters {
 impl Parameters {
     /// Whether what was seen at a step of a return is a burst of failures.
     pub(super) fn is_burst(&self, seen: Progress) -> bool {
-        let (failed, calls) = (u64::from(seen.failed), u64::from(seen.n));
-        seen.failed >= self.burst_failures && failed * 100 >= u64::from(self.burst_percent) * calls
+        let (failed_milli, calls_milli) = (seen.excess_milli(), 1_000 * u64::from(seen.n));
+        failed_milli >= 1_000 * u64::from(self.burst_failures)
+            && failed_milli * 100 >= u64::from(self.burst_percent) * calls_milli
     }
 
     /// Whether what was seen at a step of a return is enough, and of that what counts: calls, or where they
@@ -193,7 +213,8 @@ impl Parameters {
     pub(super) fn passes(&self, unit: &Unit) -> Option<Enough> {
         let (seen, all) = (unit.seen(), unit.progress);
         let by_calls = seen.seconds >= self.step_s && seen.n >= self.step_calls;
-        let quiet = seen.seconds >= self.quiet_step_s.max(self.step_s) && all.failed == 0;
+        let passed = all.failed == 0 || all.in_a_row >= self.quiet_step_calls;
+        let quiet = seen.seconds >= self.quiet_step_s.max(self.step_s) && passed;
         let by_probes = quiet && seen.probes >= self.quiet_step_probes && !unit.traffic_red;
         if by_calls { Some(Enough::Calls) } else { by_probes.then_some(Enough::Probes) }
     }
@@ -206,6 +227,7 @@ impl Parameters {
             ("observers_min", u64::from(self.observers_min)),
             ("unit_calls_per_s", u64::from(self.unit_calls_per_s)),
             ("trickle_percent", u64::from(self.trickle_percent)),
+            ("trickle_calls_max", u64::from(self.trickle_calls_max)),
             ("back_off_base_s", self.back_off_base_s),
             ("penalty", u64::from(self.penalty)),
             ("fast_half_life_s", self.fast_half_life_s),
@@ -218,6 +240,7 @@ impl Parameters {
         faults.extend(zero.map(|(name, _)| (*name, "must not be 0".to_owned())));
         let percents = [
             ("trickle_percent", u64::from(self.trickle_percent)),
+            ("trickle_percent_max", u64::from(self.trickle_percent_max)),
             ("back_off_jitter_percent", self.back_off_jitter_percent),
             ("burst_percent", u64::from(self.burst_percent)),
         ];
@@ -230,6 +253,9 @@ impl Parameters {
         }
         if self.back_off_base_s > self.back_off_max_s {
             faults.push(("back_off_base_s", "is over back_off_max_s".to_owned()));
+        }
+        if self.trickle_percent > self.trickle_percent_max {
+            faults.push(("trickle_percent", "is over trickle_percent_max".to_owned()));
         }
         if self.fast_reuse >= self.fast_suppress {
             faults.push(("fast_reuse", "must be below fast_suppress".to_owned()));
@@ -263,6 +289,7 @@ mod tests {
         let parameters = Parameters {
             observers_min: 0,
             trickle_percent: 101,
+            trickle_percent_max: 100,
             steps_percent: vec![5, 5, 100],
             back_off_base_s: 1_801,
             fast_reuse: 3_000,
@@ -276,6 +303,7 @@ mod tests {
             "trickle_percent",
             "steps_percent",
             "back_off_base_s",
+            "trickle_percent",
             "fast_reuse",
             "failures_per_unit_year",
             "chance_max",

@@ -103,7 +103,7 @@ fn one_failed_probe_is_borne_and_two_are_not() {
 }
 
 #[test]
-fn a_step_needs_fifty_calls() {
+fn a_step_needs_its_calls() {
     let parameters = Parameters { step_calls: 61, ..Parameters::default() };
     let mut pool = Pool::with(4, parameters);
     pool.sick(2, 30.0);
@@ -111,7 +111,7 @@ fn a_step_needs_fifty_calls() {
     pool.well(2);
     let first = pool.until(&Kind::Step(1), 2, 200);
     let second = pool.until(&Kind::Step(5), 2, 200);
-    assert_eq!(second.second - first.second, 61, "one call a second");
+    assert_eq!(second.second - first.second, 63, "one call a second, each known after two");
 }
 
 #[test]
@@ -120,13 +120,32 @@ fn a_burst_of_failures_evicts_anew_and_fewer_do_not() {
         let mut pool = evicted();
         pool.until(&Kind::Step(1), 2, 200);
         // The fixture adds one good call of its own.
-        let decisions = pool.tell(vec![traffic(2, calls - 1, failed)]);
-        let burst = decisions.iter().find(|one| one.rule == Rule::E2);
+        pool.tell(vec![traffic(2, calls - 1, failed)]);
+        pool.run(1);
+        assert!(!pool.record.iter().any(|one| one.rule == Rule::E2), "its peers are not heard of yet");
+        pool.run(1);
+        let burst = pool.record.iter().find(|one| one.rule == Rule::E2);
         assert_eq!(burst.is_some(), evicts, "{failed} of {calls}");
         if evicts {
             let unit = &pool.policy.units()[&id(2)];
             assert_eq!((unit.state, unit.evictions), (State::Draining, 2));
         }
+    }
+}
+
+#[test]
+fn what_its_peers_fail_alike_is_no_burst_of_a_unit_that_returns() {
+    for (peers_failed, evicts) in [(0, true), (40, true), (60, false), (100, false)] {
+        let mut pool = evicted();
+        pool.until(&Kind::Step(1), 2, 200);
+        // Reports of one second come up to two seconds apart.
+        for (own, peers) in [(0, 1), (1, 0), (0, 1)] {
+            let of = |n| traffic(n, 100 * peers, peers_failed * peers);
+            pool.tell(vec![of(1), of(3), of(4), traffic(2, 20 * own, 15 * own)]);
+        }
+        pool.run(2);
+        let burst = pool.record.iter().any(|one| one.rule == Rule::E2);
+        assert_eq!(burst, evicts, "15 of 20 failed, and of its peers' {peers_failed} %: {:?}", pool.record);
     }
 }
 
@@ -222,7 +241,7 @@ fn an_operator_is_told_what_a_unit_waits_for() {
     pool.run(3);
     assert_eq!(
         next(&pool),
-        "5 % after 3 of 50 calls and 3 of 60 s, or after 12 of 100 deep probes and 120 s"
+        "5 % after 1 of 50 calls and 3 of 60 s, or after 12 of 100 deep probes and 120 s"
     );
     pool.tell(vec![Fact::Database { away: true }]);
     assert_eq!(next(&pool), "nothing changes until the database is back");
@@ -270,9 +289,19 @@ fn few_calls_are_counted_in_words_that_fit_their_number() {
 }
 
 #[test]
-fn good_probes_are_no_reason_where_a_call_failed() {
+fn good_probes_are_no_reason_where_a_call_failed_until_twenty_passed() {
     let failed = |second: u64| vec![probes(4, 0), traffic(2, u32::from(second == 5), u32::from(second == 5))];
     assert_eq!(steps_after(&mut quiet(), failed), None);
+    // One call in ten seconds, of which the first fails, or each twentieth.
+    let call = |second: u64, failed: bool| {
+        vec![probes(4, 0), traffic(2, u32::from(second % 10 == 5), failed.into())]
+    };
+    assert_eq!(steps_after(&mut quiet(), |second| call(second, second == 5)), Some(207), "20 passed since");
+    assert_eq!(
+        steps_after(&mut quiet(), |second| call(second, second % 200 == 5)),
+        Some(497),
+        "19 in a row, then 50"
+    );
     let mut pool = quiet();
     let mut kept = serde_json::to_value(&pool.policy).expect("it has a JSON form");
     kept["units"]["relay-2"]["traffic_red"] = true.into();
@@ -293,7 +322,8 @@ fn one_caller_alone_takes_no_unit_out_and_two_do() {
         let mut pool = quiet();
         let sum = |which: fn(&CallsOf) -> u32| callers.iter().map(which).sum();
         let (calls, failed) = (sum(|of| of.calls), sum(|of| of.failed));
-        let decided = pool.tell(vec![Fact::Traffic { unit: id(2), calls, failed, callers }]);
+        let mut decided = pool.tell(vec![Fact::Traffic { unit: id(2), calls, failed, callers }]);
+        decided.extend((0..2).flat_map(|_| pool.tell(Vec::new())));
         assert_eq!(decided.iter().any(|one| one.rule == Rule::E2), evicts, "{failed} failed: {decided:?}");
     }
 }

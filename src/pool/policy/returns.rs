@@ -96,6 +96,7 @@ impl Policy {
         if shared {
             // What fails now fails everywhere, and says nothing of this unit.
             unit.begin_anew();
+            self.recent.clear();
             return;
         }
         unit.progress.seconds += turn.elapsed;

@@ -58,13 +58,23 @@ fn is_traffic_red(judged: &UnitJudgement, parameters: &Parameters) -> bool {
 
 /// Whether a unit's probes are green while its traffic is red.
 pub(super) fn is_red_behind_green(judged: &UnitJudgement, parameters: &Parameters) -> bool {
-    let of = |class: Class| judged.bets.iter().filter(move |bet| bet.class == Some(class));
-    let red = is_traffic_red(judged, parameters);
+    is_traffic_red(judged, parameters) && is_probe_green(judged, parameters)
+}
+
+/// Whether a unit's deep probes speak for it.
+pub(super) fn is_probe_green(judged: &UnitJudgement, parameters: &Parameters) -> bool {
+    let mut probes = judged.bets.iter().filter(|bet| bet.class == Some(Class::Probe));
     // Where few probe it, too few are left without one observer, so that nothing is held against it for those
     // that fail: that is not green.
     let shown = |bet: &Bet| bet.own.1 > 0 && bet.own.0 * 2 < bet.own.1;
-    let probed = of(Class::Probe).any(|bet| bet.played);
-    red && probed && of(Class::Probe).all(|bet| bet.s < parameters.green_s && (!bet.played || shown(bet)))
+    let probed = probes.clone().any(|bet| bet.played);
+    probed && probes.all(|bet| bet.s < parameters.green_s && (!bet.played || shown(bet)))
+}
+
+/// Whether anything of a unit's own traffic speaks against it.
+pub(super) fn is_traffic_doubted(judged: &UnitJudgement, parameters: &Parameters) -> bool {
+    let mut traffic = judged.bets.iter().filter(|bet| bet.class == Some(Class::Traffic));
+    traffic.any(|bet| bet.played && bet.s >= parameters.green_s)
 }
 
 /// Whether a unit's own traffic speaks for it.
@@ -78,6 +88,11 @@ impl Policy {
     pub(super) fn steer(&mut self, turn: &mut Turn<'_>) {
         self.note_red_traffic(turn);
         self.steer_back(turn);
+        self.steer_away(turn);
+        self.turn_trickles(turn);
+    }
+
+    fn steer_away(&mut self, turn: &mut Turn<'_>) {
         if turn.is_shared() {
             return;
         }
@@ -94,13 +109,15 @@ impl Policy {
             if 2 * (steered + 1) > serving || healthy <= floor.needed {
                 return;
             }
-            let trickle = self.parameters.trickle_percent;
+            let trickle = self.first_trickle(turn, &id);
+            let percent = trickle.percent;
             let reason =
-                format!("{id} looks worse than its peers: new calls go elsewhere, but for {trickle} %");
+                format!("{id} looks worse than its peers: new calls go elsewhere, but for {percent} %");
             let note = Note::new(Kind::SteerAway, Rule::S1, reason).with("s", s);
             let note =
                 note.count("steered", steered + 1).count("serving", serving).count("floor", floor.needed);
             self.shift(turn, &id, State::Suspect, note);
+            self.units.entry(id).and_modify(|unit| unit.trickle = Some(trickle));
         }
     }
 
@@ -133,7 +150,9 @@ impl Policy {
         for id in self.names(|unit| unit.state == State::Suspect) {
             self.hear(turn, &id);
             let Some(judged) = turn.judged(&id) else { continue };
-            let red = self.units[&id].traffic_red && !is_traffic_green(judged, &self.parameters);
+            let unit = &self.units[&id];
+            let proved = unit.progress.in_a_row >= self.parameters.red_calls;
+            let red = unit.is_by_calls() && !(proved && is_traffic_green(judged, &self.parameters));
             if judged.soft || judged.sick || red {
                 continue;
             }

@@ -13,6 +13,7 @@ use super::{
     order::{Intervention, Operator},
     steer::Anew,
     takeover::Takeovers,
+    trickle::Trickle,
 };
 use crate::pool::evidence::UnitId;
 
@@ -133,6 +134,13 @@ pub struct Progress {
     pub n: u32,
     /// Failed ones of them.
     pub failed: u32,
+    /// How many would have failed, in thousandths, if as many of them had as of its peers' calls in the same
+    /// seconds.
+    #[serde(default, skip_serializing_if = "is_none_expected")]
+    pub expected_milli: u64,
+    /// Calls, or probes, that passed one after the other.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_a_row: u32,
     /// Deep probes that passed one after the other while it returns.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub probes: u32,
@@ -143,11 +151,25 @@ fn is_zero(probes: &u32) -> bool {
     *probes == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_none_expected(milli: &u64) -> bool {
+    *milli == 0
+}
+
 impl Progress {
-    /// Adds what was seen.
-    pub(super) fn add(&mut self, n: u32, failed: u32) {
+    /// Adds what was seen, while of its peers' so many failed, of so many.
+    pub(super) fn add(&mut self, n: u32, failed: u32, (peers_failed, peers_n): (u64, u64)) {
+        let failed = failed.min(n);
         self.n = self.n.saturating_add(n);
-        self.failed = self.failed.saturating_add(failed.min(n));
+        self.failed = self.failed.saturating_add(failed);
+        let expected = (1_000 * u64::from(n) * peers_failed).checked_div(peers_n).unwrap_or(0);
+        self.expected_milli = self.expected_milli.saturating_add(expected);
+        self.in_a_row = if failed > 0 { 0 } else { self.in_a_row.saturating_add(n) };
+    }
+
+    /// Failed ones beyond those that its peers would have failed, too, in thousandths.
+    pub(super) fn excess_milli(&self) -> u64 {
+        (1_000 * u64::from(self.failed)).saturating_sub(self.expected_milli)
     }
 
     /// Adds deep probes of a unit that returns: one that failed lets those before it count for nothing.
@@ -193,7 +215,7 @@ pub struct Unit {
     pub elsewhere: Option<String>,
     /// What was seen since it came to its state.
     pub progress: Progress,
-    /// Whose calls those were, while it returns.
+    /// Whose calls those were.
     #[serde(skip_serializing_if = "Callers::is_empty", default)]
     pub callers: Callers,
     /// When a draining ends, and the state that it ends in.
@@ -202,6 +224,9 @@ pub struct Unit {
     pub resume: State,
     /// Its traffic was red while its probes were green: green probes are no reason to trust it.
     pub traffic_red: bool,
+    /// Its share while it is steered away from, once that is another than at first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trickle: Option<Trickle>,
     /// What was seen of it while it is steered away from, if its judge began anew meanwhile.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub anew: Option<Anew>,
@@ -252,6 +277,7 @@ impl Unit {
             drain: None,
             resume: State::Joining,
             traffic_red: false,
+            trickle: None,
             anew: None,
             undrained: false,
             let_in_from: None,

@@ -44,11 +44,11 @@ impl Policy {
         (!units.is_empty()).then_some(View { version: self.version, epoch: self.epoch, units })
     }
 
-    /// The share that a state has, in per cent of a full one.
-    fn share(&self, state: State) -> u8 {
-        match state {
+    /// The share that a unit has, in per cent of a full one.
+    fn share(&self, unit: &super::Unit) -> u8 {
+        match unit.state {
             State::Healthy => 100,
-            State::Suspect => self.parameters.trickle_percent,
+            State::Suspect => self.trickle(unit),
             State::Returning(percent) => percent,
             State::Joining
             | State::Draining
@@ -62,7 +62,7 @@ impl Policy {
     /// The units that are sent calls although none of them should be: the last that were in use, and of a
     /// pool that never was, all.
     fn kept(&self) -> Vec<&UnitId> {
-        if self.units.values().any(|unit| self.share(unit.state) > 0) {
+        if self.units.values().any(|unit| self.share(unit) > 0) {
             return Vec::new();
         }
         let last: Vec<&UnitId> = self.last_usable.iter().filter(|id| self.units.contains_key(*id)).collect();
@@ -77,7 +77,7 @@ impl Policy {
                 unit: unit.id().clone(),
                 address: unit.about.address.clone(),
                 state: unit.state,
-                share_percent: if kept { 100 } else { self.share(unit.state) },
+                share_percent: if kept { 100 } else { self.share(unit) },
                 generation: unit.generation,
                 kept,
             }
@@ -87,12 +87,8 @@ impl Policy {
 
     /// Raises the version if anything is seen differently now, and remembers who is usable.
     pub(super) fn publish(&mut self) {
-        let serving: Vec<UnitId> = self
-            .units
-            .values()
-            .filter(|unit| self.share(unit.state) > 0)
-            .map(|unit| unit.id().clone())
-            .collect();
+        let serving: Vec<UnitId> =
+            self.units.values().filter(|unit| self.share(unit) > 0).map(|unit| unit.id().clone()).collect();
         if !serving.is_empty() {
             self.last_usable = serving;
         }

@@ -117,7 +117,8 @@ impl Record {
         if decision.kind != Kind::Evict {
             return;
         }
-        // What returns is sent back for a burst that all have, too (E2): it is not in use yet.
+        // What returns is sent back for a burst of its own (E2), also if it is well else: it is not in use
+        // yet.
         let sent_back = decision.rule == Rule::E2;
         self.sent_back += u64::from(sent_back && is_well);
         let excused = sent_back || decision.rule == Rule::E4 && is_cut(&world.plan, world.second);

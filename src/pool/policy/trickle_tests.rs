@@ -1,0 +1,111 @@
+//! Promise: who is steered away from gets enough calls to be judged by, and no more; and where only its calls
+//! speak against it, only they speak for it.
+
+use super::{
+    Alarm, Fact, Kind, State,
+    fixture::{Pool, bet, id, judged, traffic},
+};
+use crate::pool::{evidence::Class, judgement::UnitJudgement};
+
+/// A unit whose probes are green, and whose traffic has this S and so many calls in ten seconds.
+fn green_but(s: f64, calls: u64) -> UnitJudgement {
+    let mut seen = UnitJudgement { soft: s >= 1.0, ..judged(s) };
+    let of = |scale, n| super::super::judgement::Bet { scale, own: (0, n), ..bet(Class::Traffic, s, n > 2) };
+    seen.bets = vec![of(10, calls), of(60, calls), bet(Class::Probe, 0.0, true)];
+    seen
+}
+
+/// One second in which unit 2 is judged like this and has these calls.
+fn second(pool: &mut Pool, of_2: UnitJudgement, calls: u32, failed: u32) -> Vec<super::Decision> {
+    let mut judgement = pool.judgement();
+    judgement.units.insert(id(2), of_2);
+    pool.second += 1;
+    judgement.second = pool.second;
+    let generation = 1;
+    let mut facts: Vec<Fact> = (1..=4).map(|n| Fact::LeaseRenewed { unit: id(n), generation }).collect();
+    facts.push(traffic(2, calls, failed));
+    pool.policy.step(pool.second, &judgement, &facts)
+}
+
+fn share(pool: &Pool) -> u8 {
+    pool.shares()[1]
+}
+
+#[test]
+fn where_only_its_calls_tell_a_unit_gets_more_of_them_until_they_are_enough() {
+    let mut pool = Pool::of(4);
+    second(&mut pool, green_but(6.0, 50), 1, 1);
+    assert_eq!((pool.state(2), share(&pool)), (State::Suspect, 40), "of 50 calls at a full share, 20");
+    let mut pool = Pool::of(4);
+    second(&mut pool, green_but(6.0, 8), 1, 1);
+    assert_eq!(share(&pool), 50, "never more than half");
+    let mut pool = Pool::of(4);
+    second(&mut pool, green_but(6.0, 4_000), 1, 1);
+    assert_eq!(share(&pool), 5);
+    for (seconds, calls, expected) in
+        [(9, 9, 5), (1, 9, 10), (9, 9, 10), (1, 9, 20), (20, 10, 20), (60, 30, 20)]
+    {
+        for _ in 0..seconds {
+            second(&mut pool, green_but(6.0, calls), 1, 1);
+        }
+        assert_eq!(share(&pool), expected, "{seconds} s more, {calls} calls");
+    }
+}
+
+#[test]
+fn a_steered_unit_with_more_calls_than_it_takes_gets_fewer() {
+    let mut pool = Pool::of(4);
+    let busy = || {
+        let mut seen = judged(6.0);
+        seen.bets.iter_mut().for_each(|bet| bet.own = (10, 31));
+        seen
+    };
+    let mut shares = Vec::new();
+    for _ in 0..45 {
+        second(&mut pool, busy(), 1, 1);
+        shares.push(share(&pool));
+    }
+    shares.dedup();
+    assert_eq!(shares, [5, 2, 1], "halved each ten seconds, and never nothing");
+    let few = || UnitJudgement {
+        bets: vec![bet(Class::Traffic, 6.0, false), bet(Class::Probe, 6.0, true)],
+        ..judged(6.0)
+    };
+    for _ in 0..60 {
+        second(&mut pool, few(), 0, 0);
+    }
+    assert_eq!(share(&pool), 1, "its probes tell");
+}
+
+#[test]
+fn a_unit_whose_calls_alone_spoke_against_it_comes_back_by_a_hundred_good_ones_in_a_row() {
+    let mut pool = Pool::of(4);
+    let decided = second(&mut pool, green_but(10.0, 20), 1, 1);
+    assert_eq!(decided[0].kind, Kind::Alarm(Alarm::ProbeGreenTrafficRed));
+    for _ in 0..300 {
+        second(&mut pool, green_but(0.0, 0), 0, 0);
+    }
+    assert_eq!(pool.state(2), State::Suspect, "silence is no evidence");
+    for _ in 0..10 {
+        for calls in [9, 1] {
+            second(&mut pool, green_but(0.0, 20), calls, u32::from(calls == 1));
+        }
+    }
+    assert_eq!(pool.state(2), State::Suspect, "one of ten fails");
+    let back = (1..=200).find(|_| {
+        let decided = second(&mut pool, green_but(0.0, 20), 1, 0);
+        decided.iter().any(|one| one.kind == Kind::SteerBack)
+    });
+    assert_eq!(back, Some(102), "the calls of two seconds are known to be its own last");
+}
+
+#[test]
+fn one_that_its_probes_cleared_and_its_calls_did_not_is_as_if_they_alone_had_spoken() {
+    let mut pool = Pool::of(4);
+    second(&mut pool, judged(6.0), 1, 1);
+    assert!(!pool.policy.units()[&id(2)].is_by_calls());
+    second(&mut pool, green_but(2.0, 20), 1, 1);
+    assert!(pool.policy.units()[&id(2)].is_by_calls());
+    second(&mut pool, green_but(0.0, 20), 1, 0);
+    assert_eq!(pool.state(2), State::Suspect);
+}
