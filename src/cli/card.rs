@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::municipal::{self, Asking, Output, fail, say, say_event, say_result, warn};
 use crate::{
-    client::error::Error,
+    client::{error::Error, session::Session},
     domain::batch_id::BatchId,
     runtime::exit,
     wire::pb::{self, get_card_request::Key},
@@ -102,7 +102,8 @@ async fn get(args: &GetArgs) -> Result<(), Error> {
         Some(Purpose::Inquiry) => pb::Purpose::Inquiry,
         Some(Purpose::Correction) => pb::Purpose::Correction,
     };
-    let card = args.connect.session(args.output)?.get_card(key, purpose).await?;
+    let session = args.connect.session(args.output)?;
+    let card = session.over(async |session| session.get_card(key, purpose).await).await?;
     if args.output == Output::Json {
         say_event("card", json(&card));
         say_result(exit::DONE, serde_json::json!({"cards": 1}));
@@ -126,6 +127,10 @@ fn from_input() -> Result<String, Error> {
 
 async fn list(args: &ListArgs) -> Result<(), Error> {
     let session = args.connect.session(args.output)?;
+    session.over(async |session| list_over(session, args).await).await
+}
+
+async fn list_over(session: &Session, args: &ListArgs) -> Result<(), Error> {
     let mut left = args.limit;
     let mut token = String::new();
     while left > 0 {

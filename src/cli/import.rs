@@ -194,7 +194,7 @@ pub(crate) async fn drive(
             )));
         }
         let session = connect.session(options.no_progress, listener(output))?;
-        Box::pin(flow::import(&session, file, options)).await
+        session.over(async |session| Box::pin(flow::import(session, file, options)).await).await
     };
     let ended: Result<_, Error> = tokio::select! {
         ended = work => ended,

@@ -90,7 +90,7 @@ async fn ask(args: &ProveArgs) -> Result<Proof, Error> {
     let caller = args.caller.clone().unwrap_or_default();
     let connect = Connect { endpoints: args.endpoints.clone(), caller };
     let session = connect.session(args.patience, waits(args.output))?;
-    session.prove(batch_id, &args.order_id).await
+    session.over(async |session| session.prove(batch_id, &args.order_id).await).await
 }
 
 fn make(args: &ProveArgs) -> Result<Proof, Error> {

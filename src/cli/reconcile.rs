@@ -67,13 +67,17 @@ pub async fn run(args: ReconcileArgs) -> Result<u8, super::Error> {
 
 async fn work(args: &ReconcileArgs) -> Result<u8, Error> {
     let session = args.connect.session(args.output)?;
-    let receipts = receipts_of(&session, &args.files)?;
-    let compared = compare_receipts(&session, receipts.held, args.all).await?;
+    session.over(async |session| look(session, args).await).await
+}
+
+async fn look(session: &Session, args: &ReconcileArgs) -> Result<u8, Error> {
+    let receipts = receipts_of(session, &args.files)?;
+    let compared = compare_receipts(session, receipts.held, args.all).await?;
     let list = session.all_batches().await?;
     let is_lost = |id: BatchId| list.lost_batches.iter().any(|lost| lost.batch_id.parse().ok() == Some(id));
     let mut lines = Vec::new();
     for file in &args.files {
-        lines.push(compare(&session, file, &is_lost).await?);
+        lines.push(compare(session, file, &is_lost).await?);
     }
     let known: Vec<String> =
         lines.iter().filter_map(|line| line.batch_id).map(|batch_id| batch_id.to_string()).collect();

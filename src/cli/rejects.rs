@@ -88,8 +88,16 @@ async fn work(args: &RejectsArgs) -> Result<Option<(u64, bool)>, Error> {
         (None, batch) => batch.expect("clap asks for it"),
     };
     let session = args.connect.session(args.output)?;
-    let receipt = receipt_of(&session, args.file.as_deref(), batch_id).await?;
-    let pages = Pages::new(&session, batch_id, receipt.as_ref());
+    session.over(async |session| list(session, args, batch_id).await).await
+}
+
+async fn list(
+    session: &Session,
+    args: &RejectsArgs,
+    batch_id: BatchId,
+) -> Result<Option<(u64, bool)>, Error> {
+    let receipt = receipt_of(session, args.file.as_deref(), batch_id).await?;
+    let pages = Pages::new(session, batch_id, receipt.as_ref());
     let written = match &args.out {
         Some(path) => write_whole(pages, path).await,
         None if args.output == Output::Json => tell(pages).await,

@@ -66,10 +66,11 @@ async fn work(args: &StatusArgs) -> Result<(), Error> {
         (None, batch_id) => batch_id,
     };
     let session = args.connect.session(args.output)?;
-    match batch_id {
-        Some(batch_id) => one(&session, batch_id, args.output).await,
-        None => all(&session, args.output).await,
-    }
+    let show = async |session: &Session| match batch_id {
+        Some(batch_id) => one(session, batch_id, args.output).await,
+        None => all(session, args.output).await,
+    };
+    session.over(show).await
 }
 
 /// The batch that a file's journal names.

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::municipal::{self, Asking, Output, fail, new_batch_id, say, say_result};
 use crate::{
-    client::{error::Error, finish::state_name},
+    client::{error::Error, finish::state_name, session::Session},
     domain::batch_id::BatchId,
     runtime::exit,
     wire::pb,
@@ -54,8 +54,8 @@ struct Decision {
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn abort(args: AbortArgs) -> Result<u8, super::Error> {
     let Decision { batch, reason, connect, output } = &args.decision;
-    let work = async { Ok(connect.session(*output)?.abort(*batch, reason).await?) };
-    Ok(show(work.await, *output))
+    let abort = async |session: &Session| Ok(session.abort(*batch, reason).await?);
+    Ok(show(over(connect, *output, abort).await, *output))
 }
 
 /// Runs `repair` and returns its exit code.
@@ -65,8 +65,16 @@ pub async fn abort(args: AbortArgs) -> Result<u8, super::Error> {
 pub async fn repair(args: RepairArgs) -> Result<u8, super::Error> {
     let Decision { batch, reason, connect, output } = &args.decision;
     let request_id = args.request_id.clone().unwrap_or_else(|| new_batch_id().to_string());
-    let work = async { Ok(connect.session(*output)?.repair(*batch, &request_id, reason).await?) };
-    Ok(show(work.await, *output))
+    let repair = async |session: &Session| Ok(session.repair(*batch, &request_id, reason).await?);
+    Ok(show(over(connect, *output, repair).await, *output))
+}
+
+async fn over(
+    connect: &Asking,
+    output: Output,
+    work: impl AsyncFnOnce(&Session) -> Result<pb::Batch, Error>,
+) -> Result<pb::Batch, Error> {
+    connect.session(output)?.over(work).await
 }
 
 fn show(result: Result<pb::Batch, Error>, output: Output) -> u8 {

@@ -172,6 +172,11 @@ impl Picker {
         self.first.tell.notified().await;
     }
 
+    /// Whether a relay was ever picked.
+    pub(super) fn was_used(&self) -> bool {
+        self.first.was.load(Ordering::Relaxed)
+    }
+
     /// Waits until a call over any relay fails.
     pub(super) async fn failure(&self) {
         self.failures.notified().await;

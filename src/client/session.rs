@@ -4,10 +4,10 @@
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use rustls::pki_types::CertificateDer;
-use tokio::task::JoinSet;
 
 use super::{
     calls::{Attempt, CallError, CallOptions, Caller, Weight},
@@ -18,7 +18,7 @@ use super::{
     receipts::{self, ReceiptFault, load_key},
     refusals::Own,
     signer::Signer,
-    view::Follower,
+    view::{Follower, Following},
 };
 use crate::{
     domain::{
@@ -41,6 +41,9 @@ use crate::{
 /// Batches asked for at a time.
 pub(super) const PAGE: u32 = 100;
 
+/// The longest that the end of a session waits for the pool's view to be kept.
+const KEEP_MAX: Duration = Duration::from_secs(1);
+
 /// Everything a command needs to talk to the system as one municipality.
 pub struct Session {
     /// Makes the calls.
@@ -58,7 +61,7 @@ pub struct Session {
     /// Who listens.
     pub tell: Tell,
     /// Follows the pool's view until the session ends.
-    pub(super) _following: JoinSet<()>,
+    pub(super) following: Following,
 }
 
 impl Session {
@@ -97,17 +100,16 @@ impl Session {
         let caller = Caller::new(channels, options, seed).telling(tell.clone()).showing(own);
         let receipt_key_file = endpoints.receipt_key.clone();
         let caller_name = caller_name.to_owned();
-        let _following = follow(endpoints, &caller, tls, &receipt_key, (tell.clone(), seed));
-        Ok(Self {
-            caller,
-            signer,
-            municipality,
-            caller_name,
-            receipt_key,
-            receipt_key_file,
-            tell,
-            _following,
-        })
+        let following = follow(endpoints, &caller, tls, &receipt_key, (tell.clone(), seed));
+        Ok(Self { caller, signer, municipality, caller_name, receipt_key, receipt_key_file, tell, following })
+    }
+
+    /// Does `work` over it, and ends it: a view of the pool that is on its way by then is kept for the next
+    /// start, for which at most a second is waited.
+    pub async fn over<T>(self, work: impl AsyncFnOnce(&Self) -> T) -> T {
+        let done = work(&self).await;
+        self.following.end(KEEP_MAX).await;
+        done
     }
 
     /// Opens the batch of this manifest, or the same one again.
@@ -259,27 +261,20 @@ impl Session {
     }
 }
 
-// Follows the pool's view with this caller until the tasks are dropped.
+// Follows the pool's view with this caller until it is dropped.
 fn follow(
     endpoints: &Endpoints,
     caller: &Caller,
     tls: ClientTls,
     key: &VerifierKey,
     of: (Tell, u64),
-) -> JoinSet<()> {
+) -> Following {
     let names = endpoints.relays.iter().map(|relay| relay.id.clone());
     let server_name = endpoints.server_name.clone();
     let connect = move |address: &str| connect(address, &tls, &server_name, ChannelOptions::default()).ok();
     let file = kept_view::path_for(endpoints.file());
     let follower = Follower::begin(caller.clone(), names, key.clone(), file, Box::new(connect), of);
-    let mut tasks = JoinSet::new();
-    let picker = caller.picker().clone();
-    tasks.spawn(async move {
-        // Who has sent nothing yet, and may have nothing to send, connects to nobody.
-        picker.first_use().await;
-        follower.run().await;
-    });
-    tasks
+    Following::start(follower)
 }
 
 // Another's certificate would work, and send in the other's name.

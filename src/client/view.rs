@@ -8,14 +8,18 @@
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use tonic::{Request, Status, transport::Channel};
 
 use super::{
     calls::Caller,
     events::{Event, Tell},
     kept_view,
-    picker::Use,
+    picker::{Picker, Use},
     retry::Dice,
 };
 use crate::{
@@ -67,6 +71,45 @@ pub(crate) struct Follower {
     turn: usize,
     /// What was said already, so that it is said once.
     told: BTreeSet<String>,
+    /// Whether a view was heard and is kept, or those who were asked have none to give.
+    settled: watch::Sender<bool>,
+}
+
+/// A follower at work, until this is dropped.
+#[derive(Default)]
+pub(super) struct Following {
+    tasks: JoinSet<()>,
+    /// Who calls, and whether the view is settled; none of who follows nothing.
+    of: Option<(Picker, watch::Receiver<bool>)>,
+}
+
+impl Following {
+    /// Has the view followed from the first call on.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(super) fn start(follower: Follower) -> Self {
+        let (picker, settled) = (follower.caller.picker().clone(), follower.settled.subscribe());
+        let (mut tasks, calls) = (JoinSet::new(), picker.clone());
+        tasks.spawn(async move {
+            // Who has sent nothing yet, and may have nothing to send, connects to nobody.
+            calls.first_use().await;
+            follower.run().await;
+        });
+        Self { tasks, of: Some((picker, settled)) }
+    }
+
+    /// Ends it once the view of the first asking is kept, or nobody has one to give; `false` if neither was
+    /// so `within` that time. Who has sent nothing waits for nothing.
+    pub(super) async fn end(self, within: Duration) -> bool {
+        let Self { tasks: _until_then, of } = self;
+        match of {
+            Some((picker, mut settled)) if picker.was_used() => {
+                timeout(within, settled.wait_for(|settled| *settled)).await.is_ok()
+            }
+            _ => true,
+        }
+    }
 }
 
 impl Follower {
@@ -83,7 +126,9 @@ impl Follower {
         let given = |name| Relay { name, address: None, was_named: false, is_known: true, is_gone: false };
         let relays = names.into_iter().map(given).collect();
         let (dice, known, told) = (Dice::new(seed ^ 0x71E3), None, BTreeSet::new());
-        let mut follower = Self { caller, key, file, connect, tell, dice, relays, known, turn: 0, told };
+        let settled = watch::Sender::new(false);
+        let mut follower =
+            Self { caller, key, file, connect, tell, dice, relays, known, turn: 0, told, settled };
         match kept_view::read(&follower.file, &follower.key) {
             Ok(Some(view)) => follower.take(view, false),
             Ok(None) => (),
@@ -131,10 +176,14 @@ impl Follower {
         let mut any = false;
         while let Some((at, answer)) = answers.next().await {
             match answer {
-                Ok(note) => any |= self.hear(at, note).await,
+                Ok(note) => {
+                    any |= self.hear(at, note).await;
+                    self.settled.send_replace(any);
+                }
                 Err(status) => tracing::debug!("no view over {}: {}", self.relays[at].name, status.message()),
             }
         }
+        self.settled.send_replace(true);
         any
     }
 
@@ -165,6 +214,7 @@ impl Follower {
                 }
             }
             _ => {
+                self.settled.send_replace(false);
                 self.take(view.clone(), true);
                 let (file, key) = (self.file.clone(), self.key.clone());
                 if let Err(error) =

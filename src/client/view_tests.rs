@@ -241,6 +241,32 @@ async fn the_view_that_was_kept_is_used_when_no_relay_that_was_given_answers() {
 }
 
 #[tokio::test]
+async fn who_ends_right_after_the_first_call_has_the_view_kept_if_anybody_has_one_to_give() {
+    let mut world = World::new();
+    let (a, first) = world.relay().await;
+    let (caller, follower) = world.client(&[("r-1", &a)]);
+    drop(caller.picker().pick(&[], Instant::now()));
+    assert!(Following::start(follower).end(HOUR).await, "who says that there is none holds nobody up");
+    assert!(!world.file().exists());
+    first.tell(&view(7, &[("r-1", &a, 100)]));
+    let (_, follower) = world.client(&[("r-1", &a)]);
+    assert!(Following::start(follower).end(Duration::ZERO).await, "nothing was sent, so nobody is asked");
+    assert!(!world.file().exists());
+    let (caller, follower) = world.client(&[("r-1", &a)]);
+    let following = Following::start(follower);
+    drop(caller.picker().pick(&[], Instant::now()));
+    assert!(following.end(HOUR).await);
+    let kept = kept_view::read(&world.file(), &receipt_key()).expect("it is whole");
+    assert_eq!(kept.map(|view| view.version), Some(7));
+    // Nobody says anything: it is waited for no longer than that.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
+    let address = silent.local_addr().expect("bound").to_string();
+    let (caller, follower) = world.client(&[("r-1", &address)]);
+    drop(caller.picker().pick(&[], Instant::now()));
+    assert!(!Following::start(follower).end(Duration::from_millis(10)).await);
+}
+
+#[tokio::test]
 async fn a_file_that_is_damaged_or_too_large_or_names_nobody_is_said_and_replaced_by_the_next_view() {
     let mut world = World::new();
     let (a, first) = world.relay().await;

@@ -18,6 +18,7 @@ use crate::client::{
     plan::receipt_path_for,
     rejects::{Listing, SHOWN},
     signer::Signer,
+    view::Following,
 };
 
 struct World {
@@ -80,7 +81,7 @@ impl World {
             receipt_key: receipt_key(),
             receipt_key_file: path("receipt.pub"),
             tell: Arc::new(|_| ()),
-            _following: JoinSet::default(),
+            following: Following::default(),
         }
     }
 
