@@ -252,12 +252,12 @@ impl OverrideArgs {
     }
 }
 
-/// Forgets a unit that is gone for good, or was registered by mistake: drained, or stopped, first.
+/// Forgets a unit that is gone for good, or was registered by mistake: drained, and stopped, first.
 ///
 /// It leaves the list, the view and the limit of 64 units. What its slot and its box did is remembered under
 /// slot, serial and image: whoever is registered with them comes back under their penalties, by probation,
-/// and not out of quarantine. A relay whose process still runs is registered anew by its next report where
-/// pool.self_register is on, which is the default: stop it first.
+/// and not out of quarantine. It is refused while a process reports for it, whose next report would register
+/// it anew, undrained.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  todoke pool unregister relay-5 --reason 'the box is scrapped' \\\n    \
                         --endpoints dev/endpoints.json --as operator/alice")]

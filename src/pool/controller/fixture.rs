@@ -157,6 +157,8 @@ pub(super) struct World {
     pub(super) controller: Controller,
     /// Of the next process.
     pub(super) options: Options,
+    /// The relays that report.
+    pub(super) relays: Vec<usize>,
     recorder: Recorder,
     tasks: Tasks,
     pub(super) second: i64,
@@ -172,7 +174,8 @@ impl World {
         let (tasks, clock, keeper) = (Tasks::new(), Clock::fixed(START_MS), Arc::new(Memory::default()));
         let options = Options::default();
         let (controller, recorder) = Self::process(&options, &dir, &clock, &keeper, &tasks);
-        Self { dir, clock, keeper, controller, options, recorder, tasks, second: START_MS / 1000 }
+        let (relays, second) = (vec![1, 2, 3], START_MS / 1000);
+        Self { dir, clock, keeper, controller, options, relays, recorder, tasks, second }
     }
 
     /// An issuer's process that has just begun.
@@ -224,7 +227,7 @@ impl World {
         if self.second % 3 == 0 {
             self.controller.renew().await;
         }
-        for n in 1..=3 {
+        for n in self.relays.clone() {
             let relay: Identity = format!("relay/relay-{n}").parse().expect("legal");
             let of = |unit: usize, class: EvidenceClass| EvidenceBucket {
                 second: self.second,

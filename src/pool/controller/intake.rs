@@ -99,7 +99,8 @@ pub(super) struct Says<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked {
     incarnation: u64,
-    last_ms: i64,
+    /// When a process reported last, in ms since 1970.
+    pub(super) last_ms: i64,
     lapsed: bool,
     /// What was said of its clock.
     skew: Skew,

@@ -23,7 +23,20 @@ const ALL_UP_TO: usize = 8;
 /// Time between two shallow probes of one observer, in ms, give or take a tenth.
 const SHALLOW_EVERY_MS: u32 = 1_000;
 
+/// How long a process that gave its lease back, and reports so each second, has to be silent to be gone, in
+/// ms.
+const LEFT_MS: i64 = 3_000;
+
 impl Core {
+    /// Whether a process reports for a unit, as far as can be told: one that may only be silent for a moment
+    /// does, too.
+    pub(super) fn is_heard(&self, unit: &UnitId, now_ms: i64) -> bool {
+        self.intake.units.get(unit).is_some_and(|asked| {
+            let silent_ms = if asked.leaving { LEFT_MS } else { LEASE_MS };
+            now_ms - asked.last_ms <= silent_ms
+        })
+    }
+
     /// The units that an observer is to probe: all but itself.
     pub(super) fn targets(&self, observer: Option<&UnitId>) -> Vec<ProbeTarget> {
         let others = self.policy.units().values().filter(|unit| Some(unit.id()) != observer);

@@ -5,14 +5,26 @@ use super::{
     fixture::{START_MS, World, again},
     *,
 };
-use crate::wire::pb::{self, order_unit_request::Order};
+use crate::wire::{
+    fault::Fault,
+    pb::{self, order_unit_request::Order},
+};
 
 impl World {
     pub(super) async fn order(&self, id: &str, unit: &str, order: Order) {
+        self.try_order(id, unit, order).await.expect("it is carried out");
+    }
+
+    pub(super) async fn try_order(
+        &self,
+        id: &str,
+        unit: &str,
+        order: Order,
+    ) -> Result<pb::OrderUnitResponse, Fault> {
         let operator = "operator/alice".parse().expect("legal");
         let (request_id, unit, order) = (id.to_owned(), unit.to_owned(), Some(order));
         let asked = pb::OrderUnitRequest { request_id, unit, order };
-        self.controller.order(&operator, asked).await.expect("it is carried out");
+        self.controller.order(&operator, asked).await
     }
 
     /// Five minutes in which everything happens.

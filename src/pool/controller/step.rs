@@ -21,7 +21,7 @@ use crate::{
         keeper::{KeepError, KeptDecision, KeptOrder, Step},
         ledger::{self, Second},
         notes::{Member, View},
-        policy::{Decision, Fact, Policy, State},
+        policy::{Decision, Fact, Policy, Request, State},
     },
     runtime::OnDeath,
     wire::{
@@ -53,6 +53,11 @@ impl Core {
         input.facts = self.intake.take_facts(&self.policy, now_ms, now_s);
         input.facts.push(Fact::Peak { calls_per_s: peak_calls_per_s });
         input.facts.push(Fact::Database { away: false });
+        if let Some(Request::Unregister { unit, .. }) = given.map(|given| &given.order.request)
+            && self.is_heard(unit, now_ms)
+        {
+            input.facts.push(Fact::Reports { unit: unit.clone() });
+        }
         input.facts.extend(given.map(|given| Fact::Order(given.order.clone())));
         let mut policy = self.policy.clone();
         let decisions = policy.step(now_s, &judgement, &input.facts);

@@ -42,7 +42,21 @@ async fn a_unit_that_is_unregistered_is_nowhere_any_more_and_a_replay_says_the_s
     assert_eq!(figures(&world, &recorder), drained);
     let unit: UnitId = "relay-3".parse().expect("a name");
     let generation = world.controller.core().policy.units()[&unit].generation;
-    world.order("u-1", "relay-3", Order::Unregister(UnregisterUnit { why })).await;
+    let forget = || Order::Unregister(UnregisterUnit { why: why.clone() });
+    // Its process runs: for as long as it may only be silent for a moment, too.
+    for silent_s in [0, 15] {
+        if silent_s > 0 {
+            world.relays = vec![1, 2];
+        }
+        for _ in 0..silent_s {
+            world.second(false).await;
+        }
+        let refused = world.try_order("u-1", "relay-3", forget()).await.expect_err("it would be back");
+        assert_eq!(refused.reason, Reason::OrderRefused);
+        assert!(refused.message.contains("relay-3 is DRAINED and its process reports"), "{refused}");
+    }
+    world.second(false).await;
+    world.order("u-1", "relay-3", forget()).await;
 
     assert_eq!(figures(&world, &recorder), Vec::<String>::new());
     let view = world.controller.views().borrow().clone().expect("there are relays");
@@ -62,6 +76,7 @@ async fn a_unit_that_is_unregistered_is_nowhere_any_more_and_a_replay_says_the_s
     let never = world.controller.explain("relay-9").await.expect_err("it never was");
     assert!(never.message.contains("no unit is named relay-9"), "{never}");
 
+    world.relays.push(3);
     world.second(false).await;
     let began = world.controller.core().policy.units()[&unit].generation;
     assert!(began > generation, "its process registered it anew, and no lease of before is good");

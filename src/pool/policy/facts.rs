@@ -22,6 +22,9 @@ impl Policy {
                 Fact::Started { unit, process, address } => {
                     self.note_start(turn, unit, *process, address.as_deref());
                 }
+                Fact::Reports { unit } => {
+                    turn.reports.insert(unit.clone());
+                }
                 Fact::Bundle { unit, bundle } => self.note_bundle(turn, unit, bundle),
                 Fact::DeepProbes { unit, n, failed } => {
                     self.note_probes(unit, *n, *failed);

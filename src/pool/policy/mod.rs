@@ -63,7 +63,7 @@ mod takeover_tests;
 #[cfg(test)]
 mod trickle_tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +149,8 @@ struct Turn<'a> {
     kept_sick: Vec<UnitId>,
     /// Shallow probes of the last moments, and the bad ones.
     health: BTreeMap<UnitId, (u32, u32)>,
+    /// Units to forget whose processes report.
+    reports: BTreeSet<UnitId>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
@@ -241,8 +243,15 @@ impl Policy {
         if gap > steer::FORGOTTEN_AFTER_S {
             self.judge_began(second);
         }
-        let (decisions, kept_sick, health) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut turn = Turn { second, elapsed, judgement, decisions, kept_sick, health };
+        let mut turn = Turn {
+            second,
+            elapsed,
+            judgement,
+            decisions: Vec::new(),
+            kept_sick: Vec::new(),
+            health: BTreeMap::new(),
+            reports: BTreeSet::new(),
+        };
         let orders = self.take_in(&mut turn, facts);
         if self.database_away {
             self.refuse_all(&mut turn, &orders);

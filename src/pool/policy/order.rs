@@ -244,6 +244,12 @@ pub enum Fact {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         address: Option<String>,
     },
+    /// A process reports for a unit, whether it may serve or not. It is told with an order to forget the
+    /// unit.
+    Reports {
+        /// Which.
+        unit: UnitId,
+    },
     /// A unit left a bundle, as it says each second.
     Bundle {
         /// Which.

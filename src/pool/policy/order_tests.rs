@@ -210,7 +210,7 @@ fn orders_are_refused_while_the_database_is_away() {
 }
 
 #[test]
-fn a_unit_is_forgotten_once_it_takes_no_calls_and_has_no_lease_and_not_before() {
+fn a_unit_is_forgotten_once_it_takes_no_calls_and_its_process_is_gone_and_not_before() {
     let drain = |n: usize| Request::Drain { unit: id(n), reason: "it is scrapped".to_owned() };
     let mut pool = Pool::of(3);
     let silent = Request::Unregister { unit: id(3), reason: " ".to_owned() };
@@ -218,9 +218,14 @@ fn a_unit_is_forgotten_once_it_takes_no_calls_and_has_no_lease_and_not_before() 
     pool.tell(vec![order("alice", drain(3))]);
     assert!(refused(&mut pool, "alice", forget(3)).contains("DRAINING: wait"));
     pool.run(10);
+    let told = pool.tell(vec![Fact::Reports { unit: id(3) }, order("alice", forget(3))]);
+    assert_eq!(told[0].kind, Kind::Refuse("unregister".to_owned()));
+    let said = &told[0].reason;
+    assert!(said.contains("relay-3 is DRAINED and its process reports: stop it first"), "{said}");
+    assert_eq!(pool.state(3), State::Drained, "as the operator had ordered");
     let told = pool.tell(vec![order("alice", forget(3))]);
     let said = &told.last().expect("it is on record").reason;
-    assert!(said.contains("it is gone") && said.contains("its process runs: stop it"), "{said}");
+    assert!(said.contains("it is gone"), "{said}");
     assert_eq!((pool.shares(), pool.policy.units().len()), (vec![100, 100], 2));
 
     pool.quiet = true;
@@ -230,8 +235,8 @@ fn a_unit_is_forgotten_once_it_takes_no_calls_and_has_no_lease_and_not_before() 
     assert!(refused(&mut pool, "alice", forget(4)).contains("`todoke pool drain relay-4`, or stop it"));
     pool.gone.insert(id(4));
     pool.run(1);
-    let told = pool.tell(vec![order("alice", forget(4))]);
-    assert!(!told.last().expect("it is on record").reason.contains("its process runs"), "{told:?}");
+    pool.tell(vec![order("alice", forget(4))]);
+    assert!(!pool.policy.units().contains_key(&id(4)), "nobody asks for its lease");
 
     let mut pool = Pool::of(2);
     pool.tell(vec![order("alice", drain(2))]);

@@ -159,8 +159,9 @@ impl Policy {
         unit
     }
 
-    /// Why a unit cannot be forgotten now, and what is to be done first.
-    fn why_not_unregistered(&self, unit: &Unit) -> Option<String> {
+    /// Why a unit cannot be forgotten now, and what is to be done first. One whose process runs is known
+    /// again by its next report, and what an operator had ordered of it would be forgotten.
+    fn why_not_unregistered(&self, turn: &Turn<'_>, unit: &Unit) -> Option<String> {
         let (id, state) = (unit.id(), unit.state);
         let asks = unit.lease == Lease::Live;
         if asks && self.is_kept(id) {
@@ -180,6 +181,10 @@ impl Policy {
                 Some(format!("{id} is let back by an override: wait until it is over"))
             }
             _ if unit.drills.now.is_some() => Some(format!("{id} plays a fault: end its drill first")),
+            _ if turn.reports.contains(id) => Some(format!(
+                "{id} is {state} and its process reports: stop it first. It is gone once nothing was heard of \
+                 it for 15 s, or for 3 s after it gave its lease back"
+            )),
             _ => None,
         }
     }
@@ -195,10 +200,10 @@ impl Policy {
             return Err(format!("say why, in 1 to {WORDS_BYTES_MAX} bytes"));
         }
         let unit = self.known(id)?;
-        if let Some(refused) = self.why_not_unregistered(unit) {
+        if let Some(refused) = self.why_not_unregistered(turn, unit) {
             return Err(refused);
         }
-        let (state, generation, asks) = (unit.state, unit.generation, unit.lease == Lease::Live);
+        let (state, generation) = (unit.state, unit.generation);
         let of_it = self.alarms.values().filter(|raised| raised.unit.as_ref() == Some(id));
         for kind in of_it.map(|raised| raised.kind.clone()).collect::<Vec<_>>() {
             self.lower_now(turn, &kind, Some(id));
@@ -206,11 +211,7 @@ impl Policy {
         self.units.remove(id);
         self.last_usable.retain(|last| last != id);
         self.retired = self.retired.max(generation);
-        let mut reason =
-            format!("{by} unregistered {id}: {why}; what its slot and its box did is remembered");
-        if asks {
-            reason += "; its process runs: stop it, or it registers itself again where that is allowed";
-        }
+        let reason = format!("{by} unregistered {id}: {why}; what its slot and its box did is remembered");
         turn.say(Some(id), Some((state, state)), Note::new(Kind::Unregister, Rule::O1, reason));
         Ok(())
     }

@@ -7,7 +7,7 @@ use todoke::wire::{
 };
 
 use super::{
-    harness::{Pool, WARDS, drain, order, quick, undrain},
+    harness::{Pool, WARDS, drain, eventually, order, quick, undrain},
     puppet::Puppet,
 };
 use crate::issuance::harness::fault;
@@ -98,7 +98,15 @@ async fn a_unit_that_is_gone_is_forgotten_once_it_is_drained_and_said_to_have_be
     assert!(refused.message.contains("`todoke pool drain relay-2` first"), "{refused}");
     pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
     pool.decided("relay-2", "reset").await;
-    let gone = pool.order(scrapped("u-1", "relay-2")).await.expect("a refused id is free");
+    let refused = pool.order(scrapped("u-1", "relay-2")).await.expect_err("its process reported just now");
+    assert_eq!(refused.reason, Reason::OrderRefused);
+    assert!(refused.message.contains("its process reports: stop it first"), "{refused}");
+    let leaving = pb::ReportRequest { leaving: "SIGTERM".to_owned(), ..puppets[1].nothing() };
+    puppets[1].report(leaving).await.expect("it stops");
+    let gone = eventually("its process is gone", || async {
+        pool.order(scrapped("u-1", "relay-2")).await.ok() // a refused id is free
+    })
+    .await;
     assert_eq!(gone.unit, None);
     assert!(gone.warnings[0].contains("unregistered relay-2: it is scrapped"), "{gone:?}");
     assert_eq!(Vec::from_iter(pool.units().await.into_keys()), ["relay-1"]);
@@ -111,7 +119,7 @@ async fn a_unit_that_is_gone_is_forgotten_once_it_is_drained_and_said_to_have_be
     assert_eq!(said.reason, Reason::UnitUnknown);
     assert!(said.message.contains("operator/alice unregistered relay-2"), "{said}");
     assert!(pool.decisions("relay-2").await.iter().any(|one| one.kind == "unregister"), "it is on record");
-    puppets[1].report(puppets[1].nothing()).await.expect("its process runs still");
+    puppets[1].report(puppets[1].nothing()).await.expect("it is started again");
     pool.until("relay-2", UnitState::Joining).await;
 }
 
