@@ -1,5 +1,5 @@
 //! Penalties of evictions, on a fast and a slow scale, kept for a slot with its box and its image: a restart,
-//! or an order to forget the unit, does not clear them.
+//! or an order to forget the unit, does not clear them. Nor does that clear what it had yet to prove.
 //!
 //! Source: RFC 2439, "BGP Route Flap Damping", 1998: each flap adds a constant, which halves with time; above
 //! one limit the route is suppressed until it has fallen below a lower one.
@@ -40,6 +40,19 @@ struct Record {
     slow_milli: u64,
     suppressed: bool,
     quarantined: bool,
+    /// What is not proved of a unit that was forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unproved: Option<Unproved>,
+}
+
+/// What a unit has to answer for when it is forgotten, beside its penalties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unproved {
+    /// Evictions in a row, and probations that it failed.
+    pub evictions: u32,
+    /// Its traffic was red while its probes were green.
+    pub traffic_red: bool,
 }
 
 /// Penalties at one second.
@@ -69,7 +82,8 @@ fn decayed(milli: u64, seconds: u64, half_life_s: u64) -> u64 {
 
 impl Record {
     fn new(key: Key, at: u64) -> Self {
-        Self { key, at, fast_milli: 0, slow_milli: 0, suppressed: false, quarantined: false }
+        let (suppressed, quarantined, unproved) = (false, false, None);
+        Self { key, at, fast_milli: 0, slow_milli: 0, suppressed, quarantined, unproved }
     }
 
     fn at(&self, second: u64, parameters: &Parameters) -> Penalties {
@@ -104,13 +118,29 @@ impl Damping {
 
     /// Adds one eviction.
     pub(super) fn charge(&mut self, key: &Key, second: u64, parameters: &Parameters) -> Penalties {
+        let record = self.record(key, second, parameters);
+        record.charge(second, parameters);
+        record.at(second, parameters)
+    }
+
+    /// The record of a key; a new one, if there is none yet.
+    fn record(&mut self, key: &Key, second: u64, parameters: &Parameters) -> &mut Record {
         let place = self.records.iter().position(|record| record.key == *key).unwrap_or_else(|| {
             self.make_room(second, parameters);
             self.records.push(Record::new(key.clone(), second));
             self.records.len() - 1
         });
-        self.records[place].charge(second, parameters);
-        self.records[place].at(second, parameters)
+        &mut self.records[place]
+    }
+
+    /// Keeps what is not proved of a unit that is forgotten.
+    pub(super) fn leave(&mut self, key: &Key, unproved: Unproved, second: u64, parameters: &Parameters) {
+        self.record(key, second, parameters).unproved = Some(unproved);
+    }
+
+    /// What was not proved of the unit of this key when it was forgotten: it has to answer for it again.
+    pub(super) fn take_unproved(&mut self, key: &Key) -> Option<Unproved> {
+        self.records.iter_mut().find(|record| record.key == *key)?.unproved.take()
     }
 
     /// Whether a slot or a box is in quarantine: another name for it changes nothing.
@@ -144,7 +174,11 @@ impl Damping {
         }
         let weight = |record: &Record| {
             let age = second.saturating_sub(record.at);
-            (record.quarantined, decayed(record.slow_milli, age, parameters.slow_half_life_s))
+            (
+                record.quarantined,
+                record.unproved.is_some(),
+                decayed(record.slow_milli, age, parameters.slow_half_life_s),
+            )
         };
         let least = (0..self.records.len()).min_by_key(|place| weight(&self.records[*place]));
         if let Some(place) = least {

@@ -70,7 +70,7 @@ use serde::{Deserialize, Serialize};
 pub use alarms::Raised;
 pub use bundles::{BUNDLES_MAX, Bundle};
 pub use callers::{Callers, CallsOf};
-pub use damping::{Damping, Key, Penalties};
+pub use damping::{Damping, Key, Penalties, Unproved};
 pub use decision::{Alarm, Decision, Kind, Rule};
 pub use description::Description;
 pub use drills::{Drill, Drills, Process};

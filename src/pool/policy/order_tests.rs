@@ -1,7 +1,7 @@
 //! Promise: no order makes the pool forget: what is out for a reason comes back by the rules alone.
 
 use super::{
-    Alarm, Description, Fact, Intervention, Kind, Request, Rule, State, UNITS_MAX,
+    Alarm, Description, Fact, Intervention, Kind, Parameters, Request, Rule, State, UNITS_MAX,
     fixture::{Pool, about, id, intervention, order},
 };
 
@@ -288,4 +288,52 @@ fn to_forget_a_unit_that_was_evicted_is_no_short_cut_under_its_name_or_another()
     let other = Description { id: id(9), serial: "S99".to_owned(), ..about(2) };
     pool.tell(vec![order("alice", Request::Register(Box::new(other)))]);
     assert_eq!(pool.state(9), State::Joining, "another box has nothing to answer for");
+}
+
+#[test]
+fn to_forget_a_unit_before_it_has_proved_itself_is_no_short_cut_either() {
+    let again = |pool: &mut Pool| {
+        pool.tell(vec![order("alice", forget(2))]);
+        let told = pool.tell(vec![order("alice", Request::Register(Box::new(about(2))))]);
+        (told[0].reason.clone(), pool.policy.units()[&id(2)].clone())
+    };
+    // Two probations that it failed beside one eviction: they carry no penalty.
+    let mut pool = Pool::of(4);
+    pool.sick(2, 30.0);
+    pool.until(&Kind::Evict, 2, 1);
+    for _ in 0..2 {
+        pool.until(&Kind::FailProbation, 2, 400);
+    }
+    let (said, unit) = again(&mut pool);
+    assert!(said.contains("evicted before"), "{said}");
+    assert_eq!((unit.state, unit.evictions, unit.traffic_red), (State::Evicted, 3, false));
+    let back_off = super::back_off_s(&Parameters::default(), &id(2), 3);
+    assert_eq!(unit.back_off_until, pool.second + back_off);
+
+    // Its traffic was red behind green probes, and it was drained before it was evicted.
+    let mut pool = Pool::of(4);
+    let mut kept = serde_json::to_value(&pool.policy).expect("it has a JSON form");
+    kept["units"]["relay-2"]["traffic_red"] = true.into();
+    pool.policy = serde_json::from_value(kept).expect("it is read again");
+    pool.sick(2, 10.0);
+    pool.run(1);
+    assert_eq!(pool.state(2), State::Suspect);
+    pool.tell(vec![order("alice", Request::Drain { unit: id(2), reason: "it is red".to_owned() })]);
+    pool.well(2);
+    pool.run(10);
+    let (said, unit) = again(&mut pool);
+    assert!(said.contains("forgotten before they had proved themselves"), "{said}");
+    assert_eq!((unit.state, unit.evictions, unit.traffic_red), (State::Evicted, 0, true));
+    let (said, unit) = again(&mut pool);
+    assert!(said.contains("forgotten before") && unit.traffic_red, "nor by doing it twice: {said}");
+    let said = pool.until(&Kind::StartProbation, 2, 60).reason;
+    assert!(said.contains("its probes will not be enough"), "{said}");
+    pool.until(&Kind::Return, 2, 500);
+
+    // What was well when it was drained joins as it would have without that.
+    pool.tell(vec![order("alice", Request::Drain { unit: id(3), reason: "a new rack".to_owned() })]);
+    pool.run(11);
+    pool.tell(vec![order("alice", forget(3))]);
+    pool.tell(vec![order("alice", Request::Register(Box::new(about(3))))]);
+    assert_eq!(pool.state(3), State::Joining);
 }

@@ -2,7 +2,8 @@
 //! knows.
 
 use super::{
-    Alarm, Floor, Key, Kind, Note, Policy, Rule, Turn, UNITS_MAX, Unit, WORDS_BYTES_MAX, back_off_s,
+    Alarm, Floor, Key, Kind, Note, Policy, Rule, Turn, UNITS_MAX, Unit, Unproved, WORDS_BYTES_MAX,
+    back_off_s,
     description::Description,
     floor::units_are,
     order::{Operator, Order, Request},
@@ -12,6 +13,30 @@ use crate::pool::evidence::UnitId;
 
 /// What is said of a unit that is registered again under its penalties.
 const CAME_BACK: &str = "; its slot and its box were evicted before, so it comes back as a unit that was";
+
+/// What is said of one that was forgotten before it had proved itself.
+const HAS_TO_PROVE: &str =
+    "; its slot and its box were forgotten before they had proved themselves, so it begins with that";
+
+/// Why a unit that is registered is out.
+fn why_out(unit: &Unit) -> &'static str {
+    match (unit.state, unit.evictions) {
+        (State::Evicted, 0) => HAS_TO_PROVE,
+        (State::Evicted, _) => CAME_BACK,
+        _ => "",
+    }
+}
+
+/// What a unit that is forgotten had yet to prove, if anything.
+fn unproved(unit: &Unit) -> Option<Unproved> {
+    let Unit { state, evictions, traffic_red, resume, .. } = *unit;
+    let is_out = match state {
+        State::Evicted | State::Probation | State::Quarantined => true,
+        State::Drained => resume == State::Evicted,
+        _ => false,
+    };
+    (is_out || evictions > 0 || traffic_red).then_some(Unproved { evictions, traffic_red })
+}
 
 impl Policy {
     /// While the database is away, no order can be put on record, so none is carried out.
@@ -99,8 +124,8 @@ impl Policy {
         let is_new = !self.units.contains_key(id);
         let states = self.describe(turn, by, about);
         let mut reason = format!("{by} registered {id}");
-        if is_new && states.1 == State::Evicted {
-            reason += CAME_BACK;
+        if is_new {
+            reason += why_out(&self.units[id]);
         }
         let shared = self.history.suspects_of(about);
         if !shared.is_empty() {
@@ -139,23 +164,25 @@ impl Policy {
     }
 
     /// A unit that was not known. One whose slot, box and image together failed lately begins as it would
-    /// have gone on: to forget it and register it anew is no short cut.
-    fn newcomer(&self, turn: &Turn<'_>, by: &Operator, about: &Description) -> Unit {
-        let mut words = format!("{by} registered it");
-        let penalties = self.damping.at(&Key::of(about), turn.second, &self.parameters);
+    /// have gone on, and so does one that had yet to prove itself: to forget it and register it anew is no
+    /// short cut.
+    fn newcomer(&mut self, turn: &Turn<'_>, by: &Operator, about: &Description) -> Unit {
+        let key = Key::of(about);
+        let penalties = self.damping.at(&key, turn.second, &self.parameters);
+        let unproved = self.damping.take_unproved(&key);
         // The slow scale halves in the time after which evictions are forgiven.
-        let evictions = (penalties.slow / f64::from(self.parameters.penalty.max(1))).round() as u32;
-        if evictions > 0 {
-            words += CAME_BACK;
-        }
-        let why = Why { rule: Rule::O1, words };
+        let penalised = (penalties.slow / f64::from(self.parameters.penalty.max(1))).round() as u32;
+        let why = Why { rule: Rule::O1, words: format!("{by} registered it") };
         let mut unit = Unit::new(about.clone(), turn.second, why);
         unit.generation += self.retired;
-        if evictions > 0 {
-            let back_off = back_off_s(&self.parameters, &about.id, evictions);
-            (unit.state, unit.evictions) = (State::Evicted, evictions);
+        unit.evictions = unproved.map_or(0, |unproved| unproved.evictions).max(penalised);
+        unit.traffic_red = unproved.is_some_and(|unproved| unproved.traffic_red);
+        if unit.evictions > 0 || unproved.is_some() {
+            let back_off = back_off_s(&self.parameters, &about.id, unit.evictions);
+            unit.state = State::Evicted;
             unit.back_off_until = turn.second.saturating_add(back_off);
         }
+        unit.why.words += why_out(&unit);
         unit
     }
 
@@ -204,6 +231,7 @@ impl Policy {
             return Err(refused);
         }
         let (state, generation) = (unit.state, unit.generation);
+        let (key, unproved) = (Key::of(&unit.about), unproved(unit));
         let of_it = self.alarms.values().filter(|raised| raised.unit.as_ref() == Some(id));
         for kind in of_it.map(|raised| raised.kind.clone()).collect::<Vec<_>>() {
             self.lower_now(turn, &kind, Some(id));
@@ -211,7 +239,11 @@ impl Policy {
         self.units.remove(id);
         self.last_usable.retain(|last| last != id);
         self.retired = self.retired.max(generation);
-        let reason = format!("{by} unregistered {id}: {why}; what its slot and its box did is remembered");
+        if let Some(unproved) = unproved {
+            self.damping.leave(&key, unproved, turn.second, &self.parameters);
+        }
+        let reason =
+            format!("{by} unregistered {id}: {why}; what its slot and its box did is remembered");
         turn.say(Some(id), Some((state, state)), Note::new(Kind::Unregister, Rule::O1, reason));
         Ok(())
     }
