@@ -84,3 +84,24 @@ async fn a_unit_that_is_unregistered_is_nowhere_any_more_and_a_replay_says_the_s
         assert_eq!(report.difference, None);
     }
 }
+
+#[tokio::test]
+async fn the_last_view_stays_published_when_the_last_unit_is_forgotten_and_the_answer_says_so() {
+    let mut world = World::start().await;
+    world.controller.begin().await;
+    world.relays = vec![3];
+    for _ in 0..5 {
+        world.second(false).await;
+    }
+    world.relays.clear();
+    for _ in 0..40 {
+        world.second(false).await;
+    }
+    let before = world.controller.signed_view().expect("there was a relay");
+    let forget = Order::Unregister(UnregisterUnit { why: "the pool moves".to_owned() });
+    let answer = world.try_order("u-1", "relay-3", forget).await.expect("nobody is there");
+    assert!(answer.warnings[0].contains("the view that names it stays published"), "{answer:?}");
+    world.second(false).await;
+    assert_eq!(world.controller.signed_view(), Some(before), "a view is never empty");
+    assert!(world.controller.list().expect("it can be read").units.is_empty());
+}

@@ -337,3 +337,16 @@ fn to_forget_a_unit_before_it_has_proved_itself_is_no_short_cut_either() {
     pool.tell(vec![order("alice", Request::Register(Box::new(about(3))))]);
     assert_eq!(pool.state(3), State::Joining);
 }
+
+#[test]
+fn that_the_last_unit_was_forgotten_and_its_view_stays_is_said() {
+    let mut pool = Pool::of(2);
+    pool.gone.extend([id(1), id(2)]);
+    pool.run(1);
+    let first = pool.tell(vec![order("alice", forget(1))]);
+    assert!(!first.last().expect("it is on record").reason.contains("it was the last"), "{first:?}");
+    let last = pool.tell(vec![order("alice", forget(2))]);
+    let said = &last.last().expect("it is on record").reason;
+    assert!(said.contains("it was the last: the view that names it stays published"), "{said}");
+    assert_eq!(pool.policy.view(), None);
+}

@@ -242,8 +242,12 @@ impl Policy {
         if let Some(unproved) = unproved {
             self.damping.leave(&key, unproved, turn.second, &self.parameters);
         }
-        let reason =
+        let mut reason =
             format!("{by} unregistered {id}: {why}; what its slot and its box did is remembered");
+        if self.units.is_empty() {
+            reason += "; it was the last: the view that names it stays published, as there is none of nobody, \
+                       until another unit is registered";
+        }
         turn.say(Some(id), Some((state, state)), Note::new(Kind::Unregister, Rule::O1, reason));
         Ok(())
     }
