@@ -240,8 +240,8 @@ metrics! {
     /// or bad.
     POOL_SHALLOW_PROBES = "todoke_pool_shallow_probes_total", Kind::Counter, [UNIT, OUTCOME];
     /// 1 while most shallow probes of a relay by all observers are answered that it serves, 0 while they are
-    /// not; nobody is judged by it. At the issuer that decides; absent before the first, and NaN of one that
-    /// was unregistered.
+    /// not; nobody is judged by it. At the issuer that decides; absent before the first, and NaN once nobody
+    /// probes it any more, it is unregistered, or another issuer decides.
     POOL_UNIT_SHALLOW_GREEN = "todoke_pool_unit_shallow_green", Kind::Gauge, [UNIT];
     /// Calls of relays that an issuer did not let in, by reason: RELAY_FENCED (no live lease),
     /// GENERATION_STALE (an older one), or LANE_FULL (its share of the issuer is used up).

@@ -1,7 +1,7 @@
 //! The pool as Prometheus reads it: set after each step, all at once; where another issuer decides, no unit
 //! is in any state, so that what several issuers export can be added up.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::Core;
 use crate::{
@@ -84,15 +84,14 @@ pub(super) fn decided(kind: &Kind) {
     metrics::counter!(names::POOL_DECISIONS, names::KIND => kind.name()).increment(1);
 }
 
-/// Of a unit that is unregistered nothing is so any more; what is not known of its health is no number.
+/// Of a unit that is unregistered nothing is so any more.
 fn forget(unit: &UnitId) {
     let id = unit.to_string();
     for state in State::NAMES {
         metrics::gauge!(names::POOL_UNIT_STATE, names::UNIT => id.clone(), names::STATE => state).set(0.0);
     }
     metrics::gauge!(names::POOL_UNIT_EVIDENCE, names::UNIT => id.clone()).set(0.0);
-    metrics::gauge!(names::POOL_UNIT_EVIDENCE_LIMIT, names::UNIT => id.clone()).set(0.0);
-    metrics::gauge!(names::POOL_UNIT_SHALLOW_GREEN, names::UNIT => id).set(f64::NAN);
+    metrics::gauge!(names::POOL_UNIT_EVIDENCE_LIMIT, names::UNIT => id).set(0.0);
 }
 
 impl Core {
@@ -132,14 +131,18 @@ impl Core {
         self.show_raised(decides);
     }
 
-    fn show_health(&self, decides: bool, now_s: u64) {
-        for unit in self.policy.units().keys().filter(|_| decides) {
-            let seen = self.intake.health(unit, now_s);
-            if seen.0 > 0 {
-                metrics::gauge!(names::POOL_UNIT_SHALLOW_GREEN, names::UNIT => unit.to_string())
-                    .set(flag(is_green(seen)));
-            }
-        }
+    /// What is not known of a unit's health any more is no number.
+    fn show_health(&mut self, decides: bool, now_s: u64) {
+        let known = self.policy.units().keys().filter(|_| decides);
+        let seen = known.map(|unit| (unit.clone(), self.intake.health(unit, now_s)));
+        let seen: BTreeMap<UnitId, (u32, u32)> = seen.filter(|(_, (n, _))| *n > 0).collect();
+        let green = |unit: &UnitId, value: f64| {
+            metrics::gauge!(names::POOL_UNIT_SHALLOW_GREEN, names::UNIT => unit.to_string()).set(value);
+        };
+        let before = std::mem::take(&mut self.probed);
+        before.iter().filter(|unit| !seen.contains_key(unit)).for_each(|unit| green(unit, f64::NAN));
+        seen.iter().for_each(|(unit, seen)| green(unit, flag(is_green(*seen))));
+        self.probed = seen.into_keys().collect();
     }
 
     fn show_raised(&self, decides: bool) {

@@ -182,6 +182,8 @@ struct Core {
     refusals: refusals::Refusals,
     /// The units whose figures are shown.
     shown: BTreeSet<UnitId>,
+    /// Those of them whose health is shown.
+    probed: BTreeSet<UnitId>,
     kept_ms: i64,
     /// The epoch after which the judge goes on from its record.
     restored: Option<u64>,
@@ -210,6 +212,7 @@ impl Core {
             unsure: false,
             refusals: refusals::Refusals::default(),
             shown: BTreeSet::new(),
+            probed: BTreeSet::new(),
             kept_ms: 0,
             restored: None,
             believed_until_ms: 0,

@@ -135,6 +135,37 @@ async fn what_was_kept_without_an_answer_is_on_record_once_when_the_lease_ended_
 }
 
 #[tokio::test]
+async fn the_health_of_a_unit_is_no_number_once_nobody_probes_it_or_another_issuer_decides() {
+    let mut world = World::start().await;
+    world.controller.begin().await;
+    for _ in 0..5 {
+        world.second(false).await;
+    }
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let shown = |core: &mut Core, now_s: u64| {
+        metrics::with_local_recorder(&recorder, || core.show(now_s));
+        let page = recorder.handle().render();
+        let line = page.lines().find(|line| line.contains("shallow_green{unit=\"relay-1\"}"));
+        line.and_then(|line| line.split(' ').next_back()).map(str::to_owned)
+    };
+    let (observer, unit) =
+        ("relay/relay-2".to_owned().try_into().expect("legal"), "relay-1".parse().expect("legal"));
+    let core = &mut *world.controller.core();
+    let now_s = core.policy.second();
+    assert_eq!(shown(core, now_s), None, "nobody has probed it");
+    for (probes, value) in [((5, 0), "1"), ((5, 5), "0")] {
+        core.intake.see_health(&observer, &unit, probes, now_s);
+        core.intake.see_health(&observer, &unit, probes, now_s);
+        assert_eq!(shown(core, now_s).as_deref(), Some(value));
+    }
+    assert_eq!(shown(core, now_s + 600).as_deref(), Some("NaN"), "that is long ago");
+    core.intake.see_health(&observer, &unit, (50, 0), now_s + 601);
+    assert_eq!(shown(core, now_s + 601).as_deref(), Some("1"));
+    core.epoch = 0;
+    assert_eq!(shown(core, now_s + 601).as_deref(), Some("NaN"), "who decides says it now");
+}
+
+#[tokio::test]
 async fn the_metric_of_degraded_says_what_the_list_says() {
     let mut world = World::start().await;
     let figure = |world: &World| {
