@@ -94,6 +94,15 @@ async fn that_the_database_was_away_is_on_record_from_its_beginning_to_its_end_o
     assert!(told.iter().copied().eq(1..=kept.len() as u64), "each is told once, in order: {told:?}");
 }
 
+/// The end of the database's absence says for how long it was.
+fn says_how_long(world: &World) {
+    let rows = world.keeper.rows.lock().expect("no panic");
+    let about: Vec<&KeptDecision> = rows.iter().filter(|row| row.record.contains("DATABASE_AWAY")).collect();
+    let seconds = (about[1].decided_ms - about[0].decided_ms) / 1_000;
+    let words = format!("over after {seconds} s: the database is away");
+    assert!(seconds > 0 && about[1].record.contains(&words), "{words}: {}", about[1].record);
+}
+
 #[tokio::test]
 async fn what_is_in_the_ledger_is_in_the_table_when_the_lease_ended_while_the_database_was_away_too() {
     let mut world = World::start().await;
@@ -111,6 +120,7 @@ async fn what_is_in_the_ledger_is_in_the_table_when_the_lease_ended_while_the_da
         about.map(|row| row.kind.clone()).collect()
     };
     assert_eq!(kinds, ["alarm", "alarm_over"]);
+    says_how_long(&world);
     let kept = world.keeper.rows.lock().expect("no panic").len() as u64;
     let reports = world.replayed().await;
     assert!(reports.iter().all(|report| report.difference.is_none()), "{reports:?}");
@@ -132,6 +142,7 @@ async fn what_was_kept_without_an_answer_is_on_record_once_when_the_lease_ended_
     let rows = world.keeper.rows.lock().expect("no panic").clone();
     let about = rows.iter().filter(|row| row.record.contains("DATABASE_AWAY"));
     assert_eq!(about.map(|row| row.kind.as_str()).collect::<Vec<_>>(), ["alarm", "alarm_over"]);
+    says_how_long(&world);
 }
 
 #[tokio::test]

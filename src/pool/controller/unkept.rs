@@ -4,7 +4,7 @@
 use super::{Controller, Core, KEEP_MAX, seconds, step::Draft};
 use crate::pool::{
     keeper::{KeepError, KeptDecision},
-    policy::{Decision, Fact},
+    policy::{Alarm, Decision, Fact, Kind},
 };
 
 /// Decisions of a time without database that wait to be kept; the oldest stay.
@@ -60,6 +60,10 @@ impl Core {
         if !self.unkept.waits.is_empty() {
             let now_s = self.seconds.at(seconds(now_ms));
             self.policy.step(now_s, &self.judgement, &[Fact::Database { away: true }]);
+            let away = |kind: &Kind| *kind == Kind::Alarm(Alarm::DatabaseAway);
+            if let Some((first, _)) = self.unkept.waits.iter().find(|(one, _)| away(&one.kind)) {
+                self.policy.away_since(first.second);
+            }
         }
     }
 

@@ -86,6 +86,13 @@ impl Policy {
         turn.say(unit, None, note.count("seconds", lasted));
     }
 
+    /// That the database is away was seen since this second, by whoever decided then.
+    pub fn away_since(&mut self, second: u64) {
+        if let Some(raised) = self.alarms.get_mut(&key(&Kind::Alarm(Alarm::DatabaseAway), None)) {
+            raised.since = raised.since.min(second);
+        }
+    }
+
     /// Nobody decided for so many seconds: whether what is raised was so in them is not known.
     pub(super) fn note_away(&mut self, seconds: u64) {
         for raised in self.alarms.values_mut() {
