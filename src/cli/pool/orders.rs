@@ -111,12 +111,7 @@ impl Giving {
         if let Some(unit) = unit.as_ref().filter(|_| asked == Asked::Register) {
             say(&registered(unit));
         }
-        say(&match (unit, asked) {
-            (Some(unit), _) => stands(unit),
-            (None, Asked::Unregister) => format!("{about} is not registered any more"),
-            (None, Asked::Absolve) if pending.is_empty() => format!("{about} is not suspect any more"),
-            (None, _) => format!("{about}: it is ordered"),
-        });
+        say(&unit.as_ref().map_or_else(|| came_to(about, asked, pending), stands));
         warnings.iter().for_each(|warning| say(&format!("Note: {warning}")));
         if !pending.is_empty() {
             say(&format!("Still needed: {pending}"));
@@ -129,6 +124,16 @@ impl Giving {
                  {then}: `todoke pool list` says what is so now"
             ));
         }
+    }
+}
+
+/// What an order came to that is about no unit, or about one that is there no more.
+fn came_to(about: &str, asked: Asked, pending: &str) -> String {
+    match asked {
+        Asked::Unregister => format!("{about} is not registered any more"),
+        Asked::Absolve if pending.is_empty() => format!("{about} is not suspect any more"),
+        Asked::Absolve => format!("{about} stays suspect until another operator signs the same"),
+        Asked::Register | Asked::Other => format!("{about}: it is ordered"),
     }
 }
 
@@ -303,6 +308,13 @@ mod tests {
         let words = "relay-4 is registered at 10.0.0.14:40101: slot slot-4, serial S4, model HSM-7, image \
                      r12, rack B";
         assert_eq!(registered(&unit), words);
+    }
+
+    #[test]
+    fn the_first_who_signs_an_attribute_off_is_told_that_it_stays_suspect() {
+        let first = came_to("model=HSM-7", Asked::Absolve, "another must sign too");
+        assert_eq!(first, "model=HSM-7 stays suspect until another operator signs the same");
+        assert_eq!(came_to("model=HSM-7", Asked::Absolve, ""), "model=HSM-7 is not suspect any more");
     }
 
     #[test]
