@@ -24,6 +24,41 @@ fn in_other_words(others: &[Approval]) -> String {
     others.iter().map(words).collect()
 }
 
+/// What an operator's signature comes to.
+enum Signature {
+    /// It waits for another operator's under the same.
+    First(Intervention),
+    /// It is the second; this was the first.
+    Second(Approval),
+}
+
+/// Holds a signature against those that wait, the newest last. Who says nothing signs what the newest says.
+///
+/// # Errors
+/// Why it does not count, in words; `unsigned` if there is nothing to sign.
+fn signature(
+    by: &Operator,
+    record: Option<&Intervention>,
+    waiting: &[Approval],
+    unsigned: impl FnOnce() -> String,
+) -> Result<Signature, String> {
+    if record.is_some_and(|record| !record.is_complete()) {
+        return Err(format!(
+            "the record needs both parts, each of 1 to {WORDS_BYTES_MAX} bytes: what was changed, and which \
+             hypothesis that tests"
+        ));
+    }
+    let Some(record) = record.or(waiting.last().map(|newest| &newest.intervention)) else {
+        return Err(unsigned());
+    };
+    let same = || waiting.iter().filter(|one| one.intervention == *record);
+    match same().find(|one| one.by != *by) {
+        Some(first) => Ok(Signature::Second(first.clone())),
+        None if same().next().is_none() => Ok(Signature::First(record.clone())),
+        None => Err(format!("{by} has signed already: the second signature is another operator's")),
+    }
+}
+
 impl Policy {
     /// Why a unit in quarantine is not let back.
     pub(super) fn why_quarantined(&self, unit: &Unit) -> String {
@@ -46,27 +81,14 @@ impl Policy {
         intervention: Option<&Intervention>,
     ) -> Result<(), String> {
         let unit = self.quarantined(id)?;
-        if intervention.is_some_and(|record| !record.is_complete()) {
-            return Err(format!(
-                "the record needs both parts, each of 1 to {WORDS_BYTES_MAX} bytes; {NEEDED}"
-            ));
-        }
-        let Some(record) = intervention.or(unit.approval.as_ref().map(|newest| &newest.intervention)) else {
+        let waiting: Vec<Approval> = unit.signatures().cloned().collect();
+        let unsigned = || {
             let override_it = "with no cause found, only an override lets it back, and for a day";
-            return Err(format!("{}; {override_it}", self.why_quarantined(unit)));
+            format!("{}; {override_it}", self.why_quarantined(unit))
         };
-        let record = record.clone();
-        let (own, others): (Vec<Approval>, Vec<Approval>) = unit
-            .signatures()
-            .filter(|one| one.intervention == record)
-            .cloned()
-            .partition(|one| one.by == *by);
-        match others.into_iter().next() {
-            Some(first) => self.release(turn, by, id, first),
-            None if own.is_empty() => self.sign(turn, by, id, record),
-            None => {
-                return Err(format!("{by} has signed already: the second signature is another operator's"));
-            }
+        match signature(by, intervention, &waiting, unsigned)? {
+            Signature::First(record) => self.sign(turn, by, id, record),
+            Signature::Second(first) => self.release(turn, by, id, first),
         }
         Ok(())
     }
@@ -179,37 +201,30 @@ impl Policy {
             let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
             return Err(format!("{attribute:.64} is not suspect; what is: {all}"));
         };
-        if intervention.is_some_and(|record| !record.is_complete()) {
-            return Err(format!(
-                "the record needs both parts, each of 1 to {WORDS_BYTES_MAX} bytes: what was changed, and \
-                 what that tests"
-            ));
-        }
-        let before = suspicion.signed.clone();
-        let Some(record) = intervention.or(before.as_ref().map(|first| &first.intervention)).cloned() else {
-            return Err(format!(
+        let waiting: Vec<Approval> = suspicion.signed.iter().cloned().collect();
+        let unsigned = || {
+            format!(
                 "nobody has signed that {attribute} is mended: say what was changed, and which hypothesis \
                  that tests; another operator signs the same"
-            ));
+            )
         };
         let about = vec![attribute.to_owned()];
-        let Intervention { changed, hypothesis } = &record;
-        let words = format!("{changed}, to test: {hypothesis}");
-        match before {
-            Some(first) if first.intervention == record && first.by == *by => {
-                return Err(format!("{by} has signed already: the second signature is another operator's"));
-            }
-            Some(first) if first.intervention == record => {
+        let words =
+            |Intervention { changed, hypothesis }: &Intervention| format!("{changed}, to test: {hypothesis}");
+        match signature(by, intervention, &waiting, unsigned)? {
+            Signature::Second(first) => {
                 self.history.absolve(attribute);
+                let words = words(&first.intervention);
                 let reason = format!("{} and {by} take the suspicion from {attribute}: {words}", first.by);
                 turn.say(None, None, Note::new(Kind::Absolve, Rule::Q2, reason).about(about));
             }
-            other => {
-                let other = in_other_words(other.as_slice());
-                let reason =
-                    format!("{by} signed that {attribute} is mended: {words}; another must sign too");
-                let note = Note::new(Kind::SignOff, Rule::Q2, reason + &other);
-                turn.say(None, None, note.about(about));
+            Signature::First(record) => {
+                let reason = format!(
+                    "{by} signed that {attribute} is mended: {}; another must sign too{}",
+                    words(&record),
+                    in_other_words(&waiting)
+                );
+                turn.say(None, None, Note::new(Kind::SignOff, Rule::Q2, reason).about(about));
                 self.history.sign(attribute, Approval { by: by.clone(), intervention: record });
             }
         }
