@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use todoke::{client::receipts::load_key, pool::notes::View};
 use tokio::time::{Instant, sleep};
 
 use super::system::{Dev, Folder, Said, Signal, http, signal};
@@ -152,6 +153,17 @@ async fn sees(folder: &Folder) {
     }
     let lines = said(folder, &["view"]).await;
     assert_eq!(of(&lines, "member").len(), 2, "{lines:?}");
+    is_shown_as_it_was_signed(folder).await;
+}
+
+/// What `pool view --raw` prints is the note itself, as anybody may check it.
+async fn is_shown_as_it_was_signed(folder: &Folder) {
+    let mut command = folder.command(&["pool", "view", "--raw"]);
+    let shown = command.args(by(folder, "operator/alice")).output().await.expect("it runs");
+    let key = load_key(&folder.path("dev/pki/receipt.pub")).expect("the issuer's key");
+    let note = String::from_utf8_lossy(&shown.stdout);
+    let view = View::open(&shown.stdout, &key).unwrap_or_else(|error| panic!("{error}: {note}"));
+    assert_eq!(view.members.len(), 2, "{note}");
 }
 
 async fn orders(folder: &Folder) {

@@ -186,6 +186,27 @@ async fn a_database_that_can_be_read_and_not_written_is_away() {
 }
 
 #[tokio::test]
+async fn a_lease_that_another_issuer_took_while_it_could_not_be_renewed_is_no_database_that_is_away() {
+    for stolen in [true, false] {
+        let world = three().await;
+        world.keeper.set_away(true);
+        assert!(!world.controller.renew().await);
+        world.keeper.set_away(false);
+        if stolen {
+            world.keeper.steal();
+        } else {
+            world.keeper.set_full(true);
+        }
+        let fault = order(&world, drain("d-1", "relay-3")).await.expect_err("it is not kept");
+        let said = (fault.reason, world.controller.standing().frozen, world.controller.standing().epoch > 0);
+        match stolen {
+            true => assert_eq!(said, (Reason::UpstreamUnavailable, false, false), "{fault}"),
+            false => assert_eq!(said, (Reason::DatabaseAway, true, true), "{fault}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_order_is_carried_out_to_its_end_though_its_caller_hangs_up() {
     let world = three().await;
     let closed = world.keeper.open.acquire().await.expect("it is never closed");

@@ -147,3 +147,30 @@ fn two_operators_who_sign_the_same_say_that_the_probe_is_mended_and_nothing_less
     assert!(done.reason.starts_with("operator/bob and operator/alice take the suspicion"), "{}", done.reason);
     assert!(!is_suspect(&pool));
 }
+
+#[test]
+fn a_signature_that_an_attribute_is_mended_is_void_once_a_unit_fails_with_it_again() {
+    let mut pool = paused(300);
+    pool.well(2);
+    pool.until(&Kind::SteerBack, 2, 40);
+    let says = |pool: &mut Pool, by: &str, intervention: Option<Intervention>| {
+        let request = Request::Absolve { attribute: "model=HSM-7".to_owned(), intervention };
+        pool.tell(vec![order(by, request)]).remove(0)
+    };
+    let again = |pool: &mut Pool, n: usize| {
+        pool.sick(n, 30.0);
+        pool.until(&Kind::Evict, n, 120);
+        pool.well(n);
+    };
+    again(&mut pool, 2);
+    again(&mut pool, 3);
+    assert!(pool.policy.history().suspects().contains_key("model=HSM-7"), "two of a model in a minute");
+    assert_eq!(says(&mut pool, "alice", Some(intervention())).kind, Kind::SignOff);
+    pool.until(&Kind::Return, 2, 900);
+    again(&mut pool, 4);
+    let said = says(&mut pool, "bob", None);
+    assert_eq!(said.kind, Kind::Refuse("absolve".to_owned()), "what alice signed did not help");
+    assert!(said.reason.contains("nobody has signed that model=HSM-7 is mended"), "{}", said.reason);
+    assert_eq!(says(&mut pool, "bob", Some(intervention())).kind, Kind::SignOff, "it is the first again");
+    assert_eq!(says(&mut pool, "alice", None).kind, Kind::Absolve);
+}
