@@ -58,14 +58,8 @@ pub struct Picker {
     relays: Arc<ArcSwap<Vec<Arc<Standing>>>>,
     dice: Arc<Mutex<Dice>>,
     failures: Arc<Notify>,
-    first: Arc<FirstUse>,
-}
-
-/// Whether anything was ever sent.
-#[derive(Debug, Default)]
-struct FirstUse {
-    was: AtomicBool,
-    tell: Notify,
+    /// Whether anything was ever sent, and who waits for that.
+    first: Arc<(AtomicBool, Notify)>,
 }
 
 /// A relay in use; it counts as in flight until this is dropped.
@@ -93,8 +87,8 @@ impl Picker {
     /// share takes part in so many draws of a hundred.
     #[must_use]
     pub fn pick(&self, avoid: &[usize], now: Instant) -> Picked {
-        if !self.first.was.swap(true, Ordering::Relaxed) {
-            self.first.tell.notify_one();
+        if !self.first.0.swap(true, Ordering::Relaxed) {
+            self.first.1.notify_one();
         }
         let relays = self.relays.load();
         let mut choice = candidates(&relays, now);
@@ -169,12 +163,12 @@ impl Picker {
 
     /// Waits until a relay is picked for the first time. One waits at a time.
     pub(super) async fn first_use(&self) {
-        self.first.tell.notified().await;
+        self.first.1.notified().await;
     }
 
     /// Whether a relay was ever picked.
     pub(super) fn was_used(&self) -> bool {
-        self.first.was.load(Ordering::Relaxed)
+        self.first.0.load(Ordering::Relaxed)
     }
 
     /// Waits until a call over any relay fails.

@@ -209,8 +209,8 @@ impl Policy {
             }
             _ if unit.drills.now.is_some() => Some(format!("{id} plays a fault: end its drill first")),
             _ if turn.reports.contains(id) => Some(format!(
-                "{id} is {state} and its process reports: stop it first. It is gone once nothing was heard of \
-                 it for 15 s, or for 3 s after it gave its lease back"
+                "{id} is {state} and its process reports: stop it first. It is gone once nothing was heard \
+                 of it for 15 s, or for 3 s after it gave its lease back"
             )),
             _ => None,
         }
@@ -245,8 +245,8 @@ impl Policy {
         let mut reason =
             format!("{by} unregistered {id}: {why}; what its slot and its box did is remembered");
         if self.units.is_empty() {
-            reason += "; it was the last: the view that names it stays published, as there is none of nobody, \
-                       until another unit is registered";
+            reason += "; it was the last: the view that names it stays published, as none is empty, until \
+                       another unit is registered";
         }
         turn.say(Some(id), Some((state, state)), Note::new(Kind::Unregister, Rule::O1, reason));
         Ok(())
