@@ -3,72 +3,31 @@
 
 use std::time::Duration;
 
-use todoke::{
-    client::calls::{CallOptions, Caller, Weight},
-    wire::{
-        convert::timestamp,
-        fault::{Fault, Reason},
-        pb::{
-            self, OrderUnitResponse, UnitState, order_unit_request::Order,
-            pool_service_client::PoolServiceClient,
-        },
-    },
-};
-use tokio::{
-    task::JoinSet,
-    time::{MissedTickBehavior, interval},
+use todoke::wire::{
+    fault::Reason,
+    pb::{self, UnitState, pool_service_client::PoolServiceClient},
 };
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{
     away::beside,
-    crowd::crowd,
-    harness::{Pool, Relay, WARDS, ask, eventually, health, order, quick, reason},
+    crowd::{crowd, own_client},
+    harness::{Pool, WARDS, ask, eventually, health, quick, reason},
     puppet::Puppet,
 };
-
-impl Pool {
-    /// Has `relay-2` play a fault; an empty one ends it.
-    async fn drill(&self, id: &str, fault: &str, seconds: i64) -> Result<OrderUnitResponse, Fault> {
-        let until_time = Some(timestamp(self.issuer.clock.now_ms() + seconds * 1000));
-        let drill = pb::DrillUnit { fault: fault.to_owned(), until_time, lasts: None };
-        self.order(order(id, "relay-2", Order::Drill(drill))).await
-    }
-}
-
-/// Calls as our own client does, until told to stop; returns how many calls it made and which failed.
-fn own_client(pool: &Pool, relays: &[Relay], stop: CancellationToken) -> JoinSet<(u32, Vec<String>)> {
-    let ward = WARDS[WARDS.len() - 1];
-    let named = (1..).map(|number| format!("relay-{number}"));
-    let channels = named.zip(relays.iter().map(|relay| pool.ward(ward, relay).channel)).collect();
-    let caller = Caller::new(channels, CallOptions::default(), 7);
-    let mut calling = JoinSet::new();
-    calling.spawn(async move {
-        let (mut made, mut failed, mut ticks) = (0, Vec::new(), interval(Duration::from_millis(200)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let called = caller.call("ListBatches", Weight::Light, |attempt| async move {
-                let request = attempt.request(pb::ListBatchesRequest::default());
-                attempt.batches().list_batches(request).await
-            });
-            made += 1;
-            failed.extend(called.await.err().map(|error| error.to_string()));
-        }
-        (made, failed)
-    });
-    calling
-}
 
 /// Plays a fault on `relay-2` of three until it is evicted.
 async fn is_evicted_for(fault: &str) {
     let pool = Pool::start(quick()).await;
     let relays = pool.relays(3).await;
-    let _crowd = crowd(&pool, &relays);
+    let addresses: Vec<String> = relays.iter().map(|relay| relay.running.address.to_string()).collect();
+    let _crowd = crowd(&pool, &addresses);
     let stop = CancellationToken::new();
-    let mut own = own_client(&pool, &relays, stop.clone());
+    let mut own = own_client(&pool, &addresses, stop.clone());
     let standing = pool.ward(WARDS[0], &relays[1]);
-    let unit = pool.drill("x-1", fault, 300).await.expect("an operator may").unit.expect("it is known");
+    let unit =
+        pool.drill("x-1", "relay-2", fault, 300).await.expect("an operator may").unit.expect("it is known");
     assert_eq!((unit.drill.as_str(), unit.drill_until_time.is_some()), (fault, true));
     let begun = pool.decided("relay-2", "drill").await;
     assert!(begun.why.contains(&format!("operator/alice has relay-2 play {fault}")), "{}", begun.why);
@@ -110,6 +69,21 @@ async fn a_relay_that_loses_its_issuers_behind_green_health_is_evicted_and_costs
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_slow_for_a_third_of_its_calls_is_evicted_and_costs_our_client_no_call() {
+    is_evicted_for("slow:2s:0.3").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_fails_a_third_of_its_calls_is_evicted_and_costs_our_client_no_call() {
+    is_evicted_for("fail:0.3").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_flaps_behind_green_health_is_evicted_and_costs_our_client_no_call() {
+    is_evicted_for("flap:3s:2s").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_upstream_breaks_what_runs_and_lets_nothing_through_until_the_drill_is_ended() {
     let pool = Pool::start(quick()).await;
     let relays = pool.relays(2).await;
@@ -119,7 +93,7 @@ async fn a_dropped_upstream_breaks_what_runs_and_lets_nothing_through_until_the_
     let mut running = watched.expect("it goes through").into_inner();
     running.message().await.expect("it runs").expect("the view as it is");
 
-    pool.drill("x-1", "drop-upstream", 60).await.expect("an operator may");
+    pool.drill("x-1", "relay-2", "drop-upstream", 60).await.expect("an operator may");
     let cut = async {
         while running.message().await?.is_some() {}
         Ok::<_, tonic::Status>(())
@@ -130,7 +104,7 @@ async fn a_dropped_upstream_breaks_what_runs_and_lets_nothing_through_until_the_
     assert_eq!(health(&ward).await, Some(ServingStatus::Serving));
     ask(&pool.ward(WARDS[0], &relays[0])).await.expect("the other goes on");
 
-    pool.drill("x-2", "", 0).await.expect("it is played");
+    pool.drill("x-2", "relay-2", "", 0).await.expect("it is played");
     let ended = pool.decided("relay-2", "drill_over").await;
     assert!(ended.why.contains("operator/alice ends it"), "{}", ended.why);
     eventually("it carries calls again", || async { ask(&ward).await.ok() }).await;
@@ -147,11 +121,11 @@ async fn whichever_issuer_a_relay_hears_and_whoever_decides_next_a_drill_goes_on
         puppet.leased(&pool).await;
     }
     let relay = "relay/relay-2".parse().expect("an identity");
-    let refused = pool.drill("x-1", "hang", 20).await.expect_err("it was not started for that");
+    let refused = pool.drill("x-1", "relay-2", "hang", 20).await.expect_err("it was not started for that");
     assert!(refused.reason == Reason::OrderRefused && refused.message.contains("--drills"), "{refused:?}");
     let drills = || pb::ReportRequest { drills: true, ..puppets[1].nothing() };
     puppets[1].report(drills()).await.expect("it may report");
-    pool.drill("x-2", "slow:2s:0.3", 20).await.expect("it was started anew for that");
+    pool.drill("x-2", "relay-2", "slow:2s:0.3", 20).await.expect("it was started anew for that");
 
     let first = puppets[1].report(drills()).await.expect("it may report");
     assert_eq!((first.drill.as_str(), first.drill_left_ms > 15_000), ("slow:2s:0.3", true), "{first:?}");

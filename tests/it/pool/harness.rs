@@ -20,6 +20,7 @@ use todoke::{
     store::Store,
     vault::Vault,
     wire::{
+        convert::timestamp,
         fault::{Fault, Reason},
         pb::{
             self, OrderUnitRequest, OrderUnitResponse, UnitAttributes, UnitState, order_unit_request::Order,
@@ -189,13 +190,30 @@ impl Pool {
 
     /// A municipality's connection to a relay.
     pub(super) fn ward(&self, identity: &str, relay: &Relay) -> Party {
-        let address = relay.running.address.to_string();
-        Party::at(&self.issuer.dir.path().join("pki"), identity, &address)
+        self.ward_at(identity, &relay.running.address.to_string())
+    }
+
+    /// The same to whatever is at this address.
+    pub(super) fn ward_at(&self, identity: &str, address: &str) -> Party {
+        Party::at(&self.issuer.dir.path().join("pki"), identity, address)
     }
 
     /// The pool's calls, as an operator.
     pub(super) fn ops(&self) -> PoolServiceClient<Channel> {
         PoolServiceClient::new(self.operator.channel.clone())
+    }
+
+    /// Has a unit play a fault for so long; an empty one ends it.
+    pub(super) async fn drill(
+        &self,
+        id: &str,
+        unit: &str,
+        fault: &str,
+        seconds: i64,
+    ) -> Result<OrderUnitResponse, Fault> {
+        let until_time = Some(timestamp(self.issuer.clock.now_ms() + seconds * 1000));
+        let drill = pb::DrillUnit { fault: fault.to_owned(), until_time, lasts: None };
+        self.order(order(id, unit, Order::Drill(drill))).await
     }
 
     pub(super) async fn order(&self, order: OrderUnitRequest) -> Result<OrderUnitResponse, Fault> {
