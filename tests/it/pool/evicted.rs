@@ -23,7 +23,7 @@ use super::{
 use crate::issuance::harness::fault;
 
 /// Four relays that only report, whom nobody probes.
-async fn four(options: Options) -> (Pool, Vec<Puppet>) {
+pub(super) async fn four(options: Options) -> (Pool, Vec<Puppet>) {
     let pool = Pool::start(options).await;
     let mut puppets = Vec::new();
     for n in 1..=4 {

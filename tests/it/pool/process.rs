@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use todoke::wire::pb::UnitState;
 use tokio::process::{Child, Command};
 
 use super::harness::Pool;
@@ -41,20 +42,48 @@ impl Pool {
         let ops = free.local_addr().expect("it has one");
         drop(free);
         let (upstream, listens) = (self.issuer.address.to_string(), ops.to_string());
-        let args: [&[&str]; 4] = [
-            &["relay", "--name", name, "--listen", "127.0.0.1:0", "--ops-listen", &listens],
-            &["--upstream", &upstream, "--cert", &cert, "--key", &key, "--ca", &ca, "--crl", &crl],
-            &["--pool-key", &pool_key, "--serial", name, "--model", "m-1"],
-            flags,
-        ];
+        let mut args = vec!["relay", "--name", name, "--ops-listen", &listens, "--serial", name];
+        args.extend(["--cert", &cert, "--key", &key, "--ca", &ca, "--crl", &crl, "--pool-key", &pool_key]);
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--upstream", &upstream), ("--model", "m-1")] {
+            if !flags.contains(&flag) {
+                args.extend([flag, value]);
+            }
+        }
+        args.extend(flags);
         let mut command = match before {
             Some(mut before) => {
-                before.arg(env!("CARGO_BIN_EXE_todoke")).args(args.concat());
+                before.arg(env!("CARGO_BIN_EXE_todoke")).args(args);
                 before
             }
-            None => folder.command(&args.concat()),
+            None => folder.command(&args),
         };
         Process { child: command.spawn().expect("it runs"), ops }
+    }
+
+    /// Starts processes that may play faults, `relay-1` and so on, each with more flags, and waits until all
+    /// are in use; returns them with the addresses at which callers reach them.
+    pub(super) async fn processes(&self, folder: &Folder, flags: &[&[&str]]) -> Vec<(Process, String)> {
+        self.processes_from(folder, 1, flags).await
+    }
+
+    /// The same from another number on.
+    pub(super) async fn processes_from(
+        &self,
+        folder: &Folder,
+        first: usize,
+        flags: &[&[&str]],
+    ) -> Vec<(Process, String)> {
+        let name = |at: usize| format!("relay-{}", at + first);
+        let start = |(at, more): (usize, &&[&str])| {
+            self.process_with(folder, None, &name(at), &[&["--drills"], *more].concat())
+        };
+        let started: Vec<Process> = flags.iter().enumerate().map(start).collect();
+        let mut processes = Vec::new();
+        for (at, process) in started.into_iter().enumerate() {
+            let unit = self.until(&name(at), UnitState::Healthy).await;
+            processes.push((process, unit.attributes.expect("it said what it is").address));
+        }
+        processes
     }
 }
 
