@@ -134,7 +134,7 @@ pub(crate) fn import(relays: u16, todoke: &Path, file: &Path) -> Result<Slice, F
     })
 }
 
-fn cpu_of(processes: &[u32]) -> Result<f64, Failure> {
+pub(crate) fn cpu_of(processes: &[u32]) -> Result<f64, Failure> {
     let mut seconds = 0.0;
     for process in processes {
         seconds += process::cpu(*process)?.as_secs_f64();

@@ -9,11 +9,13 @@ mod figures;
 mod generator;
 mod import;
 mod memory;
+mod operator;
 mod peers;
 mod process;
 mod raw;
 mod sick;
 mod system;
+mod well;
 
 use std::{
     io::{self, Write as _},
@@ -38,7 +40,8 @@ use figures::Report;
     target/dist/loadtest memory\n  \
     target/dist/loadtest calls\n  \
     target/dist/loadtest calls --slice 4 --cycles 11 --without-haproxy\n  \
-    target/dist/loadtest sick-unit --fault hang --fault fail:0.3")]
+    target/dist/loadtest sick-unit --fault hang --fault fail:0.3\n  \
+    target/dist/loadtest well --seconds 21600")]
 struct Arguments {
     #[command(subcommand)]
     scenario: Scenario,
@@ -68,6 +71,8 @@ enum Scenario {
     Calls(calls::CallsArgs),
     /// One sick unit of four that looks well: what its callers see, and how soon it is found
     SickUnit(sick::SickArgs),
+    /// A pool in which all is well: nobody may be evicted; and what its probes cost
+    Well(well::WellArgs),
 }
 
 fn main() -> ExitCode {
@@ -114,6 +119,7 @@ async fn measured(scenario: &Scenario, todoke: &Path) -> Result<Report, Failure>
         Scenario::Memory(args) => memory::run(args, todoke).await,
         Scenario::Calls(args) => calls::run(args, todoke).await,
         Scenario::SickUnit(args) => sick::run(args, todoke).await,
+        Scenario::Well(args) => well::run(args, todoke).await,
     }
 }
 

@@ -5,7 +5,6 @@
 //! minute sick; a call is bad that failed or took longer than a second.
 
 use std::{
-    ffi::OsStr,
     path::Path,
     sync::{
         Arc,
@@ -18,10 +17,7 @@ use clap::{Args, value_parser};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use todoke::{
-    client::{
-        calls::{CallOptions, Weight},
-        session::Session,
-    },
+    client::{calls::Weight, session::Session},
     wire::pb,
 };
 use tokio::task::JoinSet;
@@ -30,24 +26,20 @@ use crate::{
     failure::Failure,
     figures::{Report, Spread},
     generator::{histogram, microseconds, schedule},
+    operator::{MUNICIPALITIES, Pool, sessions},
     progress,
-    system::{self, System},
+    system::System,
 };
 
 /// The unit that falls sick.
 const UNIT: &str = "relay-2";
 const RELAYS: u16 = 4;
-/// Those that `todoke dev` has certificates for.
-const MUNICIPALITIES: [&str; 5] = ["131229", "131211", "131237", "011002", "271004"];
 /// A call that is not answered by then has failed.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A call that takes longer is bad.
 const LONG: Duration = Duration::from_secs(1);
-/// Longest time until all units are in full use.
-const JOINED_MAX: Duration = Duration::from_secs(90);
 /// Longest time until the unit is in full use again once it is well.
 const BACK_MAX: Duration = Duration::from_secs(900);
-const ASK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(crate) struct SickArgs {
@@ -130,11 +122,11 @@ type Figures = Vec<(&'static str, &'static str, f64)>;
 /// Plays one fault in a new system.
 async fn one(args: &SickArgs, todoke: &Path, fault: &str) -> Result<Figures, Failure> {
     let system = Arc::new(System::start(todoke, RELAYS)?);
-    let sessions = sessions(&system)?;
+    let sessions = sessions(&system, DEADLINE)?;
     let unit = system.endpoints().relays.iter().position(|relay| relay.id == UNIT);
     let unit = unit.ok_or_else(|| Failure::new(format!("endpoints.json lists no {UNIT}")))?;
     let pool = Pool { todoke, endpoints: system.endpoints_file() };
-    pool.until(JOINED_MAX, |units| units.iter().all(|unit| unit["state"] == "HEALTHY")).await?;
+    pool.until_all_are_in_use(usize::from(RELAYS)).await?;
     let (well, sick) = (Duration::from_secs(args.well.into()), Duration::from_secs(args.sick.into()));
     let longest = well + sick + if args.until_return { BACK_MAX } else { DEADLINE };
     let mut due = schedule(args.rate, longest);
@@ -173,16 +165,6 @@ async fn one(args: &SickArgs, todoke: &Path, fault: &str) -> Result<Figures, Fai
         figures.extend(coming_back(&calls, over, end)?);
     }
     Ok(figures)
-}
-
-fn sessions(system: &System) -> Result<Vec<Arc<Session>>, Failure> {
-    let session = |(seed, municipality): (u64, &&str)| {
-        let options = CallOptions { deadline: DEADLINE, ..CallOptions::default() };
-        let caller = format!("municipality/{municipality}");
-        let session = Session::connect(system.endpoints(), &caller, options, seed, Arc::new(|_| ()));
-        session.map(Arc::new).map_err(Failure::while_doing("a caller"))
-    };
-    (1..).zip(&MUNICIPALITIES).map(session).collect()
 }
 
 async fn call(session: &Session, unit: usize, due: Instant) -> Call {
@@ -266,41 +248,4 @@ fn found(decisions: &[Value], onset: OffsetDateTime) -> Result<Figures, Failure>
         Ok(soonest)
     };
     Ok(vec![("until steered away", "s", first(&["steer_away"])?), ("until evicted", "s", first(&["evict"])?)])
-}
-
-/// `todoke pool …` as an operator.
-struct Pool<'a> {
-    todoke: &'a Path,
-    endpoints: std::path::PathBuf,
-}
-
-impl Pool<'_> {
-    /// Runs a command to its end, and returns the events that it says.
-    async fn ask(&self, words: &[&str]) -> Result<Vec<Value>, Failure> {
-        let (todoke, endpoints) = (self.todoke.to_owned(), self.endpoints.clone());
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let asked = tokio::task::spawn_blocking(move || {
-            let mut arguments = vec![OsStr::new("pool")];
-            arguments.extend(words.iter().map(OsStr::new));
-            arguments.extend(["--as", "operator/alice", "--output", "json", "--endpoints"].map(OsStr::new));
-            arguments.push(endpoints.as_os_str());
-            system::run(&todoke, &arguments)
-        });
-        let said = asked.await.map_err(Failure::while_doing("todoke pool"))??;
-        said.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
-    }
-
-    /// Waits until this holds of the units.
-    async fn until(&self, limit: Duration, holds: impl Fn(&[Value]) -> bool) -> Result<(), Failure> {
-        let begun = Instant::now();
-        while begun.elapsed() < limit {
-            let units = self.ask(&["list"]).await?;
-            let units: Vec<Value> = units.into_iter().filter(|value| value["event"] == "unit").collect();
-            if units.len() == usize::from(RELAYS) && holds(&units) {
-                return Ok(());
-            }
-            tokio::time::sleep(ASK_EVERY).await;
-        }
-        Err(Failure::new(format!("the pool was not as it should be after {limit:?}; look at `pool list`")))
-    }
 }

@@ -62,6 +62,18 @@ mod processes {
     }
 
     #[test]
+    fn a_pool_in_which_all_is_well_loses_nobody_and_says_what_its_probes_cost() {
+        let small = ["--seconds", "10", "--rate", "20", "--records", "500", "--relays", "2"];
+        let figures = figures(&[&["well"][..], &small, &["--cycles", "1", "--slice", "5"]].concat());
+        check(&figures, &["calls", "imports with a verified receipt", "a relay, idle, probed"]);
+        check(&figures, &["a relay under load", "the issuer under load"]);
+        for name in ["evicted", "calls that failed"] {
+            let found = figures.iter().find(|(what, _)| what == name);
+            assert_eq!(found.map(|(_, count)| *count), Some(0.0), "{name}: {figures:?}");
+        }
+    }
+
+    #[test]
     fn an_interrupted_run_leaves_neither_processes_nor_files() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut run = Command::new(env!("CARGO_BIN_EXE_loadtest"))
