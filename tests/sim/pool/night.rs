@@ -2,9 +2,13 @@
 //! calls fail for two hours, one observer lies for one, and one is too busy for its timers for another.
 //!
 //! An ordinary run plays a quarter of an hour of each cell, with a piece of each of these, and
-//! `tests/run --sim --days 30` all of it.
+//! `tests/run --sim --days 30` all of it. Six hours in which nothing goes wrong but single errors and bursts
+//! of them are played whole each time.
+
+use todoke::pool::policy::Kind;
 
 use super::{
+    law::Pace,
     number, on_all_cores,
     plan::{Plan, Trouble},
     record::Record,
@@ -71,4 +75,25 @@ fn no_unit_that_is_well_is_taken_out_in_all_the_days_of_a_cell() {
     });
     let broken: Vec<_> = told.iter().filter(|(_, broken)| !broken.is_empty()).collect();
     assert!(broken.is_empty(), "first seed {first}: {broken:#?}");
+}
+
+#[test]
+fn nobody_is_taken_out_in_six_hours_of_imports_and_calls() {
+    let first = number("TEST_TODOKE_SEED").unwrap_or(1);
+    let cells = [(2.0, Pace::Even), (0.5, Pace::Rough)];
+    let told = on_all_cores(cells.len() as u64, |cell| {
+        let (rate, pace) = cells[cell as usize - 1];
+        let mut plan = Plan { pace, ..Plan::well(4, rate, 0.005, 6 * HOUR_S) };
+        plan.heavy = vec![0.25, 0.25]; // two that import make half of all calls
+        let record = Record::of(plan, first * 1_000 + cell);
+        let evicted = record.decisions.iter().filter(|(_, one)| one.kind == Kind::Evict).count();
+        let (failed, all) = record.calls;
+        println!(
+            "6 hours, {rate} calls/s each, {pace:?}: {evicted} evicted, {} soft steps, S at most {:.1}, \
+             {failed} of {all} calls failed",
+            record.soft_steps, record.s_most
+        );
+        (evicted, record.broken, failed * 100 < all)
+    });
+    assert!(told.iter().all(|one| *one == (0, Vec::new(), true)), "first seed {first}: {told:?}");
 }
