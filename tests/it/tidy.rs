@@ -6,6 +6,7 @@ mod arrows;
 mod bans;
 mod house;
 mod planted;
+mod scenarios;
 mod shape;
 mod source;
 
@@ -57,6 +58,7 @@ fn of_source(source: &Source) -> Vec<Finding> {
 fn of_repository(files: &[(String, String)]) -> Vec<Finding> {
     let tests = house::test_files(files);
     let mut found = house::of(files);
+    found.extend(scenarios::of(files));
     for (path, text) in files.iter().filter(|(path, _)| path == "src/lib.rs") {
         found.extend(arrows::of_table(path, text));
     }

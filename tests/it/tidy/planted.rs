@@ -1,7 +1,7 @@
 //! Promise: each rule sees the violation it is there for, and lets its look-alike pass.
 
 use super::{
-    Finding, arrows, bans, house, shape,
+    Finding, arrows, bans, house, scenarios, shape,
     source::{Source, words},
 };
 
@@ -245,4 +245,26 @@ fn a_file_that_no_module_leads_to_is_found() {
             && tests.contains("src/a/b_tests.rs")
             && !tests.contains("src/a/b.rs")
     );
+}
+
+#[test]
+fn a_scenario_without_a_test_that_is_there_is_found() {
+    let row = |at: usize, names: &str| format!("| {at} | it holds | {names} |\n");
+    let heading = "# Tests\n## The thirteen scenarios of the pool\n";
+    let of = |table: String| {
+        let page = format!("{heading}{table}## Rules\n`pool::of_another_section::is_not_looked_at`\n");
+        let code = "#[test]\nfn it_holds() {}\n";
+        let files = [("tests/README.md", page.as_str()), ("tests/it/pool/all.rs", code)];
+        let files = files.map(|(path, text)| (path.to_owned(), text.to_owned()));
+        scenarios::of(&files).into_iter().map(|finding| (finding.line, finding.what)).collect::<Vec<_>>()
+    };
+    let right = |at| row(at, "`pool::all::it_holds`, `todoke demo`");
+    assert_eq!(of((1..=13).map(right).collect()), []);
+    let short = of((1..=12).map(right).collect());
+    assert_eq!(short, [(2, "12 scenarios in order, and not 13".to_owned())]);
+    let others = ["`pool::all::it_held`", "`pool::some::it_holds`", "`todoke demo`"];
+    let wrong = |at| if at <= 3 { row(at, others[at - 1]) } else { right(at) };
+    let found: Vec<usize> = of((1..=13).map(wrong).collect()).into_iter().map(|(line, _)| line).collect();
+    assert_eq!(found, [3, 4, 5]);
+    assert_eq!(scenarios::of(&[]).len(), 1, "a page without the section");
 }
