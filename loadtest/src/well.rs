@@ -131,6 +131,15 @@ fn cpu(system: &System) -> Result<(f64, f64), Failure> {
     Ok((of(&system.endpoints().relays)?, of(&system.endpoints().issuers)?))
 }
 
+/// Has the probes of all units pause, or go on.
+async fn pause(system: &System, pool: &Pool<'_>, pauses: bool) -> Result<(), Failure> {
+    let how: &[&str] = if pauses { &["--for", "1h"] } else { &["--resume"] };
+    for relay in &system.endpoints().relays {
+        pool.ask(&[&["pause-probes", &relay.id], how].concat()).await?;
+    }
+    Ok(())
+}
+
 /// What the probes of an idle pool cost.
 async fn probes(
     args: &WellArgs,
@@ -138,13 +147,13 @@ async fn probes(
     pool: &Pool<'_>,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let (mut probed, mut paused) = (Vec::new(), Vec::new());
+    let (mut probed, mut paused, mut is_paused) = (Vec::new(), Vec::new(), false);
     for cycle in 0..args.cycles {
         for side in 0..2 {
             let pauses = (side + cycle) % 2 == 0;
-            for relay in &system.endpoints().relays {
-                let how: &[&str] = if pauses { &["--for", "1h"] } else { &["--resume"] };
-                pool.ask(&[&["pause-probes", &relay.id], how].concat()).await?;
+            if pauses != is_paused {
+                pause(system, pool, pauses).await?;
+                is_paused = pauses;
             }
             tokio::time::sleep(HEARD).await;
             let (begun, before) = (Instant::now(), cpu(system)?);
@@ -156,6 +165,9 @@ async fn probes(
             if pauses { &mut paused } else { &mut probed }.push(shares);
         }
         progress(&format!("probes, cycle {} of {}: done", cycle + 1, args.cycles));
+    }
+    if is_paused {
+        pause(system, pool, false).await?;
     }
     let side = |side: &[[f64; 3]], at: usize| side.iter().map(|shares| shares[at]).collect::<Vec<f64>>();
     for (at, who) in ["a relay", "the issuer"].into_iter().enumerate() {

@@ -64,7 +64,7 @@ mod processes {
     #[test]
     fn a_pool_in_which_all_is_well_loses_nobody_and_says_what_its_probes_cost() {
         let small = ["--seconds", "10", "--rate", "20", "--records", "500", "--relays", "2"];
-        let figures = figures(&[&["well"][..], &small, &["--cycles", "1", "--slice", "5"]].concat());
+        let figures = figures(&[&["well"][..], &small, &["--cycles", "2", "--slice", "2"]].concat());
         check(&figures, &["calls", "imports with a verified receipt", "a relay, idle, probed"]);
         check(&figures, &["a relay under load", "the issuer under load"]);
         for name in ["evicted", "calls that failed"] {
