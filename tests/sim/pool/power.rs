@@ -162,3 +162,26 @@ fn a_sick_unit_is_steered_away_from_and_taken_out_about_as_soon_as_the_rule_alon
         assert!(in_time(out, out_max), "{}: out after {out} s, not {out_max}", line.name);
     }
 }
+
+/// Plays a unit with a fault in a pool of four that is otherwise quiet, at 2 calls a second in all; seconds
+/// to the soft step and to the eviction, in the median.
+fn alone(fault: Fault) -> (u64, u64) {
+    let records = on_all_cores(3 * SEEDS, |seed| {
+        let plan = Plan::well(4, 0.5, 0.0, ONSET + 200).with(fault);
+        Record::until(plan, seed, |record, _| record.after_onset(0, &Kind::Evict).is_some())
+    });
+    let median = |kind: Kind| {
+        let times: Vec<Option<u64>> = records.iter().map(|record| record.after_onset(0, &kind)).collect();
+        println!("{fault:?}: {} after {}", kind.name(), shown(&times));
+        quantile(&times, 0.5).unwrap_or(u64::MAX)
+    };
+    (median(Kind::SteerAway), median(Kind::Evict))
+}
+
+#[test]
+fn a_unit_that_hangs_or_is_dead_in_a_quiet_pool_is_steered_away_from_within_20_s_and_out_within_60() {
+    for fault in [Fault::Hangs, Fault::Fails(1.0)] {
+        let (soft, out) = alone(fault);
+        assert!(soft < 20 && out < 60, "{fault:?}: soft after {soft} s, out after {out} s");
+    }
+}
