@@ -1,6 +1,8 @@
 //! Promise: a stock client in another language takes a file through the relays to a receipt that it has
 //! verified itself, though the relay of its upload is killed half-way, and can read why it was refused.
 
+pub(crate) mod stock;
+
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
@@ -73,30 +75,39 @@ impl Dev {
         output(command.args(args).args(["--as", CALLER, "--endpoints"]).arg(self.endpoints()))
     }
 
+    /// Runs `todoke pool …` as an operator.
+    fn operate(&self, args: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_todoke"));
+        command.arg("pool").args(args).args(["--as", "operator/alice", "--endpoints"]);
+        output(command.arg(self.endpoints()))
+    }
+
+    /// Waits until so many relays are in this state.
+    fn are(&self, count: usize, state: &str) {
+        let marked = format!("\"state\":\"{state}\"");
+        eventually(&format!("{count} are {state}"), || {
+            self.operate(&["list", "--output", "json"]).matches(&marked).count() == count
+        });
+    }
+
     /// Has an operator take out all relays of four but one, and waits until they are out.
     fn drain_three(&self) {
-        let operate = |args: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_todoke"));
-            command.arg("pool").args(args).args(["--as", "operator/alice", "--endpoints"]);
-            output(command.arg(self.endpoints()))
-        };
-        let are = |count: usize, state: &str| {
-            let state = format!("\"state\":\"{state}\"");
-            eventually(&format!("{count} are {state}"), || {
-                operate(&["list", "--output", "json"]).matches(&state).count() == count
-            });
-        };
-        are(4, "HEALTHY");
+        self.are(4, "HEALTHY");
         for relay in ["relay-1", "relay-2", "relay-3"] {
-            operate(&["drain", relay, "--reason", "a test"]);
+            self.operate(&["drain", relay, "--reason", "a test"]);
         }
-        are(3, "DRAINED");
+        self.are(3, "DRAINED");
+    }
+
+    /// What is in endpoints.json.
+    fn known(&self) -> Value {
+        let text = fs::read(self.endpoints()).expect("it was written");
+        serde_json::from_slice(&text).expect("it is JSON")
     }
 
     /// Kills the relay that an upload goes through at this moment, and returns its name.
     fn kill_busy_relay(&self) -> String {
-        let endpoints = fs::read(self.endpoints()).expect("it was written");
-        let endpoints: Value = serde_json::from_slice(&endpoints).expect("it is JSON");
+        let endpoints = self.known();
         let relays = endpoints["relays"].as_array().expect("a list");
         let text = |relay: &Value, key: &str| relay[key].as_str().expect("a text").to_owned();
         let busy = relays.iter().find(|relay| calls_in_flight(&text(relay, "ops")) > 0);

@@ -19,7 +19,7 @@ use super::{
     process::Process,
 };
 use crate::{
-    foreign::{here, packages},
+    foreign::{here, packages, stock},
     issuance::harness::Party,
     system::Folder,
 };
@@ -42,23 +42,8 @@ impl Drop for Stock {
 impl Stock {
     fn start(pki: &Path, port: u16, bootstrap: &Path) -> Self {
         let file = |name: &str| pki.join(name).display().to_string();
-        let files = json!({
-            "certificate_file": file("131229.pem"), "private_key_file": file("131229.key"),
-            "ca_certificate_file": file("ca.pem"), "refresh_interval": "600s",
-        });
-        let known = json!({
-            "xds_servers": [{
-                "server_uri": format!("localhost:{port}"),
-                "channel_creds": [{"type": "tls", "config": files}],
-                "server_features": ["xds_v3", "ignore_resource_deletion"],
-            }],
-            "node": {
-                "id": "municipality-131229", "cluster": "todoke-clients",
-                "locality": {"region": "local", "zone": "a"},
-            },
-            "certificate_providers": {"todoke": {"plugin_name": "file_watcher", "config": files}},
-        });
-        std::fs::write(bootstrap, known.to_string()).expect("writable");
+        let known = stock::bootstrap(&format!("localhost:{port}"), pki, "131229");
+        std::fs::write(bootstrap, known).expect("writable");
         let mut process = Command::new(packages().join("python/bin/python"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("GRPC_XDS_BOOTSTRAP", bootstrap)
