@@ -147,6 +147,9 @@ impl<'a, F> Calling<'a, F> {
         let sent = Sent { picked: Arc::clone(&picked), slow_at: now + usual };
         let flight = async move {
             let ended = caller.once(method, picked.name(), attempt, number, send).await;
+            if ended.is_ok() {
+                picked.answered(Instant::now());
+            }
             (picked, ended)
         };
         (sent, flight)

@@ -4,29 +4,23 @@
 //!
 //! Source: M. Mitzenmacher, "The power of two choices in randomized load balancing", IEEE TPDS 12(10), 2001.
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
 };
 
 use arc_swap::ArcSwap;
 use tokio::{sync::Notify, time::Instant};
 
-use super::retry::Dice;
+use super::{
+    penalty::{FAILURE, Penalty},
+    retry::Dice,
+};
 
-/// A penalty halves in this time.
-const HALF_LIFE: Duration = Duration::from_secs(5);
-/// What one failure weighs, in calls in flight.
-const FAILURE: f64 = 8.0;
-/// What is left of a penalty below this is forgotten.
-const FORGOTTEN: f64 = 0.1;
-/// The most that failures can weigh together.
-const PENALTY_MAX: f64 = 64.0;
 /// The share of a relay that is to be used like any other, in per cent.
 pub const WHOLE: u8 = 100;
+/// Draws of which a relay takes part in some.
+const DRAWS: usize = 10_000;
 /// Stands in place of a share for [`Use::Gone`].
 const GONE: u8 = u8::MAX;
 
@@ -44,11 +38,18 @@ pub enum Use {
 struct Standing {
     name: String,
     in_flight: AtomicU32,
-    penalty: Mutex<(f64, Instant)>,
+    penalty: Mutex<Penalty>,
     /// Whether it said what turned out to be untrue.
     lied: AtomicBool,
     /// Per cent, or [`GONE`].
     share: AtomicU8,
+}
+
+/// Whether anything was ever sent, and who waits for that.
+#[derive(Debug, Default)]
+struct First {
+    was: AtomicBool,
+    told: Notify,
 }
 
 /// Chooses among relays by what this client itself has seen of them, and by what the view says of them.
@@ -58,8 +59,7 @@ pub struct Picker {
     relays: Arc<ArcSwap<Vec<Arc<Standing>>>>,
     dice: Arc<Mutex<Dice>>,
     failures: Arc<Notify>,
-    /// Whether anything was ever sent, and who waits for that.
-    first: Arc<(AtomicBool, Notify)>,
+    first: Arc<First>,
 }
 
 /// A relay in use; it counts as in flight until this is dropped.
@@ -84,11 +84,11 @@ impl Picker {
     }
 
     /// Picks a relay that is not in `avoid` and has not lied, as far as there is one. One with a part of a
-    /// share takes part in so many draws of a hundred.
+    /// share, or that failed lately, takes part in as large a part of all draws.
     #[must_use]
     pub fn pick(&self, avoid: &[usize], now: Instant) -> Picked {
-        if !self.first.0.swap(true, Ordering::Relaxed) {
-            self.first.1.notify_one();
+        if !self.first.was.swap(true, Ordering::Relaxed) {
+            self.first.told.notify_one();
         }
         let relays = self.relays.load();
         let mut choice = candidates(&relays, now);
@@ -96,7 +96,9 @@ impl Picker {
             choice.retain(|index| !avoid.contains(index));
         }
         let mut dice = locked(&self.dice);
-        let takes_part = |index: &usize| dice.below(WHOLE.into()) < relays[*index].share().into();
+        // Where all that have a share have just failed, the least loaded is taken, with one or without.
+        let is_last_resort = choice.iter().any(|index| relays[*index].draws(now) == 0);
+        let takes_part = |index: &usize| !is_last_resort && dice.below(DRAWS) < relays[*index].draws(now);
         let drawn: Vec<usize> = choice.iter().copied().filter(takes_part).collect();
         let mut choice = if drawn.is_empty() { choice } else { drawn };
         let first = choice.swap_remove(dice.below(choice.len()));
@@ -122,7 +124,7 @@ impl Picker {
     pub fn whole_count(&self) -> usize {
         let relays = self.relays.load();
         let choice = candidates(&relays, Instant::now());
-        choice.iter().filter(|index| relays[**index].share() == WHOLE).count().max(1)
+        choice.iter().filter(|index| relays[**index].share.load(Ordering::Relaxed) == WHOLE).count().max(1)
     }
 
     /// How many relays there ever were.
@@ -163,12 +165,12 @@ impl Picker {
 
     /// Waits until a relay is picked for the first time. One waits at a time.
     pub(super) async fn first_use(&self) {
-        self.first.1.notified().await;
+        self.first.told.notified().await;
     }
 
     /// Whether a relay was ever picked.
     pub(super) fn was_used(&self) -> bool {
-        self.first.0.load(Ordering::Relaxed)
+        self.first.was.load(Ordering::Relaxed)
     }
 
     /// Waits until a call over any relay fails.
@@ -187,7 +189,7 @@ fn candidates(relays: &[Arc<Standing>], now: Instant) -> Vec<usize> {
     let share = |relay: &Standing| relay.share.load(Ordering::Relaxed);
     let usable = |relay: &Standing| share(relay) != 0 && share(relay) != GONE;
     let choice = of(&|relay| honest(relay) && usable(relay));
-    let failed = |index: &usize| decayed(*locked(&relays[*index].penalty), now) >= FAILURE / 2.0;
+    let failed = |index: &usize| locked(&relays[*index].penalty).left(now) >= FAILURE / 2.0;
     if choice.iter().any(|index| !failed(index)) {
         return choice;
     }
@@ -203,7 +205,7 @@ impl Standing {
         Self {
             name,
             in_flight: AtomicU32::new(0),
-            penalty: Mutex::new((0.0, now)),
+            penalty: Mutex::new(Penalty::new(now)),
             lied: AtomicBool::new(false),
             share: AtomicU8::new(share),
         }
@@ -212,13 +214,17 @@ impl Standing {
     fn load(&self, now: Instant) -> f64 {
         // Not to be used weighs like a failure, so that one failure of the others is no reason to try it.
         let unused = if self.share.load(Ordering::Relaxed) == 0 { FAILURE } else { 0.0 };
-        f64::from(self.in_flight.load(Ordering::Relaxed)) + decayed(*locked(&self.penalty), now) + unused
+        f64::from(self.in_flight.load(Ordering::Relaxed)) + locked(&self.penalty).left(now) + unused
     }
 
-    /// In per cent; who is tried without a share is tried like any other.
-    fn share(&self) -> u8 {
-        let share = self.share.load(Ordering::Relaxed);
-        if (1..=WHOLE).contains(&share) { share } else { WHOLE }
+    /// Of [`DRAWS`], those that it takes part in, by its share and by what this client has seen of it; none
+    /// without a share.
+    fn draws(&self, now: Instant) -> usize {
+        let share = match self.share.load(Ordering::Relaxed) {
+            GONE => 0.0,
+            share => f64::from(share.min(WHOLE)) / f64::from(WHOLE),
+        };
+        (DRAWS as f64 * share * locked(&self.penalty).trust(now)).ceil() as usize
     }
 }
 
@@ -237,9 +243,13 @@ impl Picked {
 
     /// Remembers against the relay that it failed or did not answer.
     pub fn failed(&self, now: Instant) {
-        let mut penalty = locked(&self.relay.penalty);
-        *penalty = ((decayed(*penalty, now) + FAILURE).min(PENALTY_MAX), now);
+        locked(&self.relay.penalty).failed(now);
         self.failures.notify_one();
+    }
+
+    /// Remembers for the relay that it answered.
+    pub fn answered(&self, now: Instant) {
+        locked(&self.relay.penalty).answered(now);
     }
 }
 
@@ -249,149 +259,11 @@ impl Drop for Picked {
     }
 }
 
-fn decayed((penalty, since): (f64, Instant), now: Instant) -> f64 {
-    let half_lives = now.saturating_duration_since(since).as_secs_f64() / HALF_LIFE.as_secs_f64();
-    let left = penalty * 0.5f64.powf(half_lives);
-    // Forgotten at last: otherwise it would lose every tie for ever.
-    if left < FORGOTTEN { 0.0 } else { left }
-}
-
 // A panic elsewhere leaves plain numbers behind, which are good enough to go on with.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    fn four(now: Instant) -> Picker {
-        Picker::new((1..=4).map(|n| format!("relay-{n}")), 42, now)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_use_is_waited_for_and_may_have_been_before() {
-        let picker = Picker::new(["a".to_owned()], 7, Instant::now());
-        let waited = tokio::time::timeout(Duration::from_secs(9), picker.first_use()).await;
-        assert!(waited.is_err(), "nothing was picked");
-        drop(picker.pick(&[], Instant::now()));
-        drop(picker.pick(&[], Instant::now()));
-        picker.first_use().await;
-    }
-
-    #[test]
-    fn calls_spread_over_all_relays() {
-        let now = Instant::now();
-        let picker = four(now);
-        let held: Vec<Picked> = (0..100).map(|_| picker.pick(&[], now)).collect();
-        for relay in 0..4 {
-            let share = held.iter().filter(|picked| picked.index() == relay).count();
-            assert!((15..=35).contains(&share), "relay {relay} has {share} of 100");
-        }
-        drop(held);
-        assert!(picker.relays.load().iter().all(|relay| relay.in_flight.load(Ordering::Relaxed) == 0));
-    }
-
-    #[test]
-    fn a_hanging_relay_is_left_alone_after_a_handful_of_calls() {
-        let now = Instant::now();
-        let picker = four(now);
-        let mut hanging = Vec::new();
-        for _ in 0..400 {
-            let picked = picker.pick(&[], now);
-            if picked.index() == 1 {
-                hanging.push(picked); // never answered; the others answer at once
-            }
-        }
-        assert!(hanging.len() <= 4, "{} of 400 calls hang", hanging.len());
-    }
-
-    #[test]
-    fn a_failing_relay_attracts_nothing_until_its_penalty_is_gone() {
-        let now = Instant::now();
-        let picker = four(now);
-        let failing = loop {
-            let picked = picker.pick(&[], now);
-            if picked.index() == 2 {
-                break picked;
-            }
-        };
-        failing.failed(now);
-        drop(failing);
-        assert!((0..200).all(|_| picker.pick(&[], now).index() != 2));
-        let later = now + Duration::from_secs(600);
-        let back = (0..400).filter(|_| picker.pick(&[], later).index() == 2).count();
-        assert!(back > 0, "a penalty is not for ever");
-    }
-
-    #[test]
-    fn a_relay_that_lied_is_taken_only_when_all_of_them_did() {
-        let now = Instant::now();
-        let picker = four(now);
-        (0..3).for_each(|index| picker.distrust(index));
-        assert_eq!(picker.relay_count(), 1);
-        assert!((0..50).all(|_| picker.pick(&[3], now).index() == 3), "rather one to avoid than a liar");
-        picker.distrust(3);
-        assert_eq!(picker.relay_count(), 4);
-        assert!((0..50).all(|_| picker.pick(&[3], now).index() != 3));
-    }
-
-    #[test]
-    fn a_relay_gets_its_share_of_calls_also_while_the_others_are_busy() {
-        let now = Instant::now();
-        for count in [2, 4] {
-            let picker = Picker::new((1..=count).map(|n| format!("relay-{n}")), 42, now);
-            picker.regard(1, Use::Share(5));
-            assert_eq!((picker.relay_count(), picker.whole_count()), (count, count - 1));
-            let busy: Vec<Picked> = (0..20).map(|_| picker.pick(&[1], now)).collect();
-            let calls = (0..10_000).filter(|_| picker.pick(&[], now).index() == 1).count();
-            // Of two it is the less loaded one each time that it takes part; of four half of the times.
-            let expected = [500, 250][usize::from(count == 4)];
-            assert!(calls.abs_diff(expected) < expected / 4, "{calls} of 10,000 calls to one of {count}");
-            drop(busy);
-        }
-    }
-
-    #[test]
-    fn a_relay_without_share_is_tried_only_when_all_others_have_just_failed_and_one_that_is_gone_never() {
-        let now = Instant::now();
-        let picker = four(now);
-        picker.regard(0, Use::Share(0));
-        picker.regard(1, Use::Gone);
-        let seen = |avoid: &[usize], now| -> BTreeSet<usize> {
-            (0..200).map(|_| picker.pick(avoid, now).index()).collect()
-        };
-        assert_eq!((seen(&[], now), picker.relay_count()), (BTreeSet::from([2, 3]), 2));
-        assert_eq!(seen(&[2, 3], now), BTreeSet::from([2, 3]), "rather one to avoid");
-        picker.pick(&[3], now).failed(now);
-        assert_eq!(seen(&[], now), BTreeSet::from([3]));
-        picker.pick(&[2], now).failed(now);
-        assert_eq!(seen(&[], now + HALF_LIFE / 5), BTreeSet::from([2, 3]), "rather one that failed once");
-        (2..4).for_each(|index| picker.pick(&[0, 1, 5 - index], now).failed(now));
-        assert!(seen(&[], now).contains(&0), "a view may be old");
-        assert_eq!(seen(&[2, 3], now), BTreeSet::from([0]));
-        let later = now + Duration::from_secs(60);
-        assert_eq!(seen(&[], later), BTreeSet::from([2, 3]), "what they did is forgotten");
-    }
-
-    #[test]
-    fn a_relay_that_is_added_is_used_once_it_has_a_share() {
-        let now = Instant::now();
-        let picker = four(now);
-        assert_eq!(picker.add("relay-5".to_owned(), now), 4);
-        assert!((0..200).all(|_| picker.pick(&[], now).index() < 4));
-        picker.regard(4, Use::Share(WHOLE));
-        assert!((0..200).any(|_| picker.pick(&[], now).name() == "relay-5"));
-        assert_eq!((picker.relay_count(), picker.all_count()), (5, 5));
-    }
-
-    #[test]
-    fn avoided_relays_are_taken_only_when_there_is_no_other() {
-        let now = Instant::now();
-        let picker = four(now);
-        assert!((0..50).all(|_| picker.pick(&[0, 1, 3], now).index() == 2));
-        assert!(picker.pick(&[0, 1, 2, 3], now).index() < 4);
-    }
-}
+#[path = "picker_tests.rs"]
+mod tests;

@@ -199,7 +199,7 @@ impl World {
             }
             if good {
                 self.relays[unit].answered(took_us);
-                self.clients[caller].learn(took_us);
+                self.clients[caller].learn(&attempt.chosen, took_us, now_us);
                 self.over(attempt.call, true);
                 return;
             }

@@ -159,8 +159,11 @@ impl Client {
     }
 
     /// An attempt was answered.
-    pub(crate) fn learn(&mut self, took_us: u64) {
+    pub(crate) fn learn(&mut self, chosen: &Chosen, took_us: u64, now_us: u64) {
         let Some(ours) = &mut self.ours else { return };
+        if let Some(picked) = &chosen.picked {
+            picked.answered(ours.at(now_us));
+        }
         if ours.latencies.len() == REMEMBERED.0 {
             ours.latencies.pop_front();
         }
