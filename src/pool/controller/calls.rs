@@ -1,5 +1,5 @@
-//! Callers' calls of each unit since the last step; of a unit that returns, also whose they were, so that no
-//! municipality alone can have it taken out.
+//! Callers' calls of each unit since the last step; of a unit whose calls are counted, also whose they were,
+//! so that no municipality alone can have it taken out or kept out.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::{
     pool::{
         evidence::{Bucket, UnitId},
         notes::UNITS_MAX,
-        policy::{CallsOf, Fact, Policy, State},
+        policy::{CallsOf, Fact, Policy, Unit},
     },
 };
 
@@ -48,8 +48,8 @@ impl Calls {
     pub(super) fn facts(&mut self, policy: &Policy) -> Vec<Fact> {
         let mut all = std::mem::take(&mut self.callers);
         let mut of = |unit: &UnitId| {
-            let returns = policy.units().get(unit).map(|unit| unit.state);
-            let callers = all.remove(unit).filter(|_| matches!(returns, Some(State::Returning(_))));
+            let counts = policy.units().get(unit).is_some_and(Unit::counts_calls);
+            let callers = all.remove(unit).filter(|_| counts);
             let call = |(caller, (calls, failed))| CallsOf { caller, calls, failed };
             let mut callers: Vec<CallsOf> = callers.unwrap_or_default().into_iter().map(call).collect();
             callers.sort_by_key(|of| (std::cmp::Reverse((of.failed, of.calls)), of.caller));

@@ -14,12 +14,6 @@ use crate::{
 /// one that something is to be found out about.
 const EVERY_MS: (u32, u32) = (5_000, 1_000);
 
-/// Units of a pool up to which all are probed so often while one is suspect: it is judged by how its peers do
-/// in the same seconds, and of a few peers a probe each in five seconds says too little. Of more, only those
-/// are that share something with it. As the rule was simulated, but for the limit, which is ours: it keeps
-/// the load of probes, which is units times observers, small.
-const ALL_UP_TO: usize = 8;
-
 /// Time between two shallow probes of one observer, in ms, give or take a tenth.
 const SHALLOW_EVERY_MS: u32 = 1_000;
 
@@ -66,15 +60,16 @@ impl Core {
     /// those that may share something with it.
     fn is_beside_a_suspect(&self, unit: &Unit) -> bool {
         let suspect = |id: &UnitId| self.judgement.units.get(id).is_some_and(|judged| judged.suspect);
-        let units = self.policy.units();
-        let serving = self.policy.judged().count();
+        if suspect(unit.id()) {
+            return true;
+        }
+        let few = self.policy.judged().count() <= self.policy.parameters().probe_peers_max;
+        let peers = few && unit.state.serves();
         // What is unknown of both may be the same.
         let named = unit.about.named();
         let shared = |(name, value): (&String, &String)| named.get(name) == Some(value);
-        let near = |other: &&Unit| {
-            other.id() == unit.id() || serving <= ALL_UP_TO || other.about.named().iter().any(shared)
-        };
-        units.values().filter(near).any(|other| suspect(other.id()))
+        let near = |other: &&Unit| peers || other.about.named().iter().any(shared);
+        self.policy.units().values().filter(near).any(|other| suspect(other.id()))
     }
 
     /// The lease of a unit that asks for it now, if it may have one; else why not.

@@ -14,7 +14,9 @@ pub(super) fn words(named: Rule, policy: &Parameters, judge: &rule::Parameters) 
 /// What is said with numbers of the configuration.
 fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String {
     let Parameters { probation_probes, probation_s, probation_failures_max, .. } = policy;
-    let Parameters { red_calls, step_s, step_calls, quiet_step_s, quiet_step_probes, .. } = policy;
+    let Parameters {
+        red_calls, step_s, step_calls, quiet_step_s, quiet_step_probes, quiet_step_calls, ..
+    } = policy;
     match named {
         Rule::E1 => format!(
             "evicted when the evidence (S) reaches its limit: worse than its peers, one false eviction in {} \
@@ -37,7 +39,8 @@ fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String
         ),
         Rule::R3 => format!(
             "a step is passed after {} and {step_calls} calls without a burst of failures; where calls \
-             are few, after {} and {quiet_step_probes} deep probes",
+             are few, after {} and {quiet_step_probes} deep probes, if no call failed or {quiet_step_calls} \
+             in a row passed since",
             span(*step_s),
             span(*quiet_step_s)
         ),

@@ -53,14 +53,26 @@ impl Callers {
     pub(super) fn without_the_worst(&self, seen: Progress) -> Progress {
         let worst = self.0.values().rev().max_by_key(|(failed, _)| *failed);
         match worst.filter(|(failed, _)| *failed >= BAD_MIN) {
-            Some((failed, calls)) => {
-                let n = seen.n.saturating_sub(*calls);
-                let part = u64::from(n).saturating_mul(seen.expected_milli);
-                let expected_milli = part.checked_div(seen.n.into()).unwrap_or(0);
-                Progress { n, failed: seen.failed.saturating_sub(*failed), expected_milli, ..seen }
-            }
+            Some((failed, calls)) => Progress {
+                n: seen.n.saturating_sub(*calls),
+                failed: seen.failed.saturating_sub(*failed),
+                excess_milli: seen.excess_milli.saturating_sub(1_000 * u64::from(*failed)),
+                ..seen
+            },
             None => seen,
         }
+    }
+
+    /// Of calls of a second, and failed ones, those that are not the worst caller's, if it is bad enough.
+    pub(super) fn of_others(&self, (n, failed): (u32, u32), callers: &[CallsOf]) -> (u32, u32) {
+        let worst = self.0.iter().rev().max_by_key(|(_, (failed, _))| *failed);
+        let Some((worst, _)) = worst.filter(|(_, (failed, _))| *failed >= BAD_MIN) else {
+            return (n, failed);
+        };
+        let own = callers.iter().filter(|of| of.caller == *worst);
+        own.fold((n, failed), |left, of| {
+            (left.0.saturating_sub(of.calls), left.1.saturating_sub(of.failed.min(of.calls)))
+        })
     }
 }
 

@@ -169,14 +169,14 @@ impl Policy {
             _ => {
                 let unit = &self.units[id];
                 let seen = unit.seen();
-                let expected = seen.expected_milli as f64 / 1_000.0;
+                let excess = seen.excess_milli as f64 / 1_000.0;
                 let reason = format!(
-                    "{id} failed {} of {} calls while it was {}, where its peers failed {expected:.1} of as \
-                     many: it was let back in too early",
+                    "{id} failed {} of {} calls while it was {}, {excess:.1} more than its peers in the same \
+                     seconds: it was let back in too early",
                     seen.failed, seen.n, unit.state
                 );
                 let note = Note::new(Kind::Evict, rule, reason).count("calls", seen.n);
-                note.count("failed", seen.failed).with("expected", expected)
+                note.count("failed", seen.failed).with("excess", excess)
             }
         };
         note.count("floor", floor.needed).count("full", floor.full)

@@ -42,7 +42,7 @@ impl Policy {
                 Fact::Order(order) => orders.push(order),
             }
         }
-        self.note_calls(facts);
+        self.note_calls(turn.second, facts);
         orders
     }
 
@@ -59,7 +59,7 @@ impl Policy {
     fn note_probes(&mut self, unit: &UnitId, n: u32, failed: u32) {
         let Some(unit) = self.units.get_mut(unit).filter(|_| !self.database_away) else { return };
         match unit.state {
-            State::Joining | State::Probation => unit.progress.add(n, failed, (0, 0)),
+            State::Joining | State::Probation => unit.progress.add(n, failed),
             State::Returning(_) => unit.progress.add_probes(n, failed),
             _ => {}
         }

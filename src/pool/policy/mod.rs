@@ -82,7 +82,7 @@ pub use parameters::{
     ATTRIBUTES_MAX, EPISODES_MAX, NAME_BYTES_MAX, PENALTIES_MAX, Parameters, SUSPECTS_MAX, UNITS_MAX,
     WORDS_BYTES_MAX,
 };
-pub use peers::Recent;
+pub use peers::{Recent, Row};
 pub use steer::{Anew, is_green};
 pub use takeover::Takeovers;
 pub use trickle::Trickle;

@@ -67,7 +67,7 @@ impl Policy {
             "{by_calls}, or after {} of {} deep probes and {} s",
             seen.probes, wanted.quiet_step_probes, wanted.quiet_step_s
         );
-        let (passed, needed) = (seen.in_a_row, wanted.quiet_step_calls);
+        let (passed, needed) = (unit.row.n, wanted.quiet_step_calls);
         match (unit.traffic_red, seen.failed) {
             (true, _) => by_calls,
             (false, 0) => by_probes,
@@ -89,7 +89,7 @@ impl Policy {
 
     fn until_steered_back(&self, unit: &Unit) -> String {
         if unit.is_by_calls() {
-            let (passed, needed) = (unit.progress.in_a_row, self.parameters.red_calls);
+            let (passed, needed) = (unit.row.n, self.parameters.red_calls);
             format!(
                 "HEALTHY when its own traffic speaks for it, {needed} calls in a row, {passed} now: its \
                  green probes do not count; DRAINING when the evidence against it reaches its limit"

@@ -59,6 +59,11 @@ pub struct Parameters {
     pub trickle_calls_min: u32,
     /// Calls of it in ten seconds above which its share is halved, down to 1 %. Default 30; ours.
     pub trickle_calls_max: u32,
+    /// Units in use up to which all are probed each second while one is suspect: it is judged by how its
+    /// peers do in the same seconds, and of a few peers a probe each in five seconds says too little. Of
+    /// more, only those are that share something with it. As the rule was simulated, but for the limit, which
+    /// keeps the load of probes, units times observers, small. Default 8; ours.
+    pub probe_peers_max: usize,
     /// Calls in a row that must go well before a unit whose traffic was red behind green probes is steered
     /// back. Default 100, which one that fails 1 call of 10 passes in one of 200 rows; ours.
     pub red_calls: u32,
@@ -164,6 +169,7 @@ impl Default for Parameters {
             trickle_percent_max: 50,
             trickle_calls_min: 10,
             trickle_calls_max: 30,
+            probe_peers_max: 8,
             red_calls: 100,
             anew_s: 30,
             anew_silence_s: 60,
@@ -203,7 +209,7 @@ impl Default for Parameters {
 impl Parameters {
     /// Whether what was seen at a step of a return is a burst of failures.
     pub(super) fn is_burst(&self, seen: Progress) -> bool {
-        let (failed_milli, calls_milli) = (seen.excess_milli(), 1_000 * u64::from(seen.n));
+        let (failed_milli, calls_milli) = (seen.excess_milli, 1_000 * u64::from(seen.n));
         failed_milli >= 1_000 * u64::from(self.burst_failures)
             && failed_milli * 100 >= u64::from(self.burst_percent) * calls_milli
     }
@@ -213,7 +219,7 @@ impl Parameters {
     pub(super) fn passes(&self, unit: &Unit) -> Option<Enough> {
         let (seen, all) = (unit.seen(), unit.progress);
         let by_calls = seen.seconds >= self.step_s && seen.n >= self.step_calls;
-        let passed = all.failed == 0 || all.in_a_row >= self.quiet_step_calls;
+        let passed = all.failed == 0 || unit.row.n >= self.quiet_step_calls;
         let quiet = seen.seconds >= self.quiet_step_s.max(self.step_s) && passed;
         let by_probes = quiet && seen.probes >= self.quiet_step_probes && !unit.traffic_red;
         if by_calls { Some(Enough::Calls) } else { by_probes.then_some(Enough::Probes) }
@@ -255,7 +261,12 @@ impl Parameters {
             faults.push(("back_off_base_s", "is over back_off_max_s".to_owned()));
         }
         if self.trickle_percent > self.trickle_percent_max {
-            faults.push(("trickle_percent", "is over trickle_percent_max".to_owned()));
+            let (is, most) = (self.trickle_percent, self.trickle_percent_max);
+            faults.push(("trickle_percent", format!("is {is}, over trickle_percent_max, which is {most}")));
+        }
+        if self.trickle_calls_min > self.trickle_calls_max / 2 {
+            let half = "is over half of trickle_calls_max: the share would go up and down all the time";
+            faults.push(("trickle_calls_min", half.to_owned()));
         }
         if self.fast_reuse >= self.fast_suppress {
             faults.push(("fast_reuse", "must be below fast_suppress".to_owned()));

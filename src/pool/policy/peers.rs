@@ -1,5 +1,5 @@
-//! What a unit that returns does is held against what its peers do in the same seconds: what all fail alike
-//! says nothing of it.
+//! What a unit does that returns, or is steered away from for its calls alone, is held against what its peers
+//! do in the same seconds: what all fail alike says nothing of it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,24 +8,27 @@ use serde::{Deserialize, Serialize};
 use super::{CallsOf, Fact, Policy, unit::State};
 use crate::pool::evidence::UnitId;
 
-/// Steps, of a second each, whose calls are pooled; a unit's own are those of the middle one. Reports of one
-/// second come within two.
-const STEPS: usize = 5;
+/// Seconds before and after one, whose calls are pooled for what the peers do in it: reports of one second
+/// come within two.
+const AROUND_S: u64 = 2;
 
-/// What was seen of the units in use in one step.
+/// What was told of the units in use in one second.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Step {
+struct Told {
+    second: u64,
     /// Failed calls, and all.
     calls: BTreeMap<UnitId, (u32, u32)>,
-    /// Whose, of units that return.
+    /// Whose, of units whose calls are counted.
     callers: BTreeMap<UnitId, Vec<CallsOf>>,
+    /// Whether it was counted for them.
+    counted: bool,
 }
 
-/// The last steps, the oldest first; none while nobody returns.
+/// The last seconds, the oldest first; none while nobody's calls are counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Recent(VecDeque<Step>);
+pub struct Recent(VecDeque<Told>);
 
 impl Recent {
     /// Whether there is none.
@@ -38,42 +41,88 @@ impl Recent {
         self.0.clear();
     }
 
-    /// Failed calls, and all, of all units but one.
-    fn beside(&self, unit: &UnitId) -> (u64, u64) {
-        let others = self.0.iter().flat_map(|step| &step.calls).filter(|(other, _)| *other != unit);
+    /// What is told of a second; several steps may be made in it.
+    fn of(&mut self, second: u64) -> &mut Told {
+        // Before a gap, others were told of than after it.
+        if self.0.back().is_some_and(|last| last.second + AROUND_S < second) {
+            self.0.clear();
+        }
+        if self.0.back().is_none_or(|last| last.second != second) {
+            self.0.push_back(Told { second, ..Told::default() });
+        }
+        while self.0.front().is_some_and(|first| first.second + 2 * AROUND_S < second) {
+            self.0.pop_front();
+        }
+        self.0.back_mut().expect("it was pushed")
+    }
+
+    /// The seconds whose peers are known by now, and were not counted yet.
+    fn due(&mut self, now: u64) -> Vec<usize> {
+        let is_due = |told: &Told| !told.counted && told.second + AROUND_S <= now;
+        let due: Vec<usize> = (0..self.0.len()).filter(|at| is_due(&self.0[*at])).collect();
+        due.iter().for_each(|at| self.0[*at].counted = true);
+        due
+    }
+
+    /// Failed calls, and all, of all units but one around a second.
+    fn beside(&self, unit: &UnitId, second: u64) -> (u64, u64) {
+        let around = self.0.iter().filter(|told| told.second.abs_diff(second) <= AROUND_S);
+        let others = around.flat_map(|told| &told.calls).filter(|(other, _)| *other != unit);
         others.fold((0, 0), |sum, (_, of)| (sum.0 + u64::from(of.0), sum.1 + u64::from(of.1)))
     }
 }
 
+/// Calls of a unit that went as well as its peers'.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// How many.
+    pub n: u32,
+    failed: u32,
+    /// How many would have failed as of the peers' did, in thousandths.
+    expected_milli: u64,
+}
+
+impl Row {
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what was seen in a second; what fails beyond the peers and two standard errors of theirs begins
+    /// it anew.
+    fn add(&mut self, n: u32, failed: u32, expected_milli: u64) {
+        self.n = self.n.saturating_add(n);
+        self.failed = self.failed.saturating_add(failed);
+        self.expected_milli = self.expected_milli.saturating_add(expected_milli);
+        let beyond = (1_000 * u64::from(self.failed)).saturating_sub(self.expected_milli);
+        if beyond.saturating_mul(beyond) > self.expected_milli.saturating_mul(4 * 1_000) {
+            *self = Self::default();
+        }
+    }
+}
+
 impl Policy {
-    /// Takes in the calls that were told of in this step, and counts for those that return what was seen two
-    /// steps ago, as by now their peers' calls of before and after are known.
-    pub(super) fn note_calls(&mut self, facts: &[Fact]) {
+    /// Takes in the calls that were told of in this step, and counts those of two seconds ago, as by now
+    /// their peers' of before and after are known.
+    pub(super) fn note_calls(&mut self, second: u64, facts: &[Fact]) {
         if self.database_away || !self.units.values().any(super::Unit::counts_calls) {
             self.recent.clear();
             return;
         }
-        let mut step = Step::default();
+        let told = self.recent.of(second);
         for fact in facts {
             let Fact::Traffic { unit, calls, failed, callers } = fact else { continue };
             let Some(known) = self.units.get(unit).filter(|known| known.state.serves()) else { continue };
-            let sum = step.calls.entry(unit.clone()).or_default();
+            let sum = told.calls.entry(unit.clone()).or_default();
             *sum = (sum.0.saturating_add((*failed).min(*calls)), sum.1.saturating_add(*calls));
             if known.counts_calls() && !callers.is_empty() {
-                step.callers.entry(unit.clone()).or_default().extend(callers.iter().cloned());
+                told.callers.entry(unit.clone()).or_default().extend(callers.iter().cloned());
             }
         }
-        self.recent.0.push_back(step);
-        while self.recent.0.len() > STEPS {
-            self.recent.0.pop_front();
-        }
-        let Some(middle) = self.recent.0.len().checked_sub(STEPS / 2 + 1) else { return };
-        for unit in self.units.values_mut().filter(|unit| unit.counts_calls()) {
-            let step = &self.recent.0[middle];
-            let Some((failed, calls)) = step.calls.get(unit.id()) else { continue };
-            unit.progress.add(*calls, *failed, self.recent.beside(unit.id()));
-            if let Some(callers) = step.callers.get(unit.id()) {
-                unit.callers.add(callers);
+        for at in self.recent.due(second) {
+            for unit in self.units.values_mut().filter(|unit| unit.counts_calls()) {
+                unit.count_calls(&self.recent, at);
             }
         }
     }
@@ -81,7 +130,27 @@ impl Policy {
 
 impl super::Unit {
     /// Whether its calls are counted: while it returns, and while only they can show that it is well.
-    fn counts_calls(&self) -> bool {
+    #[must_use]
+    pub fn counts_calls(&self) -> bool {
         matches!(self.state, State::Returning(_)) || self.state == State::Suspect && self.is_by_calls()
+    }
+
+    fn count_calls(&mut self, recent: &Recent, at: usize) {
+        let told = &recent.0[at];
+        // What was told before it came to its state is of calls at another share.
+        let Some((failed, n)) = told.calls.get(self.id()).filter(|_| told.second > self.since) else {
+            return;
+        };
+        let (peers_failed, peers_n) = recent.beside(self.id(), told.second);
+        let expected = |n: u32| {
+            let milli = 1_000u64.saturating_mul(n.into()).saturating_mul(peers_failed);
+            milli.checked_div(peers_n).unwrap_or(0)
+        };
+        let callers = told.callers.get(self.id()).map(Vec::as_slice).unwrap_or_default();
+        self.progress.add(*n, *failed);
+        self.progress.add_excess(*failed, expected(*n));
+        self.callers.add(callers);
+        let (n, failed) = self.callers.of_others((*n, *failed), callers);
+        self.row.add(n, failed, expected(n));
     }
 }

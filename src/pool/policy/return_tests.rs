@@ -150,6 +150,33 @@ fn what_its_peers_fail_alike_is_no_burst_of_a_unit_that_returns() {
 }
 
 #[test]
+fn what_its_peers_failed_before_excuses_no_burst_of_its_own() {
+    let mut pool = evicted();
+    pool.until(&Kind::Step(1), 2, 200);
+    for _ in 0..5 {
+        pool.tell(vec![traffic(1, 100, 50), traffic(3, 100, 50), traffic(4, 100, 50), traffic(2, 8, 0)]);
+    }
+    pool.run(5);
+    pool.tell(vec![traffic(1, 100, 0), traffic(3, 100, 0), traffic(4, 100, 0), traffic(2, 40, 20)]);
+    pool.run(2);
+    assert!(pool.record.iter().any(|one| one.rule == Rule::E2), "{:?}", pool.record);
+}
+
+#[test]
+fn steps_within_a_second_do_not_hurry_what_peers_are_heard_of() {
+    let mut pool = evicted();
+    pool.until(&Kind::Step(1), 2, 200);
+    pool.tell(vec![traffic(2, 20, 15)]);
+    for _ in 0..4 {
+        let judgement = pool.judgement();
+        pool.policy.step(pool.second, &judgement, &[]);
+    }
+    pool.tell([1, 3, 4].map(|n| traffic(n, 100, 80)).to_vec());
+    pool.run(3);
+    assert!(!pool.record.iter().any(|one| one.rule == Rule::E2), "{:?}", pool.record);
+}
+
+#[test]
 fn a_shared_cause_holds_a_return_and_evicts_nobody() {
     let mut pool = evicted();
     pool.until(&Kind::Step(1), 2, 200);

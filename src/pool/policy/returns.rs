@@ -114,6 +114,12 @@ impl Policy {
                 let calls = match all.n {
                     0 => "while nobody called it,".to_owned(),
                     1 => "and its one call,".to_owned(),
+                    n if all.failed > 0 => {
+                        format!(
+                            "and the last {} of its few calls, {n}, of which {} failed,",
+                            unit.row.n, all.failed
+                        )
+                    }
                     n => format!("and all of its few calls, {n},"),
                 };
                 format!("{id} passed {probes} deep probes at {percent} %, {calls}")

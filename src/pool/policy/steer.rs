@@ -151,7 +151,7 @@ impl Policy {
             self.hear(turn, &id);
             let Some(judged) = turn.judged(&id) else { continue };
             let unit = &self.units[&id];
-            let proved = unit.progress.in_a_row >= self.parameters.red_calls;
+            let proved = unit.row.n >= self.parameters.red_calls;
             let red = unit.is_by_calls() && !(proved && is_traffic_green(judged, &self.parameters));
             if judged.soft || judged.sick || red {
                 continue;

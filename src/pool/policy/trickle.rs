@@ -30,71 +30,78 @@ pub struct Trickle {
     pub by_calls: bool,
 }
 
+/// A unit's calls within the shortest scale, and from how many on they are enough, and too many.
+struct Heard {
+    calls: u64,
+    enough: u64,
+    most: u64,
+    scale_s: u64,
+}
+
 impl Parameters {
-    /// Calls on the shortest scale that are too few, and too many, and that scale.
-    fn trickle_calls(&self, judged: &UnitJudgement) -> Option<(u64, [u64; 2], u64)> {
+    fn heard(&self, judged: &UnitJudgement) -> Option<Heard> {
         let traffic = judged.bets.iter().filter(|bet| bet.class == Some(Class::Traffic));
         let short = traffic.min_by_key(|bet| bet.scale)?;
         let scale_s = u64::from(short.scale);
         let of = |calls: u32| u64::from(calls) * scale_s / 10;
-        Some((short.own.1, [of(self.trickle_calls_min), of(self.trickle_calls_max)], scale_s))
+        let (enough, most) = (of(self.trickle_calls_min), of(self.trickle_calls_max));
+        Some(Heard { calls: short.own.1, enough, most, scale_s })
     }
 
-    /// The share of a unit that had a full one until now.
-    fn first_trickle(&self, by_calls: bool, judged: Option<&UnitJudgement>) -> u8 {
-        let Some((calls, [least, _], _)) = judged.and_then(|judged| self.trickle_calls(judged)) else {
-            return self.trickle_percent;
-        };
-        let fits = (2 * 100 * least).checked_div(calls).unwrap_or(100).min(self.trickle_percent_max.into());
-        let fits = u8::try_from(fits).unwrap_or(self.trickle_percent_max);
-        if by_calls { fits.max(self.trickle_percent) } else { self.trickle_percent }
+    /// The share of which twice enough calls come, of a unit to which these came at a full share.
+    fn fitting(&self, heard: &Heard) -> u8 {
+        let fits = (2 * 100 * heard.enough).checked_div(heard.calls).unwrap_or(100);
+        let fits = u8::try_from(fits).unwrap_or(u8::MAX).min(self.trickle_percent_max);
+        fits.max(self.trickle_percent)
     }
 
-    /// The share that fits better than this one.
-    fn next_trickle(&self, percent: u8, calls: u64, [least, most]: [u64; 2], by_calls: bool) -> u8 {
-        match calls {
-            calls if calls > most => (percent / 2).max(1),
-            calls if calls < least && by_calls => {
-                percent.saturating_mul(2).min(self.trickle_percent_max).max(percent)
-            }
-            _ => percent,
+    /// The share that fits better than this one, at which these calls came.
+    fn next_trickle(&self, percent: u8, heard: &Heard, by_calls: bool) -> u8 {
+        if heard.calls > heard.most {
+            (percent / 2).max(1)
+        } else if !by_calls {
+            percent.min(self.trickle_percent) // its probes tell
+        } else if heard.calls < heard.enough {
+            percent.saturating_mul(2).min(self.trickle_percent_max).max(percent)
+        } else {
+            percent
         }
     }
 }
 
 impl Policy {
     /// The share of a unit that is steered away from, in per cent of a full one.
-    pub(super) fn trickle(&self, unit: &Unit) -> u8 {
-        unit.trickle.map_or(self.parameters.trickle_percent, |trickle| trickle.percent)
+    pub(super) fn trickle(&self, unit: &Unit) -> Trickle {
+        let first = Trickle { percent: self.parameters.trickle_percent, since: unit.since, by_calls: false };
+        unit.trickle.unwrap_or(first)
     }
 
     /// Of a unit that had a full share until now.
     pub(super) fn first_trickle(&self, turn: &Turn<'_>, id: &UnitId) -> Trickle {
-        let judged = turn.judged(id);
-        let by_calls = judged.is_some_and(|judged| is_probe_green(judged, &self.parameters));
-        let percent = self.parameters.first_trickle(by_calls, judged);
+        let (parameters, judged) = (&self.parameters, turn.judged(id));
+        let by_calls = judged.is_some_and(|judged| is_probe_green(judged, parameters));
+        let heard = judged.filter(|_| by_calls).and_then(|judged| parameters.heard(judged));
+        let percent = heard.map_or(parameters.trickle_percent, |heard| parameters.fitting(&heard));
         Trickle { percent, since: turn.second, by_calls }
     }
 
     pub(super) fn turn_trickles(&mut self, turn: &Turn<'_>) {
         for id in self.names(|unit| unit.state == State::Suspect) {
-            let unit = &self.units[&id];
-            let (Some(mut old), Some(judged)) = (unit.trickle, turn.judged(&id)) else { continue };
-            let only_calls =
-                is_probe_green(judged, &self.parameters) && is_traffic_doubted(judged, &self.parameters);
-            if only_calls && !old.by_calls {
-                old.by_calls = true;
-                self.units.entry(id.clone()).and_modify(|unit| unit.trickle = Some(old));
-            }
-            let unit = &self.units[&id];
-            let by_calls = unit.is_by_calls() || !self.may_probe(&id);
-            let Some((calls, bounds, scale_s)) = self.parameters.trickle_calls(judged) else { continue };
-            let percent = self.parameters.next_trickle(old.percent, calls, bounds, by_calls);
+            let (unit, Some(judged)) = (&self.units[&id], turn.judged(&id)) else { continue };
+            let mut trickle = self.trickle(unit);
+            let green = is_probe_green(judged, &self.parameters);
+            trickle.by_calls |= green && is_traffic_doubted(judged, &self.parameters);
+            let only_calls_tell = (trickle.by_calls || unit.traffic_red) && green || !self.may_probe(&id);
             // Until then, some of those calls came at the share of before.
-            let is_seen = turn.second >= old.since.saturating_add(scale_s);
-            if let Some(unit) = self.units.get_mut(&id).filter(|_| percent != old.percent && is_seen) {
-                unit.trickle = Some(Trickle { percent, since: turn.second, ..old });
+            let heard = self.parameters.heard(judged);
+            let heard = heard.filter(|heard| turn.second >= trickle.since.saturating_add(heard.scale_s));
+            let percent = heard.map_or(trickle.percent, |heard| {
+                self.parameters.next_trickle(trickle.percent, &heard, only_calls_tell)
+            });
+            if percent != trickle.percent {
+                (trickle.percent, trickle.since) = (percent, turn.second);
             }
+            self.units.entry(id).and_modify(|unit| unit.trickle = Some(trickle));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! speak against it, only they speak for it.
 
 use super::{
-    Alarm, Fact, Kind, State,
+    Alarm, CallsOf, Fact, Kind, State,
     fixture::{Pool, bet, id, judged, traffic},
 };
 use crate::pool::{evidence::Class, judgement::UnitJudgement};
@@ -17,13 +17,18 @@ fn green_but(s: f64, calls: u64) -> UnitJudgement {
 
 /// One second in which unit 2 is judged like this and has these calls.
 fn second(pool: &mut Pool, of_2: UnitJudgement, calls: u32, failed: u32) -> Vec<super::Decision> {
+    told(pool, of_2, vec![traffic(2, calls, failed)])
+}
+
+/// One second in which unit 2 is judged like this, and this is told of calls.
+fn told(pool: &mut Pool, of_2: UnitJudgement, calls: Vec<Fact>) -> Vec<super::Decision> {
     let mut judgement = pool.judgement();
     judgement.units.insert(id(2), of_2);
     pool.second += 1;
     judgement.second = pool.second;
     let generation = 1;
     let mut facts: Vec<Fact> = (1..=4).map(|n| Fact::LeaseRenewed { unit: id(n), generation }).collect();
-    facts.push(traffic(2, calls, failed));
+    facts.extend(calls);
     pool.policy.step(pool.second, &judgement, &facts)
 }
 
@@ -108,4 +113,62 @@ fn one_that_its_probes_cleared_and_its_calls_did_not_is_as_if_they_alone_had_spo
     assert!(pool.policy.units()[&id(2)].is_by_calls());
     second(&mut pool, green_but(0.0, 20), 1, 0);
     assert_eq!(pool.state(2), State::Suspect);
+}
+
+/// Seconds until unit 2, of which only its calls tell, is steered back, while this is told of calls.
+fn back_after(calls: impl Fn(u64) -> Vec<Fact>) -> Option<u64> {
+    let mut pool = Pool::of(4);
+    second(&mut pool, green_but(10.0, 20), 1, 1);
+    (1..=600).find(|now| {
+        let decided = told(&mut pool, green_but(0.0, 20), calls(*now));
+        decided.iter().any(|one| one.kind == Kind::SteerBack)
+    })
+}
+
+#[test]
+fn no_municipality_alone_keeps_a_unit_away_and_two_do() {
+    for (codes, comes_back) in [(&["131229"][..], true), (&["131229", "131211"], false)] {
+        let callers = |now: u64| {
+            let of = |code: &&str| CallsOf { caller: code.parse().expect("a code"), calls: 1, failed: 1 };
+            let turn = codes.iter().cycle().skip(now as usize).take(1);
+            turn.map(of).collect::<Vec<_>>()
+        };
+        let calls = |now| Fact::Traffic { unit: id(2), calls: 11, failed: 1, callers: callers(now) };
+        let back = back_after(|now| vec![calls(now)]);
+        assert_eq!(back.is_some(), comes_back, "{codes:?}: {back:?}");
+    }
+}
+
+#[test]
+fn what_its_peers_fail_alike_keeps_no_unit_away() {
+    let one_of_ten = |n: usize, now: u64| traffic(n, 5, u32::from((now + n as u64).is_multiple_of(2)));
+    let alike = |now| (1..=4).map(|n| one_of_ten(n, now)).collect();
+    let alone = |now| vec![one_of_ten(2, now), traffic(1, 5, 0), traffic(3, 5, 0), traffic(4, 5, 0)];
+    assert!(back_after(alike).is_some_and(|seconds| seconds < 60), "{:?}", back_after(alike));
+    assert_eq!(back_after(alone), None);
+}
+
+#[test]
+fn a_unit_that_is_probed_again_or_whose_probes_turn_red_keeps_no_large_share() {
+    let mut pool = Pool::of(4);
+    second(&mut pool, green_but(6.0, 50), 1, 1);
+    assert_eq!(share(&pool), 40);
+    for _ in 0..10 {
+        second(&mut pool, judged(6.0), 1, 1);
+    }
+    assert_eq!(share(&pool), 5, "its probes tell now");
+}
+
+#[test]
+fn one_that_was_steered_away_from_before_there_were_trickles_has_one_too() {
+    let mut pool = Pool::of(4);
+    second(&mut pool, green_but(6.0, 5), 1, 1);
+    let mut kept = serde_json::to_value(&pool.policy).expect("it has a JSON form");
+    kept["units"]["relay-2"].as_object_mut().expect("a unit").remove("trickle");
+    pool.policy = serde_json::from_value(kept).expect("it is read again");
+    assert_eq!(share(&pool), 5);
+    for _ in 0..11 {
+        second(&mut pool, green_but(6.0, 5), 1, 1);
+    }
+    assert_eq!(share(&pool), 10);
 }

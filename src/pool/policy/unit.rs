@@ -11,6 +11,7 @@ use super::{
     description::Description,
     drills::Drills,
     order::{Intervention, Operator},
+    peers::Row,
     steer::Anew,
     takeover::Takeovers,
     trickle::Trickle,
@@ -134,13 +135,10 @@ pub struct Progress {
     pub n: u32,
     /// Failed ones of them.
     pub failed: u32,
-    /// How many would have failed, in thousandths, if as many of them had as of its peers' calls in the same
-    /// seconds.
-    #[serde(default, skip_serializing_if = "is_none_expected")]
-    pub expected_milli: u64,
-    /// Calls, or probes, that passed one after the other.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub in_a_row: u32,
+    /// Failed calls beyond those that its peers failed in the same seconds, in thousandths; what they failed
+    /// and it did not is not made up for later.
+    #[serde(default, skip_serializing_if = "is_no_excess")]
+    pub excess_milli: u64,
     /// Deep probes that passed one after the other while it returns.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub probes: u32,
@@ -152,24 +150,21 @@ fn is_zero(probes: &u32) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
-fn is_none_expected(milli: &u64) -> bool {
+fn is_no_excess(milli: &u64) -> bool {
     *milli == 0
 }
 
 impl Progress {
-    /// Adds what was seen, while of its peers' so many failed, of so many.
-    pub(super) fn add(&mut self, n: u32, failed: u32, (peers_failed, peers_n): (u64, u64)) {
-        let failed = failed.min(n);
+    /// Adds what was seen.
+    pub(super) fn add(&mut self, n: u32, failed: u32) {
         self.n = self.n.saturating_add(n);
-        self.failed = self.failed.saturating_add(failed);
-        let expected = (1_000 * u64::from(n) * peers_failed).checked_div(peers_n).unwrap_or(0);
-        self.expected_milli = self.expected_milli.saturating_add(expected);
-        self.in_a_row = if failed > 0 { 0 } else { self.in_a_row.saturating_add(n) };
+        self.failed = self.failed.saturating_add(failed.min(n));
     }
 
-    /// Failed ones beyond those that its peers would have failed, too, in thousandths.
-    pub(super) fn excess_milli(&self) -> u64 {
-        (1_000 * u64::from(self.failed)).saturating_sub(self.expected_milli)
+    /// Adds failed calls of seconds in which so many, in thousandths, would have failed as of its peers' did.
+    pub(super) fn add_excess(&mut self, failed: u32, expected_milli: u64) {
+        let more = self.excess_milli.saturating_add(1_000 * u64::from(failed));
+        self.excess_milli = more.saturating_sub(expected_milli);
     }
 
     /// Adds deep probes of a unit that returns: one that failed lets those before it count for nothing.
@@ -215,16 +210,19 @@ pub struct Unit {
     pub elsewhere: Option<String>,
     /// What was seen since it came to its state.
     pub progress: Progress,
-    /// Whose calls those were.
+    /// Whose calls those were, while they are counted.
     #[serde(skip_serializing_if = "Callers::is_empty", default)]
     pub callers: Callers,
+    /// Its calls that went as well as its peers', one after the other.
+    #[serde(skip_serializing_if = "Row::is_empty", default)]
+    pub row: Row,
     /// When a draining ends, and the state that it ends in.
     pub drain: Option<(u64, State)>,
     /// The state that an operator's undrain leads to.
     pub resume: State,
     /// Its traffic was red while its probes were green: green probes are no reason to trust it.
     pub traffic_red: bool,
-    /// Its share while it is steered away from, once that is another than at first.
+    /// Its share while it is steered away from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trickle: Option<Trickle>,
     /// What was seen of it while it is steered away from, if its judge began anew meanwhile.
@@ -274,6 +272,7 @@ impl Unit {
             elsewhere: None,
             progress: Progress::default(),
             callers: Callers::default(),
+            row: Row::default(),
             drain: None,
             resume: State::Joining,
             traffic_red: false,
@@ -295,6 +294,7 @@ impl Unit {
     /// Forgets what was seen so far.
     pub(super) fn begin_anew(&mut self) {
         (self.progress, self.callers, self.anew) = (Progress::default(), Callers::default(), None);
+        self.row = Row::default();
     }
 
     /// What was seen of it while it returns, without the worst caller.

@@ -48,7 +48,7 @@ impl Policy {
     fn share(&self, unit: &super::Unit) -> u8 {
         match unit.state {
             State::Healthy => 100,
-            State::Suspect => self.trickle(unit),
+            State::Suspect => self.trickle(unit).percent,
             State::Returning(percent) => percent,
             State::Joining
             | State::Draining

@@ -56,7 +56,7 @@ const LINES: [Line; 10] = [
         "fails 30 % of callers' calls",
         &[Fault::FailsCallers(0.3)],
         [(131, 493), (22, 77), (229, 861)],
-        (70, 580),
+        (70, 600),
     ),
     line("is slow, 2 s for 30 % of calls", &[Fault::IsSlow(0.3, 2.0)], [(0, 67), (0, 67), (0, 0)], (32, 92)),
     line("is three times as slow", &[Fault::IsSlower(3.0)], [(0, 0); 3], (0, 0)),
