@@ -40,19 +40,38 @@ struct Record {
     slow_milli: u64,
     suppressed: bool,
     quarantined: bool,
-    /// What is not proved of a unit that was forgotten.
+    /// How the unit stood that was forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unproved: Option<Unproved>,
 }
 
-/// What a unit has to answer for when it is forgotten, beside its penalties.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How a unit stood when it was forgotten, beside its penalties: what it has to answer for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unproved {
     /// Evictions in a row, and probations that it failed.
     pub evictions: u32,
     /// Its traffic was red while its probes were green.
     pub traffic_red: bool,
+    /// It was well: it would have joined by its probes alone.
+    #[serde(default)]
+    pub well: bool,
+    /// The second from which on its evictions are forgiven after [`Parameters::forgive_s`]: the end of its
+    /// back-off, and for one that was out not before it was forgotten.
+    #[serde(default)]
+    pub since: u64,
+}
+
+impl Unproved {
+    /// What is left of it at a second. Time forgives evictions, and proves nothing.
+    fn at(self, second: u64, parameters: &Parameters) -> Self {
+        let forgiven = second >= self.since.saturating_add(parameters.forgive_s);
+        Self { evictions: if forgiven { 0 } else { self.evictions }, ..self }
+    }
+
+    fn is_nothing(self) -> bool {
+        self.well && self.evictions == 0 && !self.traffic_red
+    }
 }
 
 /// Penalties at one second.
@@ -66,6 +85,14 @@ pub struct Penalties {
     pub suppressed: bool,
     /// The slow one has passed its limit, and nobody has signed the unit off.
     pub quarantined: bool,
+}
+
+impl Penalties {
+    /// As how many evictions they count now. The slow scale halves in the time after which evictions are
+    /// forgiven.
+    pub(super) fn evictions(self, parameters: &Parameters) -> u32 {
+        (self.slow / f64::from(parameters.penalty.max(1))).round() as u32
+    }
 }
 
 /// All penalties of a pool.
@@ -82,8 +109,7 @@ fn decayed(milli: u64, seconds: u64, half_life_s: u64) -> u64 {
 
 impl Record {
     fn new(key: Key, at: u64) -> Self {
-        let (suppressed, quarantined, unproved) = (false, false, None);
-        Self { key, at, fast_milli: 0, slow_milli: 0, suppressed, quarantined, unproved }
+        Self { key, at, fast_milli: 0, slow_milli: 0, suppressed: false, quarantined: false, unproved: None }
     }
 
     fn at(&self, second: u64, parameters: &Parameters) -> Penalties {
@@ -92,6 +118,20 @@ impl Record {
         let slow = decayed(self.slow_milli, age, parameters.slow_half_life_s) as f64 / 1_000.0;
         let suppressed = self.suppressed && fast > f64::from(parameters.fast_reuse);
         Penalties { fast, slow, suppressed, quarantined: self.quarantined }
+    }
+
+    /// What counts for whether it may go: a quarantine most, then penalties that still count as an eviction,
+    /// then what is not proved.
+    fn weight(&self, second: u64, parameters: &Parameters) -> (bool, bool, bool, u64) {
+        let penalties = self.at(second, parameters);
+        let unproved = self.unproved.map(|unproved| unproved.at(second, parameters));
+        let slow_milli = (penalties.slow * 1_000.0).round() as u64;
+        (
+            self.quarantined,
+            penalties.evictions(parameters) > 0,
+            unproved.is_some_and(|unproved| !unproved.is_nothing()),
+            slow_milli,
+        )
     }
 
     fn charge(&mut self, second: u64, parameters: &Parameters) {
@@ -133,14 +173,23 @@ impl Damping {
         &mut self.records[place]
     }
 
-    /// Keeps what is not proved of a unit that is forgotten.
+    /// Keeps how a unit stands that is forgotten, unless nothing speaks against it.
     pub(super) fn leave(&mut self, key: &Key, unproved: Unproved, second: u64, parameters: &Parameters) {
-        self.record(key, second, parameters).unproved = Some(unproved);
+        if !unproved.is_nothing() || self.records.iter().any(|record| record.key == *key) {
+            self.record(key, second, parameters).unproved = Some(unproved);
+        }
     }
 
-    /// What was not proved of the unit of this key when it was forgotten: it has to answer for it again.
-    pub(super) fn take_unproved(&mut self, key: &Key) -> Option<Unproved> {
-        self.records.iter_mut().find(|record| record.key == *key)?.unproved.take()
+    /// How the unit of this key stood when it was forgotten, with what time has forgiven since: it has to
+    /// answer for it again.
+    pub(super) fn take_unproved(
+        &mut self,
+        key: &Key,
+        second: u64,
+        parameters: &Parameters,
+    ) -> Option<Unproved> {
+        let record = self.records.iter_mut().find(|record| record.key == *key)?;
+        record.unproved.take().map(|unproved| unproved.at(second, parameters))
     }
 
     /// Whether a slot or a box is in quarantine: another name for it changes nothing.
@@ -172,16 +221,8 @@ impl Damping {
         if self.records.len() < PENALTIES_MAX {
             return;
         }
-        let weight = |record: &Record| {
-            let age = second.saturating_sub(record.at);
-            (
-                record.quarantined,
-                record.unproved.is_some(),
-                decayed(record.slow_milli, age, parameters.slow_half_life_s),
-            )
-        };
-        let least = (0..self.records.len()).min_by_key(|place| weight(&self.records[*place]));
-        if let Some(place) = least {
+        let weight = |place: &usize| self.records[*place].weight(second, parameters);
+        if let Some(place) = (0..self.records.len()).min_by_key(weight) {
             self.records.remove(place);
         }
     }
@@ -249,5 +290,22 @@ mod tests {
         assert_eq!(damping.records.len(), PENALTIES_MAX);
         assert!(damping.at(&key("held"), 1_000_000, &parameters).quarantined);
         assert_eq!(damping.at(&key("0"), 1_000_000, &parameters), Penalties::default());
+    }
+
+    #[test]
+    fn forgotten_boxes_push_out_no_penalty_that_counts_and_are_kept_before_those_that_do_not() {
+        let (mut damping, parameters) = (Damping::default(), Parameters::default());
+        let out = |since| Unproved { evictions: 5, since, ..Unproved::default() };
+        damping.charge(&key("faded"), 0, &parameters);
+        let second = 8 * 24 * HOUR;
+        damping.charge(&key("live"), second, &parameters);
+        for slot in 0..2 * PENALTIES_MAX {
+            damping.leave(&key(&slot.to_string()), out(second), second, &parameters);
+        }
+        assert_eq!(damping.records.len(), PENALTIES_MAX);
+        assert!(damping.at(&key("live"), second, &parameters).slow > 999.0, "it counts");
+        assert_eq!(damping.at(&key("faded"), second, &parameters), Penalties::default());
+        let last = (2 * PENALTIES_MAX - 1).to_string();
+        assert_eq!(damping.take_unproved(&key(&last), second, &parameters), Some(out(second)));
     }
 }

@@ -34,6 +34,17 @@ pub(in crate::pool) fn order(name: &str, request: Request) -> Fact {
     Fact::Order(Order { by: operator(name), request })
 }
 
+pub(in crate::pool) fn forget(n: usize) -> Request {
+    Request::Unregister { unit: id(n), reason: "it is gone".to_owned() }
+}
+
+/// Why an order is refused.
+pub(in crate::pool) fn refused(pool: &mut Pool, by: &str, request: Request) -> String {
+    let decisions = pool.tell(vec![order(by, request)]);
+    let refusal = decisions.iter().find(|one| matches!(one.kind, Kind::Refuse(_)));
+    refusal.map(|one| one.reason.clone()).unwrap_or_else(|| panic!("nothing is refused: {decisions:?}"))
+}
+
 /// Calls of a unit, nobody's in particular.
 pub(in crate::pool) fn traffic(n: usize, calls: u32, failed: u32) -> Fact {
     Fact::Traffic { unit: id(n), calls, failed, callers: Vec::new() }

@@ -45,6 +45,8 @@ mod elsewhere_tests;
 #[cfg(test)]
 pub(super) mod fixture;
 #[cfg(test)]
+mod forget_tests;
+#[cfg(test)]
 mod january_tests;
 #[cfg(test)]
 mod lease_tests;

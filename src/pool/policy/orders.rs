@@ -11,31 +11,37 @@ use super::{
 };
 use crate::pool::evidence::UnitId;
 
-/// What is said of a unit that is registered again under its penalties.
-const CAME_BACK: &str = "; its slot and its box were evicted before, so it comes back as a unit that was";
+/// What is said of a unit that is registered again under its penalties, or with probations that it failed.
+const CAME_BACK: &str = "; its slot and its box were evicted before, or failed probations, so it comes back \
+                         as a unit that did";
 
 /// What is said of one that was forgotten before it had proved itself.
 const HAS_TO_PROVE: &str =
     "; its slot and its box were forgotten before they had proved themselves, so it begins with that";
 
-/// Why a unit that is registered is out.
-fn why_out(unit: &Unit) -> &'static str {
+/// What is said of one that was well when it was forgotten, and was not forgiven yet.
+const COUNTS_ON: &str = "; its next back-off is longer for what its slot and its box did before";
+
+/// What speaks against a unit that is registered.
+fn what_counts(unit: &Unit) -> &'static str {
     match (unit.state, unit.evictions) {
         (State::Evicted, 0) => HAS_TO_PROVE,
         (State::Evicted, _) => CAME_BACK,
+        (State::Joining, 1..) => COUNTS_ON,
         _ => "",
     }
 }
 
-/// What a unit that is forgotten had yet to prove, if anything.
-fn unproved(unit: &Unit) -> Option<Unproved> {
-    let Unit { state, evictions, traffic_red, resume, .. } = *unit;
-    let is_out = match state {
-        State::Evicted | State::Probation | State::Quarantined => true,
-        State::Drained => resume == State::Evicted,
-        _ => false,
+/// How a unit stands that is forgotten at this second.
+fn unproved(unit: &Unit, second: u64) -> Unproved {
+    let Unit { state, evictions, traffic_red, resume, back_off_until, .. } = *unit;
+    let well = match state {
+        State::Evicted | State::Probation | State::Quarantined => false,
+        State::Drained => resume == State::Joining,
+        _ => true,
     };
-    (is_out || evictions > 0 || traffic_red).then_some(Unproved { evictions, traffic_red })
+    let since = if well { back_off_until } else { back_off_until.max(second) };
+    Unproved { evictions, traffic_red, well, since }
 }
 
 impl Policy {
@@ -125,7 +131,7 @@ impl Policy {
         let states = self.describe(turn, by, about);
         let mut reason = format!("{by} registered {id}");
         if is_new {
-            reason += why_out(&self.units[id]);
+            reason += what_counts(&self.units[id]);
         }
         let shared = self.history.suspects_of(about);
         if !shared.is_empty() {
@@ -163,31 +169,37 @@ impl Policy {
         (from, unit.state)
     }
 
-    /// A unit that was not known. One whose slot, box and image together failed lately begins as it would
-    /// have gone on, and so does one that had yet to prove itself: to forget it and register it anew is no
-    /// short cut.
+    /// A unit that was not known. One that was forgotten begins as it would have gone on, and so does one
+    /// whose slot, box and image together failed lately: to forget it and register it anew is no short cut.
     fn newcomer(&mut self, turn: &Turn<'_>, by: &Operator, about: &Description) -> Unit {
         let key = Key::of(about);
         let penalties = self.damping.at(&key, turn.second, &self.parameters);
-        let unproved = self.damping.take_unproved(&key);
-        // The slow scale halves in the time after which evictions are forgiven.
-        let penalised = (penalties.slow / f64::from(self.parameters.penalty.max(1))).round() as u32;
+        let penalised = penalties.evictions(&self.parameters);
         let why = Why { rule: Rule::O1, words: format!("{by} registered it") };
         let mut unit = Unit::new(about.clone(), turn.second, why);
         unit.generation += self.retired;
-        unit.evictions = unproved.map_or(0, |unproved| unproved.evictions).max(penalised);
-        unit.traffic_red = unproved.is_some_and(|unproved| unproved.traffic_red);
-        if unit.evictions > 0 || unproved.is_some() {
+        match self.damping.take_unproved(&key, turn.second, &self.parameters) {
+            Some(Unproved { evictions, traffic_red, well: true, since }) => {
+                (unit.evictions, unit.traffic_red, unit.back_off_until) = (evictions, traffic_red, since);
+            }
+            Some(Unproved { evictions, traffic_red, .. }) => {
+                unit.state = State::Evicted;
+                (unit.evictions, unit.traffic_red) = (evictions.max(penalised), traffic_red);
+            }
+            None if penalised > 0 => (unit.state, unit.evictions) = (State::Evicted, penalised),
+            None => (),
+        }
+        if unit.state == State::Evicted {
             let back_off = back_off_s(&self.parameters, &about.id, unit.evictions);
-            unit.state = State::Evicted;
             unit.back_off_until = turn.second.saturating_add(back_off);
         }
-        unit.why.words += why_out(&unit);
+        unit.why.words += what_counts(&unit);
         unit
     }
 
-    /// Why a unit cannot be forgotten now, and what is to be done first. One whose process runs is known
-    /// again by its next report, and what an operator had ordered of it would be forgotten.
+    /// Why a unit cannot be forgotten now, and what is to be done first. One whose process runs is not: where
+    /// relays register themselves it is known again by its next report, without what an operator had ordered
+    /// of it; where they do not, it would run on, and be in no list.
     fn why_not_unregistered(&self, turn: &Turn<'_>, unit: &Unit) -> Option<String> {
         let (id, state) = (unit.id(), unit.state);
         let asks = unit.lease == Lease::Live;
@@ -231,7 +243,7 @@ impl Policy {
             return Err(refused);
         }
         let (state, generation) = (unit.state, unit.generation);
-        let (key, unproved) = (Key::of(&unit.about), unproved(unit));
+        let (key, unproved) = (Key::of(&unit.about), unproved(unit, turn.second));
         let of_it = self.alarms.values().filter(|raised| raised.unit.as_ref() == Some(id));
         for kind in of_it.map(|raised| raised.kind.clone()).collect::<Vec<_>>() {
             self.lower_now(turn, &kind, Some(id));
@@ -239,9 +251,7 @@ impl Policy {
         self.units.remove(id);
         self.last_usable.retain(|last| last != id);
         self.retired = self.retired.max(generation);
-        if let Some(unproved) = unproved {
-            self.damping.leave(&key, unproved, turn.second, &self.parameters);
-        }
+        self.damping.leave(&key, unproved, turn.second, &self.parameters);
         let mut reason =
             format!("{by} unregistered {id}: {why}; what its slot and its box did is remembered");
         if self.units.is_empty() {
