@@ -16,6 +16,7 @@ use crate::{
         flow::{self, RunOptions},
         plan::{NewBatch, receipt_path_for},
         reader::{ReadOptions, load_layout},
+        session::Session,
         source::Encoding,
         uploader::UploadOptions,
     },
@@ -184,30 +185,36 @@ pub(crate) async fn drive(
     told: &RunArgs,
 ) -> u8 {
     let output = told.output;
-    let work = async {
-        // Before hours of work, not after them.
-        let folder = options.receipt.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            let (receipt, folder) = (options.receipt.display(), folder.display());
-            return Err(Error::Usage(format!(
-                "--receipt {receipt}: there is no folder {folder}. Make it, or name another file"
-            )));
-        }
-        let session = connect.session(options.no_progress, listener(output))?;
-        session.over(async |session| Box::pin(flow::import(session, file, options)).await).await
+    let session = match begin(connect, options, output) {
+        Ok(session) => session,
+        Err(error) => return fail(&error, output),
     };
-    let ended: Result<_, Error> = tokio::select! {
-        ended = work => ended,
+    let ended = tokio::select! {
+        ended = Box::pin(flow::import(&session, file, options)) => ended,
         () = interrupted(told.exit_with_parent) => {
             let file = file.display();
             let words = format!("interrupted; nothing acknowledged is lost. Next: `todoke resume {file}`");
             return municipal::interrupted(exit::TRY_AGAIN, &words, output);
         }
     };
+    // What a signal says from here on changes nothing of what was done.
+    session.end().await;
     match ended {
         Ok(outcome) => ending::show(&outcome, file, output),
         Err(error) => fail(&error, output),
     }
+}
+
+// Checks before hours of work what would be wrong after them.
+fn begin(connect: &Connect, options: &RunOptions, output: Output) -> Result<Session, Error> {
+    let folder = options.receipt.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let (receipt, folder) = (options.receipt.display(), folder.display());
+        return Err(Error::Usage(format!(
+            "--receipt {receipt}: there is no folder {folder}. Make it, or name another file"
+        )));
+    }
+    connect.session(options.no_progress, listener(output))
 }
 
 // Ends at the first SIGINT or SIGTERM, or with the parent if that is asked for; never, if the system gives

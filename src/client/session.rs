@@ -104,12 +104,17 @@ impl Session {
         Ok(Self { caller, signer, municipality, caller_name, receipt_key, receipt_key_file, tell, following })
     }
 
-    /// Does `work` over it, and ends it: a view of the pool that is on its way by then is kept for the next
-    /// start, for which at most a second is waited.
+    /// Does `work` over it, and ends it.
     pub async fn over<T>(self, work: impl AsyncFnOnce(&Self) -> T) -> T {
         let done = work(&self).await;
-        self.following.end(KEEP_MAX).await;
+        self.end().await;
         done
+    }
+
+    /// Ends it: a view of the pool that is on its way is kept for the next start, for which at most a second
+    /// is waited. Where a relay says that there is none, no other is waited for.
+    pub async fn end(self) {
+        self.following.end(KEEP_MAX).await;
     }
 
     /// Opens the batch of this manifest, or the same one again.

@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Code, Request, Status, transport::Channel};
 
 use super::{
     calls::Caller,
@@ -71,7 +71,7 @@ pub(crate) struct Follower {
     turn: usize,
     /// What was said already, so that it is said once.
     told: BTreeSet<String>,
-    /// Whether a view was heard and is kept, or those who were asked have none to give.
+    /// Whether a view was heard and is kept, or one who was asked has none to give, or nobody answered.
     settled: watch::Sender<bool>,
 }
 
@@ -99,8 +99,9 @@ impl Following {
         Self { tasks, of: Some((picker, settled)) }
     }
 
-    /// Ends it once the view of the first asking is kept, or nobody has one to give; `false` if neither was
-    /// so `within` that time. Who has sent nothing waits for nothing.
+    /// Ends it once the view of the first asking is kept, or a relay has none to give: those that are silent
+    /// are not waited for then. `false` if neither was so `within` that time. Who has sent nothing waits for
+    /// nothing.
     pub(super) async fn end(self, within: Duration) -> bool {
         let Self { tasks: _until_then, of } = self;
         match of {
@@ -180,7 +181,12 @@ impl Follower {
                     any |= self.hear(at, note).await;
                     self.settled.send_replace(any);
                 }
-                Err(status) => tracing::debug!("no view over {}: {}", self.relays[at].name, status.message()),
+                Err(status) => {
+                    tracing::debug!("no view over {}: {}", self.relays[at].name, status.message());
+                    if is_answer(&status) {
+                        self.settled.send_replace(true);
+                    }
+                }
             }
         }
         self.settled.send_replace(true);
@@ -298,6 +304,15 @@ async fn get(channel: Channel) -> Result<Vec<u8>, Status> {
     Ok(answer?.into_inner().view)
 }
 
+/// Whether the other end said so; what went wrong on the way there has a source.
+fn is_answer(status: &Status) -> bool {
+    status.code() != Code::DeadlineExceeded && std::error::Error::source(status).is_none()
+}
+
 #[cfg(test)]
 #[path = "view_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "view_end_tests.rs"]
+mod end_tests;

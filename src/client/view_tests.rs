@@ -32,8 +32,8 @@ use crate::{
 };
 
 /// A relay that knows nothing but a view; without one it is not answering.
-#[derive(Clone)]
-struct Tells(Arc<Mutex<Option<Vec<u8>>>>);
+#[derive(Clone, Default)]
+pub(super) struct Tells(Arc<Mutex<Option<Vec<u8>>>>);
 
 impl UnaryService<GetViewRequest> for Tells {
     type Response = GetViewResponse;
@@ -45,20 +45,20 @@ impl UnaryService<GetViewRequest> for Tells {
     }
 }
 
-struct World {
+pub(super) struct World {
     folder: tempfile::TempDir,
     tasks: JoinSet<()>,
     said: Arc<Mutex<Vec<String>>>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self { folder, tasks: JoinSet::new(), said: Arc::default() }
     }
 
     /// Starts a relay; returns where it is, and what it tells.
-    async fn relay(&mut self) -> (String, Tells) {
+    pub(super) async fn relay(&mut self) -> (String, Tells) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
         let address = listener.local_addr().expect("bound").to_string();
         let tells = Tells(Arc::default());
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// A client that was given these relays.
-    fn client(&self, given: &[(&str, &str)]) -> (Caller, Follower) {
+    pub(super) fn client(&self, given: &[(&str, &str)]) -> (Caller, Follower) {
         let channel = |address: &str| {
             Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy()
         };
@@ -101,7 +101,7 @@ impl World {
         (caller, follower)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.folder.path().join("endpoints.json.todoke-view")
     }
 
@@ -110,7 +110,7 @@ impl World {
     }
 }
 
-fn view(version: u64, members: &[(&str, &str, u8)]) -> View {
+pub(super) fn view(version: u64, members: &[(&str, &str, u8)]) -> View {
     let member = |(unit, address, share_percent): &(&str, &str, u8)| Member {
         unit: unit.parse().expect("a name"),
         address: (*address).to_owned(),
@@ -121,7 +121,7 @@ fn view(version: u64, members: &[(&str, &str, u8)]) -> View {
 }
 
 impl Tells {
-    fn tell(&self, view: &View) {
+    pub(super) fn tell(&self, view: &View) {
         *locked(&self.0) = Some(signed_text(&view.text()));
     }
 }
@@ -238,32 +238,6 @@ async fn the_view_that_was_kept_is_used_when_no_relay_that_was_given_answers() {
     let (caller, follower) = world.client(&[("r-1", &a), ("r-2", &a), ("r-9", &a)]);
     assert_eq!(used(&caller), names(&["r-1", "r-9"]), "what is kept takes away only who is not to be used");
     until_used(&caller, &["r-1", "r-3", "r-9"], follower.run()).await;
-}
-
-#[tokio::test]
-async fn who_ends_right_after_the_first_call_has_the_view_kept_if_anybody_has_one_to_give() {
-    let mut world = World::new();
-    let (a, first) = world.relay().await;
-    let (caller, follower) = world.client(&[("r-1", &a)]);
-    drop(caller.picker().pick(&[], Instant::now()));
-    assert!(Following::start(follower).end(HOUR).await, "who says that there is none holds nobody up");
-    assert!(!world.file().exists());
-    first.tell(&view(7, &[("r-1", &a, 100)]));
-    let (_, follower) = world.client(&[("r-1", &a)]);
-    assert!(Following::start(follower).end(Duration::ZERO).await, "nothing was sent, so nobody is asked");
-    assert!(!world.file().exists());
-    let (caller, follower) = world.client(&[("r-1", &a)]);
-    let following = Following::start(follower);
-    drop(caller.picker().pick(&[], Instant::now()));
-    assert!(following.end(HOUR).await);
-    let kept = kept_view::read(&world.file(), &receipt_key()).expect("it is whole");
-    assert_eq!(kept.map(|view| view.version), Some(7));
-    // Nobody says anything: it is waited for no longer than that.
-    let silent = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
-    let address = silent.local_addr().expect("bound").to_string();
-    let (caller, follower) = world.client(&[("r-1", &address)]);
-    drop(caller.picker().pick(&[], Instant::now()));
-    assert!(!Following::start(follower).end(Duration::from_millis(10)).await);
 }
 
 #[tokio::test]
@@ -384,4 +358,4 @@ async fn a_call_that_failed_has_the_view_asked_for_long_before_it_is_due() {
     assert!(begun.elapsed() < EVERY * 8 / 10, "{:?}: nobody asked", begun.elapsed());
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
