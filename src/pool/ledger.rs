@@ -164,6 +164,9 @@ impl LedgerError {
             Self::Read { .. } => "Look at the disk, and who may read the file".to_owned(),
             Self::TooMany => "Run its parts, each from a start line on".to_owned(),
             Self::Bad { field, .. } if field == "start.format" => OTHER_VERSION.to_owned(),
+            Self::Bad { line, what, .. } if is_unknown(what) => {
+                format!("{NEWER_VERSION}. If it was not: {}", before(line - 1))
+            }
             Self::Judge { .. } => OTHER_VERSION.to_owned(),
             Self::Changed { from, .. } => before(from - 1),
             Self::TooLong { line } | Self::Bad { line, .. } | Self::Order { line, .. } => before(line - 1),
@@ -173,6 +176,15 @@ impl LedgerError {
 
 /// What to do with a ledger whose words this version does not know.
 const OTHER_VERSION: &str = "Run it with the version of todoke that wrote it";
+
+/// What to do with one that has a field, a fact or another word that this version does not know.
+const NEWER_VERSION: &str =
+    "A newer version of todoke may have written it: run it with the version that wrote it";
+
+/// Whether serde says that something is not known, rather than wrong.
+fn is_unknown(what: &str) -> bool {
+    what.starts_with("unknown field") || what.starts_with("unknown variant")
+}
 
 /// What judges the evidence of a second: the rule, or a closure in its place.
 pub trait Judge {

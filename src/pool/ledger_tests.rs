@@ -229,6 +229,27 @@ fn a_bad_line_is_named_by_number_and_field() {
 }
 
 #[test]
+fn a_field_or_a_fact_that_is_not_known_may_be_of_a_newer_version_and_one_that_is_wrong_is_not() {
+    let right = text(&recorded());
+    let mut lines: Vec<String> = right.lines().map(str::to_owned).collect();
+    let second = lines.iter().position(|line| line.contains("\"second\":60,")).expect("it is there");
+    let whole = lines[second].clone();
+    for (from, to, is_newer) in [
+        ("\"second\":{", "\"second\":{\"colour\":1,", true),
+        ("\"facts\":[", "\"facts\":[{\"sang\":{\"unit\":\"relay-1\"}},", true),
+        ("\"second\":{", "\"thought\":{", true),
+        ("\"bad\":30", "\"bad\":\"many\"", false),
+    ] {
+        lines[second] = whole.replacen(from, to, 1);
+        assert_ne!(lines[second], whole, "{from}");
+        let error = replay(lines.join("\n").as_bytes(), &mut judge).expect_err(to);
+        let remedy = error.remedy();
+        assert!(remedy.contains(&format!("`head -n {second}`")), "{error}: {remedy}");
+        assert_eq!(remedy.contains("run it with the version that wrote it"), is_newer, "{error}: {remedy}");
+    }
+}
+
+#[test]
 fn what_is_too_long_out_of_order_or_of_another_format_is_refused() {
     let long = "x".repeat(LINE_BYTES_MAX + 1);
     assert!(matches!(replay(long.as_bytes(), &mut judge), Err(LedgerError::TooLong { line: 1 })));
