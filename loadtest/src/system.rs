@@ -77,14 +77,16 @@ impl Drop for System {
     }
 }
 
-/// Runs a command of todoke to its end, and returns what it says; on standard error it says its failure.
+/// Runs a command of todoke to its end, and returns what it says. It says its failure on standard error, or
+/// with `--output json` on standard output.
 pub(crate) fn run(todoke: &Path, arguments: &[&OsStr]) -> Result<String, Failure> {
     let output = Command::new(todoke).args(arguments).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return String::from_utf8(output.stdout).map_err(Failure::while_doing("what it says"));
     }
-    let (command, words) = (arguments[0].display(), String::from_utf8_lossy(&output.stderr));
-    Err(Failure::new(format!("`todoke {command}`: {words}")))
+    let words = [&output.stderr, &output.stdout].map(|words| String::from_utf8_lossy(words));
+    let words = words.map(|words| words.trim().to_owned()).join(" ");
+    Err(Failure::new(format!("`todoke {}`: {}", arguments[0].display(), words.trim())))
 }
 
 /// The process of a node, which `todoke dev` always names.
