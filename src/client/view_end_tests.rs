@@ -1,5 +1,5 @@
-//! Promise: the end of a command keeps the view for the next start, and waits neither for what nobody needs nor
-//! for who says nothing.
+//! Promise: the end of a command keeps the view for the next start, and waits neither for what nobody needs
+//! nor for who says nothing.
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 

@@ -9,6 +9,7 @@ mod lost;
 mod nil;
 mod renewal;
 mod sick;
+mod signals;
 mod strangers;
 mod twice;
 mod world;

@@ -1,5 +1,5 @@
-//! Promise: to forget a unit and register it anew is neither a short cut nor a punishment: it begins as it would
-//! have gone on, and what time forgives a unit it forgives one that was forgotten.
+//! Promise: to forget a unit and register it anew is neither a short cut nor a punishment: it begins as it
+//! would have gone on, and what time forgives a unit it forgives one that was forgotten.
 
 use super::{
     Description, Fact, Kind, Parameters, Request, State, UNITS_MAX, Unit, back_off_s,
