@@ -61,6 +61,7 @@ async fn who_sends_nothing_asks_nobody_and_waits_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "what is served here ends with the test")]
 async fn a_silent_relay_holds_nobody_up_where_another_says_that_there_is_no_view() {
     // In memory, so that the clock stands still until nothing happens any more.
     let channel = |serve: fn(DuplexStream)| {

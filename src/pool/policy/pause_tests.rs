@@ -5,7 +5,10 @@ use super::{
     Alarm, Decision, Intervention, Kind, Request, State,
     fixture::{Pool, bet, id, intervention, order},
 };
-use crate::pool::{evidence::Class, judgement::Judgement};
+use crate::pool::{
+    evidence::Class,
+    judgement::{Judgement, Verdict},
+};
 
 /// A pool of 4 whose unit 2 is steered away from, and from now on not probed for so long.
 fn paused(seconds: u64) -> Pool {
@@ -172,5 +175,11 @@ fn a_signature_that_an_attribute_is_mended_is_void_once_a_unit_fails_with_it_aga
     assert_eq!(said.kind, Kind::Refuse("absolve".to_owned()), "what alice signed did not help");
     assert!(said.reason.contains("nobody has signed that model=HSM-7 is mended"), "{}", said.reason);
     assert_eq!(says(&mut pool, "bob", Some(intervention())).kind, Kind::SignOff, "it is the first again");
+    let attributes = vec!["model=HSM-7".to_owned()];
+    pool.verdict = Verdict::Attribute { units: vec![id(1), id(2)], attributes };
+    let said = says(&mut pool, "alice", None);
+    assert_eq!(said.kind, Kind::Refuse("absolve".to_owned()), "it would be suspect again in this second");
+    assert!(said.reason.contains("relay-1, relay-2 are sick now"), "{}", said.reason);
+    pool.verdict = Verdict::None;
     assert_eq!(says(&mut pool, "alice", None).kind, Kind::Absolve);
 }

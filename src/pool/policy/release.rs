@@ -6,7 +6,7 @@ use super::{
     order::{Intervention, Operator},
     unit::{Approval, State},
 };
-use crate::pool::evidence::UnitId;
+use crate::pool::{evidence::UnitId, judgement::Verdict};
 
 const NEEDED: &str = "a release needs an intervention record (what was changed, which hypothesis it tests) \
                       and a second operator";
@@ -201,6 +201,16 @@ impl Policy {
             let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
             return Err(format!("{attribute:.64} is not suspect; what is: {all}"));
         };
+        if let Verdict::Attribute { attributes, units } = turn.verdict()
+            && attributes.iter().any(|one| one == attribute)
+        {
+            let units: Vec<String> = units.iter().map(ToString::to_string).collect();
+            return Err(format!(
+                "{} are sick now, and are exactly those with {attribute}, so it would be suspect again at \
+                 once: wait until they are well or out of use",
+                units.join(", ")
+            ));
+        }
         let waiting: Vec<Approval> = suspicion.signed.iter().cloned().collect();
         let unsigned = || {
             format!(
