@@ -39,6 +39,12 @@ impl Observer {
         &self.0
     }
 
+    /// Whether what it says of callers' calls on a unit is only what callers told it: a relay sees its own.
+    #[must_use]
+    pub fn has_hearsay_of(&self, unit: &UnitId) -> bool {
+        self.0.role() == Role::Relay && !self.is(unit)
+    }
+
     /// Whether it is the unit itself, speaking of itself.
     #[must_use]
     pub fn is(&self, unit: &UnitId) -> bool {

@@ -31,8 +31,12 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Takes a bucket of traffic.
+    /// Takes a bucket of traffic; callers' complaints never count alone, and so do not here, where nothing
+    /// else is beside them.
     pub(super) fn add(&mut self, bucket: &Bucket) {
+        if bucket.observer.has_hearsay_of(&bucket.unit) {
+            return;
+        }
         if self.sums.len() >= UNITS_MAX && !self.sums.contains_key(&bucket.unit) {
             return;
         }

@@ -98,12 +98,14 @@ fn the_policy_is_told_whose_calls_failed_of_a_unit_that_returns() {
     pool.well(2);
     pool.until(&Kind::Step(1), 2, 200);
     let mut calls = Calls::default();
-    let add = |calls: &mut Calls, unit: UnitId, caller: Option<&str>, (n, bad): (u32, u32)| {
+    let said = |by: &str, calls: &mut Calls, unit: UnitId, caller: Option<&str>, (n, bad): (u32, u32)| {
         let caller = caller.map(|code| code.parse().expect("a code"));
-        let (observer, class) = (observer(1), Class::Traffic);
+        let (observer, class) = (by.to_owned().try_into().expect("an observer"), Class::Traffic);
         calls.add(&Bucket { second: 1, observer, unit, class, caller, n, bad, latencies: None });
     };
-    add(&mut calls, id(1), Some("131229"), (3, 3));
+    let add = |calls: &mut Calls, unit, caller, of| said("issuer/issuer-1", calls, unit, caller, of);
+    said("relay/relay-1", &mut calls, id(1), Some("131229"), (3, 3));
+    said("relay/relay-1", &mut calls, id(2), Some("131211"), (40, 40)); // callers told it so
     add(&mut calls, id(2), None, (7, 1));
     add(&mut calls, id(2), Some("131229"), (2, 1));
     add(&mut calls, id(2), Some("131211"), (9, 0));
