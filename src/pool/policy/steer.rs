@@ -77,11 +77,10 @@ pub(super) fn is_traffic_doubted(judged: &UnitJudgement, parameters: &Parameters
     traffic.any(|bet| bet.played && bet.s >= parameters.green_s)
 }
 
-/// Whether a unit's own traffic speaks for it.
-fn is_traffic_green(judged: &UnitJudgement, parameters: &Parameters) -> bool {
+/// Whether nothing of a unit's own traffic is held against it any more.
+fn is_traffic_quiet(judged: &UnitJudgement, parameters: &Parameters) -> bool {
     let mut traffic = judged.bets.iter().filter(|bet| bet.class == Some(Class::Traffic));
-    let played = traffic.clone().any(|bet| bet.played);
-    played && traffic.all(|bet| bet.s < parameters.green_s)
+    traffic.all(|bet| bet.s < parameters.green_s)
 }
 
 impl Policy {
@@ -152,7 +151,7 @@ impl Policy {
             let Some(judged) = turn.judged(&id) else { continue };
             let unit = &self.units[&id];
             let proved = unit.row.n >= self.parameters.red_calls;
-            let red = unit.is_by_calls() && !(proved && is_traffic_green(judged, &self.parameters));
+            let red = unit.is_by_calls() && !(proved && is_traffic_quiet(judged, &self.parameters));
             if judged.soft || judged.sick || red {
                 continue;
             }

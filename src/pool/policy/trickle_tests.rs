@@ -172,3 +172,16 @@ fn one_that_was_steered_away_from_before_there_were_trickles_has_one_too() {
     }
     assert_eq!(share(&pool), 10);
 }
+
+#[test]
+fn calls_that_have_spoken_for_a_unit_need_not_go_on_until_it_is_back() {
+    let mut pool = Pool::of(4);
+    second(&mut pool, green_but(10.0, 20), 1, 1);
+    second(&mut pool, green_but(6.0, 20), 130, 0);
+    for _ in 0..20 {
+        second(&mut pool, green_but(2.0, 0), 0, 0);
+    }
+    assert_eq!(pool.state(2), State::Suspect, "what was held against it is not gone yet");
+    second(&mut pool, green_but(0.0, 0), 0, 0);
+    assert_eq!(pool.state(2), State::Healthy);
+}
