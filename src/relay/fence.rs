@@ -16,6 +16,9 @@ use crate::wire::fault::{Fault, Reason};
 /// How the reason begins for which a relay is not ready that the pool took out: all is well with the process.
 pub const TAKEN_OUT: &str = "the pool's controller took it out";
 
+/// Longest time for which calls are taken after an order to stop.
+const LINGER_MAX: Duration = Duration::from_secs(5);
+
 /// By what right a relay serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -34,6 +37,8 @@ pub(super) enum Standing {
     Ordered {
         /// By the controller's words.
         why: String,
+        /// For how long calls are taken that come all the same, while callers hear of it.
+        linger: Duration,
     },
     /// None: its lease ended, and nobody gave another.
     Lapsed,
@@ -42,7 +47,9 @@ pub(super) enum Standing {
 /// What stands between callers and the relay.
 pub(super) struct Fence {
     standing: watch::Sender<Standing>,
-    /// The same in one bit, for the way of each call.
+    /// Whether it is one to serve, in one bit.
+    serves: AtomicBool,
+    /// Whether calls are taken, for the way of each; written under the lock of `standing`.
     open: AtomicBool,
     generation: AtomicU64,
 }
@@ -53,14 +60,28 @@ impl Fence {
         let standing = if bound { Standing::Waiting } else { Standing::Unbound };
         Self {
             standing: watch::Sender::new(standing),
+            serves: AtomicBool::new(!bound),
             open: AtomicBool::new(!bound),
             generation: AtomicU64::new(0),
         }
     }
 
-    /// Whether calls may be taken.
+    /// Whether calls may be taken, as they are for a moment after it serves no more.
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Relaxed)
+    }
+
+    /// Whether it may say that it serves, and keep its callers.
+    pub(super) fn serves(&self) -> bool {
+        self.serves.load(Relaxed)
+    }
+
+    /// For how long calls are taken after this standing began, though it is none to serve.
+    pub(super) fn linger(&self) -> Duration {
+        match (&*self.standing.borrow(), self.is_open()) {
+            (Standing::Ordered { linger, .. }, true) => (*linger).min(LINGER_MAX),
+            _ => Duration::ZERO,
+        }
     }
 
     /// The generation of the last lease; 0: there was none.
@@ -75,39 +96,60 @@ impl Fence {
 
     /// Takes a new standing; a lease that is over already is none.
     pub(super) fn set(&self, standing: Standing) {
-        let open = matches!(standing, Standing::Unbound | Standing::Leased { .. });
+        let serves = matches!(standing, Standing::Unbound | Standing::Leased { .. });
+        let lingers = matches!(standing, Standing::Ordered { linger, .. } if !linger.is_zero());
         if let Standing::Leased { generation, .. } = &standing {
             self.generation.store(*generation, Relaxed);
         }
-        self.open.store(open, Relaxed);
         self.standing.send_if_modified(|now| {
+            self.serves.store(serves, Relaxed);
+            self.open.store(serves || lingers && self.is_open(), Relaxed);
             let changed = *now != standing;
             *now = standing;
             changed
         });
     }
 
-    /// Closes the fence when a lease ends without another, and before that does what is to be done then;
-    /// never returns.
+    /// Closes the fence when a lease ends without another, and before that does what is to be done then; and
+    /// when it lingered long enough. Never returns.
     pub(super) async fn mind(&self, lapses: impl Fn()) {
         let mut standing = self.watch();
+        let mut lingers_until = None;
         loop {
-            let until = match *standing.borrow_and_update() {
-                Standing::Leased { until, .. } => Some(until),
+            let now = standing.borrow_and_update().clone();
+            // However often it is said in other words, it counts from the first.
+            lingers_until = match &now {
+                Standing::Ordered { .. } if self.is_open() => {
+                    lingers_until.or_else(|| Some(Instant::now() + self.linger()))
+                }
                 _ => None,
+            };
+            let until = match now {
+                Standing::Leased { until, .. } => Some(until),
+                _ => lingers_until,
             };
             tokio::select! {
                 changed = standing.changed() => if changed.is_err() { return },
                 () = end(until) => {
                     let over = until.is_some_and(|until| until <= Instant::now());
-                    // Another one may have come meanwhile.
-                    if over && !standing.has_changed().unwrap_or(false) {
+                    if over && lingers_until.take().is_some() {
+                        self.close();
+                    } else if over && !standing.has_changed().unwrap_or(false) {
+                        // No other one came meanwhile.
                         lapses();
                         self.set(Standing::Lapsed);
                     }
                 }
             }
         }
+    }
+
+    /// Takes no more calls, if it still is not to serve.
+    fn close(&self) {
+        self.standing.send_if_modified(|_| {
+            self.open.store(self.serves(), Relaxed);
+            false
+        });
     }
 
     /// What a call is told, and why, while the fence is closed.
@@ -121,7 +163,7 @@ impl Fence {
         match &*self.standing.borrow() {
             Standing::Unbound | Standing::Leased { .. } => None,
             Standing::Waiting => Some("it waits for its first lease from an issuer".to_owned()),
-            Standing::Ordered { why } => Some(format!("{TAKEN_OUT}: {why}")),
+            Standing::Ordered { why, .. } => Some(format!("{TAKEN_OUT}: {why}")),
             Standing::Lapsed => Some("its lease ended and no issuer renewed it".to_owned()),
         }
     }
@@ -144,6 +186,10 @@ mod tests {
         Standing::Leased { until: Instant::now() + Duration::from_secs(seconds), generation: 1 }
     }
 
+    fn ordered(why: &str, linger_ms: u64) -> Standing {
+        Standing::Ordered { why: why.to_owned(), linger: Duration::from_millis(linger_ms) }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_lease_opens_the_fence_until_it_ends_and_a_new_one_keeps_it_open() {
         let fence = Arc::new(Fence::new(true));
@@ -163,8 +209,48 @@ mod tests {
         assert_eq!(fence.fault().reason, Reason::RelayFenced);
         fence.set(leased(15));
         assert!(fence.is_open() && fence.reason().is_none(), "a new lease opens it again");
-        fence.set(Standing::Ordered { why: "it fails 30 % of its calls".to_owned() });
+        fence.set(ordered("it fails 30 % of its calls", 0));
         assert!(!fence.is_open() && fence.reason().is_some_and(|why| why.contains("30 %")));
+        mind.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_drained_takes_calls_for_a_moment_after_it_has_said_that_it_serves_no_more() {
+        let fence = Arc::new(Fence::new(true));
+        let minded = Arc::clone(&fence);
+        let tasks = tokio_util::task::TaskTracker::new();
+        let mind = tasks.spawn(async move { minded.mind(|| panic!("no lease ends")).await });
+        let pass = async |ms| {
+            for _ in 0..3 {
+                tokio::task::yield_now().await; // what is minded begins to wait, too
+            }
+            tokio::time::advance(Duration::from_millis(ms)).await;
+            tokio::task::yield_now().await;
+        };
+        fence.set(ordered("a drain", 1000));
+        assert!(!fence.is_open(), "it took none before");
+        fence.set(leased(15));
+        pass(0).await;
+        fence.set(ordered("a drain", 1000));
+        assert!(fence.is_open() && !fence.serves());
+        pass(900).await;
+        fence.set(ordered("in other words", 1000));
+        pass(99).await;
+        assert!(fence.is_open(), "{:?}", fence.linger());
+        pass(1).await;
+        assert!(!fence.is_open(), "its time counts from the first order");
+        fence.set(ordered("again in others", 1000));
+        assert!(!fence.is_open(), "what is closed is not opened by an order to stop");
+        fence.set(leased(15));
+        fence.set(ordered("a long one", 60_000));
+        pass(0).await;
+        assert!(fence.is_open());
+        pass(5_000).await;
+        assert!(!fence.is_open(), "there is a limit");
+        fence.set(leased(15));
+        fence.set(ordered("a drain", 1000));
+        fence.set(ordered("it looks sick now", 0));
+        assert!(!fence.is_open(), "at once");
         mind.abort();
     }
 

@@ -146,7 +146,7 @@ struct Front {
     age: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     leaving: bool,
-    /// Whether the fence was open since the client came.
+    /// Whether the relay was to serve since the client came.
     served: bool,
     /// Whether the relay may serve; observers stay whatever it says.
     standing: WatchStream<Standing>,
@@ -165,7 +165,7 @@ impl Front {
         // Clients that came together do not leave together.
         let age = options.connection_age.mul_f64(0.9 + 0.2 * shard.fraction());
         // Who is only refused is told why, and holds a place no longer than that needs.
-        let age = if met.peer.is_refused() || !shard.fence().is_open() && !met.peer.is_observer() {
+        let age = if met.peer.is_refused() || !shard.fence().serves() && !met.peer.is_observer() {
             age.min(REFUSED_AGE)
         } else {
             age
@@ -193,8 +193,8 @@ impl Front {
         while let Poll::Ready(Some(_)) = Pin::new(&mut self.standing).poll_next(cx) {}
         let peer = &self.met.peer;
         // Who comes to a closed fence is told so by an answer, and is sent away when his time is over.
-        let fenced = self.served && !peer.shard.fence().is_open() && !peer.is_observer();
-        self.served |= peer.shard.fence().is_open();
+        let fenced = self.served && !peer.shard.fence().serves() && !peer.is_observer();
+        self.served |= peer.shard.fence().serves();
         stopping || fenced || self.age.as_mut().poll(cx).is_ready()
     }
 

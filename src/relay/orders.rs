@@ -17,8 +17,8 @@ const BUNDLE_MAX: Duration = Duration::from_millis(250);
 /// Takes a standing. Before it stops serving on an order, it leaves what it recorded; no disk holds that up
 /// for long.
 pub(super) async fn stand(shared: &Shared, shards: &[Arc<Shard>], standing: Standing) {
-    if let Standing::Ordered { why } = &standing
-        && shared.fence.is_open()
+    if let Standing::Ordered { why, .. } = &standing
+        && shared.fence.serves()
     {
         shared.recorder.note("ordered", why);
         if let Some(written) = shared.recorder.leave((shared, shards), "order", why) {

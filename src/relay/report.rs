@@ -227,7 +227,7 @@ impl Issuer {
         if let Some(Reason::GenerationStale | Reason::UnitUnknown) = fault.as_ref().map(|fault| fault.reason)
         {
             let why = fault.map(|fault| fault.message).unwrap_or_default();
-            self.said = Said::Stop(why, Instant::now());
+            self.said = Said::Stop { why, heard: Instant::now(), linger: Duration::ZERO };
         }
         if !std::mem::replace(&mut self.silent, true) {
             let (issuer, words) = (&self.address, status.message());
@@ -260,7 +260,10 @@ impl Issuer {
         }
         self.said = match answer.order() {
             RelayOrder::Serve => self.leased(reporting, &answer, asked),
-            RelayOrder::Drain | RelayOrder::Unspecified => Said::Stop(answer.why, asked),
+            RelayOrder::Drain | RelayOrder::Unspecified => {
+                let linger = Duration::from_millis(answer.linger_ms.into());
+                Said::Stop { why: answer.why, heard: asked, linger }
+            }
         };
     }
 
@@ -304,7 +307,10 @@ impl Issuer {
                 let until = asked + Duration::from_millis(span);
                 Said::Lease(lease, until)
             }
-            Ok(lease) => Said::Stop(format!("the lease is one of {}", lease.unit), asked),
+            Ok(lease) => {
+                let why = format!("the lease is one of {}", lease.unit);
+                Said::Stop { why, heard: asked, linger: Duration::ZERO }
+            }
             Err(error) => {
                 tracing::error!(issuer = %self.address, %error, "the lease of {} is not believed: {error}",
                     self.address);

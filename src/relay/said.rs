@@ -18,8 +18,13 @@ pub(super) enum Said {
     NoPool,
     /// It gave this lease.
     Lease(Lease, Instant),
-    /// It said that this relay is not to serve, and when.
-    Stop(String, Instant),
+    /// It said that this relay is not to serve.
+    Stop {
+        why: String,
+        heard: Instant,
+        /// For how long calls that come all the same are to be taken.
+        linger: Duration,
+    },
 }
 
 /// Makes one standing of what all issuers said: an order to stop of any that was heard lately, else the live
@@ -31,11 +36,11 @@ pub(super) fn settle(said: &[&Said]) -> Option<Standing> {
         _ => None,
     });
     let stop = said.iter().find_map(|said| match said {
-        Said::Stop(why, heard) if *heard + STOP_LIVES > now => Some(why.clone()),
+        Said::Stop { why, heard, linger } if *heard + STOP_LIVES > now => Some((why.clone(), *linger)),
         _ => None,
     });
     match (stop, best.max()) {
-        (Some(why), _) => Some(Standing::Ordered { why }),
+        (Some((why, linger)), _) => Some(Standing::Ordered { why, linger }),
         (None, Some((_, until, generation))) => Some(Standing::Leased { until, generation }),
         (None, None) => {
             let none = said.iter().all(|said| matches!(said, Said::NoPool));
@@ -63,11 +68,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_order_to_stop_holds_for_as_long_as_a_lease_though_another_issuer_gives_one() {
-        let stop = Said::Stop("drained".to_owned(), Instant::now());
+        let stop = Said::Stop { why: "drained".to_owned(), heard: Instant::now(), linger: Duration::ZERO };
         let said = [stop, lease(3, 7, 60)];
         tokio::time::advance(STOP_LIVES - Duration::from_secs(1)).await;
         assert!(
-            matches!(settle(&Vec::from_iter(&said)), Some(Standing::Ordered { why }) if why == "drained")
+            matches!(settle(&Vec::from_iter(&said)), Some(Standing::Ordered { why, .. }) if why == "drained")
         );
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(generation(&said), Some(7), "who said it is gone");

@@ -233,7 +233,7 @@ async fn tell_health(shared: Arc<Shared>) {
         loop {
             let all = !connected.borrow_and_update().contains(&0);
             standing.mark_unchanged();
-            let serves = all && shared.fence.is_open() && shared.tls.ended().is_empty();
+            let serves = all && shared.fence.serves() && shared.tls.ended().is_empty();
             if serves != *shared.serving.borrow() {
                 // The first time waits for nothing; what was there and is gone may come back at once.
                 let back = connected.wait_for(|each| !each.contains(&0));
@@ -301,7 +301,7 @@ async fn mind_fence(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
             let name = &shared.options.name;
             tracing::error!("{name} takes no calls: {}", shared.fence.reason().unwrap_or_default());
             metrics::counter!(names::RELAY_EVENTS, names::EVENT => "fenced").increment(1);
-            let closed = Instant::now();
+            let closed = Instant::now() + shared.fence.linger().min(shared.options.drain);
             let open = standing.wait_for(|now| matches!(now, Standing::Leased { .. } | Standing::Unbound));
             if timeout(shared.options.drain, open).await.is_err() {
                 shards.iter().for_each(|shard| shard.bell().cut(shard.ns_at(closed)));

@@ -68,6 +68,10 @@ pub(super) fn description(unit: &UnitId, attributes: Option<UnitAttributes>) -> 
     }
 }
 
+/// For how long a relay that is drained goes on taking calls: a stock client hears of NOT_SERVING and GOAWAY
+/// within milliseconds, one on a busy machine within a good part of a second.
+const LINGER_MS: u32 = 1_000;
+
 /// What a relay is told of what is known.
 struct Told {
     lease: Result<Lease, String>,
@@ -76,6 +80,7 @@ struct Told {
     drills: Drills,
     /// The pool's second.
     second: u64,
+    lingers: bool,
 }
 
 impl Core {
@@ -94,6 +99,7 @@ impl Core {
             threshold_us: self.judge.threshold_us(unit),
             drills: drills.unwrap_or_default(),
             second: self.seconds.at(seconds(now_ms)),
+            lingers: self.policy.lingers(unit),
         }
     }
 }
@@ -193,7 +199,7 @@ impl Controller {
 
     fn answer(&self, unit: &UnitId, request: &ReportRequest) -> ReportResponse {
         let now_ms = self.0.clock.now_ms();
-        let Told { lease, targets, threshold_us, drills, second } = self.core().told(unit, now_ms);
+        let Told { lease, targets, threshold_us, drills, second, lingers } = self.core().told(unit, now_ms);
         let pool_ms = i64::try_from(second).unwrap_or(i64::MAX).saturating_mul(1000);
         let drill = drills.of(request.incarnation, pool_ms);
         gauges::lease(lease.is_ok());
@@ -214,6 +220,7 @@ impl Controller {
             threshold_us,
             drill_number: drills.number,
             drill_left_ms: drill.map_or(0, |(_, left)| u32::try_from(left).unwrap_or(u32::MAX)),
+            linger_ms: if lingers { LINGER_MS } else { 0 },
         }
     }
 }

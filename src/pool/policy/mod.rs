@@ -373,6 +373,15 @@ impl Policy {
         state.is_some_and(|state| state.is_leased() && state != State::Probation) || self.is_kept(unit)
     }
 
+    /// Whether calls that come to it all the same are still to be taken for a moment: an operator drains it,
+    /// and nothing spoke against it.
+    #[must_use]
+    pub fn lingers(&self, unit: &UnitId) -> bool {
+        let drains = |unit: &Unit| unit.drain.is_some_and(|(_, to)| to == State::Drained);
+        let well = |unit: &&Unit| unit.state == State::Draining && unit.resume == State::Joining;
+        self.units.get(unit).filter(well).is_some_and(drains)
+    }
+
     /// Whether it is only in use because nobody else is.
     fn is_kept(&self, unit: &UnitId) -> bool {
         self.published.1.iter().any(|entry| entry.kept && entry.unit == *unit)

@@ -67,8 +67,9 @@ async fn a_drained_relay_sends_its_callers_away_and_serves_again_when_it_is_let_
     let away = away.expect("the connection ends").expect("it was driven").expect("it ran");
     away.expect("in order: GOAWAY came");
     let ward = pool.ward(WARDS[0], &relays[1]);
-    assert_eq!(reason(ask(&ward).await), Some(Reason::RelayFenced));
     assert_eq!(health(&ward).await, Some(ServingStatus::NotServing));
+    let refused = || async { (reason(ask(&ward).await) == Some(Reason::RelayFenced)).then_some(()) };
+    eventually("it takes no call that comes all the same", refused).await;
     ask(&pool.ward(WARDS[0], &relays[0])).await.expect("the other goes on");
     eventually("it has drained", || async {
         pool.units().await["relay-2"].drained_by_operator.then_some(())
@@ -80,6 +81,26 @@ async fn a_drained_relay_sends_its_callers_away_and_serves_again_when_it_is_let_
     assert_eq!(unit.generation, 2, "what it held before is void");
     relays[1].serves().await;
     eventually("a call is taken", || async { ask(&pool.ward(WARDS[0], &relays[1])).await.ok() }).await;
+}
+
+#[tokio::test]
+async fn a_well_relay_that_is_drained_takes_calls_while_its_callers_hear_of_it() {
+    let mut options = quick();
+    options.policy.drain_s = 5;
+    let pool = Pool::start(options).await;
+    let relays = pool.relays(2).await;
+    let ward = pool.ward(WARDS[0], &relays[1]);
+    pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
+    let mut taken = 0;
+    let refused = loop {
+        let heard = health(&ward).await == Some(ServingStatus::NotServing);
+        match ask(&ward).await {
+            Ok(_) => taken += u32::from(heard),
+            Err(status) => break fault(status),
+        }
+    };
+    assert_eq!(refused.reason, Reason::RelayFenced, "{refused}");
+    assert!(taken > 0, "none was taken after it had said NOT_SERVING");
 }
 
 #[tokio::test]
