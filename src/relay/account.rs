@@ -57,7 +57,7 @@ impl Account {
         if std::mem::replace(&mut self.unanswered, false) {
             peer.shard.seen().answered(self.began(peer), None);
         }
-        self.count(peer, Outcome::of(status, answered));
+        self.count(peer, Outcome::of(status, answered, self.is_old(peer)));
     }
 
     fn count(&mut self, peer: &Peer, outcome: Outcome) {

@@ -64,11 +64,12 @@ impl Outcome {
     /// UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL and UNKNOWN are what a transport makes; no status at all is a
     /// broken answer. Everything else is the service's own word. A deadline that ends an answer of which
     /// something came is its caller's: it says no more than that caller's own cancel, which may come a moment
-    /// sooner.
-    pub(super) fn of(status: Option<u8>, answered: bool) -> Self {
+    /// sooner. So is one that ends a call which is not `old` yet, as calls may be: a caller could have any
+    /// relay look sick by deadlines that nobody can keep.
+    pub(super) fn of(status: Option<u8>, answered: bool, old: bool) -> Self {
         match status {
             Some(1) => Outcome::Nothing,
-            Some(4) if answered => Outcome::Nothing,
+            Some(4) if answered || !old => Outcome::Nothing,
             Some(2 | 4 | 13 | 14) | None => Outcome::Bad,
             Some(_) => Outcome::Good,
         }
@@ -182,12 +183,14 @@ mod tests {
     fn what_only_a_caller_or_a_service_says_is_not_held_against_a_relay() {
         for status in 0..=17 {
             let bad = [2, 4, 13, 14].contains(&status);
-            assert_eq!(Outcome::of(Some(status), false) == Outcome::Bad, bad, "{status}");
-            assert_eq!(Outcome::of(Some(status), true) == Outcome::Bad, bad && status != 4, "{status}");
+            let is_bad = |answered, old| Outcome::of(Some(status), answered, old) == Outcome::Bad;
+            assert_eq!(is_bad(false, true), bad, "{status}");
+            assert_eq!(is_bad(false, false), bad && status != 4, "{status}: its deadline was too short");
+            assert_eq!(is_bad(true, true), bad && status != 4, "{status}: it ended a stream");
         }
-        assert_eq!(Outcome::of(None, true), Outcome::Bad, "an answer without a status is a broken one");
-        assert_eq!(Outcome::of(Some(1), false), Outcome::Nothing, "its caller gave it up");
-        assert_eq!(Outcome::of(Some(4), true), Outcome::Nothing, "so did that of a stream");
+        assert_eq!(Outcome::of(None, true, false), Outcome::Bad, "an answer without a status is broken");
+        assert_eq!(Outcome::of(Some(1), false, true), Outcome::Nothing, "its caller gave it up");
+        assert_eq!(Outcome::of(Some(4), false, false), Outcome::Nothing, "as good as that");
     }
 
     #[test]

@@ -136,8 +136,8 @@ pub struct Policy {
     waits_until: u64,
     observers: u32,
     peak_calls_per_s: u32,
-    /// The last seconds' calls, while somebody returns.
-    #[serde(default, skip_serializing_if = "Recent::is_empty")]
+    /// The last seconds' calls, while anybody's are counted.
+    #[serde(default, skip_serializing_if = "Recent::is_empty", deserialize_with = "unit::readable")]
     recent: Recent,
 }
 

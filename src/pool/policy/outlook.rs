@@ -58,7 +58,7 @@ impl Policy {
     fn until_stepped(&self, unit: &Unit, percent: u8) -> String {
         let (seen, wanted) = (unit.progress, &self.parameters);
         let next = wanted.steps_percent.iter().find(|step| **step > percent).unwrap_or(&100);
-        let calls = unit.seen().n;
+        let calls = unit.seen(self.second).n;
         let by_calls = format!(
             "{next} % after {calls} of {} calls and {} of {} s",
             wanted.step_calls, seen.seconds, wanted.step_s
@@ -68,7 +68,7 @@ impl Policy {
             seen.probes, wanted.quiet_step_probes, wanted.quiet_step_s
         );
         let (passed, needed) = (unit.row.n, wanted.quiet_step_calls);
-        match (unit.traffic_red, seen.failed) {
+        match (unit.traffic_red, unit.callers.failed_of_others(seen.failed)) {
             (true, _) => by_calls,
             (false, 0) => by_probes,
             (false, _) if passed >= needed => by_probes,

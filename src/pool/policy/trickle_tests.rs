@@ -139,6 +139,38 @@ fn no_municipality_alone_keeps_a_unit_away_and_two_do() {
     }
 }
 
+fn of(code: &str, calls: u32, failed: u32) -> CallsOf {
+    CallsOf { caller: code.parse().expect("a code"), calls, failed }
+}
+
+#[test]
+fn the_only_caller_brings_a_unit_back_once_its_calls_have_gone_well_for_two_minutes() {
+    let alone = |failed: fn(u64) -> bool| {
+        move |now| {
+            let failed = u32::from(failed(now));
+            vec![Fact::Traffic { unit: id(2), calls: 1, failed, callers: vec![of("131229", 1, failed)] }]
+        }
+    };
+    assert_eq!(back_after(alone(|now| now <= 5)), Some(5 + 120 + 100 + 2));
+    assert_eq!(back_after(alone(|now| now.is_multiple_of(100))), None, "it fails on");
+}
+
+#[test]
+fn no_municipality_and_no_peer_hides_what_a_unit_does_by_failing_on_its_peers() {
+    let own = Fact::Traffic { unit: id(2), calls: 20, failed: 4, callers: vec![of("131211", 10, 4)] };
+    let honest = |own: u32| traffic(2, 10, own);
+    let hurt = |n: usize| {
+        let callers = vec![of("131229", 10, 10)];
+        Fact::Traffic { unit: id(n), calls: 20, failed: 10, callers }
+    };
+    let by_one = |_| vec![honest(4), hurt(1), hurt(3), hurt(4)];
+    assert_eq!(back_after(by_one), None, "one municipality fails on all its peers");
+    let by_two = |_| vec![own.clone(), hurt(1), hurt(3), hurt(4)];
+    assert!(back_after(by_two).is_some(), "all that fails on it is of one, and others are well there");
+    let lies = |_| vec![honest(4), traffic(1, u32::MAX, u32::MAX), traffic(3, 10, 0), traffic(4, 10, 0)];
+    assert_eq!(back_after(lies), None, "one peer says that all of its calls fail");
+}
+
 #[test]
 fn what_its_peers_fail_alike_keeps_no_unit_away() {
     let one_of_ten = |n: usize, now: u64| traffic(n, 5, u32::from((now + n as u64).is_multiple_of(2)));

@@ -126,8 +126,8 @@ pub struct Why {
 }
 
 /// What was seen of a unit since it came to its state.
+/// Counts that another version wrote and this one does not know are left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Progress {
     /// Seconds that were judged; those in which the policy was frozen or away do not count.
     pub seconds: u64,
@@ -152,6 +152,16 @@ fn is_zero(probes: &u32) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 fn is_no_excess(milli: &u64) -> bool {
     *milli == 0
+}
+
+/// What is only counted, as far as it can be read: in the form of another version it begins anew.
+pub(super) fn readable<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::de::DeserializeOwned + Default,
+{
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 impl Progress {
@@ -211,10 +221,10 @@ pub struct Unit {
     /// What was seen since it came to its state.
     pub progress: Progress,
     /// Whose calls those were, while they are counted.
-    #[serde(skip_serializing_if = "Callers::is_empty", default)]
+    #[serde(skip_serializing_if = "Callers::is_empty", default, deserialize_with = "readable")]
     pub callers: Callers,
     /// Its calls that went as well as its peers', one after the other.
-    #[serde(skip_serializing_if = "Row::is_empty", default)]
+    #[serde(skip_serializing_if = "Row::is_empty", default, deserialize_with = "readable")]
     pub row: Row,
     /// When a draining ends, and the state that it ends in.
     pub drain: Option<(u64, State)>,
@@ -297,9 +307,9 @@ impl Unit {
         self.row = Row::default();
     }
 
-    /// What was seen of it while it returns, without the worst caller.
-    pub(super) fn seen(&self) -> Progress {
-        self.callers.without_the_worst(self.progress)
+    /// What was seen of it while its calls are counted, without the worst caller.
+    pub(super) fn seen(&self, second: u64) -> Progress {
+        self.callers.without_the_worst(self.progress, second)
     }
 
     /// Who signed it off and waits for another, the newest last.
