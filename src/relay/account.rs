@@ -1,4 +1,5 @@
-//! A call stands once in the account of calls and bad ones, as soon as it is known which it is.
+//! A call stands once in the account of calls and bad ones, as soon as it is known which it is; in a relay
+//! of no pool it stands in none.
 
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use super::{peer::Peer, seen::Outcome};
 /// What of a call was accounted for.
 pub(super) struct Account {
     started: Instant,
-    /// Whether no issuer has begun to answer.
+    /// Whether an answer is waited for that counts.
     unanswered: bool,
+    /// Whether nothing is to be counted any more.
     counted: bool,
     /// The nudge that it has followed.
     nudged: u32,
@@ -19,9 +21,11 @@ pub(super) struct Account {
 impl Account {
     /// A call began.
     pub(super) fn open(peer: &Peer, started: Instant) -> Self {
-        let nudged = peer.shard.bell().nudges();
-        let account = Self { started, unanswered: true, counted: false, nudged };
-        peer.shard.seen().began(account.began(peer));
+        let (counts, nudged) = (peer.shard.common().counts, peer.shard.bell().nudges());
+        let account = Self { started, unanswered: counts, counted: !counts, nudged };
+        if counts {
+            peer.shard.seen().began(account.began(peer));
+        }
         account
     }
 
@@ -38,7 +42,7 @@ impl Account {
         if std::mem::replace(&mut self.unanswered, false) {
             peer.shard.seen().answered(self.began(peer), Some(self.started.elapsed()));
         }
-        if self.is_old(peer) {
+        if !self.counted && self.is_old(peer) {
             self.count(peer, Outcome::Bad);
         }
     }

@@ -195,8 +195,9 @@ impl Peer {
     /// What the caller says of the attempt before this one; only a municipality's word is taken.
     fn complain(&self, value: &HeaderValue) {
         let unit = value.to_str().ok().and_then(previous_attempt);
-        if let (Some(unit), Some(municipality)) = (unit, self.municipality) {
-            self.shard.common().complaint(unit, municipality);
+        let common = self.shard.common();
+        if let (true, Some(unit), Some(municipality)) = (common.counts, unit, self.municipality) {
+            common.complaint(unit, municipality);
         }
     }
 }

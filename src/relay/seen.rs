@@ -125,6 +125,8 @@ impl Seen {
 
 /// What all shards share.
 pub(super) struct Common {
+    /// Whether what becomes of calls is counted: nobody asks a relay that is in no pool.
+    pub(super) counts: bool,
     threshold_us: AtomicU64,
     /// Calls of those who are no municipality.
     pub(super) others: Tally,
@@ -132,9 +134,10 @@ pub(super) struct Common {
 }
 
 impl Common {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(counts: bool) -> Self {
         let first = u64::try_from(FIRST_THRESHOLD.as_micros()).unwrap_or(u64::MAX);
-        Self { threshold_us: AtomicU64::new(first), others: Tally::default(), complaints: Mutex::default() }
+        let (threshold_us, complaints) = (AtomicU64::new(first), Mutex::default());
+        Self { counts, threshold_us, others: Tally::default(), complaints }
     }
 
     /// A call older than this is bad.
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_caller_complains_of_a_unit_once_a_second_and_all_together_only_so_often() {
-        let common = Common::new();
+        let common = Common::new(true);
         let caller: MunicipalityCode = "131229".parse().expect("a code");
         let unit = |n: usize| format!("relay-{n}").parse::<UnitId>().expect("a name");
         for _ in 0..3 {

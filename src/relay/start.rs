@@ -103,7 +103,7 @@ pub fn start(
         admission: Admission::new(),
         authority,
         closing: CancellationToken::new(),
-        common: Common::new(),
+        common: Common::new(membership.is_some()),
         connected: watch::Sender::new(vec![0; shards_max]),
         connections: AtomicUsize::new(0),
         drill: Drill::new(options.drills),
