@@ -14,7 +14,9 @@ mod peers;
 mod process;
 mod raw;
 mod sick;
+mod side;
 mod system;
+mod targets;
 mod well;
 
 use std::{

@@ -6,9 +6,11 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use http::uri::PathAndQuery;
 use serde::Deserialize;
 use todoke::{
     domain::identity::Identity,
@@ -18,10 +20,12 @@ use todoke::{
         tls::{ClientTls, ServerTls, TlsFiles},
     },
 };
-use tonic::transport::Channel;
+use tonic::{Request, client::Grpc, transport::Channel};
 
 use crate::{
+    echo::SERVING,
     failure::Failure,
+    raw::Raw,
     system::{end, eventually},
 };
 
@@ -32,13 +36,19 @@ pub(crate) const MUNICIPALITIES: [&str; 8] =
     ["131229", "131211", "131237", "141003", "271004", "011002", "231002", "401307"];
 /// Longest time until a process takes connections.
 const START_MAX: Duration = Duration::from_secs(30);
+/// How often a relay is asked whether it serves.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How many relays have certificates.
+const RELAYS: usize = 5;
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// A CA of our own, with certificates for everybody.
 pub(crate) struct Pki {
     pub(crate) dir: PathBuf,
-    pub(crate) relay: Issued,
-    pub(crate) issuer: Issued,
+    /// Of `relay-1` and so on.
+    relays: Vec<Issued>,
+    issuer: Issued,
+    pub(crate) operator: Issued,
     pub(crate) municipalities: Vec<Issued>,
 }
 
@@ -53,8 +63,11 @@ impl Pki {
         };
         Ok(Self {
             dir: dir.to_owned(),
-            relay: issue("relay/relay-1")?,
+            relays: (1..=RELAYS)
+                .map(|number| issue(&format!("relay/relay-{number}")))
+                .collect::<Result<_, _>>()?,
             issuer: issue("issuer/issuer-1")?,
+            operator: issue("operator/alice")?,
             municipalities: MUNICIPALITIES
                 .iter()
                 .map(|code| issue(&format!("municipality/{code}")))
@@ -75,15 +88,16 @@ impl Pki {
 
     /// A channel to `address` for each of the first `callers` municipalities.
     pub(crate) fn channels(&self, address: &str, callers: usize) -> Result<Vec<Channel>, Failure> {
-        let channel = |issued: &Issued| {
-            let files =
-                TlsFiles { cert: issued.cert.clone(), key: issued.key.clone(), ca: self.ca(), crl: None };
-            let tls = ClientTls::load(&files, SERVER_NAME)
-                .map_err(Failure::while_doing("a caller's certificate"))?;
-            channel::connect(address, &tls, SERVER_NAME, ChannelOptions::default())
-                .map_err(Failure::while_doing(address))
-        };
-        self.municipalities.iter().take(callers).map(channel).collect()
+        self.municipalities.iter().take(callers).map(|issued| self.channel(address, issued)).collect()
+    }
+
+    fn channel(&self, address: &str, issued: &Issued) -> Result<Channel, Failure> {
+        let (cert, key) = (issued.cert.clone(), issued.key.clone());
+        let files = TlsFiles { cert, key, ca: self.ca(), crl: None };
+        let tls =
+            ClientTls::load(&files, SERVER_NAME).map_err(Failure::while_doing("a caller's certificate"))?;
+        channel::connect(address, &tls, SERVER_NAME, ChannelOptions::default())
+            .map_err(Failure::while_doing(address))
     }
 }
 
@@ -110,24 +124,38 @@ struct Addresses {
     address: String,
 }
 
-/// Starts one of todoke's roles and waits until it says where it listens.
-fn todoke(program: &Path, folder: &Path, role: &str, flags: &[(&str, &Path)]) -> Result<Peer, Failure> {
-    let addresses = folder.join(format!("{role}.addresses"));
-    let log = folder.join(format!("{role}.log"));
+/// Starts one of todoke's roles, `name` in files of `folder`, and waits until it says where it listens.
+fn todoke(
+    program: &Path,
+    folder: &Path,
+    (role, name): (&str, &str),
+    flags: &[(&str, &Path)],
+) -> Result<Peer, Failure> {
+    let addresses = folder.join(format!("{name}.addresses"));
+    let log = folder.join(format!("{name}.log"));
     // One of an earlier process would be believed.
     let _ = fs::remove_file(&addresses);
     let mut command = Command::new(program);
-    command.args([role, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--exit-with-parent"]);
+    command.args([
+        role,
+        "--name",
+        name,
+        "--listen",
+        "127.0.0.1:0",
+        "--ops-listen",
+        "127.0.0.1:0",
+        "--exit-with-parent",
+    ]);
     command.arg("--addresses-file").arg(&addresses);
     for (flag, value) in flags {
         command.arg(flag).arg(value);
     }
-    let (out, err) = (File::create(&log)?, File::create(folder.join(format!("{role}.err")))?);
+    let (out, err) = (File::create(&log)?, File::create(folder.join(format!("{name}.err")))?);
     // The child holds the other end of its standard input, and goes when that does.
     let mut process = command.stdin(Stdio::piped()).stdout(out).stderr(err).spawn()?;
     let listening = eventually(START_MAX, || match process.try_wait()? {
         Some(status) => {
-            let words = fs::read_to_string(folder.join(format!("{role}.err"))).unwrap_or_default();
+            let words = fs::read_to_string(folder.join(format!("{name}.err"))).unwrap_or_default();
             Err(Failure::new(format!("`todoke {role}` ended with {status}: {words}")))
         }
         None => Ok(addresses.exists()),
@@ -143,49 +171,74 @@ fn todoke(program: &Path, folder: &Path, role: &str, flags: &[(&str, &Path)]) ->
     }
 }
 
-/// Our relay before `upstream`, with a lease of it if `pool`: an echo gives none. Its limits for one caller
-/// are raised: eight callers here stand for 1,741.
-pub(crate) fn relay(
+/// Where a relay stands.
+pub(crate) struct Place<'a> {
+    /// It is `relay-1`, and so on.
+    pub(crate) number: usize,
+    pub(crate) upstream: &'a str,
+    /// Whether it is a unit of a pool, if `upstream` keeps one.
+    pub(crate) pool: bool,
+}
+
+/// Our relay, once it serves. Its limits for one caller are raised: eight callers here stand for 1,741.
+pub(crate) async fn relay(
     program: &Path,
     folder: &Path,
     pki: &Pki,
-    upstream: &str,
-    pool: bool,
+    place: &Place<'_>,
 ) -> Result<Peer, Failure> {
-    let ca = pki.ca();
-    todoke(
+    let (own, name) = (&pki.relays[place.number - 1], format!("relay-{}", place.number));
+    let relay = todoke(
         program,
         folder,
-        "relay",
+        ("relay", &name),
         &[
-            ("--name", Path::new("relay-1")),
-            ("--cert", &pki.relay.cert),
-            ("--key", &pki.relay.key),
-            ("--ca", &ca),
-            ("--upstream", Path::new(upstream)),
+            ("--cert", &own.cert),
+            ("--key", &own.key),
+            ("--ca", &pki.ca()),
+            ("--upstream", Path::new(place.upstream)),
             ("--caller-rate", Path::new("1000000")),
             ("--caller-burst", Path::new("1000000")),
             ("--caller-calls-max", Path::new("1024")),
-            ("--pool", Path::new(if pool { "true" } else { "false" })),
+            ("--pool", Path::new(if place.pool { "true" } else { "false" })),
+            ("--pool-key", &pki.dir.join("receipt.pub")),
         ],
-    )
+    )?;
+    let channel = pki.channel(&relay.address, &pki.municipalities[0])?;
+    let begun = Instant::now();
+    while !serves(&channel).await {
+        if begun.elapsed() > START_MAX {
+            return Err(Failure::new(format!("{name} does not serve after {START_MAX:?}; look at its log")));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(relay)
 }
 
-/// An issuer on SQLite in `folder`.
-pub(crate) fn issuer(program: &Path, folder: &Path, pki: &Pki) -> Result<Peer, Failure> {
-    let (ca, kek, receipt_key) = (pki.ca(), pki.dir.join("kek.key"), pki.dir.join("receipt.key"));
+/// Whether it says that it serves.
+async fn serves(channel: &Channel) -> bool {
+    let mut grpc = Grpc::new(channel.clone());
+    let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+    let ready = grpc.ready().await.is_ok();
+    ready && grpc.unary(Request::new(Bytes::new()), path, Raw).await.is_ok_and(|it| it.get_ref() == SERVING)
+}
+
+/// An issuer on SQLite in `folder`, which keeps the pool or none.
+pub(crate) fn issuer(program: &Path, folder: &Path, pki: &Pki, pool: bool) -> Result<Peer, Failure> {
+    let config = folder.join("issuer.toml");
+    fs::write(&config, format!("[pool]\nenabled = {pool}\n"))?;
     let database = PathBuf::from(format!("sqlite:{}", folder.join("issuer.db").display()));
     todoke(
         program,
         folder,
-        "issuer",
+        ("issuer", "issuer-1"),
         &[
-            ("--name", Path::new("issuer-1")),
+            ("--config", &config),
             ("--cert", &pki.issuer.cert),
             ("--key", &pki.issuer.key),
-            ("--ca", &ca),
-            ("--kek", &kek),
-            ("--receipt-key", &receipt_key),
+            ("--ca", &pki.ca()),
+            ("--kek", &pki.dir.join("kek.key")),
+            ("--receipt-key", &pki.dir.join("receipt.key")),
             ("--database", &database),
         ],
     )
@@ -201,7 +254,7 @@ pub(crate) fn haproxy_version() -> Option<String> {
 /// HAProxy before `upstream`.
 pub(crate) fn haproxy(folder: &Path, pki: &Pki, upstream: &str, threads: usize) -> Result<Peer, Failure> {
     let bundle = folder.join("haproxy.pem");
-    fs::write(&bundle, [fs::read(&pki.relay.cert)?, fs::read(&pki.relay.key)?].concat())?;
+    fs::write(&bundle, [fs::read(&pki.relays[0].cert)?, fs::read(&pki.relays[0].key)?].concat())?;
     let address = free_address()?;
     let config = folder.join("haproxy.cfg");
     fs::write(&config, haproxy_config(&bundle, &pki.ca(), &address, upstream, threads))?;
