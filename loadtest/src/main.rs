@@ -8,6 +8,7 @@ mod failure;
 mod figures;
 mod generator;
 mod import;
+mod judgement;
 mod memory;
 mod operator;
 mod peers;
@@ -42,6 +43,7 @@ use figures::Report;
     target/dist/loadtest memory\n  \
     target/dist/loadtest calls\n  \
     target/dist/loadtest calls --slice 4 --cycles 11 --without-haproxy\n  \
+    target/dist/loadtest judgement --cycles 20\n  \
     target/dist/loadtest sick-unit --fault hang --fault fail:0.3\n  \
     target/dist/loadtest well --seconds 21600")]
 struct Arguments {
@@ -71,6 +73,8 @@ enum Scenario {
     Memory(memory::MemoryArgs),
     /// Unary calls direct, through the relay, and through HAProxy
     Calls(calls::CallsArgs),
+    /// What the pool's judgement costs on the way of a call: a relay as a unit of a pool, and one of none
+    Judgement(judgement::JudgementArgs),
     /// One sick unit of four that looks well: what its callers see, and how soon it is found
     SickUnit(sick::SickArgs),
     /// A pool in which all is well: nobody may be evicted; and what its probes cost
@@ -120,6 +124,7 @@ async fn measured(scenario: &Scenario, todoke: &Path) -> Result<Report, Failure>
         Scenario::Import(args) => import::run(args, todoke).await,
         Scenario::Memory(args) => memory::run(args, todoke).await,
         Scenario::Calls(args) => calls::run(args, todoke).await,
+        Scenario::Judgement(args) => judgement::run(args, todoke).await,
         Scenario::SickUnit(args) => sick::run(args, todoke).await,
         Scenario::Well(args) => well::run(args, todoke).await,
     }

@@ -91,6 +91,11 @@ impl Pki {
         self.municipalities.iter().take(callers).map(|issued| self.channel(address, issued)).collect()
     }
 
+    /// A channel to `address` as `relay-1`.
+    pub(crate) fn relay_channel(&self, address: &str) -> Result<Channel, Failure> {
+        self.channel(address, &self.relays[0])
+    }
+
     fn channel(&self, address: &str, issued: &Issued) -> Result<Channel, Failure> {
         let (cert, key) = (issued.cert.clone(), issued.key.clone());
         let files = TlsFiles { cert, key, ca: self.ca(), crl: None };

@@ -112,6 +112,22 @@ mod processes {
     }
 
     #[test]
+    fn a_relay_that_is_judged_is_measured_beside_one_that_is_not() {
+        let load =
+            ["--callers", "16", "--rate", "200", "--issuer-rate", "50", "--cycles", "1", "--slice", "1"];
+        let figures = figures(&[&["judgement", "--idle", "2"][..], &load].concat());
+        for backend in ["echo", "GetBatch"] {
+            for what in ["calls", "CPU a call, closed", "CPU a call, open", "p50, open", "p99, open"] {
+                check(&figures, &[&format!("{backend}, judged / not judged: {what}")]);
+            }
+        }
+        check(&figures, &["echo, not judged: closed loop", "GetBatch, not judged: closed loop"]);
+        for name in ["echo, judged: the relay, idle", "echo, not judged: the relay, idle"] {
+            assert!(figures.iter().any(|(what, _)| what == name), "{name}: {figures:?}");
+        }
+    }
+
+    #[test]
     fn calls_are_measured_direct_and_through_the_relay() {
         let load =
             ["--callers", "16", "--rate", "200", "--issuer-rate", "50", "--cycles", "1", "--slice", "1"];
