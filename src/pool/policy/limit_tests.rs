@@ -184,6 +184,22 @@ fn leases_that_lapse_together_say_nothing_of_what_the_boxes_share() {
 }
 
 #[test]
+fn a_second_failure_is_suspect_only_while_chance_does_not_explain_it() {
+    // Of 4 units with one model, 1 − exp(−3 T / 365) passes 5 % after 6.2 days.
+    for (days, systemic) in [(6, true), (7, false)] {
+        let mut pool = Pool::of(4);
+        pool.sick(1, 30.0);
+        let first = pool.until(&Kind::Evict, 1, 1);
+        pool.well(1);
+        pool.second = first.second + days * 86_400 - 1;
+        pool.sick(2, 30.0);
+        pool.until(&Kind::Evict, 2, 1);
+        assert_eq!(pool.kinds().contains(&&Kind::Systemic), systemic, "{days} days: {:?}", pool.record);
+        assert_eq!(pool.policy.history().suspects().is_empty(), !systemic, "{days} days apart");
+    }
+}
+
+#[test]
 fn a_unit_that_gives_its_lease_back_has_not_failed() {
     let mut pool = Pool::of(3);
     let generation = pool.policy.units()[&id(2)].generation;
