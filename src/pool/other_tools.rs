@@ -308,7 +308,7 @@ impl OtherTools {
         let rule = DefaultRule::GrpcFailurePercentage;
         for (unit, count) in &seen {
             let why = if seen.len() < HOSTS_MIN {
-                format!("{} units, and {HOSTS_MIN} are needed", seen.len())
+                format!("{}, and {HOSTS_MIN} are needed", units(seen.len()))
             } else if count.n < FAILURE_CALLS_MIN {
                 format!("{} calls in {INTERVAL_S} s, and {FAILURE_CALLS_MIN} are needed", count.n)
             } else {
@@ -337,8 +337,8 @@ impl OtherTools {
         for (unit, count) in seen {
             let why = if enough.len() < HOSTS_MIN {
                 format!(
-                    "{} units had {SUCCESS_CALLS_MIN} calls in {INTERVAL_S} s, and {HOSTS_MIN} are needed",
-                    enough.len()
+                    "{} had {SUCCESS_CALLS_MIN} calls in {INTERVAL_S} s, and {HOSTS_MIN} are needed",
+                    units(enough.len())
                 )
             } else if count.n < SUCCESS_CALLS_MIN {
                 format!("{} calls in {INTERVAL_S} s, and {SUCCESS_CALLS_MIN} are needed", count.n)
@@ -386,6 +386,10 @@ fn due(last: &mut Option<u64>, second: u64, every: u64) -> bool {
         *last = Some(second);
     }
     over
+}
+
+fn units(count: usize) -> String {
+    format!("{count} unit{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
