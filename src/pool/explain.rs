@@ -1,8 +1,10 @@
 //! Why a unit stands where it stands: every number that this rests on, what may come next, and what the
 //! default rules of other tools would have done, for an operator who has never seen it.
 
+mod action;
 mod found;
 mod rules;
+mod standing;
 mod weighed;
 mod words;
 
@@ -190,6 +192,8 @@ pub struct Explanation {
     pub rule_words: String,
     /// Why it applied.
     pub why: String,
+    /// What a person is to do about it.
+    pub action: String,
     /// The next transition and what it waits for.
     pub next: String,
     /// Whether it asks for a lease. One that may not serve gets none.
@@ -250,12 +254,19 @@ pub struct Explanation {
 /// What only the text needs.
 #[derive(Debug, Clone, PartialEq)]
 struct Stands {
-    /// The state with its share.
+    /// The state, as it follows on "is".
     words: String,
     /// Its state.
     state: State,
+    /// What brought it there: the rule, what that says, and why it applied; of one that has drained, what it
+    /// drained for.
+    because: (Rule, String, String),
+    /// What an eviction adds to each of its penalties.
+    penalty: u32,
     /// Whether a unit is out of use, so that nothing is said of all.
     some_out: bool,
+    /// Whom there is evidence against, the most of it first.
+    held_against: Vec<UnitId>,
     /// How many units are judged, as they take calls.
     in_use: usize,
     /// Whether its process has reported lately.
@@ -275,16 +286,7 @@ impl Explanation {
         let evidence = judgement.units.get(id).filter(|_| unit.state.serves()).cloned();
         let decisions: Vec<Told> = known.decisions.iter().filter_map(Told::read).collect();
         let granted = policy.grants_lease(id) && unit.state != State::Probation;
-        let stands = Stands {
-            words: unit.state.to_string(),
-            state: unit.state,
-            some_out: policy.units().values().any(|unit| !unit.state.serves()),
-            in_use: judgement.units.len(),
-            reports: known
-                .lease_until_ms
-                .is_some_and(|ms| u64::try_from(ms / 1_000).is_ok_and(|s| s > *now_s)),
-            two: unit.elsewhere.is_some(),
-        };
+        let stands = known.stands(unit, &decisions);
         Self {
             unit: id.clone(),
             about: unit.about.clone(),
@@ -295,8 +297,9 @@ impl Explanation {
             since: unit.since,
             seconds: now_s.saturating_sub(unit.since),
             rule: unit.why.rule,
-            rule_words: rules::words(unit.why.rule, policy.parameters(), known.rule),
+            rule_words: known.rule_words(unit.why.rule),
             why: unit.why.words.clone(),
+            action: known.action(unit),
             next: known.next(unit),
             lease: unit.lease,
             lease_until_ms: known.lease_until_ms.filter(|_| granted),
@@ -331,6 +334,25 @@ impl Explanation {
     #[must_use]
     pub fn decisive(&self) -> Option<&Bet> {
         self.evidence.as_ref().and_then(|judged| weighed::decisive(&judged.bets))
+    }
+}
+
+impl Known<'_> {
+    fn stands(&self, unit: &Unit, decisions: &[Told]) -> Stands {
+        Stands {
+            words: match unit.state {
+                State::Probation => "on PROBATION".to_owned(),
+                state => state.name().to_owned(),
+            },
+            state: unit.state,
+            because: self.because(unit, decisions),
+            penalty: self.policy.parameters().penalty,
+            some_out: self.policy.units().values().any(|unit| !unit.state.serves()),
+            held_against: self.held_against(),
+            in_use: self.judgement.units.len(),
+            reports: self.reports(),
+            two: unit.elsewhere.is_some(),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     *,
 };
 
-fn observer(text: &str) -> Observer {
+pub(super) fn observer(text: &str) -> Observer {
     Observer::try_from(text.to_owned()).expect("an observer")
 }
 
@@ -46,11 +46,11 @@ fn kept(pool: &Pool, n: usize) -> Vec<KeptDecision> {
     rows
 }
 
-fn explained(pool: &Pool, n: usize, bad: u32, change: impl FnOnce(&mut Judgement)) -> Explanation {
+pub(super) fn explained(pool: &Pool, n: usize, bad: u32, change: impl FnOnce(&mut Judgement)) -> Explanation {
     explained_with(pool, n, bad, change, |_| ())
 }
 
-fn explained_with(
+pub(super) fn explained_with(
     pool: &Pool,
     n: usize,
     bad: u32,
@@ -78,12 +78,12 @@ fn explained_with(
     Explanation::of(&pool.policy.units()[&id(n)], &known)
 }
 
-fn text(pool: &Pool, n: usize, bad: u32) -> String {
+pub(super) fn text(pool: &Pool, n: usize, bad: u32) -> String {
     explained(pool, n, bad, |_| ()).text()
 }
 
 /// A pool of 4 whose unit 2 was evicted by evidence and is well again.
-fn evicted(parameters: Parameters) -> Pool {
+pub(super) fn evicted(parameters: Parameters) -> Pool {
     let mut pool = Pool::with(4, parameters);
     pool.sick(2, 30.0);
     pool.until(&Kind::Evict, 2, 1);
@@ -94,7 +94,7 @@ fn evicted(parameters: Parameters) -> Pool {
 /// The parts of a text that say on what a unit was taken out.
 fn on_what(text: &str) -> Vec<&str> {
     let begins =
-        ["Evicted by decision 1", "Verdict then: UNIT: relay-2", "Verdict on the units in use: NONE"];
+        ["Last evicted by decision 1", "Verdict then: UNIT: relay-2", "Verdict on the units in use: NONE"];
     begins.into_iter().filter(|begin| text.lines().any(|line| line.trim_start().starts_with(begin))).collect()
 }
 
@@ -168,7 +168,7 @@ fn a_lone_process_that_says_another_address_is_told_of_with_a_remedy_and_not_hel
         let at = |known: &mut Known<'_>| {
             (known.reported_address, known.health) = (Some(said.to_owned()), health);
         };
-        let text = explained_with(pool, 2, 0, |_| (), at).text();
+        let text = explained_with(pool, 2, 0, |_| (), at).text().replace("\n       ", " ");
         text.lines().find(|line| line.starts_with("Where: ")).expect("it is said").to_owned()
     };
     let remedy = "If it has moved there: drain it, and `todoke pool register relay-2 --address 127.0.0.1:9`";

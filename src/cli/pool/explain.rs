@@ -14,8 +14,9 @@ use crate::{
 
 /// Says of one unit where it stands, why, and what may come next.
 ///
-/// Shown are the rule, the evidence by class, scale and left-out observer, the votes with the discarded ones,
-/// what its siblings do, the floor, the penalties, and what default rules elsewhere would have done.
+/// The first lines say why, what is to be done, and what comes by itself. Below are the evidence by kind of
+/// call, span and left-out observer, the votes with the discarded ones, what its siblings do, the floor, the
+/// penalties, and what default rules elsewhere would have done.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  \
     todoke pool explain relay-2 --endpoints dev/endpoints.json --as operator/alice")]

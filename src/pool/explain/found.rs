@@ -3,11 +3,11 @@
 
 use crate::pool::{
     evidence::{Observer, UnitId},
-    judgement::UnitJudgement,
-    policy::{PROBED, Raised, Unit, units_are},
+    judgement::{UnitJudgement, Verdict},
+    policy::{PROBED, Raised, Rule, State, Unit, units_are},
 };
 
-use super::{Discarded, Known, Limits, Sibling, Suspect, Vote, weighed::left_out};
+use super::{Discarded, Known, Limits, Sibling, Suspect, Told, Vote, rules, weighed::left_out};
 
 impl Known<'_> {
     pub(super) fn limits(&self) -> Limits {
@@ -20,6 +20,42 @@ impl Known<'_> {
             slow: policy.slow_quarantine,
             half_lives_s: (policy.fast_half_life_s, policy.slow_half_life_s),
         }
+    }
+
+    pub(super) fn rule_words(&self, named: Rule) -> String {
+        rules::words(named, self.policy.parameters(), self.rule)
+    }
+
+    /// The rule that brought it where it stands, what that says, and why it applied: that it has drained is
+    /// said behind what it drained for.
+    pub(super) fn because(&self, unit: &Unit, decisions: &[Told]) -> (Rule, String, String) {
+        let drained = unit.why.rule == Rule::D1;
+        let drains = decisions.iter().find(|told| told.decision.to == Some(State::Draining));
+        let (rule, why) = match drains.filter(|_| drained) {
+            Some(Told { decision, .. }) => {
+                let words = "It has drained, and what was still open on it was reset";
+                (decision.rule, format!("{}. {words}", decision.reason))
+            }
+            // Others are in use meanwhile.
+            None if unit.why.rule == Rule::F2 && unit.state == State::Healthy => {
+                let words =
+                    "when it was let in nobody else was in full use, and it was the best with a lease";
+                (Rule::F2, words.to_owned())
+            }
+            // Its trickle is another by now: the first line has it.
+            None if unit.why.rule == Rule::S1 => {
+                let words = "looks worse than its peers: new calls go elsewhere, but for a trickle";
+                (Rule::S1, format!("{} {words}", unit.id()))
+            }
+            None => (unit.why.rule, unit.why.words.clone()),
+        };
+        (rule, self.rule_words(rule), why)
+    }
+
+    /// Whether its process has asked for a lease lately.
+    pub(super) fn reports(&self) -> bool {
+        let until = self.lease_until_ms.and_then(|ms| u64::try_from(ms / 1_000).ok());
+        until.is_some_and(|until| until > self.now_s)
     }
 
     /// Everybody who saw the unit, and those who have no full vote whether they saw it or not.
@@ -67,17 +103,39 @@ impl Known<'_> {
 
     /// What comes next for it; of one that is sick and kept for the floor, that.
     pub(super) fn next(&self, unit: &Unit) -> String {
-        let id = unit.id();
-        let floor = self.policy.floor();
-        let is_sick = |judged: &UnitJudgement| judged.sick || judged.is_failing();
-        let sick = unit.state.serves() && self.judgement.units.get(id).is_some_and(is_sick);
-        match sick && !floor.allows(unit.state) {
-            true => format!(
+        if self.must_be_kept(unit) {
+            return format!(
                 "it stays in use, though it is sick, until more than {} in full use, as so many are needed",
-                units_are(floor.needed)
-            ),
-            false => self.policy.outlook(id).unwrap_or_default(),
+                units_are(self.policy.floor().needed)
+            );
         }
+        if self.fails_with_all(unit) {
+            return "it stays in use, though it fails: while all fail alike nobody is evicted".to_owned();
+        }
+        self.policy.outlook(unit.id()).unwrap_or_default()
+    }
+
+    /// Whether it fails as all do.
+    pub(super) fn fails_with_all(&self, unit: &Unit) -> bool {
+        let judged = self.judgement.units.get(unit.id());
+        self.judgement.verdict == Verdict::Shared
+            && unit.state.serves()
+            && judged.is_some_and(UnitJudgement::is_failing)
+    }
+
+    /// Whom there is evidence against, the most first.
+    pub(super) fn held_against(&self) -> Vec<UnitId> {
+        let judged = self.judgement.units.iter().filter(|(_, judged)| judged.suspect);
+        let mut held: Vec<(&UnitId, f64)> = judged.map(|(id, judged)| (id, judged.s)).collect();
+        held.sort_by(|a, b| b.1.total_cmp(&a.1));
+        held.into_iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether it is sick, and the floor does not let it be taken out.
+    pub(super) fn must_be_kept(&self, unit: &Unit) -> bool {
+        let is_sick = |judged: &UnitJudgement| judged.sick || judged.is_failing();
+        let sick = unit.state.serves() && self.judgement.units.get(unit.id()).is_some_and(is_sick);
+        sick && !self.policy.floor().allows(unit.state)
     }
 
     pub(super) fn raised(&self, unit: &UnitId) -> Vec<Raised> {

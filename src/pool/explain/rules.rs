@@ -19,8 +19,7 @@ fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String
     } = policy;
     match named {
         Rule::E1 => format!(
-            "evicted when the evidence (S) reaches its limit: worse than its peers, one false eviction in {} \
-             unit-years",
+            "evicted when the evidence (S) reaches its limit, set for one false eviction in {} unit-years",
             judge.budget_years
         ),
         Rule::S1 => format!(

@@ -3,14 +3,14 @@
 
 use super::{
     Explanation, Told,
-    words::{percent, time_of, verdict_words},
+    words::{percent, span, time_of, verdict_words},
 };
 use crate::{
     domain::municipality::MunicipalityCode,
     pool::{
         evidence::{Class, Observer},
         judgement::{Bet, UnitJudgement},
-        policy::{Rule, State},
+        policy::{Rule, State, grouped},
     },
 };
 
@@ -44,28 +44,25 @@ pub(super) fn left_out(bets: &[Bet]) -> &[Observer] {
 fn terms(p0: f64, threshold_us: u64, left_out_caller: Option<MunicipalityCode>) -> Vec<String> {
     let mut lines = vec![
         format!(
-            "  It rises while the share of bad calls exceeds the others' by more than {} (p0), and falls \
-             again when it does not.",
+            "  S rises while its share of bad calls is more than {} (p0) above the others', else it falls.",
             percent(p0)
         ),
         format!(
-            "  A call is bad if it failed for a reason that a relay can cause, or is older than {} ms.",
-            threshold_us / 1_000
+            "  Bad is a call that failed for a reason that a relay can cause, or that is older than {} ms.",
+            grouped((threshold_us / 1_000) as f64)
         ),
+        "  traffic: callers' calls; probes: deep ones, test calls through it to an issuer; both: together."
+            .to_owned(),
     ];
     if let Some(caller) = left_out_caller {
-        lines.push(format!("  Calls of municipality {caller} are left out: one caller cannot evict."));
+        lines.push(format!("  The calls of municipality {caller} are left out: no caller alone may evict."));
     }
     lines
 }
 
 /// The bets, and which of them decides.
 fn table(bets: &[Bet]) -> Vec<String> {
-    let mut lines = vec![
-        "    CALLS    LAST (scale)  EVIDENCE (S)   LIMIT  BAD OF CALLS  OTHERS' BAD OF CALLS  WORSE BY (d)  \
-         OBSERVERS LEFT OUT"
-            .to_owned(),
-    ];
+    let mut lines = vec![HEADER.to_owned()];
     let mut decides = false;
     for (at, bet) in bets.iter().enumerate() {
         decides |= decisive(bets).is_some_and(|one| std::ptr::eq(one, bet));
@@ -75,39 +72,49 @@ fn table(bets: &[Bet]) -> Vec<String> {
             lines.push(row(bet, std::mem::take(&mut decides)));
         }
     }
+    if bets.iter().any(|bet| !bet.left_out.is_empty()) {
+        lines.push(
+            "  Without whoever says most against it S is least, and that counts: no observer alone may evict."
+                .to_owned(),
+        );
+    }
     lines
 }
+
+const HEADER: &str =
+    "    CALLS    WITHIN      S  LIMIT  ITS BAD CALLS  OTHERS' BAD CALLS  WORSE BY  WITHOUT OBSERVER";
 
 fn row(bet: &Bet, decides: bool) -> String {
     let mark = if decides { '*' } else { ' ' };
     let class = match bet.class {
         Some(Class::Traffic) => "traffic",
-        Some(Class::Probe) => "probe",
+        Some(Class::Probe) => "probes",
         None => "both",
     };
     let worse = if bet.played { percent(bet.d) } else { "too few".to_owned() };
     let left_out: Vec<String> = bet.left_out.iter().map(ToString::to_string).collect();
-    let left_out = if left_out.is_empty() { "none".to_owned() } else { left_out.join(", ") };
+    let left_out = if left_out.is_empty() { "-".to_owned() } else { left_out.join(", ") };
+    let of = |(bad, all): (u64, u64)| format!("{} of {}", grouped(bad as f64), grouped(all as f64));
     format!(
-        "  {mark} {class:7} {:>10} s {:>13.1} {:>7.1} {:>13} {:>21} {worse:>13}  {left_out}",
+        "  {mark} {class:7}  {:>4} s  {:>5.1}  {:>5.1}  {:>13}  {:>17}  {worse:>8}  {left_out}",
         bet.scale,
         bet.s,
         bet.limit,
-        format!("{} of {}", bet.own.0, bet.own.1),
-        format!("{} of {}", bet.peers.0, bet.peers.1)
+        of(bet.own),
+        of(bet.peers)
     )
 }
 
 fn seconds_needed(judged: &UnitJudgement) -> String {
     match judged.seconds_to_sick {
-        _ if judged.sick => "The limit is reached.".to_owned(),
+        _ if judged.sick => "That limit is reached.".to_owned(),
         _ if judged.hearsay => {
-            "The limit is reached by callers' complaints alone, which evict nobody: nothing \
-                                else is worse than on its peers."
+            "That limit is reached by callers' complaints alone, which evict nobody: nothing else is worse \
+             than on its peers."
                 .to_owned()
         }
-        Some(seconds) => format!("At the present pace the limit is reached in {seconds} s."),
-        None => "At the present pace the limit is never reached.".to_owned(),
+        Some(seconds) => format!("If all goes on as now that limit is reached in {}.", span(seconds)),
+        None => "If all goes on as now that limit is not reached.".to_owned(),
     }
 }
 
@@ -121,21 +128,24 @@ impl Explanation {
         let (steer_at, back_below) = (self.limits.steer_at, self.limits.back_below);
         let mut lines = vec![
             format!(
-                "Evidence against it (S): {s:.1}; new calls are steered away at {steer_at:.1}, come back \
-                 below {back_below:.1}, and it is evicted at {limit:.1}"
+                "Evidence against it (S): {s:.1}. New calls go elsewhere from {steer_at:.1}, and come back \
+                 below {back_below:.1}; evicted at {limit:.1}"
             ),
-            format!("  {} The line marked * decides.", seconds_needed(judged)),
+            format!("  {} The line marked * is nearest to its limit, and decides.", seconds_needed(judged)),
         ];
         lines.extend(terms(self.limits.p0, judged.threshold_us, judged.left_out_caller));
         lines.extend(table(&judged.bets));
         lines
     }
 
-    /// Of a unit that takes no calls: what it was evicted on, if that is why it takes none.
+    /// Of a unit that nobody judges: what it was evicted on, if it has not proved itself since.
     fn no_evidence(&self) -> Vec<String> {
-        let state = self.state;
-        let mut lines =
-            vec![format!("Evidence against it: none is weighed while it is {state}, without callers")];
+        let state = &self.stands.words;
+        let why = match self.stands.state.serves() {
+            true => "none yet, as it has just come back into use".to_owned(),
+            false => format!("none is weighed while it is {state}, without callers"),
+        };
+        let mut lines = vec![format!("Evidence against it: {why}")];
         let is_out = !matches!(self.stands.state, State::Joining);
         if let Some(told) = self.evicted_by.as_ref().filter(|_| is_out) {
             lines.extend(evicted_by(told));
@@ -149,12 +159,12 @@ fn evicted_by(told: &Told) -> Vec<String> {
     let Told { number, decision } = told;
     let (time, rule, reason) = (time_of(decision.second), decision.rule, &decision.reason);
     let mut lines = vec![
-        format!("  Evicted by decision {number}, {time}, {rule:?}: {reason}"),
+        format!("  Last evicted by decision {number}, {time}, {rule:?}: {reason}"),
         format!("    Verdict then: {}", verdict_words(&decision.verdict, 0)),
     ];
     if let Some(kept) = &decision.evidence {
         lines.push(match rule {
-            Rule::E1 => "    Evidence in that second (S), of which the line marked * decided:".to_owned(),
+            Rule::E1 => "    Evidence in that second (S); the line marked * decided:".to_owned(),
             _ => "    Evidence in that second (S), which is not why; * was nearest to its limit:".to_owned(),
         });
         let all = terms(kept.p0, kept.threshold_us, kept.left_out_caller).into_iter();

@@ -3,12 +3,13 @@
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Discarded, Explanation, Shallow, Sibling, Suspect, Told, Vote};
+use super::{Discarded, Explanation, Issuer, Shallow, Sibling, Suspect, Told, Vote};
 use crate::{
     pool::{
+        evidence::UnitId,
         judgement::{Verdict, shared_words},
         other_tools::Opinion,
-        policy::{Approval, Bundle, Description, Drill, Floor, Lease, Raised, State, grouped},
+        policy::{Approval, Floor, grouped},
     },
     wire::text::one_line,
 };
@@ -23,9 +24,7 @@ pub fn time_of(second: u64) -> String {
 /// What a verdict means where so many units are in use.
 #[must_use]
 pub fn verdict_words(verdict: &Verdict, units: usize) -> String {
-    let listed = |units: &[crate::pool::evidence::UnitId]| {
-        units.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let listed = |units: &[UnitId]| units.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let words = match verdict {
         Verdict::None => "nothing is wrong that can be seen".to_owned(),
         Verdict::Unit { unit } => format!("{unit} is sick, and every other unit is shown to be well"),
@@ -81,6 +80,45 @@ fn many(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Characters of a line, beyond which it goes on in the next one, indented; what is in backticks is to be
+/// copied, and stays whole.
+const WIDTH: usize = 110;
+
+/// The words of a line, what is in backticks being one of them.
+fn words(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut is_quoted = false;
+    for word in line.split(' ') {
+        match words.last_mut().filter(|_| is_quoted) {
+            Some(last) => {
+                last.push(' ');
+                *last += word;
+            }
+            None => words.push(word.to_owned()),
+        }
+        is_quoted ^= word.matches('`').count() % 2 == 1;
+    }
+    words
+}
+
+fn wrapped(line: &str) -> String {
+    let indent = match line.find(": ") {
+        Some(colon) if colon < 6 && !line.starts_with(' ') => 7,
+        _ => line.chars().take_while(|one| *one == ' ').count() + 4,
+    };
+    let (mut lines, mut now) = (Vec::new(), String::new());
+    for (at, word) in words(line).into_iter().enumerate() {
+        if at > 0 && now.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(std::mem::replace(&mut now, " ".repeat(indent)).trim_end().to_owned());
+        } else if at > 0 {
+            now.push(' ');
+        }
+        now += &word;
+    }
+    lines.push(now);
+    lines.join("\n")
+}
+
 impl Explanation {
     /// All of it in words, without a line break at the end.
     #[must_use]
@@ -94,126 +132,77 @@ impl Explanation {
             self.elsewhere(),
             self.past(),
         ];
-        parts.map(|lines| lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n")).join("\n\n")
-    }
-
-    fn standing(&self) -> Vec<String> {
-        let mut lines = vec![
-            format!(
-                "{} is {} since {}, for {}, and gets {} % of a full share of calls",
-                self.unit,
-                self.stands.words,
-                time_of(self.since),
-                span(self.seconds),
-                self.share_percent
-            ),
-            format!("Why:   {}", self.why),
-            format!("Rule:  {:?}, {}", self.rule, self.rule_words),
-            format!("Next:  {}", self.next),
-            format!("Lease: {}", self.lease_words()),
-            format!("Where: {}{}", self.about.address, self.elsewhere_reported()),
-        ];
-        if self.kept {
-            lines.push("Kept in use only because nobody else is: somebody has to carry the calls".to_owned());
-        }
-        if let Some(until) = self.override_until {
-            lines.push(format!("Let back by an operator with no cause found, until {}", time_of(until)));
-        }
-        let pending = self.signatures.iter();
-        lines.extend(pending.map(|one| format!("Signed off by {}", signed_words(one))));
-        if let Some(until) = self.probes_paused_until {
-            lines.push(format!("Not probed until {}, on an operator's order", time_of(until)));
-        }
-        if let Some(Drill { fault, by, since, until }) = &self.drill {
-            let (since, until) = (time_of(*since), time_of(*until));
-            lines.push(format!("A drill: plays {fault} since {since}, on the order of {by}, until {until}"));
-        }
-        if let Some(Bundle { name, bytes }) = self.bundles.last() {
-            let (bytes, unit) = (grouped(*bytes as f64), &self.unit);
-            lines.push(format!(
-                "Left {name}, {bytes} bytes, in the --bundle-dir of {unit}: what it saw before"
-            ));
-        }
-        lines.extend(self.raised.iter().map(raised));
-        lines
-    }
-
-    /// What its process says of its address. With two processes the alarm says what to do; one alone may well
-    /// be reached where it is registered, as behind a translated address.
-    fn elsewhere_reported(&self) -> String {
-        let Some(said) = &self.reported_address else { return String::new() };
-        let words = format!("; but the process that serves as it says that it is reached at {said}");
-        if self.stands.two {
-            return words;
-        }
-        let there = match self.shallow.colour {
-            "GREEN" => {
-                ". It answers where it is registered, as behind a translated address: then all is well"
-            }
-            "RED" => ". It does not answer where it is registered",
-            _ => "",
+        let shown = |lines: Vec<String>| {
+            lines.iter().map(|line| wrapped(&one_line(line))).collect::<Vec<_>>().join("\n")
         };
-        let moved = Description { address: said.clone(), ..self.about.clone() };
-        let unit = &self.unit;
-        let remedy = match moved.faults().is_empty() {
-            true => format!("drain it, and `todoke pool register {unit} --address {said}`"),
-            false => "that is no address that it could be registered at".to_owned(),
-        };
-        format!("{words}{there}. If it has moved there: {remedy}")
-    }
-
-    fn lease_words(&self) -> String {
-        let generation = self.generation;
-        let reports = if self.stands.reports { "reports" } else { "does not report" };
-        let none = |why: &str| format!("none {why}, generation {generation}; its process {reports}");
-        let state = self.state;
-        match (self.lease_until_ms.and_then(|ms| u64::try_from(ms / 1_000).ok()), self.stands.state) {
-            (Some(until), _) if self.lease == Lease::Live => {
-                format!("live until {} unless renewed, generation {generation}", time_of(until))
-            }
-            (_, State::Draining) => {
-                format!("not renewed while it drains: what runs may end, generation {generation}")
-            }
-            (_, State::Probation) => none("on probation: it is probed and serves no caller"),
-            (_, State::Evicted | State::Quarantined | State::Drained) => {
-                none(&format!("while it is {state}: it may not serve"))
-            }
-            _ if self.lease == Lease::Released => {
-                format!("given back by the unit, generation {generation}")
-            }
-            _ => format!("lapsed: the unit does not ask for one, generation {generation}"),
-        }
+        parts.map(shown).join("\n\n")
     }
 
     fn votes(&self) -> Vec<String> {
         let counted = self.votes.iter().filter(|vote| vote.discarded.is_none() && vote.calls > 0);
         let (n, k) = (counted.clone().count(), counted.filter(|vote| vote.bad > 0).count());
-        let discarded = self.votes.iter().filter(|vote| vote.discarded.is_some()).count();
-        let mut lines = vec![format!(
-            "Votes: {k} of {} saw bad calls of it in the last minute, {} discarded",
-            many(n, "observer"),
-            many(discarded, "vote")
-        )];
-        lines.extend(self.votes.iter().map(vote));
+        let discarded = match self.votes.iter().filter(|vote| vote.discarded.is_some()).count() {
+            0 => "none discarded".to_owned(),
+            more => format!("{more} discarded"),
+        };
+        let mut lines = vec![match (n, self.votes.len()) {
+            (_, 0) => "Votes: none, as nobody saw a call of it in the last minute".to_owned(),
+            _ => format!(
+                "Votes: {k} of {} (relays, issuers) saw bad calls of it in the last minute; {discarded}:",
+                many(n, "observer")
+            ),
+        }];
+        lines.extend(self.votes.iter().map(|vote| self.vote(vote)));
         let Shallow { probes, bad, .. } = self.shallow;
         lines.push(match self.shallow.colour {
-            "NONE" => "Shallow probes, which nobody is judged by: none lately".to_owned(),
+            "NONE" => "Health checks (shallow probes), by which nobody is judged: none lately".to_owned(),
             colour => format!(
-                "Shallow probes, which nobody is judged by: {}, {bad} bad of the last {probes}",
+                "Health checks (shallow probes), by which nobody is judged: {}, {bad} bad of {probes} lately",
                 colour.to_lowercase()
             ),
         });
         lines
     }
 
+    fn vote(&self, vote: &Vote) -> String {
+        let Vote { observer, calls, bad, weight_percent, discarded } = vote;
+        let mut notes = Vec::new();
+        if observer.to_string() == format!("relay/{}", self.unit) {
+            notes.push("the unit itself".to_owned());
+        }
+        match discarded {
+            Some(Discarded::Starved) => {
+                notes.push("DISCARDED: it misses its own timers, so it may see its own slowness".to_owned());
+            }
+            Some(Discarded::LeftOut) => {
+                notes.push("DISCARDED: it says most against it, and nobody may evict alone".to_owned());
+            }
+            None if *weight_percent < 100 => {
+                notes.push(format!("counts {weight_percent} %: it misses its own timers"));
+            }
+            None => {}
+        }
+        let notes: String = notes.iter().map(|note| format!("; {note}")).collect();
+        let (bad, calls) = (grouped((*bad).into()), grouped((*calls).into()));
+        format!("  {:24} {bad:>6} bad of {calls}{notes}", observer.to_string())
+    }
+
     fn others(&self) -> Vec<String> {
         let whom = if self.stands.some_out { "the units in use" } else { "all units" };
+        let held: Vec<&str> = self.stands.held_against.iter().map(UnitId::as_str).collect();
+        let against = match self.verdict {
+            Verdict::Undecided { .. } if !held.is_empty() => format!(". It is against {}", held.join(", ")),
+            _ => String::new(),
+        };
         let mut lines =
-            vec![format!("Verdict on {whom}: {}", verdict_words(&self.verdict, self.stands.in_use))];
+            vec![format!("Verdict on {whom}: {}{against}", verdict_words(&self.verdict, self.stands.in_use))];
         if self.siblings.is_empty() {
-            lines.push("Siblings: none shares an attribute with it".to_owned());
+            lines.push("Siblings: no other unit has an attribute of it".to_owned());
         } else {
-            lines.push("Siblings, which share what may be the cause:".to_owned());
+            lines.push(
+                "Siblings, units that share an attribute with it, which may be the cause if they fail too:"
+                    .to_owned(),
+            );
             lines.extend(self.siblings.iter().map(sibling));
         }
         if self.suspects.is_empty() {
@@ -231,36 +220,44 @@ impl Explanation {
     fn arithmetic(&self) -> Vec<String> {
         let Floor { peak_calls_per_s, unit_calls_per_s, needed, full } = self.floor;
         let may = match (self.stands.state.serves(), self.may_be_taken_out) {
-            (false, _) => "it takes no calls",
-            (true, true) => "it may be taken out",
-            (true, false) => "it may not be taken out",
+            (false, _) => String::new(),
+            (true, true) => ": it may be taken out".to_owned(),
+            (true, false) => ": it may not be taken out".to_owned(),
         };
         let (fast, slow) = (grouped(self.penalties.fast), grouped(self.penalties.slow));
         let (out, reuse) = (grouped(self.limits.fast.0.into()), grouped(self.limits.fast.1.into()));
         let (fast_half, slow_half) = self.limits.half_lives_s;
-        let held = if self.penalties.quarantined { ", in quarantine" } else { "" };
-        let kept = if self.penalties.suppressed { ", kept out" } else { "" };
+        let held = if self.penalties.quarantined { ", and so it is" } else { "" };
+        let kept = if self.penalties.suppressed { ", and so it is" } else { "" };
         vec![
             format!(
-                "Floor: {} needed, max(1, {} calls/s at peak / {} of one unit); {full} in full use: {may}",
+                "Floor: {} needed (peak {} calls/s, {} calls/s a unit, at least 1); {full} in full use{may}",
                 many(needed, "unit"),
                 grouped(peak_calls_per_s.into()),
                 grouped(unit_calls_per_s.into())
             ),
+            format!("Penalties, to each of which an eviction adds {}:", grouped(self.stands.penalty.into())),
             format!(
-                "Penalties: fast {fast}, out from {out} until {reuse}, halves in {}{kept}; slow {slow}, \
-                 quarantine from {}, halves in {}{held}",
-                span(fast_half),
-                grouped(self.limits.slow.into()),
-                span(slow_half)
+                "  fast {fast}, halves in {}: kept out from {out} until down to {reuse}{kept}",
+                span(fast_half)
             ),
-            format!("Evictions in a row: {}; each doubles the back-off", self.evictions),
+            format!(
+                "  slow {slow}, halves in {}: quarantined from {}{held}",
+                span(slow_half),
+                grouped(self.limits.slow.into())
+            ),
+            format!(
+                "Evictions in a row: {}; each doubles the back-off, the time that it stays out",
+                self.evictions
+            ),
         ]
     }
 
     fn elsewhere(&self) -> Vec<String> {
         let since = self.elsewhere_since.map(time_of).unwrap_or_else(|| "now".to_owned());
-        let mut lines = vec![format!("Default rules elsewhere, with the same evidence since {since}:")];
+        let mut lines = vec![format!(
+            "Default rules elsewhere, which decide nothing here, with the same evidence since {since}:"
+        )];
         if self.elsewhere.is_empty() {
             lines.push("  nothing was seen of it yet".to_owned());
         }
@@ -276,35 +273,19 @@ impl Explanation {
             lines.push("Last decisions about it, newest first:".to_owned());
             lines.extend(self.decisions.iter().map(told));
         }
-        let name = &self.issuer.name;
-        lines.push(match (self.issuer.frozen, self.issuer.decides) {
-            (true, _) => format!(
-                "{name} says this. FROZEN: its database is away, and nothing changes until it is back"
-            ),
-            (false, true) => format!("{name} says this, which decides, epoch {}", self.issuer.epoch),
-            (false, false) => {
-                format!("{name} says this, which does not decide: the one that does knows more")
-            }
+        let Issuer { name, decides, epoch, .. } = &self.issuer;
+        lines.push(match decides {
+            true => format!("Told by {name}, which decides for the pool (epoch {epoch} of its lease)"),
+            false => format!("Told by {name}, which does not decide"),
         });
         lines
     }
 }
 
-fn vote(vote: &Vote) -> String {
-    let Vote { observer, calls, bad, weight_percent, discarded } = vote;
-    let note = match discarded {
-        Some(Discarded::Starved) => "; DISCARDED: it misses its own timers".to_owned(),
-        Some(Discarded::LeftOut) => "; DISCARDED: left out, as nobody may evict alone".to_owned(),
-        None if *weight_percent < 100 => format!("; counts {weight_percent} %: it misses its own timers"),
-        None => String::new(),
-    };
-    format!("  {:24} {bad} bad of {calls}{note}", observer.to_string())
-}
-
 fn sibling(sibling: &Sibling) -> String {
     let Sibling { unit, state, s, shares } = sibling;
-    let s = s.map(|s| format!(", evidence {s:.1}")).unwrap_or_default();
-    format!("  {unit} {state}{s}: {}", shares.join(", "))
+    let s = s.map(|s| format!("S {s:.1}")).unwrap_or_default();
+    format!("  {:12}  {state:11}  {s:6}  {}", unit.as_str(), shares.join(", "))
 }
 
 fn suspect(suspect: &Suspect) -> String {
@@ -325,10 +306,6 @@ fn suspect(suspect: &Suspect) -> String {
     )
 }
 
-fn raised(raised: &Raised) -> String {
-    format!("RAISED since {}: {}", time_of(raised.since), raised.reason)
-}
-
 fn opinion(opinion: &Opinion) -> String {
     let Opinion { rule, first, last, why } = opinion;
     match (first, last) {
@@ -336,14 +313,14 @@ fn opinion(opinion: &Opinion) -> String {
             let again = if last > first { format!(", last at {}", time_of(*last)) } else { String::new() };
             format!("  {}: EJECTED at {}{again}; {why}", rule.name(), time_of(*first))
         }
-        _ => format!("  {}: nothing; {why}", rule.name()),
+        _ => format!("  {}: not ejected; {why}", rule.name()),
     }
 }
 
 fn told(told: &Told) -> String {
     let Told { number, decision } = told;
     format!(
-        "  {number:>5}  {}  {:15} {:?}: {}",
+        "  {number:>5}  {}  {:15}  {:?}: {}",
         time_of(decision.second),
         decision.kind.name(),
         decision.rule,

@@ -30,7 +30,7 @@ fn who_is_well_for_half_a_minute_on_end_is_steered_back_and_not_sooner() {
     pool.run(28);
     assert_eq!(pool.state(2), State::Suspect);
     let next = pool.policy.outlook(&id(2)).unwrap_or_default();
-    assert!(next.contains("for 30 s on end, 29 now"), "{next}");
+    assert!(next.contains("for 30 s on end, so far 29"), "{next}");
     let back = back(&mut pool, 1);
     assert_eq!(back.second - begun, 29);
     assert_eq!(back.reason, "relay-2 was as well as its peers for 30 s on end, since its judge began anew");

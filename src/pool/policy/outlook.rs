@@ -5,7 +5,10 @@ use super::{
     decision::grouped,
     unit::{Lease, State},
 };
-use crate::pool::evidence::UnitId;
+use crate::pool::{evidence::UnitId, explain::time_of};
+
+/// What becomes of a suspect one otherwise.
+const EVICTED: &str = "DRAINING, and then EVICTED, when the evidence against it reaches its limit";
 
 impl Policy {
     /// The next transition of a unit and what it waits for, in words; `None` if it is not registered.
@@ -17,7 +20,7 @@ impl Policy {
         }
         Some(match unit.state {
             State::Joining => self.until_admitted(unit),
-            State::Healthy => "it stays HEALTHY while there is little evidence against it".to_owned(),
+            State::Healthy => self.until_it_leaves(unit),
             State::Suspect => self.until_steered_back(unit),
             State::Draining => {
                 let (until, to) = unit.drain.unwrap_or((self.second, State::Evicted));
@@ -27,31 +30,22 @@ impl Policy {
             State::Probation => {
                 let (seen, wanted) = (unit.progress, &self.parameters);
                 format!(
-                    "RETURNING after {} of {} deep probes, {} of {} s, with {} of at most {} failures",
-                    seen.n,
+                    "RETURNING after {} deep probes in at least {} s, of which {} may fail; so far {} in {} \
+                     s, of which {} failed",
                     wanted.probation_probes,
-                    seen.seconds,
                     wanted.probation_s,
-                    seen.failed,
-                    wanted.probation_failures_max
+                    wanted.probation_failures_max,
+                    seen.n,
+                    seen.seconds,
+                    seen.failed
                 )
             }
             State::Returning(percent) => self.until_stepped(unit, percent),
             State::Quarantined => match &unit.approval {
-                None => format!(
-                    "it stays out until two operators sign an intervention: `todoke pool sign-off {} \
-                     --changed … --hypothesis …`, and the second one the same or without both",
-                    unit.id()
-                ),
-                Some(first) if unit.other_approvals.is_empty() => {
-                    format!("it stays out until an operator beside {} signs", first.by)
-                }
-                Some(_) => {
-                    let all: Vec<String> = unit.signatures().map(|one| one.by.to_string()).collect();
-                    format!("it stays out until another operator signs the same as one of {}", all.join(", "))
-                }
+                None => "nothing by itself: it stays out until two operators sign".to_owned(),
+                Some(_) => "nothing by itself: it stays out until another operator signs".to_owned(),
             },
-            State::Drained => "it stays out until an operator lets it back".to_owned(),
+            State::Drained => "nothing by itself: it stays out until an operator lets it back".to_owned(),
         })
     }
 
@@ -60,20 +54,35 @@ impl Policy {
         let next = wanted.steps_percent.iter().find(|step| **step > percent).unwrap_or(&100);
         let calls = unit.seen(self.second).n;
         let by_calls = format!(
-            "{next} % after {calls} of {} calls and {} of {} s",
-            wanted.step_calls, seen.seconds, wanted.step_s
+            "{next} % of a full share after {} calls in at least {} s; so far {calls} in {} s",
+            wanted.step_calls, wanted.step_s, seen.seconds
         );
         let by_probes = format!(
-            "{by_calls}, or after {} of {} deep probes and {} s",
-            seen.probes, wanted.quiet_step_probes, wanted.quiet_step_s
+            "{by_calls}. Or after {} deep probes in at least {} s; so far {}",
+            wanted.quiet_step_probes, wanted.quiet_step_s, seen.probes
         );
         let (passed, needed) = (unit.row.n, wanted.quiet_step_calls);
         match (unit.traffic_red, unit.callers.failed_of_others(seen.failed)) {
             (true, _) => by_calls,
             (false, 0) => by_probes,
             (false, _) if passed >= needed => by_probes,
-            (false, _) => format!("{by_probes} with {passed} of {needed} good calls in a row"),
+            (false, _) => {
+                format!("{by_probes}, and {needed} calls in a row that went well; so far {passed}")
+            }
         }
+    }
+
+    fn until_it_leaves(&self, unit: &Unit) -> String {
+        if let Some(until) = unit.override_until {
+            return format!("QUARANTINED again at {}, when its override is over", time_of(until));
+        }
+        if unit.let_in_from.is_some() {
+            return format!(
+                "EVICTED again once others are in full use, to prove itself, unless it does well for {} s",
+                self.parameters.probation_s
+            );
+        }
+        "it stays HEALTHY while there is little evidence against it".to_owned()
     }
 
     fn until_admitted(&self, unit: &Unit) -> String {
@@ -81,9 +90,9 @@ impl Policy {
             format!("HEALTHY once its lease is held where it is registered, and not at {address}")
         } else if unit.lease == Lease::Live {
             let (seen, wanted) = (unit.progress.n, self.parameters.join_probes);
-            format!("HEALTHY after {seen} of {wanted} deep probes without a failure")
+            format!("HEALTHY after {wanted} deep probes without a failure; so far {seen}")
         } else {
-            "it has to ask for a lease first".to_owned()
+            "nothing before it asks for a lease".to_owned()
         }
     }
 
@@ -91,25 +100,25 @@ impl Policy {
         if unit.is_by_calls() {
             let (passed, needed) = (unit.row.n, self.parameters.red_calls);
             format!(
-                "HEALTHY when its own traffic speaks for it, {needed} calls in a row, {passed} now: its \
-                 green probes do not count; DRAINING when the evidence against it reaches its limit"
+                "HEALTHY after {needed} calls in a row that went well, so far {passed}, as its green probes \
+                 prove nothing; {EVICTED}"
             )
         } else if let Some(anew) = unit.anew.filter(|_| !self.may_probe(unit.id())) {
             let (heard, needed) = (anew.heard_s, self.parameters.anew_s);
             format!(
                 "HEALTHY when little is held against it, and its callers' calls were seen to be good for \
-                 {needed} s on end, {heard} now: its probes are paused, and silence says nothing for it; \
-                 DRAINING when the evidence against it reaches its limit"
+                 {needed} s on end, so far {heard}, as its probes are paused, and silence says nothing for \
+                 it; {EVICTED}"
             )
         } else if let Some(anew) = unit.anew {
             let (heard, needed) = (anew.heard_s, self.parameters.anew_s);
             format!(
-                "HEALTHY when nothing spoke against it for {needed} s on end, {heard} now, as its judge \
-                 began anew or its probes were paused; DRAINING when the evidence against it reaches its \
-                 limit"
+                "HEALTHY when nothing spoke against it for {needed} s on end, so far {heard}, as its judge \
+                 began anew or its probes were paused; {EVICTED}"
             )
         } else {
-            "HEALTHY when the evidence against it is nearly gone, DRAINING when it reaches its limit"
+            "HEALTHY when the evidence against it is nearly gone; DRAINING, and then EVICTED, when it \
+             reaches its limit"
                 .to_owned()
         }
     }

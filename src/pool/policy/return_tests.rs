@@ -263,13 +263,13 @@ fn an_operator_is_told_what_a_unit_waits_for() {
     assert_eq!(next(&pool), waits);
     pool.until(&Kind::StartProbation, 2, 738);
     pool.run(1);
-    assert_eq!(next(&pool), "RETURNING after 4 of 200 deep probes, 1 of 60 s, with 0 of at most 1 failures");
+    let wanted = "RETURNING after 200 deep probes in at least 60 s, of which 1 may fail";
+    assert_eq!(next(&pool), format!("{wanted}; so far 4 in 1 s, of which 0 failed"));
     pool.until(&Kind::Step(1), 2, 60);
     pool.run(3);
-    assert_eq!(
-        next(&pool),
-        "5 % after 1 of 50 calls and 3 of 60 s, or after 12 of 100 deep probes and 120 s"
-    );
+    let by_calls = "5 % of a full share after 50 calls in at least 60 s; so far 1 in 3 s";
+    let by_probes = "Or after 100 deep probes in at least 120 s; so far 12";
+    assert_eq!(next(&pool), format!("{by_calls}. {by_probes}"));
     pool.tell(vec![Fact::Database { away: true }]);
     assert_eq!(next(&pool), "nothing changes until the database is back");
     assert_eq!(pool.policy.outlook(&id(9)), None);

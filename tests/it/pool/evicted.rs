@@ -66,7 +66,7 @@ async fn said_of_it(pool: &Pool, state: UnitState) -> Value {
     let number = &json["evicted_by"]["number"];
     let verdict = json["evicted_by"]["verdict"]["kind"].as_str().expect("a verdict");
     for words in [
-        format!("Evicted by decision {number}, "),
+        format!("Last evicted by decision {number}, "),
         format!("Verdict then: {verdict}: "),
         "Evidence in that second (S)".to_owned(),
         "Verdict on the units in use: ".to_owned(),

@@ -17,7 +17,7 @@ pub(crate) const RELAYS: [&str; 4] = ["relay-1", "relay-2", "relay-3", "relay-4"
 const LASTS: &str = "5m";
 
 /// What is shown of the explanation when the unit is out.
-const OUT: [&str; 5] = ["relay-2 is ", "Rule:", "Next:", "Evicted by", "Votes:"];
+const OUT: [&str; 7] = ["relay-2 is ", "Why:", "Rule:", "Do:", "Next:", "Last evicted by", "Votes:"];
 
 /// What was seen while it hung.
 struct Seen {

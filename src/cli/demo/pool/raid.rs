@@ -13,7 +13,7 @@ const UNIT: &str = "relay-3";
 
 /// What is shown of the explanation when the unit is out.
 const OUT: [&str; 6] =
-    ["relay-3 is ", "Next:", "Evicted by", "Siblings", "Floor:", "Default rules elsewhere"];
+    ["relay-3 is ", "Next:", "Last evicted by", "Siblings", "Floor:", "Default rules elsewhere"];
 
 /// Has relay-3 lose its upstream.
 ///

@@ -1,0 +1,118 @@
+//! What a person is to do about a unit now: what a pool does by itself is the outlook's to say.
+
+use super::{Known, words::time_of};
+use crate::pool::policy::{Alarm, Kind, Lease, State, Unit};
+
+impl Known<'_> {
+    /// What is to be done about it, and by whom it is done if not by the pool itself.
+    pub(super) fn action(&self, unit: &Unit) -> String {
+        let id = unit.id();
+        if self.issuer.frozen {
+            return "bring the database back. Until then nobody is let in or taken out, and the only way to \
+                    keep calls from a sick unit is to stop its process"
+                .to_owned();
+        }
+        if unit.elsewhere.is_some() {
+            return "end one of the two processes that serve as it: ELSEWHERE, below, says how".to_owned();
+        }
+        if unit.drills.now.is_some() {
+            return format!("nothing, if its drill is the cause: `todoke pool drill {id} --stop` ends that");
+        }
+        match unit.state {
+            State::Joining | State::Evicted => self.while_out(unit),
+            State::Healthy | State::Suspect | State::Returning(_) => self.while_in_use(unit),
+            State::Draining => match unit.drain {
+                Some((_, State::Drained)) => "wait until it is DRAINED, then work on it".to_owned(),
+                Some((_, State::Quarantined)) => "find the cause: once drained it is QUARANTINED".to_owned(),
+                _ => self.while_out(unit),
+            },
+            State::Probation => self.at_once("it comes back by itself if its probes pass", unit),
+            State::Quarantined => self.signing(unit),
+            State::Drained => format!("`todoke pool undrain {id}` once the work on it is done"),
+        }
+    }
+
+    fn while_out(&self, unit: &Unit) -> String {
+        match (unit.state, unit.lease) {
+            (State::Joining, Lease::Live) => "nothing: it is let in by itself if its probes pass".to_owned(),
+            (State::Draining, _) | (_, Lease::Live) => self.at_once("it comes back by itself", unit),
+            (_, Lease::Released) => {
+                "start its process, unless it was stopped on purpose: then it comes back by itself".to_owned()
+            }
+            (_, Lease::Lapsed) if self.reports() => self.at_once("it comes back by itself", unit),
+            (_, Lease::Lapsed) => {
+                "look whether its process runs and reaches the issuers: once it asks for a \
+                                   lease it comes back by itself"
+                    .to_owned()
+            }
+        }
+    }
+
+    fn while_in_use(&self, unit: &Unit) -> String {
+        let id = unit.id();
+        let raised = |alarm| self.policy.alarms().values().any(|raised| raised.kind == Kind::Alarm(alarm));
+        if self.fails_with_all(unit) {
+            return "look at what is behind all units: issuers, database, network; then at what all share"
+                .to_owned();
+        }
+        if self.must_be_kept(unit) {
+            return "add a unit, or shed load: it is sick, and too few others are in full use to take it out"
+                .to_owned();
+        }
+        match unit.state {
+            State::Suspect if raised(Alarm::FewObservers) => format!(
+                "judge for yourself, as too few observers have a vote to evict it: `todoke pool drain {id} \
+                 --reason …` takes it out by hand"
+            ),
+            State::Suspect => format!(
+                "nothing at once: it is evicted, or comes back, by itself. If it stays SUSPECT, look at the \
+                 box, or `todoke pool drain {id} --reason …`"
+            ),
+            State::Returning(_) => self.at_once("it comes back by itself if its calls go well", unit),
+            _ => self.at_once("all is well", unit),
+        }
+    }
+
+    /// Nothing at once; but a cause that nobody has found is to be looked for.
+    fn at_once(&self, itself: &str, unit: &Unit) -> String {
+        if let Some(until) = unit.override_until {
+            return format!("find the cause: at {} its override ends, and it is QUARANTINED", time_of(until));
+        }
+        match unit.state {
+            State::Healthy if self.raised(unit.id()).is_empty() => "nothing".to_owned(),
+            State::Healthy => "nothing about this unit by itself: see the alarms below".to_owned(),
+            State::Evicted | State::Draining => {
+                let suspects: Vec<String> =
+                    self.suspects(unit).into_iter().map(|suspect| suspect.attribute).collect();
+                let such = match suspects.is_empty() {
+                    true => String::new(),
+                    false => format!(" ({} is suspect)", suspects.join(", ")),
+                };
+                format!("nothing at once: {itself}. Look for the cause{such} before it fails again")
+            }
+            _ => format!("nothing: {itself}"),
+        }
+    }
+
+    fn signing(&self, unit: &Unit) -> String {
+        let id = unit.id();
+        match &unit.approval {
+            None => format!(
+                "find the cause, and change something that tests it. Then two operators sign: `todoke pool \
+                 sign-off {id} --changed … --hypothesis …`, and the second one the same, or without both. \
+                 With no cause found: `todoke pool override {id} --reason …`, for a day"
+            ),
+            Some(first) if unit.other_approvals.is_empty() => {
+                format!("another operator than {} signs, too: `todoke pool sign-off {id}`", first.by)
+            }
+            Some(_) => {
+                let all: Vec<String> = unit.signatures().map(|one| one.by.to_string()).collect();
+                format!(
+                    "another operator signs the same as one of {}: `todoke pool sign-off {id} --changed … \
+                     --hypothesis …`",
+                    all.join(", ")
+                )
+            }
+        }
+    }
+}

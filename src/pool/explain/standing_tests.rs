@@ -1,0 +1,234 @@
+//! Promise: the first lines of an explanation say what is to be done and what comes by itself, and contradict
+//! neither each other nor what stands below.
+
+use super::super::tests::{evicted, explained, explained_with, observer, text};
+use crate::pool::{
+    explain::Known,
+    judgement::{Judgement, Verdict},
+    policy::{
+        Fact, Intervention, Kind, Lease, Parameters, Request, State,
+        fixture::{Pool, id, intervention, order},
+    },
+};
+
+/// What is to be done about unit 2.
+fn action(pool: &Pool) -> String {
+    explained(pool, 2, 0, |_| ()).action
+}
+
+/// A text as if its lines had no end: no word is looked for in vain where one is broken.
+fn whole(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn what_is_to_be_done_is_said_of_each_state_on_the_way_out_and_back() {
+    let mut pool = Pool::of(4);
+    assert_eq!(action(&pool), "nothing");
+    pool.sick(2, 10.0);
+    pool.run(1);
+    assert!(action(&pool).contains("`todoke pool drain relay-2 --reason …`"), "{}", action(&pool));
+    let out = "nothing at once: it comes back by itself. Look for the cause before it fails again";
+    pool.sick(2, 30.0);
+    pool.until(&Kind::Evict, 2, 1);
+    pool.well(2);
+    assert_eq!((pool.state(2), action(&pool)), (State::Draining, out.to_owned()));
+    pool.run(12);
+    assert_eq!((pool.state(2), action(&pool)), (State::Evicted, out.to_owned()));
+    pool.until(&Kind::StartProbation, 2, 60);
+    assert_eq!(action(&pool), "nothing: it comes back by itself if its probes pass");
+    pool.until(&Kind::Step(1), 2, 90);
+    assert_eq!(action(&pool), "nothing: it comes back by itself if its calls go well");
+}
+
+#[test]
+fn whoever_looks_for_the_cause_is_told_what_is_suspect() {
+    let mut pool = evicted(Parameters::default());
+    pool.run(30);
+    pool.sick(3, 30.0);
+    pool.until(&Kind::Evict, 3, 1);
+    let said = explained(&pool, 3, 0, |_| ()).action;
+    assert!(said.contains("Look for the cause (image=r1, model=HSM-7 is suspect)"), "{said}");
+}
+
+#[test]
+fn one_that_asks_for_no_lease_needs_somebody_to_look_at_its_process() {
+    let mut pool = Pool::of(4);
+    pool.gone.insert(id(2));
+    pool.run(2);
+    assert_eq!((pool.state(2), pool.policy.units()[&id(2)].lease), (State::Evicted, Lease::Lapsed));
+    let silent = |known: &mut Known<'_>| known.lease_until_ms = None;
+    let said = explained_with(&pool, 2, 0, |_| (), silent).action;
+    assert!(said.starts_with("look whether its process runs"), "{said}");
+    assert!(action(&pool).starts_with("nothing at once"), "it reports, and asks for one in a second");
+}
+
+#[test]
+fn who_has_to_sign_what_is_said_with_the_command_until_a_unit_is_released() {
+    let mut pool = evicted(Parameters { slow_quarantine: 900, ..Parameters::default() });
+    pool.run(12);
+    let command = "`todoke pool sign-off relay-2 --changed … --hypothesis …`";
+    assert!(action(&pool).contains(command), "{}", action(&pool));
+    let by = |name, changed: &str| {
+        let intervention = Intervention { changed: changed.to_owned(), ..intervention() };
+        order(name, Request::SignOff { unit: id(2), intervention: Some(intervention) })
+    };
+    pool.tell(vec![by("alice", "a fan")]);
+    assert_eq!(
+        action(&pool),
+        "another operator than operator/alice signs, too: `todoke pool sign-off relay-2`"
+    );
+    pool.tell(vec![by("bob", "a disk")]);
+    assert!(action(&pool).contains("the same as one of"), "{}", action(&pool));
+}
+
+#[test]
+fn why_one_that_has_drained_is_out_is_said_first_and_by_which_rule() {
+    let mut pool = evicted(Parameters::default());
+    pool.run(12);
+    let said = whole(&text(&pool, 2, 0));
+    let why = "Why: relay-2 is worse than its peers: S = 30.0, the limit is 21.4. It has drained, and what \
+               was still open on it was reset Rule: E1, evicted";
+    assert!(said.contains(why), "{said}");
+    let reason = "a new fan".to_owned();
+    pool.tell(vec![order("alice", Request::Drain { unit: id(3), reason })]);
+    pool.run(12);
+    let said = whole(&text(&pool, 3, 0));
+    assert!(said.contains("Why: operator/alice drains relay-3: a new fan. It has drained"), "{said}");
+    assert!(said.contains("Rule: O1, an operator's order"), "{said}");
+}
+
+#[test]
+fn one_that_is_in_use_only_for_a_while_is_not_said_to_stay() {
+    let mut pool = evicted(Parameters { slow_quarantine: 900, ..Parameters::default() });
+    pool.run(12);
+    pool.tell(vec![order(
+        "alice",
+        Request::Override { unit: id(2), reason: "none".to_owned(), seconds: None },
+    )]);
+    pool.until(&Kind::Return, 2, 900);
+    let (next, action) = (explained(&pool, 2, 0, |_| ()).next, action(&pool));
+    assert!(next.starts_with("QUARANTINED again at "), "{next}");
+    assert!(action.starts_with("find the cause: at ") && action.ends_with("it is QUARANTINED"), "{action}");
+    let mut pool = Pool::of(2);
+    pool.sick(2, 30.0);
+    pool.until(&Kind::Evict, 2, 1);
+    pool.well(2);
+    pool.run(12);
+    pool.gone.insert(id(1));
+    pool.until(&Kind::Return, 2, 20);
+    let next = explained(&pool, 2, 0, |_| ()).next;
+    assert!(next.starts_with("EVICTED again once others are in full use"), "{next}");
+}
+
+#[test]
+fn one_that_has_just_come_back_is_not_said_to_be_without_callers() {
+    let mut pool = evicted(Parameters::default());
+    pool.until(&Kind::Step(1), 2, 300);
+    let unjudged = |judgement: &mut Judgement| {
+        judgement.units.remove(&id(2));
+    };
+    let said = explained(&pool, 2, 0, unjudged).text();
+    assert!(said.contains("Evidence against it: none yet, as it has just come back into use"), "{said}");
+}
+
+#[test]
+fn two_processes_are_told_of_once_and_what_to_end_is_said() {
+    let mut pool = Pool::of(4);
+    pool.tell(vec![Fact::Elsewhere { unit: id(2), address: Some("127.0.0.1:9".to_owned()) }]);
+    let said = whole(&text(&pool, 2, 0));
+    let head = said.split("Evidence against it").next().unwrap_or_default();
+    assert_eq!(head.matches("two processes serve as relay-2").count(), 1, "{said}");
+    assert!(
+        head.contains("Why: as the alarm below says") && head.contains("Do: end one of the two"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_trickle_that_has_changed_contradicts_nothing() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 10.0);
+    pool.run(1);
+    let said = text(&pool, 2, 0);
+    let head = said.split("Evidence against it").next().unwrap_or_default();
+    assert_eq!((head.matches("5 %").count(), head.matches("trickle").count()), (1, 1), "{said}");
+}
+
+#[test]
+fn one_that_fails_as_all_do_is_not_said_to_stay_healthy() {
+    let mut pool = Pool::of(4);
+    (1..=4).for_each(|n| {
+        pool.failing.insert(id(n));
+    });
+    pool.verdict = Verdict::Shared;
+    let said = text(&pool, 2, 0);
+    assert!(said.contains("Do:    look at what is behind all units"), "{said}");
+    assert!(said.contains("while all fail alike nobody is evicted"), "{said}");
+}
+
+#[test]
+fn that_the_database_is_away_or_another_issuer_decides_is_said_above_all_that_rests_on_it() {
+    let pool = Pool::of(4);
+    let second_line = |frozen: bool, decides: bool| {
+        let told = |known: &mut Known<'_>| {
+            (known.issuer.frozen, known.issuer.decides) = (frozen, decides);
+        };
+        explained_with(&pool, 2, 0, |_| (), told).text().lines().nth(1).unwrap_or_default().to_owned()
+    };
+    assert!(second_line(true, true).starts_with("FROZEN: "));
+    assert!(second_line(false, false).starts_with("Told by issuer-1, which does not decide"));
+    assert!(second_line(false, true).starts_with("Why: "));
+    let frozen = |known: &mut Known<'_>| known.issuer.frozen = true;
+    assert!(explained_with(&pool, 2, 0, |_| (), frozen).action.starts_with("bring the database back"));
+}
+
+#[test]
+fn an_alarm_is_named_and_said_to_be_over_soon_once_its_cause_is_gone() {
+    let mut pool = Pool::of(4);
+    pool.failing.insert(id(1));
+    pool.verdict = Verdict::Shared;
+    pool.run(2);
+    let alarm = |pool: &Pool| {
+        let said = text(pool, 2, 0).replace("\n       ", " ");
+        said.lines()
+            .find(|line| line.starts_with("Alarm: SHARED_CAUSE since "))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(alarm(&pool).ends_with("nobody is evicted"), "{}", alarm(&pool));
+    assert!(action(&pool).ends_with("see the alarms below"), "{}", action(&pool));
+    pool.verdict = Verdict::None;
+    pool.failing.clear();
+    pool.run(5);
+    assert!(alarm(&pool).ends_with("it ends by itself)"), "{}", alarm(&pool));
+}
+
+#[test]
+fn whom_there_is_too_little_evidence_against_is_named() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 12.0);
+    pool.run(3);
+    let undecided = |judgement: &mut Judgement| {
+        judgement.verdict = Verdict::Undecided { seconds: Some(34) };
+    };
+    let said = whole(&explained(&pool, 3, 0, undecided).text());
+    assert!(said.contains("34 s more, if all goes on as now. It is against relay-2"), "{said}");
+}
+
+#[test]
+fn no_line_is_wider_than_a_terminal_and_no_command_is_broken() {
+    let mut pool = evicted(Parameters { slow_quarantine: 900, ..Parameters::default() });
+    pool.run(12);
+    let reason = "long ".repeat(60);
+    pool.tell(vec![order("alice", Request::Drain { unit: id(3), reason })]);
+    let crowd = |judgement: &mut Judgement| {
+        judgement.weak = (1..9).map(|n| (observer(&format!("relay/relay-{n}")), 0)).collect();
+    };
+    for n in 1..=4 {
+        let said = explained(&pool, n, 3, crowd).text();
+        let wide: Vec<&str> = said.lines().filter(|line| line.chars().count() > 110).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+        assert!(said.lines().all(|line| line.matches('`').count() % 2 == 0), "{said}");
+    }
+}
