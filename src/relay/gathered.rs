@@ -47,7 +47,9 @@ pub(super) fn collect(
     for (code, seen) in callers {
         buckets.push(bucket(second, own, EvidenceClass::Traffic, &code.to_string(), seen, Vec::new()));
     }
-    for (unit, code) in shared.common.take_complaints() {
+    // What a caller says of this relay over this relay is no sight of its own.
+    let complaints = shared.common.take_complaints().into_iter().filter(|(unit, _)| *unit != reporting.unit);
+    for (unit, code) in complaints {
         let (unit, code) = (unit.as_str(), code.to_string());
         buckets.push(bucket(second, unit, EvidenceClass::Traffic, &code, (1, 1), Vec::new()));
     }
