@@ -64,7 +64,7 @@ fn recorded() -> Vec<Line> {
             }
             let generation = policy.units()[&unit(n)].generation;
             facts.push(Fact::LeaseRenewed { unit: unit(n), generation });
-            facts.push(Fact::DeepProbes { unit: unit(n), n: 4, failed: 0 });
+            facts.push(Fact::DeepProbes { unit: unit(n), n: 4, failed: 0, by: Vec::new() });
             facts.push(Fact::Traffic { unit: unit(n), calls: 1, failed: 0, callers: Vec::new() });
             let bad = if n == 2 && (60..70).contains(&second) { 30 } else { 0 };
             let observer = Observer::try_from("issuer/issuer-1".to_owned()).expect("an observer");

@@ -17,13 +17,7 @@ use crate::{
     },
 };
 
-use super::{
-    calls::{self, Calls},
-    places, read,
-    seconds::Skew,
-    vote::Vote,
-    witnesses::Witnesses,
-};
+use super::{calls::Calls, places, probes::Probes, read, seconds::Skew, vote::Vote, witnesses::Witnesses};
 
 /// Buckets of one report.
 const BUCKETS_MAX: usize = 4_096;
@@ -56,7 +50,7 @@ const OBSERVED_S: u64 = 15;
 pub(super) struct Intake {
     observers: BTreeMap<Observer, Heard>,
     pub(super) units: BTreeMap<UnitId, Asked>,
-    probes: BTreeMap<UnitId, (u32, u32)>,
+    probes: Probes,
     traffic: Calls,
     pub(super) facts: Vec<Fact>,
     /// Where units' processes say that they are reached, if that is not where those are registered.
@@ -118,7 +112,7 @@ impl Default for Intake {
         Self {
             observers: BTreeMap::new(),
             units: BTreeMap::new(),
-            probes: BTreeMap::new(),
+            probes: Probes::default(),
             traffic: Calls::default(),
             facts: Vec::new(),
             addresses: BTreeMap::new(),
@@ -168,8 +162,8 @@ impl Intake {
             bucket.second = bucket.second.saturating_add_signed(shift);
             if bucket.class == Class::Traffic {
                 self.traffic.add(&bucket);
-            } else if self.probes.len() < UNITS_MAX || self.probes.contains_key(&bucket.unit) {
-                calls::add(self.probes.entry(bucket.unit.clone()).or_default(), &bucket);
+            } else {
+                self.probes.add(now_s, &bucket);
             }
             self.witnesses.add(now_s, &bucket.observer, &bucket.unit, (bucket.n, bucket.bad));
             self.buckets.push_back(bucket);
@@ -325,7 +319,8 @@ impl Intake {
             let known = sums.iter().filter(|(unit, _)| policy.units().contains_key(*unit));
             known.map(move |(unit, sum)| (unit.clone(), class, *sum)).collect::<Vec<_>>()
         };
-        let (traffic, probes) = (sums(&self.traffic.sums, Class::Traffic), sums(&self.probes, Class::Probe));
+        let (traffic, probes) =
+            (sums(&self.traffic.sums, Class::Traffic), sums(&self.probes.sums(), Class::Probe));
         let all = traffic.iter().chain(&probes);
         self.other_tools.sums(second, all.map(|(unit, class, sum)| (unit, *class, *sum)));
     }
@@ -378,9 +373,7 @@ impl Intake {
             let generation = policy.units()[&unit].generation;
             facts.push(Fact::LeaseLapsed { unit, generation });
         }
-        for (unit, (n, failed)) in std::mem::take(&mut self.probes) {
-            facts.push(Fact::DeepProbes { unit, n, failed });
-        }
+        facts.extend(self.probes.facts(policy, now_s));
         for unit in policy.units().keys() {
             let (n, failed) = self.health(unit, now_s);
             if n > 0 {

@@ -10,8 +10,8 @@ use crate::{
     pool::{
         evidence::{Bucket, Class, Observer, UnitId},
         policy::{
-            BUNDLES_MAX, Bundle, CallsOf, Fact, Kind, Policy, Process,
-            fixture::{Pool, id},
+            BUNDLES_MAX, Bundle, CallsOf, Fact, Kind, Policy, ProbesOf, Process, Request,
+            fixture::{Pool, about, id, order},
         },
     },
     wire::pb::EvidenceBucket,
@@ -123,4 +123,36 @@ fn the_policy_is_told_whose_calls_failed_of_a_unit_that_returns() {
     ];
     assert_eq!(calls.facts(&pool.policy), expected);
     assert_eq!(calls.facts(&pool.policy), []);
+}
+
+#[test]
+fn of_a_unit_that_joins_the_policy_is_told_who_probed_it_how_often_and_never_the_unit() {
+    let (mut intake, mut pool) = (Intake::default(), Pool::of(4));
+    pool.tell(vec![order("alice", Request::Register(Box::new(about(5))))]);
+    let said = |intake: &mut Intake, n: usize, unit: &str, second: u32, seen: (u32, u32)| {
+        let buckets = [bucket(second.into(), unit, true, seen, Vec::new())];
+        intake.take(&observer(n), &buckets, second.into(), (0, second.into())).expect("it fits");
+    };
+    let told = |intake: &mut Intake, pool: &Pool, second: u32| {
+        let facts = intake.take_facts(&pool.policy, 1_000 * i64::from(second), second.into());
+        facts.into_iter().filter(|fact| matches!(fact, Fact::DeepProbes { .. })).collect::<Vec<_>>()
+    };
+    let of = |n, probes, failed| ProbesOf { observer: observer(n), n: probes, failed };
+    said(&mut intake, 1, "relay-5", 1_000, (1, 0));
+    said(&mut intake, 2, "relay-5", 1_000, (u32::MAX, u32::MAX));
+    said(&mut intake, 5, "relay-5", 1_000, (200, 0));
+    said(&mut intake, 1, "relay-3", 1_001, (2, 1));
+    let by = vec![of(1, 1, 0), of(2, 4, 4)];
+    let expected = [
+        Fact::DeepProbes { unit: id(3), n: 2, failed: 1, by: Vec::new() },
+        Fact::DeepProbes { unit: id(5), n: 5, failed: 4, by },
+    ];
+    assert_eq!(told(&mut intake, &pool, 1_001), expected, "what it says of itself proves nothing");
+    said(&mut intake, 3, "relay-5", 1_030, (2, 1));
+    let by = vec![of(1, 0, 0), of(2, 0, 0), of(3, 2, 1)];
+    let lately = [Fact::DeepProbes { unit: id(5), n: 2, failed: 1, by }];
+    assert_eq!(told(&mut intake, &pool, 1_030), lately, "who probed it within a minute is there");
+    said(&mut intake, 2, "relay-5", 1_100, (1, 0));
+    let alone = [Fact::DeepProbes { unit: id(5), n: 1, failed: 0, by: vec![of(2, 1, 0)] }];
+    assert_eq!(told(&mut intake, &pool, 1_100), alone, "the others are not");
 }

@@ -11,6 +11,7 @@ mod intake;
 mod leases;
 mod orders;
 mod places;
+mod probes;
 mod read;
 mod refusals;
 mod report;

@@ -60,7 +60,7 @@ impl Live {
             };
             let (unit, generation) = (unit(n), known.generation);
             facts.push(Fact::LeaseRenewed { unit: unit.clone(), generation });
-            facts.push(Fact::DeepProbes { unit: unit.clone(), n: 4, failed: 0 });
+            facts.push(Fact::DeepProbes { unit: unit.clone(), n: 4, failed: 0, by: Vec::new() });
             let bad = if n == 2 && sick { 8 } else { 0 };
             facts.push(Fact::Traffic { unit: unit.clone(), calls: 10, failed: bad, callers: Vec::new() });
             for observer in observers.iter().filter(|observer| !observer.is(&unit)) {

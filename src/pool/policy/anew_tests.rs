@@ -128,9 +128,9 @@ fn who_was_drained_joins_a_pool_that_begins_by_its_probes() {
     pool.run(2);
     assert_eq!([1, 3].map(|n| pool.state(n)), [State::Healthy; 2], "the pool begins anew with these");
     assert_eq!(pool.state(2), State::Joining);
-    pool.tell(vec![Fact::DeepProbes { unit: id(2), n: 9, failed: 0 }]);
+    pool.tell(vec![Fact::DeepProbes { unit: id(2), n: 9, failed: 0, by: Vec::new() }]);
     assert_eq!(pool.state(2), State::Joining);
-    pool.tell(vec![Fact::DeepProbes { unit: id(2), n: 1, failed: 0 }]);
+    pool.tell(vec![Fact::DeepProbes { unit: id(2), n: 1, failed: 0, by: Vec::new() }]);
     assert_eq!(pool.state(2), State::Healthy);
     let joined = pool.record.last().map(|one| one.reason.clone()).unwrap_or_default();
     assert_eq!(joined, "relay-2 joins: 10 deep probes passed, none failed");

@@ -1,7 +1,7 @@
 //! Facts are taken in before anything is decided; while the database is away only leases are noted.
 
 use super::{
-    Alarm, Kind, Note, Policy, Rule, Turn,
+    Alarm, Kind, Note, Policy, ProbesOf, Rule, Turn,
     order::{Fact, Order},
     unit::{Lease, State},
 };
@@ -26,8 +26,8 @@ impl Policy {
                     turn.reports.insert(unit.clone());
                 }
                 Fact::Bundle { unit, bundle } => self.note_bundle(turn, unit, bundle),
-                Fact::DeepProbes { unit, n, failed } => {
-                    self.note_probes(unit, *n, *failed);
+                Fact::DeepProbes { unit, n, failed, by } => {
+                    self.note_probes(unit, (*n, *failed), by);
                 }
                 Fact::ShallowProbes { unit, n, failed } => {
                     turn.health.insert(unit.clone(), (*n, *failed));
@@ -56,12 +56,18 @@ impl Policy {
         }
     }
 
-    fn note_probes(&mut self, unit: &UnitId, n: u32, failed: u32) {
-        let Some(unit) = self.units.get_mut(unit).filter(|_| !self.database_away) else { return };
-        match unit.state {
-            State::Joining | State::Probation => unit.progress.add(n, failed),
-            State::Returning(_) => unit.progress.add_probes(n, failed),
-            _ => {}
+    fn note_probes(&mut self, unit: &UnitId, (n, failed): (u32, u32), by: &[ProbesOf]) {
+        let known = self.units.get_mut(unit).filter(|unit| !self.database_away && unit.counts_probes());
+        let Some(unit) = known else { return };
+        unit.probers.add(by);
+        if !matches!(unit.state, State::Returning(_)) {
+            return unit.progress.add(n, failed);
+        }
+        let unnamed = if by.is_empty() { failed } else { 0 };
+        let failed = unit.probers.failed().saturating_add(unnamed);
+        unit.progress.add_probes(n, failed);
+        if failed > 0 {
+            unit.probers.begin_anew();
         }
     }
 

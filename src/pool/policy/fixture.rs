@@ -176,7 +176,12 @@ impl Pool {
             if self.quiet {
                 continue;
             }
-            facts.push(Fact::DeepProbes { unit: unit.clone(), n: 4, failed: if bad { 4 } else { 0 } });
+            facts.push(Fact::DeepProbes {
+                unit: unit.clone(),
+                n: 4,
+                failed: if bad { 4 } else { 0 },
+                by: Vec::new(),
+            });
             facts.push(Fact::Traffic { unit, calls: 1, failed: u32::from(bad), callers: Vec::new() });
         }
         let decisions = self.policy.step(self.second, &self.judgement(), &facts);

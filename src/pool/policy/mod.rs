@@ -23,6 +23,7 @@ mod orders;
 mod outlook;
 mod parameters;
 mod peers;
+mod probers;
 mod release;
 mod returns;
 mod steer;
@@ -85,6 +86,7 @@ pub use parameters::{
     WORDS_BYTES_MAX,
 };
 pub use peers::{Recent, Row};
+pub use probers::{Probers, ProbesOf};
 pub use steer::{Anew, is_green};
 pub use takeover::Takeovers;
 pub use trickle::Trickle;

@@ -88,7 +88,9 @@ impl World {
             Event::Database(away) => facts.push(Fact::Database { away }),
             Event::Observers(count) => facts.push(Fact::Observers { count }),
             Event::Peak(calls_per_s) => facts.push(Fact::Peak { calls_per_s }),
-            Event::Probes(n, all, failed) => facts.push(Fact::DeepProbes { unit: id(n), n: all, failed }),
+            Event::Probes(n, all, failed) => {
+                facts.push(Fact::DeepProbes { unit: id(n), n: all, failed, by: Vec::new() });
+            }
             Event::Calls(n, calls, failed) => facts.push(traffic(n, calls, failed)),
             Event::Order(n, what, bob) => facts.extend(asked(n, what, if bob { "bob" } else { "alice" })),
             Event::Elsewhere(n, there) => {
@@ -114,7 +116,7 @@ impl World {
         self.second += 1;
         for unit in self.policy.units().values() {
             let (unit, generation) = (unit.id().clone(), unit.generation);
-            facts.push(Fact::DeepProbes { unit: unit.clone(), n: 4, failed: 0 });
+            facts.push(Fact::DeepProbes { unit: unit.clone(), n: 4, failed: 0, by: Vec::new() });
             facts.push(match self.leases[&unit] {
                 Lease::Live => Fact::LeaseRenewed { unit, generation },
                 Lease::Lapsed => Fact::LeaseLapsed { unit, generation },

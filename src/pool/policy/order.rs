@@ -6,7 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bundles::Bundle, callers::CallsOf, description::Description, drills::Process, parameters::WORDS_BYTES_MAX,
+    bundles::Bundle, callers::CallsOf, description::Description, drills::Process,
+    parameters::WORDS_BYTES_MAX, probers::ProbesOf,
 };
 use crate::domain::identity::{Identity, Role};
 use crate::pool::{drill::Fault, evidence::UnitId};
@@ -265,6 +266,9 @@ pub enum Fact {
         n: u32,
         /// How many of them failed.
         failed: u32,
+        /// Whose they were, of a unit that these may let in; with those who probed it within the last minute.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        by: Vec<ProbesOf>,
     },
     /// Shallow probes of a unit in the last moments: they say that it answers, and nothing of its work, so
     /// that no unit is let in, taken out or brought back by them.

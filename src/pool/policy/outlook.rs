@@ -28,7 +28,7 @@ impl Policy {
             }
             State::Evicted => self.until_probation(unit),
             State::Probation => {
-                let (seen, wanted) = (unit.progress, &self.parameters);
+                let (seen, wanted) = (unit.probed(), &self.parameters);
                 format!(
                     "RETURNING after {} deep probes in at least {} s, of which {} may fail; so far {} in {} \
                      s, of which {} failed",
@@ -50,7 +50,7 @@ impl Policy {
     }
 
     fn until_stepped(&self, unit: &Unit, percent: u8) -> String {
-        let (seen, wanted) = (unit.progress, &self.parameters);
+        let (seen, wanted) = (unit.probed(), &self.parameters);
         let next = wanted.steps_percent.iter().find(|step| **step > percent).unwrap_or(&100);
         let calls = unit.seen(self.second).n;
         let by_calls = format!(
@@ -89,7 +89,7 @@ impl Policy {
         if let Some(address) = unit.elsewhere.as_ref().filter(|_| unit.lease == Lease::Live) {
             format!("HEALTHY once its lease is held where it is registered, and not at {address}")
         } else if unit.lease == Lease::Live {
-            let (seen, wanted) = (unit.progress.n, self.parameters.join_probes);
+            let (seen, wanted) = (unit.probed().n, self.parameters.join_probes);
             format!("HEALTHY after {wanted} deep probes without a failure; so far {seen}")
         } else {
             "nothing before it asks for a lease".to_owned()

@@ -89,7 +89,7 @@ fn one_failed_probe_is_borne_and_two_are_not() {
     for (failed, next) in [(1, Kind::Step(1)), (2, Kind::FailProbation)] {
         let mut pool = evicted();
         pool.until(&Kind::StartProbation, 2, 60);
-        pool.tell(vec![Fact::DeepProbes { unit: id(2), n: failed, failed }]);
+        pool.tell(vec![Fact::DeepProbes { unit: id(2), n: failed, failed, by: Vec::new() }]);
         let decided = pool.record.iter().any(|one| one.kind == Kind::FailProbation);
         assert_eq!(decided, next == Kind::FailProbation);
         if !decided {
@@ -290,7 +290,7 @@ fn steps_after(pool: &mut Pool, facts: impl Fn(u64) -> Vec<Fact>) -> Option<u64>
 }
 
 fn probes(n: u32, failed: u32) -> Fact {
-    Fact::DeepProbes { unit: id(2), n, failed }
+    Fact::DeepProbes { unit: id(2), n, failed, by: Vec::new() }
 }
 
 #[test]

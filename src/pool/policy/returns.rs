@@ -10,11 +10,11 @@ impl Policy {
     pub(super) fn let_joiners_in(&mut self, turn: &mut Turn<'_>) {
         for id in self.names(|unit| unit.state == State::Joining) {
             let Some(unit) = self.units.get_mut(&id) else { continue };
-            let failed = unit.progress.failed > 0;
+            let failed = unit.probed().failed > 0;
             if failed || !unit.is_there() {
                 unit.begin_anew();
             }
-            let n = unit.progress.n;
+            let n = unit.probed().n;
             let begins = self.begun.is_some_and(|begun| turn.second <= begun + self.parameters.lease_s);
             let begins = begins && !unit.undrained;
             if unit.is_there() && (begins && !failed || n >= self.parameters.join_probes) {
@@ -61,7 +61,7 @@ impl Policy {
     fn probe_on(&mut self, turn: &mut Turn<'_>, id: &UnitId) {
         let Some(unit) = self.units.get_mut(id) else { return };
         unit.progress.seconds += turn.elapsed;
-        let seen = unit.progress;
+        let seen = unit.probed();
         let parameters = &self.parameters;
         if seen.failed > parameters.probation_failures_max {
             let reason = format!("{id} failed {} of {} deep probes on probation", seen.failed, seen.n);
@@ -80,7 +80,7 @@ impl Policy {
         unit.evictions = unit.evictions.saturating_add(1);
         let back_off = evict::back_off_s(&self.parameters, id, unit.evictions);
         unit.back_off_until = turn.second.saturating_add(back_off);
-        let (evictions, seen) = (unit.evictions, unit.progress);
+        let (evictions, seen) = (unit.evictions, unit.probed());
         let note = Note::new(Kind::FailProbation, rule, reason)
             .count("probes", seen.n)
             .count("failed", seen.failed)
@@ -100,7 +100,7 @@ impl Policy {
             return;
         }
         unit.progress.seconds += turn.elapsed;
-        let (seen, all) = (unit.seen(turn.second), unit.progress);
+        let (seen, all) = (unit.seen(turn.second), unit.probed());
         if doubted || self.parameters.is_burst(seen) {
             return;
         }
@@ -134,7 +134,7 @@ impl Policy {
     fn next_step(&mut self, turn: &mut Turn<'_>, id: &UnitId, after: u8, rule: Rule, passed: &str) {
         let next = self.parameters.steps_percent.iter().copied().find(|percent| *percent > after);
         let next = next.unwrap_or(100);
-        let seen = self.units[id].progress;
+        let seen = self.units[id].probed();
         let (kind, to, words) = if next >= 100 {
             (Kind::Return, State::Healthy, "it is in full use again".to_owned())
         } else {

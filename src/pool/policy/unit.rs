@@ -12,6 +12,7 @@ use super::{
     drills::Drills,
     order::{Intervention, Operator},
     peers::Row,
+    probers::Probers,
     steer::Anew,
     takeover::Takeovers,
     trickle::Trickle,
@@ -223,6 +224,9 @@ pub struct Unit {
     /// Whose calls those were, while they are counted.
     #[serde(skip_serializing_if = "Callers::is_empty", default, deserialize_with = "readable")]
     pub callers: Callers,
+    /// Who saw what of the deep probes among it.
+    #[serde(skip_serializing_if = "Probers::is_empty", default)]
+    pub probers: Probers,
     /// Its calls that went as well as its peers', one after the other.
     #[serde(skip_serializing_if = "Row::is_empty", default, deserialize_with = "readable")]
     pub row: Row,
@@ -282,6 +286,7 @@ impl Unit {
             elsewhere: None,
             progress: Progress::default(),
             callers: Callers::default(),
+            probers: Probers::default(),
             row: Row::default(),
             drain: None,
             resume: State::Joining,
@@ -304,12 +309,27 @@ impl Unit {
     /// Forgets what was seen so far.
     pub(super) fn begin_anew(&mut self) {
         (self.progress, self.callers, self.anew) = (Progress::default(), Callers::default(), None);
-        self.row = Row::default();
+        (self.probers, self.row) = (Probers::default(), Row::default());
     }
 
-    /// What was seen of it while its calls are counted, without the worst caller.
+    /// Whether its deep probes are counted: while they may let it in.
+    #[must_use]
+    pub fn counts_probes(&self) -> bool {
+        matches!(self.state, State::Joining | State::Probation | State::Returning(_))
+    }
+
+    /// What was seen of it, without the deep probes of the observer that saw most of them fail.
+    pub(super) fn probed(&self) -> Progress {
+        let ((n, failed), all) = (self.probers.left_out(), self.progress);
+        match self.state {
+            State::Returning(_) => Progress { probes: all.probes.saturating_sub(n), ..all },
+            _ => Progress { n: all.n.saturating_sub(n), failed: all.failed.saturating_sub(failed), ..all },
+        }
+    }
+
+    /// The same, and while its calls are counted without the worst caller as well.
     pub(super) fn seen(&self, second: u64) -> Progress {
-        self.callers.without_the_worst(self.progress, second)
+        self.callers.without_the_worst(self.probed(), second)
     }
 
     /// Who signed it off and waits for another, the newest last.

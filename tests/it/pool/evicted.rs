@@ -50,7 +50,7 @@ async fn seen(pool: &Pool, puppets: &[Puppet], bad: u32) {
 }
 
 /// Waits until it is in a state, while all go on to report.
-async fn until(pool: &Pool, puppets: &[Puppet], state: UnitState, bad: u32) {
+pub(super) async fn until(pool: &Pool, puppets: &[Puppet], state: UnitState, bad: u32) {
     eventually(state.as_str_name(), || async {
         seen(pool, puppets, bad).await;
         (pool.units().await["relay-2"].state() == state).then_some(())

@@ -1,10 +1,12 @@
 //! Promise: a relay that says over the wire that another fails all it is asked takes nobody out by that, and
-//! is itself named as the observer that sees what nobody else does.
+//! is itself named as the observer that sees what nobody else does; nor does it keep one out that is on
+//! probation, and what a relay says of its own probes does not bring it back.
 
+use serde_json::Value;
 use todoke::wire::pb::{EvidenceBucket, EvidenceClass, ReportRequest, UnitState};
 
 use super::{
-    evicted::four,
+    evicted::{four, until},
     harness::{Pool, eventually, quick},
     puppet::{Puppet, traffic},
 };
@@ -41,4 +43,33 @@ async fn a_relay_that_lies_of_another_is_named_as_an_observer_and_takes_nobody_o
         let spoken = kinds.iter().any(|kind| ["evict", "steer_away"].contains(&kind.as_str()));
         assert!(!spoken, "{}: {kinds:?}", puppet.name);
     }
+}
+
+#[tokio::test]
+async fn a_relay_that_lies_of_one_on_probation_does_not_keep_it_out_nor_do_its_own_words_bring_it_back() {
+    let mut options = quick();
+    (options.policy.join_probes, options.policy.probation_probes) = (0, 20);
+    let (pool, puppets) = four(options).await;
+    for puppet in &puppets {
+        pool.until(&puppet.name, UnitState::Healthy).await;
+    }
+    until(&pool, &puppets, UnitState::Evicted, 20).await;
+    until(&pool, &puppets, UnitState::Probation, 0).await;
+    let decided = eventually("its probation is over", || async {
+        let second = pool.issuer.clock.now_ms() / 1000;
+        // It is the last who speaks, so that the others are known by then.
+        for (who, n, bad) in [(0, 2, 0), (2, 2, 0), (1, 40, 0), (3, 2, 2)] {
+            let probes = traffic(second, "relay-2", n, bad);
+            let buckets = vec![EvidenceBucket { class: EvidenceClass::Probe.into(), ..probes }];
+            let who: &Puppet = &puppets[who];
+            who.report(ReportRequest { buckets, ..who.nothing() }).await.expect("it is taken");
+        }
+        let ends = ["return", "fail_probation"];
+        pool.decisions("relay-2").await.into_iter().find(|one| ends.contains(&one.kind.as_str()))
+    })
+    .await;
+    assert_eq!(decided.kind, "return", "{}", decided.why);
+    let record: Value = serde_json::from_str(&decided.record_json).expect("JSON");
+    let probes = record["numbers"]["n"].as_f64().expect("a number");
+    assert!((20.0..40.0).contains(&probes), "of two relays: {}", decided.why);
 }
