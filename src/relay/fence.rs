@@ -1,5 +1,5 @@
-//! A relay serves while it holds a lease; without one it takes no call, says so, and ends within its drain
-//! what it began.
+//! A relay serves while it holds a lease; without one it says so, takes no call, and ends within its drain
+//! what it began. An order to stop may grant a grace: for that long calls that come all the same are taken.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -17,7 +17,7 @@ use crate::wire::fault::{Fault, Reason};
 pub const TAKEN_OUT: &str = "the pool's controller took it out";
 
 /// Longest time for which calls are taken after an order to stop.
-const LINGER_MAX: Duration = Duration::from_secs(5);
+const GRACE_MAX: Duration = Duration::from_secs(5);
 
 /// By what right a relay serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +38,17 @@ pub(super) enum Standing {
         /// By the controller's words.
         why: String,
         /// For how long calls are taken that come all the same, while callers hear of it.
-        linger: Duration,
+        grace: Duration,
     },
     /// None: its lease ended, and nobody gave another.
     Lapsed,
+}
+
+impl Standing {
+    /// Whether it is an order that lets calls be taken for a moment.
+    pub(super) fn is_graced(&self) -> bool {
+        matches!(self, Self::Ordered { grace, .. } if !grace.is_zero())
+    }
 }
 
 /// What stands between callers and the relay.
@@ -77,9 +84,9 @@ impl Fence {
     }
 
     /// For how long calls are taken after this standing began, though it is none to serve.
-    pub(super) fn linger(&self) -> Duration {
+    pub(super) fn grace(&self) -> Duration {
         match (&*self.standing.borrow(), self.is_open()) {
-            (Standing::Ordered { linger, .. }, true) => (*linger).min(LINGER_MAX),
+            (Standing::Ordered { grace, .. }, true) => (*grace).min(GRACE_MAX),
             _ => Duration::ZERO,
         }
     }
@@ -97,13 +104,13 @@ impl Fence {
     /// Takes a new standing; a lease that is over already is none.
     pub(super) fn set(&self, standing: Standing) {
         let serves = matches!(standing, Standing::Unbound | Standing::Leased { .. });
-        let lingers = matches!(standing, Standing::Ordered { linger, .. } if !linger.is_zero());
+        let graced = standing.is_graced();
         if let Standing::Leased { generation, .. } = &standing {
             self.generation.store(*generation, Relaxed);
         }
         self.standing.send_if_modified(|now| {
             self.serves.store(serves, Relaxed);
-            self.open.store(serves || lingers && self.is_open(), Relaxed);
+            self.open.store(serves || graced && self.is_open(), Relaxed);
             let changed = *now != standing;
             *now = standing;
             changed
@@ -111,28 +118,26 @@ impl Fence {
     }
 
     /// Closes the fence when a lease ends without another, and before that does what is to be done then; and
-    /// when it lingered long enough. Never returns.
+    /// when an order's grace is over. Never returns.
     pub(super) async fn mind(&self, lapses: impl Fn()) {
         let mut standing = self.watch();
-        let mut lingers_until = None;
+        let mut ordered = None;
         loop {
             let now = standing.borrow_and_update().clone();
             // However often it is said in other words, it counts from the first.
-            lingers_until = match &now {
-                Standing::Ordered { .. } if self.is_open() => {
-                    lingers_until.or_else(|| Some(Instant::now() + self.linger()))
-                }
+            ordered = match &now {
+                Standing::Ordered { .. } if self.is_open() => ordered.or_else(|| Some(Instant::now())),
                 _ => None,
             };
             let until = match now {
                 Standing::Leased { until, .. } => Some(until),
-                _ => lingers_until,
+                _ => ordered.map(|ordered| ordered + self.grace()),
             };
             tokio::select! {
                 changed = standing.changed() => if changed.is_err() { return },
                 () = end(until) => {
                     let over = until.is_some_and(|until| until <= Instant::now());
-                    if over && lingers_until.take().is_some() {
+                    if over && ordered.take().is_some() {
                         self.close();
                     } else if over && !standing.has_changed().unwrap_or(false) {
                         // No other one came meanwhile.
@@ -158,7 +163,7 @@ impl Fence {
         Fault::new(Reason::RelayFenced, words).after(Duration::from_millis(100))
     }
 
-    /// Why calls are not taken, if they are not.
+    /// Why it is not to serve, if it is not: calls are not taken then, but in the grace of an order.
     pub(super) fn reason(&self) -> Option<String> {
         match &*self.standing.borrow() {
             Standing::Unbound | Standing::Leased { .. } => None,
@@ -186,8 +191,8 @@ mod tests {
         Standing::Leased { until: Instant::now() + Duration::from_secs(seconds), generation: 1 }
     }
 
-    fn ordered(why: &str, linger_ms: u64) -> Standing {
-        Standing::Ordered { why: why.to_owned(), linger: Duration::from_millis(linger_ms) }
+    fn ordered(why: &str, grace_ms: u64) -> Standing {
+        Standing::Ordered { why: why.to_owned(), grace: Duration::from_millis(grace_ms) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -236,7 +241,7 @@ mod tests {
         pass(900).await;
         fence.set(ordered("in other words", 1000));
         pass(99).await;
-        assert!(fence.is_open(), "{:?}", fence.linger());
+        assert!(fence.is_open(), "{:?}", fence.grace());
         pass(1).await;
         assert!(!fence.is_open(), "its time counts from the first order");
         fence.set(ordered("again in others", 1000));
@@ -247,6 +252,15 @@ mod tests {
         assert!(fence.is_open());
         pass(5_000).await;
         assert!(!fence.is_open(), "there is a limit");
+        fence.set(leased(15));
+        pass(0).await;
+        fence.set(ordered("a drain", 1000));
+        pass(300).await;
+        fence.set(ordered("by another issuer, too", 400));
+        pass(99).await;
+        assert!(fence.is_open());
+        pass(1).await;
+        assert!(!fence.is_open(), "whoever gives less counts from the first order, too");
         fence.set(leased(15));
         fence.set(ordered("a drain", 1000));
         fence.set(ordered("it looks sick now", 0));

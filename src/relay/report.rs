@@ -227,7 +227,7 @@ impl Issuer {
         if let Some(Reason::GenerationStale | Reason::UnitUnknown) = fault.as_ref().map(|fault| fault.reason)
         {
             let why = fault.map(|fault| fault.message).unwrap_or_default();
-            self.said = Said::Stop { why, heard: Instant::now(), linger: Duration::ZERO };
+            self.said = Said::Stop { why, heard: Instant::now(), grace: Duration::ZERO };
         }
         if !std::mem::replace(&mut self.silent, true) {
             let (issuer, words) = (&self.address, status.message());
@@ -261,8 +261,8 @@ impl Issuer {
         self.said = match answer.order() {
             RelayOrder::Serve => self.leased(reporting, &answer, asked),
             RelayOrder::Drain | RelayOrder::Unspecified => {
-                let linger = Duration::from_millis(answer.linger_ms.into());
-                Said::Stop { why: answer.why, heard: asked, linger }
+                let grace = Duration::from_millis(answer.grace_ms.into());
+                Said::Stop { why: answer.why, heard: asked, grace }
             }
         };
     }
@@ -309,7 +309,7 @@ impl Issuer {
             }
             Ok(lease) => {
                 let why = format!("the lease is one of {}", lease.unit);
-                Said::Stop { why, heard: asked, linger: Duration::ZERO }
+                Said::Stop { why, heard: asked, grace: Duration::ZERO }
             }
             Err(error) => {
                 tracing::error!(issuer = %self.address, %error, "the lease of {} is not believed: {error}",

@@ -23,24 +23,26 @@ pub(super) enum Said {
         why: String,
         heard: Instant,
         /// For how long calls that come all the same are to be taken.
-        linger: Duration,
+        grace: Duration,
     },
 }
 
-/// Makes one standing of what all issuers said: an order to stop of any that was heard lately, else the live
-/// lease of the latest epoch, else what there was.
+/// Makes one standing of what all issuers said: an order to stop of any that was heard lately, with the least
+/// grace that any of them gives, else the live lease of the latest epoch, else what there was.
 pub(super) fn settle(said: &[&Said]) -> Option<Standing> {
     let now = Instant::now();
     let best = said.iter().filter_map(|said| match said {
         Said::Lease(lease, until) if *until > now => Some((lease.epoch, *until, lease.generation)),
         _ => None,
     });
-    let stop = said.iter().find_map(|said| match said {
-        Said::Stop { why, heard, linger } if *heard + STOP_LIVES > now => Some((why.clone(), *linger)),
+    let stops = said.iter().filter_map(|said| match said {
+        Said::Stop { why, heard, grace } if *heard + STOP_LIVES > now => Some((why, *grace)),
         _ => None,
     });
-    match (stop, best.max()) {
-        (Some((why, linger)), _) => Some(Standing::Ordered { why, linger }),
+    let why = stops.clone().next().map(|(why, _)| why.clone());
+    let grace = stops.map(|(_, grace)| grace).min().unwrap_or_default();
+    match (why, best.max()) {
+        (Some(why), _) => Some(Standing::Ordered { why, grace }),
         (None, Some((_, until, generation))) => Some(Standing::Leased { until, generation }),
         (None, None) => {
             let none = said.iter().all(|said| matches!(said, Said::NoPool));
@@ -68,7 +70,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_order_to_stop_holds_for_as_long_as_a_lease_though_another_issuer_gives_one() {
-        let stop = Said::Stop { why: "drained".to_owned(), heard: Instant::now(), linger: Duration::ZERO };
+        let stop = Said::Stop { why: "drained".to_owned(), heard: Instant::now(), grace: Duration::ZERO };
         let said = [stop, lease(3, 7, 60)];
         tokio::time::advance(STOP_LIVES - Duration::from_secs(1)).await;
         assert!(
@@ -86,6 +88,19 @@ mod tests {
         assert_eq!(generation(&said), Some(7));
         tokio::time::advance(Duration::from_secs(5)).await;
         assert!(settle(&Vec::from_iter(&said)).is_none(), "it stays as it is, and ends by its own time");
+    }
+
+    #[tokio::test]
+    async fn of_issuers_that_say_stop_the_least_grace_counts_and_none_that_is_over() {
+        let stop = |why: &str, age_s, ms| {
+            let heard = Instant::now() - Duration::from_secs(age_s);
+            Said::Stop { why: why.to_owned(), heard, grace: Duration::from_millis(ms) }
+        };
+        let said = [stop("long ago", 15, 0), stop("drained", 1, 1_000), stop("sick", 0, 300)];
+        let Some(Standing::Ordered { why, grace }) = settle(&Vec::from_iter(&said)) else {
+            panic!("two say stop")
+        };
+        assert_eq!((why.as_str(), grace), ("drained", Duration::from_millis(300)));
     }
 
     #[test]

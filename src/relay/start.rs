@@ -12,7 +12,7 @@ use std::{
 use http::uri::Authority;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, interval, sleep, timeout},
+    time::{Instant, interval, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -292,24 +292,28 @@ async fn until(end: CancellationToken, task: impl Future<Output = ()>) {
     end.run_until_cancelled(task).await;
 }
 
-/// Closes the fence when the lease ends, and some time later breaks off what was still in flight then.
+/// Closes the fence when the lease ends, or the grace of an order to stop, and some time later breaks off what
+/// was still in flight then.
 async fn mind_fence(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
+    let serves = |now: &Standing| matches!(now, Standing::Leased { .. } | Standing::Unbound);
     let cut = async {
         let mut standing = shared.fence.watch();
         loop {
             let _ = standing.wait_for(|now| matches!(now, Standing::Ordered { .. } | Standing::Lapsed)).await;
-            let name = &shared.options.name;
-            tracing::error!("{name} takes no calls: {}", shared.fence.reason().unwrap_or_default());
-            metrics::counter!(names::RELAY_EVENTS, names::EVENT => "fenced").increment(1);
-            let closed = Instant::now() + shared.fence.linger().min(shared.options.drain);
-            let open = standing.wait_for(|now| matches!(now, Standing::Leased { .. } | Standing::Unbound));
-            if timeout(shared.options.drain, open).await.is_err() {
-                shards.iter().for_each(|shard| shard.bell().cut(shard.ns_at(closed)));
-                let _ =
-                    standing.wait_for(|now| matches!(now, Standing::Leased { .. } | Standing::Unbound)).await;
+            let ordered = Instant::now();
+            let closed = ordered + shared.fence.grace().min(shared.options.drain);
+            let _ = timeout_at(closed, standing.wait_for(|now| !now.is_graced())).await;
+            if !shared.fence.serves() {
+                let name = &shared.options.name;
+                tracing::error!("{name} takes no calls: {}", shared.fence.reason().unwrap_or_default());
+                metrics::counter!(names::RELAY_EVENTS, names::EVENT => "fenced").increment(1);
+                if timeout_at(ordered + shared.options.drain, standing.wait_for(serves)).await.is_err() {
+                    shards.iter().for_each(|shard| shard.bell().cut(shard.ns_at(closed)));
+                    let _ = standing.wait_for(serves).await;
+                }
+                tracing::info!("{name} takes calls again");
             }
             shared.recorder.note("open", &format!("lease of generation {}", shared.fence.generation()));
-            tracing::info!("{name} takes calls again");
         }
     };
     let lapses = || {

@@ -1,10 +1,11 @@
-//! Promise: while something speaks against a unit, those that it is judged by are probed as often as it is.
+//! Promise: while something speaks against a unit, those that it is judged by are probed as often as it is;
+//! and one that is drained is told to take calls no longer than the issuer does.
 
 use super::fixture::World;
 use crate::{
     domain::identity::Identity,
     pool::evidence::UnitId,
-    wire::pb::{self, EvidenceBucket, EvidenceClass},
+    wire::pb::{self, DrainUnit, EvidenceBucket, EvidenceClass, RelayOrder, order_unit_request::Order},
 };
 
 /// One second in which so many relays report, and find `relay-2` bad if it is sick. `relay-1` and it are of
@@ -60,5 +61,24 @@ async fn all_of_a_small_pool_are_probed_each_second_while_one_is_suspect_and_in_
         let mut expected = vec![others_ms; units];
         expected[..2].fill(1_000);
         assert_eq!(every_ms(&world), expected, "{units} units");
+    }
+}
+
+#[tokio::test]
+async fn the_grace_of_a_well_relay_is_never_longer_than_what_is_left_of_its_drain() {
+    for (drain_s, said_after_ms, grace_ms) in [(10, 300, 1_000), (1, 0, 1_000), (1, 300, 700), (2, 1_999, 1)]
+    {
+        let mut world = World::start().await;
+        world.options.policy.drain_s = drain_s;
+        world.restart().await;
+        for _ in 0..30 {
+            world.second(false).await;
+        }
+        world.order("d-1", "relay-3", Order::Drain(DrainUnit { why: "a test".to_owned() })).await;
+        world.clock.advance(said_after_ms);
+        let relay: Identity = "relay/relay-3".parse().expect("legal");
+        let answer = world.controller.report(&relay, pb::ReportRequest::default()).await.expect("it may");
+        assert_eq!(answer.order(), RelayOrder::Drain, "{}", answer.why);
+        assert_eq!(answer.grace_ms, grace_ms, "after {said_after_ms} ms of {drain_s} s");
     }
 }

@@ -68,9 +68,9 @@ pub(super) fn description(unit: &UnitId, attributes: Option<UnitAttributes>) -> 
     }
 }
 
-/// For how long a relay that is drained goes on taking calls: a stock client hears of NOT_SERVING and GOAWAY
+/// For how long at most a relay that is drained goes on taking calls: a stock client hears of NOT_SERVING and GOAWAY
 /// within milliseconds, one on a busy machine within a good part of a second.
-const LINGER_MS: u32 = 1_000;
+const GRACE_MS: u64 = 1_000;
 
 /// What a relay is told of what is known.
 struct Told {
@@ -80,7 +80,8 @@ struct Told {
     drills: Drills,
     /// The pool's second.
     second: u64,
-    lingers: bool,
+    /// For how long it goes on taking calls that come all the same.
+    grace_ms: u32,
 }
 
 impl Core {
@@ -93,13 +94,18 @@ impl Core {
 
     fn told(&mut self, unit: &UnitId, now_ms: i64) -> Told {
         let drills = self.policy.units().get(unit).map(|unit| unit.drills.clone());
+        let second = self.seconds.at(seconds(now_ms));
+        // Who drains is let in until that is over, and no longer.
+        let until = self.policy.graced_until(unit).unwrap_or_default();
+        let into_ms = u64::try_from(now_ms.rem_euclid(1000)).unwrap_or_default();
+        let left_ms = (until.saturating_sub(second) * 1000).saturating_sub(into_ms);
         Told {
             lease: self.lease(unit, now_ms),
             targets: self.targets(Some(unit)),
             threshold_us: self.judge.threshold_us(unit),
             drills: drills.unwrap_or_default(),
-            second: self.seconds.at(seconds(now_ms)),
-            lingers: self.policy.lingers(unit),
+            second,
+            grace_ms: u32::try_from(left_ms.min(GRACE_MS)).unwrap_or_default(),
         }
     }
 }
@@ -199,7 +205,7 @@ impl Controller {
 
     fn answer(&self, unit: &UnitId, request: &ReportRequest) -> ReportResponse {
         let now_ms = self.0.clock.now_ms();
-        let Told { lease, targets, threshold_us, drills, second, lingers } = self.core().told(unit, now_ms);
+        let Told { lease, targets, threshold_us, drills, second, grace_ms } = self.core().told(unit, now_ms);
         let pool_ms = i64::try_from(second).unwrap_or(i64::MAX).saturating_mul(1000);
         let drill = drills.of(request.incarnation, pool_ms);
         gauges::lease(lease.is_ok());
@@ -220,7 +226,7 @@ impl Controller {
             threshold_us,
             drill_number: drills.number,
             drill_left_ms: drill.map_or(0, |(_, left)| u32::try_from(left).unwrap_or(u32::MAX)),
-            linger_ms: if lingers { LINGER_MS } else { 0 },
+            grace_ms,
         }
     }
 }

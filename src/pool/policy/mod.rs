@@ -298,7 +298,7 @@ impl Policy {
         unit.why = Why { rule: note.rule, words: note.reason.clone() };
         unit.begin_anew();
         if to != State::Draining {
-            unit.drain = None;
+            (unit.drain, unit.graced) = (None, false);
         }
         unit.traffic_red &= to != State::Healthy;
         unit.undrained &= to == State::Joining;
@@ -375,13 +375,12 @@ impl Policy {
         state.is_some_and(|state| state.is_leased() && state != State::Probation) || self.is_kept(unit)
     }
 
-    /// Whether calls that come to it all the same are still to be taken for a moment: an operator drains it,
-    /// and nothing spoke against it.
+    /// When the drain ends of a unit that an operator drains and against which nothing spoke then: calls that
+    /// come to it all the same are to be taken for a moment of it.
     #[must_use]
-    pub fn lingers(&self, unit: &UnitId) -> bool {
-        let drains = |unit: &Unit| unit.drain.is_some_and(|(_, to)| to == State::Drained);
-        let well = |unit: &&Unit| unit.state == State::Draining && unit.resume == State::Joining;
-        self.units.get(unit).filter(well).is_some_and(drains)
+    pub fn graced_until(&self, unit: &UnitId) -> Option<u64> {
+        let drain = self.units.get(unit).filter(|unit| unit.graced)?.drain;
+        drain.filter(|(_, to)| *to == State::Drained).map(|(until, _)| until)
     }
 
     /// Whether it is only in use because nobody else is.

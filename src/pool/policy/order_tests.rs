@@ -1,7 +1,7 @@
 //! Promise: no order makes the pool forget: what is out for a reason comes back by the rules alone.
 
 use super::{
-    Alarm, Description, Fact, Intervention, Kind, Request, Rule, State, UNITS_MAX,
+    Alarm, Description, Fact, Intervention, Kind, Policy, Request, Rule, State, UNITS_MAX,
     fixture::{Pool, about, forget, id, intervention, order, refused},
 };
 
@@ -188,6 +188,31 @@ fn a_drained_unit_comes_back_as_it_left_and_not_below_the_floor() {
     pool.run(10);
     pool.tell(vec![order("alice", Request::Undrain { unit: id(2) })]);
     assert_eq!(pool.state(2), State::Probation, "what was suspect has to prove itself");
+}
+
+#[test]
+fn one_that_is_drained_is_graced_only_if_nothing_at_all_spoke_against_it() {
+    let drained = |s: f64, red: bool| {
+        let mut pool = Pool::of(3);
+        pool.sick(2, s);
+        pool.policy.units.get_mut(&id(2)).expect("it is there").traffic_red = red;
+        let drain = Request::Drain { unit: id(2), reason: "a new disk".to_owned() };
+        pool.tell(vec![order("alice", drain)]);
+        assert_eq!(pool.state(2), State::Draining);
+        pool
+    };
+    let until = |pool: &Pool| pool.policy.graced_until(&id(2));
+    let mut pool = drained(0.0, false);
+    assert_eq!(until(&pool), Some(pool.second + 10), "until its drain is over");
+    let state = serde_json::to_string(&pool.policy).expect("it can be kept");
+    assert_eq!(serde_json::from_str::<Policy>(&state).expect("it is whole"), pool.policy);
+    let old: Policy = serde_json::from_str(&state.replace(r#""graced":true,"#, "")).expect("as before");
+    assert_eq!(old.graced_until(&id(2)), None, "who decided before did not say so");
+    pool.run(10);
+    assert_eq!((pool.state(2), until(&pool)), (State::Drained, None));
+    for (s, red) in [(1.0, false), (5.0, false), (0.0, true)] {
+        assert_eq!(until(&drained(s, red)), None, "S = {s}; red: {red}");
+    }
 }
 
 #[test]

@@ -285,8 +285,11 @@ impl Policy {
         let until = second.saturating_add(self.parameters.drain_s);
         let to = if state.serves() { State::Draining } else { State::Drained };
         let note = Note::new(Kind::Drain, Rule::O1, format!("{by} drains {id}: {why}"));
+        // Of what is not judged now nobody can say so.
+        let is_clean = turn.judged(id).is_some_and(|now| !(now.soft || now.sick || now.suspect));
         if let Some(unit) = self.units.get_mut(id) {
             let well = matches!(state, State::Healthy | State::Joining);
+            unit.graced = well && is_clean && !unit.traffic_red;
             unit.resume = if well { State::Joining } else { State::Evicted };
             unit.drain = Some((until, State::Drained));
         }

@@ -232,6 +232,9 @@ pub struct Unit {
     pub row: Row,
     /// When a draining ends, and the state that it ends in.
     pub drain: Option<(u64, State)>,
+    /// Nothing spoke against it when an operator had it drain.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub graced: bool,
     /// The state that an operator's undrain leads to.
     pub resume: State,
     /// Its traffic was red while its probes were green: green probes are no reason to trust it.
@@ -289,6 +292,7 @@ impl Unit {
             probers: Probers::default(),
             row: Row::default(),
             drain: None,
+            graced: false,
             resume: State::Joining,
             traffic_red: false,
             trickle: None,
