@@ -1,6 +1,8 @@
 //! Promise: a relay serves only under a live lease of its present generation; one that does not obey is
 //! refused by the issuer all the same, and none gets more than its share.
 
+use std::time::Duration;
+
 use h2::client;
 use todoke::{
     net::headers,
@@ -13,6 +15,7 @@ use todoke::{
         },
     },
 };
+use tokio::time::timeout;
 use tonic::{Code, metadata::MetadataValue};
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -63,7 +66,7 @@ async fn a_drained_relay_sends_its_callers_away_and_serves_again_when_it_is_let_
     pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
     let why = relays[1].serves_not().await.join("; ");
     assert!(why.contains("operator/alice drains relay-2: a test"), "{why}");
-    let away = tokio::time::timeout(std::time::Duration::from_secs(10), standing.join_next()).await;
+    let away = timeout(Duration::from_secs(10), standing.join_next()).await;
     let away = away.expect("the connection ends").expect("it was driven").expect("it ran");
     away.expect("in order: GOAWAY came");
     let ward = pool.ward(WARDS[0], &relays[1]);
@@ -83,6 +86,20 @@ async fn a_drained_relay_sends_its_callers_away_and_serves_again_when_it_is_let_
     eventually("a call is taken", || async { ask(&pool.ward(WARDS[0], &relays[1])).await.ok() }).await;
 }
 
+/// Asks until the relay takes no more; how many calls it took after it had said NOT_SERVING.
+async fn taken_after_it_is_said(ward: &Party) -> u32 {
+    let mut taken = 0;
+    loop {
+        let heard = health(ward).await == Some(ServingStatus::NotServing);
+        let asked = ask(ward).await;
+        taken += u32::from(heard && asked.is_ok());
+        // Whose connection GOAWAY has ended goes on over another.
+        if reason(asked) == Some(Reason::RelayFenced) {
+            return taken;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_well_relay_that_is_drained_takes_calls_while_its_callers_hear_of_it() {
     let mut options = quick();
@@ -90,17 +107,17 @@ async fn a_well_relay_that_is_drained_takes_calls_while_its_callers_hear_of_it()
     let pool = Pool::start(options).await;
     let relays = pool.relays(2).await;
     let ward = pool.ward(WARDS[0], &relays[1]);
-    pool.order(drain("d-1", "relay-2")).await.expect("one of two may go");
-    let mut taken = 0;
-    let refused = loop {
-        let heard = health(&ward).await == Some(ServingStatus::NotServing);
-        match ask(&ward).await {
-            Ok(_) => taken += u32::from(heard),
-            Err(status) => break fault(status),
+    // A busy machine may pause between the two for as long as calls are taken: then it is tried again.
+    for turn in 1..=5 {
+        pool.order(drain(&format!("d-{turn}"), "relay-2")).await.expect("one of two may go");
+        if timeout(Duration::from_secs(60), taken_after_it_is_said(&ward)).await.expect("it ends") > 0 {
+            return;
         }
-    };
-    assert_eq!(refused.reason, Reason::RelayFenced, "{refused}");
-    assert!(taken > 0, "none was taken after it had said NOT_SERVING");
+        pool.order(undrain(&format!("u-{turn}"), "relay-2")).await.expect("it was drained");
+        pool.until("relay-2", UnitState::Healthy).await;
+        relays[1].serves().await;
+    }
+    panic!("none was taken after it had said NOT_SERVING");
 }
 
 #[tokio::test]
@@ -176,7 +193,7 @@ async fn what_a_relay_that_ignores_its_orders_holds_open_ends_when_its_drain_is_
                 }
             }
         };
-        let end = tokio::time::timeout(std::time::Duration::from_secs(20), ends).await;
+        let end = timeout(Duration::from_secs(20), ends).await;
         assert_eq!(end.expect("it ends").reason, Reason::RelayFenced, "the {which}");
     }
     pool.order(undrain("u-1", "relay-2")).await.expect("it was drained");
