@@ -30,8 +30,9 @@ use crate::{
     },
 };
 
-/// How long the state goes without being kept when nothing is decided, in ms: what is lost of it is only how
-/// long a probation or a step has lasted.
+/// How long the state goes without being kept when nothing is decided, in ms: what is lost of it by
+/// whoever takes over is how long a probation or a step has lasted, and up to ten seconds of what is counted
+/// of a return: calls and failures with their excess, whose they were, the row of good ones, and the trickle.
 const KEEP_EVERY_MS: i64 = 10_000;
 
 /// What a step would make, if it is kept.

@@ -132,7 +132,7 @@ pub struct Why {
 pub struct Progress {
     /// Seconds that were judged; those in which the policy was frozen or away do not count.
     pub seconds: u64,
-    /// Probes, or calls while it returns.
+    /// Probes, or calls while those are counted: see [`Unit::counts_calls`].
     pub n: u32,
     /// Failed ones of them.
     pub failed: u32,
