@@ -28,7 +28,10 @@ use crate::{
         pool_notes::{Member, NOTE_BYTES_MAX, View},
     },
     runtime,
-    wire::pb::{GetViewRequest, pool_service_client::PoolServiceClient},
+    wire::{
+        fault::{Fault, Reason},
+        pb::{GetViewRequest, pool_service_client::PoolServiceClient},
+    },
 };
 
 /// How often a relay is asked while calls go well, give or take a tenth.
@@ -183,7 +186,7 @@ impl Follower {
                 }
                 Err(status) => {
                     tracing::debug!("no view over {}: {}", self.relays[at].name, status.message());
-                    if is_answer(&status) {
+                    if says_that_there_is_none(&status) {
                         self.settled.send_replace(true);
                     }
                 }
@@ -304,9 +307,11 @@ async fn get(channel: Channel) -> Result<Vec<u8>, Status> {
     Ok(answer?.into_inner().view)
 }
 
-/// Whether the other end said so; what went wrong on the way there has a source.
-fn is_answer(status: &Status) -> bool {
-    status.code() != Code::DeadlineExceeded && std::error::Error::source(status).is_none()
+/// Whether it is said that there is no view yet, or that the issuers keep no pool. Any other refusal, as of a
+/// relay that is drained, says nothing of what others give.
+fn says_that_there_is_none(status: &Status) -> bool {
+    let reason = Fault::from_status(status).map(|fault| fault.reason);
+    reason == Some(Reason::ViewNotReady) || reason.is_none() && status.code() == Code::Unimplemented
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! Promise: the end of a command keeps the view for the next start, and waits neither for what nobody needs
 //! nor for who says nothing.
 
-use std::{convert::Infallible, future::ready, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    sync::Arc,
+};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -9,14 +13,21 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{io::DuplexStream, net::TcpListener};
-use tonic::{server::Grpc, transport::Endpoint};
+use tonic::{
+    Response,
+    server::{Grpc, UnaryService},
+    transport::Endpoint,
+};
 use tonic_prost::ProstCodec;
 
 use super::{
     tests::{HOUR, Tells, World, view},
     *,
 };
-use crate::client::{calls::CallOptions, issuer_double::receipt_key};
+use crate::{
+    client::{calls::CallOptions, issuer_double::receipt_key},
+    wire::pb::GetViewResponse,
+};
 
 #[tokio::test]
 async fn who_ends_right_after_the_first_call_has_the_view_kept_if_anybody_has_one_to_give() {
@@ -60,46 +71,86 @@ async fn who_sends_nothing_asks_nobody_and_waits_for_nothing() {
     assert!(!idle.file().exists(), "nobody was asked");
 }
 
-#[tokio::test(start_paused = true)]
-#[expect(clippy::disallowed_methods, reason = "what is served here ends with the test")]
-async fn a_silent_relay_holds_nobody_up_where_another_says_that_there_is_no_view() {
-    // In memory, so that the clock stands still until nothing happens any more.
-    let channel = |serve: fn(DuplexStream)| {
-        let connect = move |_| {
-            let (ours, theirs) = tokio::io::duplex(1 << 16);
-            serve(theirs);
-            ready(Ok::<_, Infallible>(TokioIo::new(ours)))
-        };
-        Endpoint::from_static("http://r").connect_with_connector_lazy(tower::service_fn(connect))
+/// A relay that refuses whatever is asked.
+#[derive(Clone, Copy)]
+struct Refuses(Reason);
+
+impl UnaryService<GetViewRequest> for Refuses {
+    type Response = GetViewResponse;
+    type Future = Ready<Result<Response<GetViewResponse>, Status>>;
+
+    fn call(&mut self, _: Request<GetViewRequest>) -> Self::Future {
+        ready(Err(Fault::new(self.0, "as it always says").into()))
+    }
+}
+
+/// A channel to a relay in memory, so that the clock stands still until nothing happens any more.
+fn channel<F: Future<Output = ()> + Send + 'static>(serve: fn(DuplexStream) -> F) -> Channel {
+    let connect = move |_| {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        #[expect(clippy::disallowed_methods, reason = "what is served here ends with the test")]
+        tokio::spawn(serve(theirs));
+        ready(Ok::<_, Infallible>(TokioIo::new(ours)))
     };
-    let silent = channel(|socket| {
-        tokio::spawn(async move {
-            std::future::pending::<()>().await;
-            drop(socket);
-        });
+    Endpoint::from_static("http://r").connect_with_connector_lazy(tower::service_fn(connect))
+}
+
+/// Answers every call with this, some time later.
+async fn answer<S>(socket: DuplexStream, relay: S, later: Duration)
+where
+    S: UnaryService<GetViewRequest, Response = GetViewResponse, Future: Send> + Clone + Send + 'static,
+{
+    let service = tower::service_fn(move |request| {
+        let relay = relay.clone();
+        async move {
+            let _ = timeout(later, std::future::pending::<()>()).await;
+            Ok::<_, Infallible>(Grpc::new(ProstCodec::default()).unary(relay, request).await)
+        }
     });
-    let has_none = channel(|socket| {
-        let service = tower::service_fn(|request| async {
-            let mut grpc = Grpc::new(ProstCodec::default());
-            Ok::<_, Infallible>(grpc.unary(Tells::default(), request).await)
-        });
-        tokio::spawn(async move {
-            let http2 = Builder::new(TokioExecutor::new()).http2_only();
-            let _ = http2.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)).await;
-        });
-    });
+    let http2 = Builder::new(TokioExecutor::new()).http2_only();
+    let _ = http2.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service)).await;
+}
+
+/// A client of these relays that has called, and what it follows the view with.
+fn called(world: &World, relays: Vec<(&str, Channel)>) -> Following {
+    let names: Vec<String> = relays.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let channels = relays.into_iter().map(|(name, channel)| (name.to_owned(), channel)).collect();
+    let caller = Caller::new(channels, CallOptions::default(), 5);
+    let (key, tell): (_, Tell) = (receipt_key(), Arc::new(|_| ()));
+    let follower = Follower::begin(caller.clone(), names, key, world.file(), Box::new(|_| None), (tell, 5));
+    drop(caller.picker().pick(&[], Instant::now()));
+    Following::start(follower)
+}
+
+fn silent() -> Channel {
+    channel(|socket| async {
+        std::future::pending::<()>().await;
+        drop(socket);
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_relay_holds_nobody_up_where_another_says_that_there_is_no_view() {
+    let has_none = channel(|socket| answer(socket, Tells::default(), Duration::ZERO));
     let world = World::new();
     for (others, waits) in [(vec![("r-2", has_none)], false), (vec![], true)] {
-        let relays = [vec![("r-1", silent.clone())], others].concat();
-        let names: Vec<String> = relays.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let channels = relays.into_iter().map(|(name, channel)| (name.to_owned(), channel)).collect();
-        let caller = Caller::new(channels, CallOptions::default(), 5);
-        let (key, tell): (_, Tell) = (receipt_key(), Arc::new(|_| ()));
-        let follower =
-            Follower::begin(caller.clone(), names, key, world.file(), Box::new(|_| None), (tell, 5));
-        drop(caller.picker().pick(&[], Instant::now()));
+        let following = called(&world, [vec![("r-1", silent())], others].concat());
         let begun = Instant::now();
-        assert!(Following::start(follower).end(HOUR).await);
+        assert!(following.end(HOUR).await);
         assert_eq!(begun.elapsed() >= ANSWER_MAX, waits, "{:?}", begun.elapsed());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_is_drained_does_not_end_the_wait_for_the_view_that_another_gives() {
+    let world = World::new();
+    let drained = channel(|socket| answer(socket, Refuses(Reason::RelayFenced), Duration::ZERO));
+    let well = channel(|socket| {
+        let relay = Tells::default();
+        relay.tell(&view(7, &[("r-1", "127.0.0.1:1", 100), ("r-2", "127.0.0.1:2", 100)]));
+        answer(socket, relay, Duration::from_secs(1))
+    });
+    assert!(called(&world, vec![("r-1", drained), ("r-2", well)]).end(HOUR).await);
+    let kept = kept_view::read(&world.file(), &receipt_key()).expect("it is whole");
+    assert_eq!(kept.map(|view| view.version), Some(7));
 }

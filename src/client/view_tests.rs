@@ -31,7 +31,7 @@ use crate::{
     wire::pb::GetViewResponse,
 };
 
-/// A relay that knows nothing but a view; without one it is not answering.
+/// A relay that knows nothing but a view; without one it says that there is none.
 #[derive(Clone, Default)]
 pub(super) struct Tells(Arc<Mutex<Option<Vec<u8>>>>);
 
@@ -40,8 +40,8 @@ impl UnaryService<GetViewRequest> for Tells {
     type Future = Ready<Result<Response<GetViewResponse>, Status>>;
 
     fn call(&mut self, _: Request<GetViewRequest>) -> Self::Future {
-        let view = locked(&self.0).clone().ok_or_else(|| Status::unavailable("not now"));
-        ready(view.map(|view| Response::new(GetViewResponse { view })))
+        let view = locked(&self.0).clone().ok_or_else(|| Fault::new(Reason::ViewNotReady, "none yet"));
+        ready(view.map_err(Status::from).map(|view| Response::new(GetViewResponse { view })))
     }
 }
 
