@@ -4,8 +4,6 @@
 //! A relay that is apart reaches no issuer and is reached by nobody of the pool, only by callers. Two that
 //! are apart do not see each other either, which they could tell nobody.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-
 use todoke::wire::{fault::Reason, pb::UnitState};
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -14,7 +12,7 @@ use super::{
     crowd::own_client,
     harness::{Pool, WARDS, ask, eventually, health, quick, reason},
     link::Link,
-    process::Process,
+    process::{Process, free_port},
 };
 use crate::system::Folder;
 
@@ -26,9 +24,7 @@ struct Relay {
 }
 
 async fn relay(pool: &Pool, folder: &Folder, name: &str) -> Relay {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address: SocketAddr = free.local_addr().expect("it has one");
-    drop(free);
+    let address = free_port();
     let links = [Link::to(pool.issuer.address).await, Link::to(address).await];
     let [up, down] = [0, 1].map(|at: usize| links[at].address.to_string());
     let address = address.to_string();

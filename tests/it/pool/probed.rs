@@ -3,10 +3,7 @@
 //!
 //! As in January 2016, when the monitoring agent was the cause: each look at the relay stops it for a while.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::time::Duration;
 
 use todoke::wire::{
     convert::timestamp,
@@ -18,6 +15,7 @@ use super::{
     crowd::crowd,
     harness::{Pool, order, quick},
     link::Link,
+    process::free_port,
 };
 use crate::system::{Folder, Signal, signal};
 
@@ -51,9 +49,7 @@ async fn a_relay_that_its_probes_make_sick_is_well_once_they_are_paused_and_they
     // What its probes said is soon forgotten, and little is enough to see that it is well.
     (options.rule.scales, options.rule.silence_s, options.policy.anew_s) = ([3, 10], 10, 10);
     let (pool, folder) = (Pool::start(options).await, Folder::new());
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address: SocketAddr = free.local_addr().expect("it has one");
-    drop(free);
+    let address = free_port();
     let link = Link::to(address).await;
     let (listens, advertised) = (address.to_string(), link.address.to_string());
     let flags = ["--listen", &listens, "--advertise", &advertised];

@@ -1,6 +1,6 @@
 //! A relay as a process of its own, which can be stopped and whose figures are its own.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use todoke::wire::pb::UnitState;
 use tokio::process::{Child, Command};
@@ -10,6 +10,12 @@ use crate::{
     issuance::harness::issue,
     system::{Folder, http},
 };
+
+/// An address at which nobody listens; somebody else may until it is used.
+pub(super) fn free_port() -> SocketAddr {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    free.local_addr().expect("it has one")
+}
 
 /// The process; killed when dropped.
 pub(super) struct Process {
@@ -38,9 +44,7 @@ impl Pool {
         let file = |name: &str| pki.join(name).display().to_string();
         let (cert, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
         let (ca, crl, pool_key) = (file("ca.pem"), file("crl.pem"), file("receipt.pub"));
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let ops = free.local_addr().expect("it has one");
-        drop(free);
+        let ops = free_port();
         let (upstream, listens) = (self.issuer.address.to_string(), ops.to_string());
         let mut args = vec!["relay", "--name", name, "--ops-listen", &listens, "--serial", name];
         args.extend(["--cert", &cert, "--key", &key, "--ca", &ca, "--crl", &crl, "--pool-key", &pool_key]);

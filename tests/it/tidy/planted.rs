@@ -253,18 +253,19 @@ fn a_scenario_without_a_test_that_is_there_is_found() {
     let heading = "# Tests\n## The thirteen scenarios of the pool\n";
     let of = |table: String| {
         let page = format!("{heading}{table}## Rules\n`pool::of_another_section::is_not_looked_at`\n");
-        let code = "#[test]\nfn it_holds() {}\n";
+        let code = "#[test]\nfn it_holds() {}\n#[expect(dead_code)]\nfn it_helps() {}\n\
+                    #[tokio::test(start_paused = true)]\n// So.\nasync fn it_waits() {}\n";
         let files = [("tests/README.md", page.as_str()), ("tests/it/pool/all.rs", code)];
         let files = files.map(|(path, text)| (path.to_owned(), text.to_owned()));
         scenarios::of(&files).into_iter().map(|finding| (finding.line, finding.what)).collect::<Vec<_>>()
     };
-    let right = |at| row(at, "`pool::all::it_holds`, `todoke demo`");
+    let right = |at| row(at, "`pool::all::it_holds`, `pool::all::it_waits`, `todoke demo`");
     assert_eq!(of((1..=13).map(right).collect()), []);
     let short = of((1..=12).map(right).collect());
     assert_eq!(short, [(2, "12 scenarios in order, and not 13".to_owned())]);
-    let others = ["`pool::all::it_held`", "`pool::some::it_holds`", "`todoke demo`"];
-    let wrong = |at| if at <= 3 { row(at, others[at - 1]) } else { right(at) };
+    let others = ["`pool::all::it_held`", "`pool::some::it_holds`", "`todoke demo`", "`pool::all::it_helps`"];
+    let wrong = |at| if at <= 4 { row(at, others[at - 1]) } else { right(at) };
     let found: Vec<usize> = of((1..=13).map(wrong).collect()).into_iter().map(|(line, _)| line).collect();
-    assert_eq!(found, [3, 4, 5]);
+    assert_eq!(found, [3, 4, 5, 6]);
     assert_eq!(scenarios::of(&[]).len(), 1, "a page without the section");
 }

@@ -43,6 +43,17 @@ fn is_there(files: &[(String, String)], name: &str) -> bool {
             let inside = path.strip_prefix(root).and_then(|inside| inside.strip_suffix(".rs"));
             inside.is_some_and(|inside| inside.strip_suffix("/mod").unwrap_or(inside) == module)
         };
-        ROOTS.iter().any(|root| is_it(root)) && text.contains(&format!("fn {test}()"))
+        ROOTS.iter().any(|root| is_it(root)) && has_test(text, test)
     })
+}
+
+/// Whether there is a function of this name that runs as a test: one with the attribute above it.
+fn has_test(text: &str, name: &str) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let is_it = |line: &str| line.trim_start_matches("async ").starts_with(&format!("fn {name}()"));
+    let above = |at: usize| {
+        lines[..at].iter().rev().take_while(|line| line.starts_with("#[") || line.starts_with("//"))
+    };
+    let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    (0..lines.len()).any(|at| is_it(lines[at]) && above(at).any(is_test))
 }
