@@ -292,8 +292,8 @@ async fn until(end: CancellationToken, task: impl Future<Output = ()>) {
     end.run_until_cancelled(task).await;
 }
 
-/// Closes the fence when the lease ends, or the grace of an order to stop, and some time later breaks off what
-/// was still in flight then.
+/// Closes the fence when the lease ends, or the grace of an order to stop, and some time later breaks off
+/// what was still in flight then.
 async fn mind_fence(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
     let serves = |now: &Standing| matches!(now, Standing::Leased { .. } | Standing::Unbound);
     let cut = async {

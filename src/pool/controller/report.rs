@@ -68,8 +68,8 @@ pub(super) fn description(unit: &UnitId, attributes: Option<UnitAttributes>) -> 
     }
 }
 
-/// For how long at most a relay that is drained goes on taking calls: a stock client hears of NOT_SERVING and GOAWAY
-/// within milliseconds, one on a busy machine within a good part of a second.
+/// For how long at most a relay that is drained goes on taking calls, in ms: a stock client hears of
+/// NOT_SERVING and GOAWAY within milliseconds, one on a busy machine within a good part of a second.
 const GRACE_MS: u64 = 1_000;
 
 /// What a relay is told of what is known.
