@@ -1,4 +1,5 @@
-//! A pool in which all is well, under imports and small calls: nobody may be evicted, or the run fails.
+//! A pool in which all is well, under imports and small calls: nobody may be evicted, and no call or import
+//! may fail, or the run does.
 //! Before that, what its probes cost: the CPU of all its processes while nobody calls, probed and with
 //! probes paused.
 //!
@@ -61,6 +62,8 @@ pub(crate) struct WellArgs {
 struct Load {
     calls: u64,
     failed: u64,
+    /// How the first that failed did.
+    first: Option<String>,
     imports: u64,
 }
 
@@ -84,11 +87,14 @@ pub(crate) async fn run(args: &WellArgs, todoke: &Path) -> Result<Report, Failur
     report.add("the issuer under load", "% of a core", one(share(used.1 - before.1, seconds)));
     report.add("steered away", "times", one(of("steer_away") as f64));
     report.add("evicted", "units", one(of("evict") as f64));
-    match of("evict") {
-        0 => Ok(report),
-        evicted => {
-            Err(Failure::new(format!("{evicted} evictions while all was well:\n{report}{}", why(&decisions))))
-        }
+    match (of("evict"), load.first) {
+        (0, None) => Ok(report),
+        (evicted, first) => Err(Failure::new(format!(
+            "{evicted} evictions and {} failed calls while all was well:\n{report}{}{}",
+            load.failed,
+            why(&decisions),
+            first.map(|words| format!("\nthe first call that failed: {words}")).unwrap_or_default()
+        ))),
     }
 }
 
@@ -186,32 +192,49 @@ async fn load(args: &WellArgs, system: &Arc<System>, todoke: &Path) -> Result<Lo
     let longest = Duration::from_secs(args.seconds.into());
     let end = Instant::now() + longest;
     let (todoke, records, of) = (todoke.to_owned(), args.records, Arc::clone(system));
-    let importing = tokio::task::spawn_blocking(move || imports(&todoke, &of, records, end));
+    let mut importing = tokio::task::spawn_blocking(move || imports(&todoke, &of, records, end));
+    let ended =
+        |ended: Result<Result<u64, Failure>, _>| ended.map_err(Failure::while_doing("the imports"))?;
     let sessions = sessions(system, DEADLINE)?;
     let (mut due, mut calls, mut turn, mut load) =
         (schedule(args.rate, longest), JoinSet::new(), 0, Load::default());
-    while let Some(_due) = due.recv().await {
+    let mut imported = None;
+    loop {
+        tokio::select! {
+            due = due.recv() => if due.is_none() { break },
+            // One that failed ends the run at once.
+            done = &mut importing, if imported.is_none() => {
+                imported = Some(ended(done)?);
+                continue;
+            }
+        }
         let session = Arc::clone(&sessions[turn % sessions.len()]);
         turn += 1;
         calls.spawn(async move { call(&session).await });
         while let Some(done) = calls.try_join_next() {
-            load.count(done.unwrap_or(false));
+            load.count(done.unwrap_or_else(|error| Err(error.to_string())));
         }
     }
     calls.join_all().await.into_iter().for_each(|answered| load.count(answered));
-    load.imports = importing.await.map_err(Failure::while_doing("the imports"))??;
+    load.imports = match imported {
+        Some(imports) => imports,
+        None => ended(importing.await)?,
+    };
     Ok(load)
 }
 
 impl Load {
-    fn count(&mut self, answered: bool) {
+    fn count(&mut self, answered: Result<(), String>) {
         self.calls += 1;
-        self.failed += u64::from(!answered);
+        if let Err(words) = answered {
+            self.failed += 1;
+            self.first.get_or_insert(words);
+        }
     }
 }
 
-async fn call(session: &Session) -> bool {
-    session.list_batches("").await.is_ok()
+async fn call(session: &Session) -> Result<(), String> {
+    session.list_batches("").await.map(drop).map_err(|error| error.to_string())
 }
 
 /// One import after another until then, one a minute at the most; how many there were.
