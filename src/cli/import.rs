@@ -177,7 +177,8 @@ pub async fn run(args: ImportArgs) -> Result<u8, super::Error> {
     Ok(drive(&args.connect, &file, &options, &args.run).await)
 }
 
-/// Drives a run to its end or to the user's interruption, and returns the exit code.
+/// Drives a run to its end or to the user's interruption, and returns the exit code. What comes after the
+/// receipt is written ends only the list of what was not accepted.
 pub(crate) async fn drive(
     connect: &Connect,
     file: &std::path::Path,
@@ -189,12 +190,22 @@ pub(crate) async fn drive(
         Ok(session) => session,
         Err(error) => return fail(&error, output),
     };
-    let ended = tokio::select! {
-        ended = Box::pin(flow::import(&session, file, options)) => ended,
-        () = interrupted(told.exit_with_parent) => {
-            let file = file.display();
-            let words = format!("interrupted; nothing acknowledged is lost. Next: `todoke resume {file}`");
-            return municipal::interrupted(exit::TRY_AGAIN, &words, output);
+    let ended = {
+        let mut run = Box::pin(flow::import(&session, file, options));
+        let first = tokio::select! {
+            biased;
+            ended = &mut run => Some(ended),
+            () = interrupted(told.exit_with_parent) => None,
+        };
+        match first {
+            Some(ended) => ended,
+            None if session.interruption.is_too_late() => run.await,
+            None => {
+                let file = file.display();
+                let words =
+                    format!("interrupted; nothing acknowledged is lost. Next: `todoke resume {file}`");
+                return municipal::interrupted(exit::TRY_AGAIN, &words, output);
+            }
         }
     };
     // What a signal says from here on changes nothing of what was done.

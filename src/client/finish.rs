@@ -63,10 +63,20 @@ pub(crate) async fn receive(run: &mut Run<'_>, again: bool) -> Result<Outcome, E
     crash::point(Point::ReceiptWritten);
     run.journal.append(Entry::Receipt { digest: digest.to_string() })?;
     let path = path.display().to_string();
+    // All is done: from here on it is only shown which records were not accepted.
+    run.session.interruption.receipted();
     (run.session.tell)(&Event::Receipt { path: path.clone(), digest: digest.to_string() });
     let counts = &receipt.counts;
     let whole = counts.accepted == receipt.declared.records;
-    let listing = if whole { Listing::default() } else { run.listing(Some(&receipt)).await };
+    let listing = if whole {
+        Listing::default()
+    } else {
+        tokio::select! {
+            biased;
+            listing = run.listing(Some(&receipt)) => listing,
+            () = run.session.interruption.asked() => Listing::interrupted(),
+        }
+    };
     Ok(Outcome::Receipted {
         batch_id: batch_id.to_string(),
         sequence: receipt.sequence,

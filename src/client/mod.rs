@@ -16,6 +16,7 @@ mod frames;
 mod heard;
 pub mod held;
 pub mod input_fault;
+pub mod interruption;
 #[cfg(test)]
 mod issuer_double;
 pub mod issuers;

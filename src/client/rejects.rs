@@ -33,6 +33,11 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// One that somebody did not wait for.
+    pub(crate) fn interrupted() -> Self {
+        Self { listing_broke: Some("it was interrupted".to_owned()), ..Self::default() }
+    }
+
     /// Whether any record was rejected.
     #[must_use]
     pub fn is_rejected(&self) -> bool {

@@ -14,6 +14,7 @@ use super::{
     endpoints::Endpoints,
     error::Error,
     events::Tell,
+    interruption::Interruption,
     kept_view,
     receipts::{self, ReceiptFault, load_key},
     refusals::Own,
@@ -60,6 +61,8 @@ pub struct Session {
     pub receipt_key_file: PathBuf,
     /// Who listens.
     pub tell: Tell,
+    /// Between the run that it is for and whoever may interrupt that.
+    pub interruption: Interruption,
     /// Follows the pool's view until the session ends.
     pub(super) following: Following,
 }
@@ -101,7 +104,18 @@ impl Session {
         let receipt_key_file = endpoints.receipt_key.clone();
         let caller_name = caller_name.to_owned();
         let following = follow(endpoints, &caller, tls, &receipt_key, (tell.clone(), seed));
-        Ok(Self { caller, signer, municipality, caller_name, receipt_key, receipt_key_file, tell, following })
+        let interruption = Interruption::default();
+        Ok(Self {
+            caller,
+            signer,
+            municipality,
+            caller_name,
+            receipt_key,
+            receipt_key_file,
+            tell,
+            interruption,
+            following,
+        })
     }
 
     /// Does `work` over it, and ends it.

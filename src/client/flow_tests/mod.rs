@@ -14,6 +14,7 @@ use super::*;
 use crate::client::{
     calls::{CallOptions, Caller},
     endpoints::ClientFiles,
+    interruption::Interruption,
     issuer_double::{Forgery, Issuer, receipt_key},
     plan::receipt_path_for,
     rejects::{Listing, SHOWN},
@@ -81,6 +82,7 @@ impl World {
             receipt_key: receipt_key(),
             receipt_key_file: path("receipt.pub"),
             tell: Arc::new(|_| ()),
+            interruption: Interruption::default(),
             following: Following::default(),
         }
     }
