@@ -1,5 +1,5 @@
-//! One municipality cannot have a unit taken out that returns, nor keep it out, nor hide what its peers do: the
-//! one whose calls failed most often is left out, as the rule leaves it out where it judges.
+//! One municipality cannot have a unit taken out that returns, nor keep it out, nor hide what its peers do:
+//! the one whose calls failed most often is left out, as the rule leaves it out where it judges.
 
 use std::collections::BTreeMap;
 

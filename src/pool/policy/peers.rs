@@ -205,3 +205,7 @@ impl super::Unit {
         self.row.add(n, failed, expected_milli(n, beside.least));
     }
 }
+
+#[cfg(test)]
+#[path = "peers_tests.rs"]
+mod tests;

@@ -1,13 +1,13 @@
 //! Promise: a unit comes back by proof: back-off, probation, then steps of real calls, each at its limit.
 
 use super::{
-    CallsOf, Fact, Kind, Parameters, Rule, State, back_off_s,
+    Fact, Kind, Parameters, Rule, State, back_off_s,
     fixture::{Pool, id, traffic},
 };
 use crate::pool::judgement::Verdict;
 
 /// A pool of 4 whose unit 2 was evicted and is well again.
-fn evicted() -> Pool {
+pub(super) fn evicted() -> Pool {
     let mut pool = Pool::of(4);
     pool.sick(2, 30.0);
     pool.until(&Kind::Evict, 2, 1);
@@ -134,49 +134,6 @@ fn a_burst_of_failures_evicts_anew_and_fewer_do_not() {
 }
 
 #[test]
-fn what_its_peers_fail_alike_is_no_burst_of_a_unit_that_returns() {
-    for (peers_failed, evicts) in [(0, true), (40, true), (60, false), (100, false)] {
-        let mut pool = evicted();
-        pool.until(&Kind::Step(1), 2, 200);
-        // Reports of one second come up to two seconds apart.
-        for (own, peers) in [(0, 1), (1, 0), (0, 1)] {
-            let of = |n| traffic(n, 100 * peers, peers_failed * peers);
-            pool.tell(vec![of(1), of(3), of(4), traffic(2, 20 * own, 15 * own)]);
-        }
-        pool.run(2);
-        let burst = pool.record.iter().any(|one| one.rule == Rule::E2);
-        assert_eq!(burst, evicts, "15 of 20 failed, and of its peers' {peers_failed} %: {:?}", pool.record);
-    }
-}
-
-#[test]
-fn what_its_peers_failed_before_excuses_no_burst_of_its_own() {
-    let mut pool = evicted();
-    pool.until(&Kind::Step(1), 2, 200);
-    for _ in 0..5 {
-        pool.tell(vec![traffic(1, 100, 50), traffic(3, 100, 50), traffic(4, 100, 50), traffic(2, 8, 0)]);
-    }
-    pool.run(5);
-    pool.tell(vec![traffic(1, 100, 0), traffic(3, 100, 0), traffic(4, 100, 0), traffic(2, 40, 20)]);
-    pool.run(2);
-    assert!(pool.record.iter().any(|one| one.rule == Rule::E2), "{:?}", pool.record);
-}
-
-#[test]
-fn steps_within_a_second_do_not_hurry_what_peers_are_heard_of() {
-    let mut pool = evicted();
-    pool.until(&Kind::Step(1), 2, 200);
-    pool.tell(vec![traffic(2, 20, 15)]);
-    for _ in 0..4 {
-        let judgement = pool.judgement();
-        pool.policy.step(pool.second, &judgement, &[]);
-    }
-    pool.tell([1, 3, 4].map(|n| traffic(n, 100, 80)).to_vec());
-    pool.run(3);
-    assert!(!pool.record.iter().any(|one| one.rule == Rule::E2), "{:?}", pool.record);
-}
-
-#[test]
 fn a_shared_cause_holds_a_return_and_evicts_nobody() {
     let mut pool = evicted();
     pool.until(&Kind::Step(1), 2, 200);
@@ -276,7 +233,7 @@ fn an_operator_is_told_what_a_unit_waits_for() {
 }
 
 /// A unit at its first step, to which calls and deep probes come only as they are told.
-fn quiet() -> Pool {
+pub(super) fn quiet() -> Pool {
     let mut pool = evicted();
     pool.until(&Kind::Step(1), 2, 200);
     pool.quiet = true;
@@ -284,12 +241,12 @@ fn quiet() -> Pool {
 }
 
 /// Seconds that a unit takes to its next step with these facts in each.
-fn steps_after(pool: &mut Pool, facts: impl Fn(u64) -> Vec<Fact>) -> Option<u64> {
+pub(super) fn steps_after(pool: &mut Pool, facts: impl Fn(u64) -> Vec<Fact>) -> Option<u64> {
     let step = |one: &super::Decision| matches!(one.kind, Kind::Step(_));
     (1..=600).find(|second| pool.tell(facts(*second)).iter().any(step))
 }
 
-fn probes(n: u32, failed: u32) -> Fact {
+pub(super) fn probes(n: u32, failed: u32) -> Fact {
     Fact::DeepProbes { unit: id(2), n, failed, by: Vec::new() }
 }
 
@@ -336,54 +293,6 @@ fn good_probes_are_no_reason_where_a_call_failed_until_twenty_passed() {
     assert_eq!(steps_after(&mut pool, |_| vec![probes(4, 0)]), None, "its traffic was red behind green");
     let calls = |_| vec![probes(4, 0), traffic(2, 1, 0)];
     assert!(steps_after(&mut pool, calls).is_some(), "its calls are");
-}
-
-#[test]
-fn one_municipality_holds_up_no_quiet_step_however_seldom_it_fails_and_two_do() {
-    for (codes, stepped) in [(&["131229", "131229"], Some(120)), (&["131229", "131211"], None)] {
-        let call = |code: &str| {
-            let callers = vec![CallsOf { caller: code.parse().expect("a code"), calls: 1, failed: 1 }];
-            vec![probes(4, 0), Fact::Traffic { unit: id(2), calls: 1, failed: 1, callers }]
-        };
-        let facts = |second| match second {
-            5 => call(codes[0]),
-            60 => call(codes[1]),
-            _ => vec![probes(4, 0)],
-        };
-        assert_eq!(steps_after(&mut quiet(), facts), stepped, "{codes:?}");
-    }
-}
-
-#[test]
-fn no_peer_alone_says_that_others_do_not_fail_what_a_unit_fails() {
-    for (liars, evicts) in [(1, false), (2, true)] {
-        let mut pool = quiet();
-        let peers = [1, 3, 4].into_iter().enumerate().map(|(at, n)| match at < liars {
-            true => traffic(n, 1_000_000, 0),
-            false => traffic(n, 20, 10),
-        });
-        let peers: Vec<Fact> = peers.collect();
-        let mut decided = pool.tell([peers, vec![traffic(2, 20, 10)]].concat());
-        decided.extend((0..2).flat_map(|_| pool.tell(Vec::new())));
-        assert_eq!(decided.iter().any(|one| one.rule == Rule::E2), evicts, "{liars}: {decided:?}");
-    }
-}
-
-#[test]
-fn one_caller_alone_takes_no_unit_out_and_two_do() {
-    let of = |code: &str, calls, failed| CallsOf { caller: code.parse().expect("a code"), calls, failed };
-    for (callers, evicts) in [
-        (vec![of("131229", 20, 20)], false),
-        (vec![of("131229", 20, 20), of("131211", 4, 4)], false),
-        (vec![of("131229", 20, 20), of("131211", 5, 5)], true),
-    ] {
-        let mut pool = quiet();
-        let sum = |which: fn(&CallsOf) -> u32| callers.iter().map(which).sum();
-        let (calls, failed) = (sum(|of| of.calls), sum(|of| of.failed));
-        let mut decided = pool.tell(vec![Fact::Traffic { unit: id(2), calls, failed, callers }]);
-        decided.extend((0..2).flat_map(|_| pool.tell(Vec::new())));
-        assert_eq!(decided.iter().any(|one| one.rule == Rule::E2), evicts, "{failed} failed: {decided:?}");
-    }
 }
 
 #[test]
