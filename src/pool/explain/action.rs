@@ -3,6 +3,10 @@
 use super::{Known, words::time_of};
 use crate::pool::policy::{Alarm, Kind, Lease, State, Unit};
 
+/// What is to be done about one whose process gave its lease back.
+const START_IT: &str = "start its process, unless it was stopped on purpose: it gave its lease back, and comes \
+                        back by itself once it runs";
+
 impl Known<'_> {
     /// What is to be done about it, and by whom it is done if not by the pool itself.
     pub(super) fn action(&self, unit: &Unit) -> String {
@@ -16,7 +20,17 @@ impl Known<'_> {
             return "end one of the two processes that serve as it: ELSEWHERE, below, says how".to_owned();
         }
         if unit.drills.now.is_some() {
-            return format!("nothing, if its drill is the cause: `todoke pool drill {id} --stop` ends that");
+            let stop = format!("`todoke pool drill {id} --stop`");
+            return match unit.state.serves() && (self.fails_with_all(unit) || self.must_be_kept(unit)) {
+                true => format!("end its drill now: {stop}. Callers fail, and no well unit can carry them"),
+                false => format!("nothing, if its drill is the cause: {stop} ends that"),
+            };
+        }
+        if let (State::Joining | State::Probation, Some(until)) = (unit.state, unit.probes_paused_until) {
+            return format!(
+                "`todoke pool pause-probes {id} --resume`: until {} it is not probed, and cannot come back",
+                time_of(until)
+            );
         }
         match unit.state {
             State::Joining | State::Evicted => self.while_out(unit),
@@ -35,10 +49,8 @@ impl Known<'_> {
     fn while_out(&self, unit: &Unit) -> String {
         match (unit.state, unit.lease) {
             (State::Joining, Lease::Live) => "nothing: it is let in by itself if its probes pass".to_owned(),
+            (_, Lease::Released) => START_IT.to_owned(),
             (State::Draining, _) | (_, Lease::Live) => self.at_once("it comes back by itself", unit),
-            (_, Lease::Released) => {
-                "start its process, unless it was stopped on purpose: then it comes back by itself".to_owned()
-            }
             (_, Lease::Lapsed) if self.reports() => self.at_once("it comes back by itself", unit),
             (_, Lease::Lapsed) => {
                 "look whether its process runs and reaches the issuers: once it asks for a \
@@ -51,6 +63,9 @@ impl Known<'_> {
     fn while_in_use(&self, unit: &Unit) -> String {
         let id = unit.id();
         let raised = |alarm| self.policy.alarms().values().any(|raised| raised.kind == Kind::Alarm(alarm));
+        if unit.lease == Lease::Released {
+            return START_IT.to_owned();
+        }
         if self.fails_with_all(unit) {
             return "look at what is behind all units: issuers, database, network; then at what all share"
                 .to_owned();
@@ -98,9 +113,9 @@ impl Known<'_> {
         let id = unit.id();
         match &unit.approval {
             None => format!(
-                "find the cause, and change something that tests it. Then two operators sign: `todoke pool \
-                 sign-off {id} --changed … --hypothesis …`, and the second one the same, or without both. \
-                 With no cause found: `todoke pool override {id} --reason …`, for a day"
+                "find the cause, and change what it may be. Then an operator signs `todoke pool sign-off {id} \
+                 --changed … --hypothesis …`, and a second one `todoke pool sign-off {id}`. With no cause \
+                 found: `todoke pool override {id} --reason …`, for a day"
             ),
             Some(first) if unit.other_approvals.is_empty() => {
                 format!("another operator than {} signs, too: `todoke pool sign-off {id}`", first.by)

@@ -104,7 +104,8 @@ impl Explanation {
     /// What its process says of its address. With two processes the alarm says what to do; one alone may well
     /// be reached where it is registered, as behind a translated address.
     fn elsewhere_reported(&self) -> String {
-        let Some(said) = &self.reported_address else { return String::new() };
+        let other = self.reported_address.as_ref().filter(|said| **said != self.about.address);
+        let Some(said) = other else { return String::new() };
         let words = format!("; but the process that serves as it says that it is reached at {said}");
         if self.stands.two {
             return words;
@@ -144,6 +145,7 @@ impl Explanation {
             _ if self.lease == Lease::Released => {
                 format!("given back by the unit in order (generation {generation})")
             }
+            _ if !self.issuer.decides => "not known here: ask the issuer that decides".to_owned(),
             _ => format!("none (generation {generation}): the unit does not ask for one"),
         }
     }

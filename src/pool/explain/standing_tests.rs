@@ -6,7 +6,7 @@ use crate::pool::{
     explain::Known,
     judgement::{Judgement, Verdict},
     policy::{
-        Fact, Intervention, Kind, Lease, Parameters, Request, State,
+        Fact, Intervention, Kind, Lease, Parameters, Process, Request, State,
         fixture::{Pool, id, intervention, order},
     },
 };
@@ -61,6 +61,51 @@ fn one_that_asks_for_no_lease_needs_somebody_to_look_at_its_process() {
     let said = explained_with(&pool, 2, 0, |_| (), silent).action;
     assert!(said.starts_with("look whether its process runs"), "{said}");
     assert!(action(&pool).starts_with("nothing at once"), "it reports, and asks for one in a second");
+}
+
+#[test]
+fn what_waits_for_a_person_is_not_said_to_come_by_itself() {
+    let mut pool = evicted(Parameters::default());
+    pool.until(&Kind::StartProbation, 2, 60);
+    pool.tell(vec![order("alice", Request::PauseProbes { unit: id(2), seconds: 600 })]);
+    let resume = "`todoke pool pause-probes relay-2 --resume`: until ";
+    assert!(action(&pool).starts_with(resume), "{}", action(&pool));
+    for state in [State::Healthy, State::Draining] {
+        let mut pool = if state == State::Healthy { Pool::of(4) } else { evicted(Parameters::default()) };
+        let mut kept = serde_json::to_value(&pool.policy).expect("it has a JSON form");
+        kept["units"]["relay-2"]["lease"] = serde_json::to_value(Lease::Released).expect("so has that");
+        pool.policy = serde_json::from_value(kept).expect("it is read again");
+        assert_eq!(pool.state(2), state);
+        assert!(action(&pool).starts_with("start its process"), "{state}: {}", action(&pool));
+    }
+}
+
+#[test]
+fn a_drill_that_hurts_callers_is_to_be_ended_and_another_is_not() {
+    let mut pool = Pool::of(4);
+    let process = Process { incarnation: 1, drills: true };
+    pool.tell(vec![Fact::Started { unit: id(2), process, address: None }]);
+    let fault = "hang".parse().expect("a fault");
+    pool.tell(vec![order("alice", Request::Drill { unit: id(2), fault, seconds: 60 })]);
+    assert!(action(&pool).starts_with("nothing, if its drill is the cause"), "{}", action(&pool));
+    (1..=4).for_each(|n| {
+        pool.failing.insert(id(n));
+    });
+    pool.verdict = Verdict::Shared;
+    assert!(action(&pool).starts_with("end its drill now"), "{}", action(&pool));
+}
+
+#[test]
+fn what_an_issuer_does_not_know_and_what_is_so_already_is_not_said() {
+    let mut pool = Pool::of(4);
+    let address = pool.policy.units()[&id(2)].about.address.clone();
+    let same = |known: &mut Known<'_>| known.reported_address = Some(address.parse().expect("an address"));
+    let said = explained_with(&pool, 2, 0, |_| (), same).text();
+    assert!(said.contains(&format!("Where: {address}\n")), "{said}");
+    pool.gone.insert(id(2));
+    let told = |known: &mut Known<'_>| (known.issuer.decides, known.lease_until_ms) = (false, None);
+    let said = explained_with(&pool, 2, 0, |_| (), told).text();
+    assert!(said.contains("Lease: not known here: ask the issuer that decides"), "{said}");
 }
 
 #[test]
