@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use super::{peer::Peer, seen::Outcome};
 
+/// A deadline of this is one that can be kept, whatever the threshold is: it is long before any is measured.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What of a call was accounted for.
 pub(super) struct Account {
     started: Instant,
@@ -61,7 +64,8 @@ impl Account {
         if std::mem::replace(&mut self.unanswered, false) {
             peer.shard.seen().answered(self.began(peer), None);
         }
-        self.count(peer, Outcome::of(status, answered, self.is_old(peer)));
+        let old = self.is_old(peer) || self.started.elapsed() >= PATIENCE;
+        self.count(peer, Outcome::of(status, answered, old));
     }
 
     fn count(&mut self, peer: &Peer, outcome: Outcome) {

@@ -1,5 +1,5 @@
-//! Callers' calls of each unit since the last step; while any unit's calls are counted, also whose they were,
-//! so that no municipality alone can have it taken out or kept out, nor hide what it does.
+//! Callers' calls of each unit since the last step; of a unit whose calls are counted, also whose they were,
+//! so that no municipality alone can have it taken out or kept out.
 
 use std::collections::BTreeMap;
 
@@ -51,13 +51,11 @@ impl Calls {
     /// What the policy is told of it.
     pub(super) fn facts(&mut self, policy: &Policy) -> Vec<Fact> {
         let mut all = std::mem::take(&mut self.callers);
-        let any = policy.counts_calls();
         let mut of = |unit: &UnitId| {
             let counts = policy.units().get(unit).is_some_and(Unit::counts_calls);
-            let callers = all.remove(unit).filter(|_| any);
+            let callers = all.remove(unit).filter(|_| counts);
             let call = |(caller, (calls, failed))| CallsOf { caller, calls, failed };
             let mut callers: Vec<CallsOf> = callers.unwrap_or_default().into_iter().map(call).collect();
-            callers.retain(|of| counts || of.failed > 0);
             callers.sort_by_key(|of| (std::cmp::Reverse((of.failed, of.calls)), of.caller));
             callers.truncate(CALLERS_MAX.1);
             callers

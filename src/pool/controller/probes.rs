@@ -74,7 +74,10 @@ impl Probes {
 }
 
 fn cut((n, failed): Sum) -> Sum {
-    (n.min(PROBES_MAX), failed.min(PROBES_MAX))
+    let most = n.min(PROBES_MAX);
+    // Of what is cut as large a part failed; one that did is not lost.
+    let part = u64::from(failed.min(n)) * u64::from(most);
+    (most, u32::try_from(part.div_ceil(u64::from(n.max(1)))).unwrap_or(most))
 }
 
 fn sum(seen: impl Iterator<Item = Sum>) -> Sum {

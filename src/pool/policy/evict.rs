@@ -135,7 +135,7 @@ impl Policy {
     }
 
     fn is_burst(&self, unit: &super::Unit) -> bool {
-        matches!(unit.state, State::Returning(_)) && self.parameters.is_burst(unit.seen(self.second))
+        matches!(unit.state, State::Returning(_)) && self.parameters.is_burst(unit.seen())
     }
 
     /// B2: what the evidence says is not acted upon, and somebody is told.
@@ -168,7 +168,7 @@ impl Policy {
             }
             _ => {
                 let unit = &self.units[id];
-                let seen = unit.seen(self.second);
+                let seen = unit.seen();
                 let excess = seen.excess_milli as f64 / 1_000.0;
                 let reason = format!(
                     "{id} failed {} of {} calls while it was {}, {excess:.1} more than its peers in the same \

@@ -72,7 +72,7 @@ use serde::{Deserialize, Serialize};
 
 pub use alarms::Raised;
 pub use bundles::{BUNDLES_MAX, Bundle};
-pub use callers::{Callers, CallsOf};
+pub use callers::{Callers, CallsOf, Lately};
 pub use damping::{Damping, Key, Penalties, Unproved};
 pub use decision::{Alarm, Decision, Kind, Rule};
 pub use description::Description;
@@ -139,7 +139,7 @@ pub struct Policy {
     observers: u32,
     peak_calls_per_s: u32,
     /// The last seconds' calls, while anybody's are counted.
-    #[serde(default, skip_serializing_if = "Recent::is_empty", deserialize_with = "unit::readable")]
+    #[serde(default, skip_serializing_if = "Recent::is_empty")]
     recent: Recent,
 }
 

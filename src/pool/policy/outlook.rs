@@ -52,7 +52,7 @@ impl Policy {
     fn until_stepped(&self, unit: &Unit, percent: u8) -> String {
         let (seen, wanted) = (unit.probed(), &self.parameters);
         let next = wanted.steps_percent.iter().find(|step| **step > percent).unwrap_or(&100);
-        let calls = unit.seen(self.second).n;
+        let calls = unit.seen().n;
         let by_calls = format!(
             "{next} % of a full share after {} calls in at least {} s; so far {calls} in {} s",
             wanted.step_calls, wanted.step_s, seen.seconds
@@ -62,7 +62,7 @@ impl Policy {
             wanted.quiet_step_probes, wanted.quiet_step_s, seen.probes
         );
         let (passed, needed) = (unit.row.n, wanted.quiet_step_calls);
-        match (unit.traffic_red, unit.callers.failed_of_others(seen.failed)) {
+        match (unit.traffic_red, seen.failed) {
             (true, _) => by_calls,
             (false, 0) => by_probes,
             (false, _) if passed >= needed => by_probes,

@@ -216,11 +216,10 @@ impl Parameters {
 
     /// Whether what was seen at a step of a return is enough, and of that what counts: calls, or where they
     /// are few deep probes.
-    pub(super) fn passes(&self, unit: &Unit, second: u64) -> Option<Enough> {
-        let (seen, all) = (unit.seen(second), unit.progress);
+    pub(super) fn passes(&self, unit: &Unit) -> Option<Enough> {
+        let (seen, all) = (unit.seen(), unit.progress);
         let by_calls = seen.seconds >= self.step_s && seen.n >= self.step_calls;
-        // One municipality's failures alone hold nothing up, however few they are.
-        let passed = unit.callers.failed_of_others(all.failed) == 0 || unit.row.n >= self.quiet_step_calls;
+        let passed = all.failed == 0 || unit.row.n >= self.quiet_step_calls;
         let quiet = seen.seconds >= self.quiet_step_s.max(self.step_s) && passed;
         let by_probes = quiet && seen.probes >= self.quiet_step_probes && !unit.traffic_red;
         if by_calls { Some(Enough::Calls) } else { by_probes.then_some(Enough::Probes) }

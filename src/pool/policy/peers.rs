@@ -5,11 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Callers, CallsOf, Fact, Policy,
-    callers::{LeftOut, without},
-    unit::State,
-};
+use super::{CallsOf, Fact, Policy, unit::State};
 use crate::pool::evidence::UnitId;
 
 /// Seconds before and after one, whose calls are pooled for what the peers do in it: reports of one second
@@ -23,7 +19,7 @@ struct Told {
     second: u64,
     /// Failed calls, and all.
     calls: BTreeMap<UnitId, (u32, u32)>,
-    /// Whose; of units whose calls are not counted, only of callers of whom some failed.
+    /// Whose, of units whose calls are counted.
     callers: BTreeMap<UnitId, Vec<CallsOf>>,
     /// Whether it was counted for them.
     counted: bool,
@@ -31,84 +27,61 @@ struct Told {
 
 /// The last seconds, the oldest first; none while nobody's calls are counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recent {
-    told: VecDeque<Told>,
-    /// Of all units together, since somebody's calls are counted.
-    callers: Callers,
-}
-
-/// What part of calls fails beside a unit, as (failed, all): at least and at most, whichever one of its peers
-/// is left out, so that none can speak for all alone.
-#[derive(Debug, Clone, Copy)]
-struct Beside {
-    least: (u64, u64),
-    most: (u64, u64),
-}
-
-/// How many of so many calls would fail as of those did, in thousandths.
-fn expected_milli(n: u32, (failed, all): (u64, u64)) -> u64 {
-    let milli = 1_000u64.saturating_mul(n.into()).saturating_mul(failed);
-    milli.checked_div(all).unwrap_or(0)
-}
+#[serde(transparent)]
+pub struct Recent(VecDeque<Told>);
 
 impl Recent {
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.0.is_empty()
     }
 
     /// Forgets them.
     pub(super) fn clear(&mut self) {
-        self.told.clear();
-        self.callers.clear();
+        self.0.clear();
     }
 
     /// What is told of a second; several steps may be made in it.
     fn of(&mut self, second: u64) -> &mut Told {
         // Before a gap, others were told of than after it.
-        if self.told.back().is_some_and(|last| last.second + AROUND_S < second) {
-            self.told.clear();
+        if self.0.back().is_some_and(|last| last.second + AROUND_S < second) {
+            self.0.clear();
         }
-        if self.told.back().is_none_or(|last| last.second != second) {
-            self.told.push_back(Told { second, ..Told::default() });
+        if self.0.back().is_none_or(|last| last.second != second) {
+            self.0.push_back(Told { second, ..Told::default() });
         }
-        while self.told.front().is_some_and(|first| first.second + 2 * AROUND_S < second) {
-            self.told.pop_front();
+        while self.0.front().is_some_and(|first| first.second + 2 * AROUND_S < second) {
+            self.0.pop_front();
         }
-        self.told.back_mut().expect("it was pushed")
+        self.0.back_mut().expect("it was pushed")
     }
 
     /// Takes the seconds whose peers are known by now, each once: their places.
     fn take_due(&mut self, now: u64) -> Vec<usize> {
         let is_due = |told: &Told| !told.counted && told.second + AROUND_S <= now;
-        let due: Vec<usize> = (0..self.told.len()).filter(|at| is_due(&self.told[*at])).collect();
-        for at in &due {
-            let told = &mut self.told[*at];
-            told.counted = true;
-            told.callers.values().for_each(|callers| self.callers.add(told.second, callers));
-        }
+        let due: Vec<usize> = (0..self.0.len()).filter(|at| is_due(&self.0[*at])).collect();
+        due.iter().for_each(|at| self.0[*at].counted = true);
         due
     }
 
-    /// What fails of all units but one around a second, of callers who are not left out.
-    fn beside(&self, unit: &UnitId, second: u64, left_out: &[LeftOut]) -> Beside {
+    /// Failed calls, and all, of all units but one around a second. Of one, no more count than twice the upper
+    /// median of all, as by the rule of observers: what a unit says of itself may be any number.
+    fn beside(&self, unit: &UnitId, second: u64) -> (u64, u64) {
         let mut sums: BTreeMap<&UnitId, (u64, u64)> = BTreeMap::new();
-        for told in self.told.iter().filter(|told| told.second.abs_diff(second) <= AROUND_S) {
-            for (other, calls) in told.calls.iter().filter(|(other, _)| *other != unit) {
-                let callers = told.callers.get(other).map(Vec::as_slice).unwrap_or_default();
-                let (failed, n) = without(*calls, callers, left_out);
+        for told in self.0.iter().filter(|told| told.second.abs_diff(second) <= AROUND_S) {
+            for (other, (failed, n)) in told.calls.iter().filter(|(other, _)| *other != unit) {
                 let sum = sums.entry(other).or_default();
-                *sum = (sum.0 + u64::from(failed), sum.1 + u64::from(n));
+                *sum = (sum.0 + u64::from(*failed), sum.1 + u64::from(*n));
             }
         }
-        let all = sums.values().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
-        let without_one = sums.values().map(|one| (all.0 - one.0, all.1 - one.1)).filter(|rest| rest.1 > 0);
-        let by_rate = |a: &(u64, u64), b: &(u64, u64)| {
-            (u128::from(a.0) * u128::from(b.1)).cmp(&(u128::from(b.0) * u128::from(a.1)))
-        };
-        let least = without_one.clone().min_by(by_rate).unwrap_or(all);
-        Beside { least, most: without_one.max_by(by_rate).unwrap_or(all) }
+        let mut calls: Vec<u64> = sums.values().map(|(_, n)| *n).collect();
+        calls.sort_unstable();
+        let most = calls.get(calls.len() / 2).map_or(0, |median| median.saturating_mul(2));
+        sums.values().fold((0, 0), |sum, (failed, n)| {
+            let capped = (*n).min(most);
+            let failed = if capped < *n { failed.saturating_mul(capped) / n } else { *failed };
+            (sum.0 + failed, sum.1 + capped)
+        })
     }
 }
 
@@ -146,33 +119,25 @@ impl Policy {
     /// Takes in the calls that were told of in this step, and counts those of two seconds ago, as by now
     /// their peers' of before and after are known.
     pub(super) fn note_calls(&mut self, second: u64, facts: &[Fact]) {
-        if self.database_away || !self.counts_calls() {
+        if self.database_away || !self.units.values().any(super::Unit::counts_calls) {
             self.recent.clear();
             return;
         }
-        self.count_calls(second);
+        self.count_due(second);
         let told = self.recent.of(second);
         for fact in facts {
             let Fact::Traffic { unit, calls, failed, callers } = fact else { continue };
-            if !self.units.get(unit).is_some_and(|known| known.state.serves()) {
-                continue;
-            }
+            let Some(known) = self.units.get(unit).filter(|known| known.state.serves()) else { continue };
             let sum = told.calls.entry(unit.clone()).or_default();
             *sum = (sum.0.saturating_add((*failed).min(*calls)), sum.1.saturating_add(*calls));
-            if !callers.is_empty() {
+            if known.counts_calls() && !callers.is_empty() {
                 told.callers.entry(unit.clone()).or_default().extend(callers.iter().cloned());
             }
         }
-        self.count_calls(second);
+        self.count_due(second);
     }
 
-    /// Whether anybody's calls are counted.
-    #[must_use]
-    pub fn counts_calls(&self) -> bool {
-        self.units.values().any(super::Unit::counts_calls)
-    }
-
-    fn count_calls(&mut self, second: u64) {
+    fn count_due(&mut self, second: u64) {
         for at in self.recent.take_due(second) {
             for unit in self.units.values_mut().filter(|unit| unit.counts_calls()) {
                 unit.count_calls(&self.recent, at);
@@ -189,23 +154,22 @@ impl super::Unit {
     }
 
     fn count_calls(&mut self, recent: &Recent, at: usize) {
-        let told = &recent.told[at];
+        let told = &recent.0[at];
         // What was told before it came to its state is of calls at another share.
         let Some((failed, n)) = told.calls.get(self.id()).filter(|_| told.second > self.since) else {
             return;
         };
+        let (peers_failed, peers_n) = recent.beside(self.id(), told.second);
+        let expected = |n: u32| {
+            let milli = 1_000u64.saturating_mul(n.into()).saturating_mul(peers_failed);
+            milli.checked_div(peers_n).unwrap_or(0)
+        };
         let callers = told.callers.get(self.id()).map(Vec::as_slice).unwrap_or_default();
         self.progress.add(*n, *failed);
-        self.callers.add(told.second, callers);
-        let own = self.callers.left_out(told.second, &Callers::default());
-        let peers = recent.callers.left_out(told.second, &self.callers);
-        let beside = recent.beside(self.id(), told.second, &Vec::from_iter(own.into_iter().chain(peers)));
-        let (failed, n) = without((*failed, *n), callers, own.as_slice());
-        self.progress.add_excess(failed, expected_milli(n, beside.most));
-        self.row.add(n, failed, expected_milli(n, beside.least));
+        self.progress.add_excess(*failed, expected(*n));
+        self.callers.add(callers);
+        self.lately.add(told.second, callers);
+        let (n, failed) = self.callers.of_others((*n, *failed), callers, &self.lately);
+        self.row.add(n, failed, expected(n));
     }
 }
-
-#[cfg(test)]
-#[path = "peers_tests.rs"]
-mod tests;

@@ -37,37 +37,6 @@ fn what_its_peers_failed_before_excuses_no_burst_of_its_own() {
 }
 
 #[test]
-fn no_peer_alone_says_that_others_do_not_fail_what_a_unit_fails() {
-    for (liars, evicts) in [(1, false), (2, true)] {
-        let mut pool = quiet();
-        let peers = [1, 3, 4].into_iter().enumerate().map(|(at, n)| match at < liars {
-            true => traffic(n, 1_000_000, 0),
-            false => traffic(n, 20, 10),
-        });
-        let peers: Vec<Fact> = peers.collect();
-        let mut decided = pool.tell([peers, vec![traffic(2, 20, 10)]].concat());
-        decided.extend((0..2).flat_map(|_| pool.tell(Vec::new())));
-        assert_eq!(decided.iter().any(|one| one.rule == Rule::E2), evicts, "{liars}: {decided:?}");
-    }
-}
-
-#[test]
-fn one_municipality_holds_up_no_quiet_step_however_seldom_it_fails_and_two_do() {
-    for (codes, stepped) in [(&["131229", "131229"], Some(120)), (&["131229", "131211"], None)] {
-        let call = |code: &str| {
-            let callers = vec![CallsOf { caller: code.parse().expect("a code"), calls: 1, failed: 1 }];
-            vec![probes(4, 0), Fact::Traffic { unit: id(2), calls: 1, failed: 1, callers }]
-        };
-        let facts = |second| match second {
-            5 => call(codes[0]),
-            60 => call(codes[1]),
-            _ => vec![probes(4, 0)],
-        };
-        assert_eq!(steps_after(&mut quiet(), facts), stepped, "{codes:?}");
-    }
-}
-
-#[test]
 fn one_caller_alone_takes_no_unit_out_and_two_do() {
     let of = |code: &str, calls, failed| CallsOf { caller: code.parse().expect("a code"), calls, failed };
     for (callers, evicts) in [

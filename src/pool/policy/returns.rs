@@ -100,22 +100,20 @@ impl Policy {
             return;
         }
         unit.progress.seconds += turn.elapsed;
-        let (seen, all) = (unit.seen(turn.second), unit.probed());
+        let (seen, all) = (unit.seen(), unit.probed());
         if doubted || self.parameters.is_burst(seen) {
             return;
         }
-        let passed = match self.parameters.passes(unit, turn.second) {
+        let passed = match self.parameters.passes(unit) {
             None => return,
             Some(Enough::Calls) => {
                 format!("{id} passed {} of {} calls at {percent} %", seen.n - seen.failed, seen.n)
             }
             Some(Enough::Probes) => {
                 let probes = all.probes;
-                let seen_well = all.failed > 0 && unit.callers.failed_of_others(all.failed) == 0;
                 let calls = match all.n {
                     0 => "while nobody called it,".to_owned(),
                     1 => "and its one call,".to_owned(),
-                    n if seen_well => format!("and all of its few calls, {n}, but some of one municipality,"),
                     n if all.failed > 0 => {
                         format!(
                             "and the last {} of its few calls, {n}, of which {} failed,",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bundles::Bundle,
-    callers::Callers,
+    callers::{Callers, Lately},
     decision::Rule,
     description::Description,
     drills::Drills,
@@ -155,16 +155,6 @@ fn is_no_excess(milli: &u64) -> bool {
     *milli == 0
 }
 
-/// What is only counted, as far as it can be read: in the form of another version it begins anew.
-pub(super) fn readable<'de, D, T>(from: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: serde::de::DeserializeOwned + Default,
-{
-    let value = serde_json::Value::deserialize(from)?;
-    Ok(serde_json::from_value(value).unwrap_or_default())
-}
-
 impl Progress {
     /// Adds what was seen.
     pub(super) fn add(&mut self, n: u32, failed: u32) {
@@ -222,13 +212,16 @@ pub struct Unit {
     /// What was seen since it came to its state.
     pub progress: Progress,
     /// Whose calls those were, while they are counted.
-    #[serde(skip_serializing_if = "Callers::is_empty", default, deserialize_with = "readable")]
+    #[serde(skip_serializing_if = "Callers::is_empty", default)]
     pub callers: Callers,
+    /// When a call of each of them failed last.
+    #[serde(skip_serializing_if = "Lately::is_empty", default)]
+    pub lately: Lately,
     /// Who saw what of the deep probes among it.
     #[serde(skip_serializing_if = "Probers::is_empty", default)]
     pub probers: Probers,
     /// Its calls that went as well as its peers', one after the other.
-    #[serde(skip_serializing_if = "Row::is_empty", default, deserialize_with = "readable")]
+    #[serde(skip_serializing_if = "Row::is_empty", default)]
     pub row: Row,
     /// When a draining ends, and the state that it ends in.
     pub drain: Option<(u64, State)>,
@@ -289,6 +282,7 @@ impl Unit {
             elsewhere: None,
             progress: Progress::default(),
             callers: Callers::default(),
+            lately: Lately::default(),
             probers: Probers::default(),
             row: Row::default(),
             drain: None,
@@ -313,7 +307,7 @@ impl Unit {
     /// Forgets what was seen so far.
     pub(super) fn begin_anew(&mut self) {
         (self.progress, self.callers, self.anew) = (Progress::default(), Callers::default(), None);
-        (self.probers, self.row) = (Probers::default(), Row::default());
+        (self.lately, self.probers, self.row) = (Lately::default(), Probers::default(), Row::default());
     }
 
     /// Whether its deep probes are counted: while they may let it in.
@@ -332,8 +326,8 @@ impl Unit {
     }
 
     /// The same, and while its calls are counted without the worst caller as well.
-    pub(super) fn seen(&self, second: u64) -> Progress {
-        self.callers.without_the_worst(self.probed(), second)
+    pub(super) fn seen(&self) -> Progress {
+        self.callers.without_the_worst(self.probed())
     }
 
     /// Who signed it off and waits for another, the newest last.
