@@ -185,7 +185,10 @@ async fn call(session: &Session, unit: usize, due: Instant) -> Call {
 fn while_sick(calls: &[Call], onset: Instant, over: Instant) -> Result<Figures, Failure> {
     let calls: Vec<&Call> = calls.iter().filter(|call| (onset..over).contains(&call.due)).collect();
     let attempts: u32 = calls.iter().map(|call| call.attempts).sum();
-    let to_unit: u32 = calls.iter().map(|call| call.to_unit).sum();
+    // The order reaches the unit within a second, in which it is well and has its full share.
+    let felt = calls.iter().filter(|call| call.to_unit > 0 && call.attempts > 1).map(|call| call.due).min();
+    let since: Vec<&Call> =
+        calls.iter().filter(|call| felt.is_some_and(|felt| call.due >= felt)).copied().collect();
     let failed = calls.iter().filter(|call| !call.answered).count();
     let longest = calls.iter().map(|call| call.took).max().unwrap_or_default();
     Ok(vec![
@@ -194,7 +197,8 @@ fn while_sick(calls: &[Call], onset: Instant, over: Instant) -> Result<Figures, 
         ("p99.9", "ms", within_ms(&calls, 0.999)?),
         ("longest", "ms", longest.as_secs_f64() * 1000.0),
         ("sent twice", "calls", f64::from(attempts) - calls.len() as f64),
-        ("sent to the unit", "%", 100.0 * f64::from(to_unit) / f64::from(attempts.max(1))),
+        ("sent to the unit", "%", share_percent(&calls)),
+        ("sent to the unit, from the first call on that it did not answer", "%", share_percent(&since)),
     ])
 }
 
@@ -216,6 +220,13 @@ fn coming_back(calls: &[Call], over: Instant, end: Instant) -> Result<Figures, F
         ("p99.9 while it comes back", "ms", within_ms(&calls, 0.999)?),
         ("largest share of a second's calls while it comes back", "%", most),
     ])
+}
+
+/// What part of all attempts went to the unit.
+fn share_percent(calls: &[&Call]) -> f64 {
+    let attempts: u32 = calls.iter().map(|call| call.attempts).sum();
+    let to_unit: u32 = calls.iter().map(|call| call.to_unit).sum();
+    100.0 * f64::from(to_unit) / f64::from(attempts.max(1))
 }
 
 fn bad_percent(calls: &[&Call]) -> f64 {

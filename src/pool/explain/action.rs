@@ -4,8 +4,8 @@ use super::{Known, words::time_of};
 use crate::pool::policy::{Alarm, Kind, Lease, State, Unit};
 
 /// What is to be done about one whose process gave its lease back.
-const START_IT: &str = "start its process, unless it was stopped on purpose: it gave its lease back, and comes \
-                        back by itself once it runs";
+const START_IT: &str = "start its process, unless it was stopped on purpose: it gave its lease back, and \
+                        comes back by itself once it runs";
 
 impl Known<'_> {
     /// What is to be done about it, and by whom it is done if not by the pool itself.
@@ -113,9 +113,9 @@ impl Known<'_> {
         let id = unit.id();
         match &unit.approval {
             None => format!(
-                "find the cause, and change what it may be. Then an operator signs `todoke pool sign-off {id} \
-                 --changed … --hypothesis …`, and a second one `todoke pool sign-off {id}`. With no cause \
-                 found: `todoke pool override {id} --reason …`, for a day"
+                "find the cause, and change what it may be. Then an operator signs `todoke pool sign-off \
+                 {id} --changed … --hypothesis …`, and a second one `todoke pool sign-off {id}`. With no \
+                 cause found: `todoke pool override {id} --reason …`, for a day"
             ),
             Some(first) if unit.other_approvals.is_empty() => {
                 format!("another operator than {} signs, too: `todoke pool sign-off {id}`", first.by)

@@ -67,8 +67,8 @@ impl Callers {
         }
     }
 
-    /// Of calls of a second, and failed ones, those that are not the worst caller's of whom one failed lately,
-    /// if it is bad enough.
+    /// Of calls of a second, and failed ones, those that are not the worst caller's of those of whom one
+    /// failed lately, if it is bad enough.
     pub(super) fn of_others(
         &self,
         (n, failed): (u32, u32),

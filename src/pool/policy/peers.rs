@@ -64,8 +64,8 @@ impl Recent {
         due
     }
 
-    /// Failed calls, and all, of all units but one around a second. Of one, no more count than twice the upper
-    /// median of all, as by the rule of observers: what a unit says of itself may be any number.
+    /// Failed calls, and all, of all units but one around a second. Of one, no more count than twice the
+    /// upper median of all, as by the rule of observers: what a unit says of itself may be any number.
     fn beside(&self, unit: &UnitId, second: u64) -> (u64, u64) {
         let mut sums: BTreeMap<&UnitId, (u64, u64)> = BTreeMap::new();
         for told in self.0.iter().filter(|told| told.second.abs_diff(second) <= AROUND_S) {
@@ -173,3 +173,7 @@ impl super::Unit {
         self.row.add(n, failed, expected(n));
     }
 }
+
+#[cfg(test)]
+#[path = "peers_tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@
 use super::super::{
     CallsOf, Fact, Kind, Rule,
     fixture::{id, traffic},
-    return_tests::{evicted, probes, quiet, steps_after},
+    return_tests::{evicted, quiet},
 };
 
 #[test]

@@ -241,12 +241,12 @@ pub(super) fn quiet() -> Pool {
 }
 
 /// Seconds that a unit takes to its next step with these facts in each.
-pub(super) fn steps_after(pool: &mut Pool, facts: impl Fn(u64) -> Vec<Fact>) -> Option<u64> {
+fn steps_after(pool: &mut Pool, facts: impl Fn(u64) -> Vec<Fact>) -> Option<u64> {
     let step = |one: &super::Decision| matches!(one.kind, Kind::Step(_));
     (1..=600).find(|second| pool.tell(facts(*second)).iter().any(step))
 }
 
-pub(super) fn probes(n: u32, failed: u32) -> Fact {
+fn probes(n: u32, failed: u32) -> Fact {
     Fact::DeepProbes { unit: id(2), n, failed, by: Vec::new() }
 }
 
