@@ -12,7 +12,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What of a call was accounted for.
 pub(super) struct Account {
+    /// When it began; later by the time for which its caller kept it waiting.
     started: Instant,
+    /// Since when its caller owes the rest of the request: what passes until it comes is no relay's fault.
+    owed: Option<Instant>,
     /// Whether an answer is waited for that counts.
     unanswered: bool,
     /// Whether nothing is to be counted any more.
@@ -25,10 +28,8 @@ impl Account {
     /// A call began.
     pub(super) fn open(peer: &Peer, started: Instant) -> Self {
         let (counts, nudged) = (peer.shard.common().counts, peer.shard.bell().nudges());
-        let account = Self { started, unanswered: counts, counted: !counts, nudged };
-        if counts {
-            peer.shard.seen().began(account.began(peer));
-        }
+        let account = Self { started, owed: None, unanswered: counts, counted: !counts, nudged };
+        account.wait(peer);
         account
     }
 
@@ -36,15 +37,48 @@ impl Account {
         Duration::from_nanos(peer.shard.ns_at(self.started))
     }
 
+    fn age(&self) -> Duration {
+        self.owed.unwrap_or_else(Instant::now).saturating_duration_since(self.started)
+    }
+
     fn is_old(&self, peer: &Peer) -> bool {
-        self.started.elapsed() > peer.shard.common().threshold()
+        self.age() > peer.shard.common().threshold()
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.unanswered && self.owed.is_none()
+    }
+
+    fn wait(&self, peer: &Peer) {
+        if self.is_waited_for() {
+            peer.shard.seen().began(self.began(peer));
+        }
+    }
+
+    fn wait_no_more(&self, peer: &Peer, after: Option<Duration>) {
+        if self.is_waited_for() {
+            peer.shard.seen().answered(self.began(peer), after);
+        }
+    }
+
+    /// Its caller owes the rest of the request, or does not.
+    pub(super) fn owes(&mut self, peer: &Peer, owes: bool) {
+        if owes == self.owed.is_some() {
+            return;
+        }
+        self.wait_no_more(peer, None);
+        if let Some(since) = self.owed.take() {
+            self.started += since.elapsed();
+        } else {
+            self.owed = Some(Instant::now());
+        }
+        self.wait(peer);
     }
 
     /// An issuer begins to answer.
     pub(super) fn answered(&mut self, peer: &Peer) {
-        if std::mem::replace(&mut self.unanswered, false) {
-            peer.shard.seen().answered(self.began(peer), Some(self.started.elapsed()));
-        }
+        self.wait_no_more(peer, Some(self.age()));
+        self.unanswered = false;
         if !self.counted && self.is_old(peer) {
             self.count(peer, Outcome::Bad);
         }
@@ -59,12 +93,11 @@ impl Account {
         }
     }
 
-    /// The call is over, with or without something of its answer.
-    pub(super) fn close(&mut self, peer: &Peer, status: Option<u8>, answered: bool) {
-        if std::mem::replace(&mut self.unanswered, false) {
-            peer.shard.seen().answered(self.began(peer), None);
-        }
-        let old = self.is_old(peer) || self.started.elapsed() >= PATIENCE;
+    /// The call is over. Headers alone are something of an answer: a stream may have nothing to say.
+    pub(super) fn close(&mut self, peer: &Peer, status: Option<u8>) {
+        self.wait_no_more(peer, None);
+        let answered = !std::mem::replace(&mut self.unanswered, false);
+        let old = self.is_old(peer) || self.age() >= PATIENCE;
         self.count(peer, Outcome::of(status, answered, old));
     }
 

@@ -369,6 +369,7 @@ impl Future for Call {
         if !(waits && rung) && me.step(cx).is_ready() {
             return Poll::Ready(());
         }
+        me.account.owes(&me.peer, matches!(&me.stage, Stage::Asked(asked) if asked.is_owed()));
         me.account.look(&me.peer);
         if me.deadline.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
             me.fail(Fault::new(
@@ -391,7 +392,7 @@ impl Drop for Call {
             self.peer.shard.bell().leave(seat);
         }
         self.reader.leave(&self.peer.tenant);
-        self.account.close(&self.peer, self.status, self.bytes_down > 0);
+        self.account.close(&self.peer, self.status);
         let shard = &self.peer.shard;
         shard.stats().end(self.status, self.bytes_up, self.bytes_down);
     }

@@ -35,6 +35,11 @@ pub(super) enum Look {
 }
 
 impl Asked {
+    /// Whether it is its caller that is waited for.
+    pub(super) fn is_owed(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| !up.is_blocked())
+    }
+
     pub(super) fn look(
         &mut self,
         respond: &mut SendResponse<Bytes>,
