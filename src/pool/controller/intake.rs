@@ -163,7 +163,7 @@ impl Intake {
             if bucket.class == Class::Traffic {
                 self.traffic.add(&bucket);
             } else {
-                self.probes.add(now_s, &bucket);
+                self.probes.add(&bucket);
             }
             self.witnesses.add(now_s, &bucket.observer, &bucket.unit, (bucket.n, bucket.bad));
             self.buckets.push_back(bucket);
@@ -373,7 +373,7 @@ impl Intake {
             let generation = policy.units()[&unit].generation;
             facts.push(Fact::LeaseLapsed { unit, generation });
         }
-        facts.extend(self.probes.facts(policy, now_s));
+        facts.extend(self.probes.facts(policy));
         for unit in policy.units().keys() {
             let (n, failed) = self.health(unit, now_s);
             if n > 0 {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{calls, witnesses::Witnesses};
+use super::calls;
 use crate::pool::{
     evidence::{Bucket, Observer, UnitId},
     notes::UNITS_MAX,
@@ -20,22 +20,15 @@ const PROBES_MAX: u32 = 4;
 /// Probes and failed ones.
 type Sum = (u32, u32);
 
-/// What was seen since the last step, and who probed whom within the last minute.
-#[derive(Debug)]
+/// What was seen since the last step.
+#[derive(Debug, Default)]
 pub(super) struct Probes {
     sums: BTreeMap<UnitId, BTreeMap<Observer, Sum>>,
-    lately: Witnesses,
-}
-
-impl Default for Probes {
-    fn default() -> Self {
-        Self { sums: BTreeMap::new(), lately: Witnesses::minute() }
-    }
 }
 
 impl Probes {
-    /// Takes a bucket of probes that came in this second; what a unit says of itself proves nothing.
-    pub(super) fn add(&mut self, now_s: u64, bucket: &Bucket) {
+    /// Takes a bucket of probes; what a unit says of itself proves nothing.
+    pub(super) fn add(&mut self, bucket: &Bucket) {
         let (observer, unit) = (&bucket.observer, &bucket.unit);
         if bucket.n == 0 || observer.is(unit) {
             return;
@@ -48,7 +41,6 @@ impl Probes {
             return;
         }
         calls::add(seen.entry(observer.clone()).or_default(), bucket);
-        self.lately.add(now_s, observer, unit, (bucket.n, bucket.bad));
     }
 
     /// What all observers together saw of each unit.
@@ -56,18 +48,17 @@ impl Probes {
         self.sums.iter().map(|(unit, seen)| (unit.clone(), sum(seen.values().copied().map(cut)))).collect()
     }
 
-    /// What the policy is told of it at this second.
-    pub(super) fn facts(&mut self, policy: &Policy, now_s: u64) -> Vec<Fact> {
+    /// What the policy is told of it.
+    pub(super) fn facts(&mut self, policy: &Policy) -> Vec<Fact> {
+        let of = |(observer, seen)| {
+            let (n, failed) = cut(seen);
+            ProbesOf { observer, n, failed }
+        };
         let fact = |(unit, seen): (UnitId, BTreeMap<Observer, Sum>)| {
             let counts = policy.units().get(&unit).is_some_and(Unit::counts_probes);
             let (n, failed) = sum(seen.values().copied().map(cut));
-            let mut all: BTreeMap<Observer, Sum> = BTreeMap::new();
-            if counts {
-                all.extend(self.lately.of(&unit, now_s).into_keys().map(|observer| (observer, (0, 0))));
-                all.extend(seen.into_iter().map(|(observer, seen)| (observer, cut(seen))));
-            }
-            let of = |(observer, (n, failed))| ProbesOf { observer, n, failed };
-            Fact::DeepProbes { unit, n, failed, by: all.into_iter().map(of).collect() }
+            let by = if counts { seen.into_iter().map(of).collect() } else { Vec::new() };
+            Fact::DeepProbes { unit, n, failed, by }
         };
         std::mem::take(&mut self.sums).into_iter().map(fact).collect()
     }

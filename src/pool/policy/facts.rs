@@ -27,7 +27,7 @@ impl Policy {
                 }
                 Fact::Bundle { unit, bundle } => self.note_bundle(turn, unit, bundle),
                 Fact::DeepProbes { unit, n, failed, by } => {
-                    self.note_probes(unit, (*n, *failed), by);
+                    self.note_probes(turn.second, unit, (*n, *failed), by);
                 }
                 Fact::ShallowProbes { unit, n, failed } => {
                     turn.health.insert(unit.clone(), (*n, *failed));
@@ -56,10 +56,10 @@ impl Policy {
         }
     }
 
-    fn note_probes(&mut self, unit: &UnitId, (n, failed): (u32, u32), by: &[ProbesOf]) {
+    fn note_probes(&mut self, second: u64, unit: &UnitId, (n, failed): (u32, u32), by: &[ProbesOf]) {
         let known = self.units.get_mut(unit).filter(|unit| !self.database_away && unit.counts_probes());
         let Some(unit) = known else { return };
-        unit.probers.add(by);
+        unit.probers.add(second, by);
         if !matches!(unit.state, State::Returning(_)) {
             return unit.progress.add(n, failed);
         }

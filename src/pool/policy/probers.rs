@@ -13,26 +13,33 @@ const OBSERVERS_MAX: usize = 72;
 /// Observers that probe a unit from which on one is left out: of two, nobody can say which lies.
 const OBSERVERS_MIN: usize = 3;
 
+/// Seconds after its last probe from which on an observer probes the unit no more.
+const MEMORY_S: u64 = 60;
+
+/// Seconds within which every observer probes a unit.
+const ALL_HEARD_S: u64 = 10;
+
 /// Deep probes of a unit by one observer within a second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbesOf {
     /// Whose.
     pub observer: Observer,
-    /// How many; 0 of one that probed the unit within the last minute, and not in this second.
+    /// How many.
     pub n: u32,
     /// How many of them failed.
     pub failed: u32,
 }
 
 /// What each observer's deep probes of a unit found since it came to its state.
+/// What another version wrote and this one does not know is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Probers {
     /// Probes, and failed ones of them.
     of: BTreeMap<Observer, (u32, u32)>,
-    /// How many observers probe it by now.
-    now: usize,
+    /// The second of the last probe of each observer that probes it by now.
+    #[serde(default)]
+    last: BTreeMap<Observer, u64>,
 }
 
 impl Probers {
@@ -41,13 +48,13 @@ impl Probers {
         *self == Self::default()
     }
 
-    /// Adds what was seen in a second, if it is said by whom.
-    pub(super) fn add(&mut self, seen: &[ProbesOf]) {
-        if seen.is_empty() {
-            return;
-        }
-        self.now = seen.len();
-        for ProbesOf { observer, n, failed } in seen.iter().filter(|of| of.n > 0) {
+    /// Adds what was seen in a second.
+    pub(super) fn add(&mut self, second: u64, seen: &[ProbesOf]) {
+        self.last.retain(|_, last| last.saturating_add(MEMORY_S) >= second);
+        for ProbesOf { observer, n, failed } in seen {
+            if self.last.len() < OBSERVERS_MAX || self.last.contains_key(observer) {
+                self.last.insert(observer.clone(), second);
+            }
             if self.of.len() < OBSERVERS_MAX || self.of.contains_key(observer) {
                 let sum = self.of.entry(observer.clone()).or_default();
                 *sum = (sum.0.saturating_add(*n), sum.1.saturating_add((*failed).min(*n)));
@@ -55,16 +62,26 @@ impl Probers {
         }
     }
 
-    /// Forgets what they saw, and not how many they are.
+    /// Forgets what they saw, and not who they are.
     pub(super) fn begin_anew(&mut self) {
         self.of.clear();
+    }
+
+    /// Whether enough of them are known for one to be left out.
+    fn are_enough(&self) -> bool {
+        self.last.len() >= OBSERVERS_MIN
+    }
+
+    /// Whether it may be that more of them will be heard of, of whom one would be left out.
+    pub(super) fn may_be_more(&self, seconds: u64) -> bool {
+        !self.last.is_empty() && !self.are_enough() && seconds <= ALL_HEARD_S
     }
 
     /// Probes, and failed ones, of the observer that is left out: the one with the most failed ones; of
     /// equals the first by name. While too few probe the unit it is none, nor while no probe failed.
     pub(super) fn left_out(&self) -> (u32, u32) {
         let worst = self.of.values().rev().max_by_key(|(_, failed)| *failed);
-        let worst = worst.filter(|(_, failed)| self.now >= OBSERVERS_MIN && *failed > 0);
+        let worst = worst.filter(|(_, failed)| self.are_enough() && *failed > 0);
         worst.copied().unwrap_or_default()
     }
 
@@ -149,13 +166,23 @@ mod tests {
     fn of_two_observers_both_count_and_so_does_one_that_is_left_alone() {
         let two = |_| said(2, &[("relay/relay-1", 1, 0), ("relay/relay-4", 1, 1)]);
         let mut pool = back(&Kind::StartProbation);
-        assert_eq!(seconds(&mut pool, (&Kind::FailProbation, 2), two), Some(2), "nobody knows which lies");
+        assert_eq!(seconds(&mut pool, (&Kind::FailProbation, 2), two), Some(11), "no third was heard of");
         let gone = |second| match second {
             ..30 => beside(2, 0),
             _ => said(2, &[("relay/relay-1", 4, u32::from(second == 40))]),
         };
         let mut pool = back(&Kind::StartProbation);
-        assert_eq!(seconds(&mut pool, (&Kind::Step(1), 2), gone), Some(60), "all else are gone");
+        assert_eq!(seconds(&mut pool, (&Kind::Step(1), 2), gone), Some(90), "all else are forgotten");
+    }
+
+    #[test]
+    fn one_observer_that_is_heard_before_the_others_fails_no_probation() {
+        let first = |second| if second <= 5 { said(2, &[("relay/relay-4", 2, 2)]) } else { beside(2, 2) };
+        let mut pool = back(&Kind::StartProbation);
+        assert_eq!(seconds(&mut pool, (&Kind::Step(1), 2), first), Some(72), "200 of three");
+        let none_else = |_| said(2, &[("relay/relay-4", 2, 2)]);
+        let mut pool = back(&Kind::StartProbation);
+        assert_eq!(seconds(&mut pool, (&Kind::FailProbation, 2), none_else), Some(11));
     }
 
     #[test]

@@ -63,11 +63,13 @@ impl Policy {
         unit.progress.seconds += turn.elapsed;
         let seen = unit.probed();
         let parameters = &self.parameters;
-        if seen.failed > parameters.probation_failures_max {
+        let failed = seen.failed > parameters.probation_failures_max;
+        if failed && !unit.probers.may_be_more(seen.seconds) {
             let reason = format!("{id} failed {} of {} deep probes on probation", seen.failed, seen.n);
             return self.fail_probation(turn, id, Rule::R2, reason);
         }
-        if seen.n < parameters.probation_probes || seen.seconds < parameters.probation_s {
+        let enough = seen.n >= parameters.probation_probes && seen.seconds >= parameters.probation_s;
+        if failed || !enough {
             return;
         }
         let passed = format!("{id} passed {} of {} deep probes", seen.n - seen.failed, seen.n);

@@ -307,7 +307,12 @@ impl Unit {
     /// Forgets what was seen so far.
     pub(super) fn begin_anew(&mut self) {
         (self.progress, self.callers, self.anew) = (Progress::default(), Callers::default(), None);
-        (self.lately, self.probers, self.row) = (Lately::default(), Probers::default(), Row::default());
+        (self.lately, self.row) = (Lately::default(), Row::default());
+        if self.counts_probes() {
+            self.probers.begin_anew();
+        } else {
+            self.probers = Probers::default();
+        }
     }
 
     /// Whether its deep probes are counted: while they may let it in.
