@@ -31,7 +31,7 @@ pub(crate) const BOB: &str = "operator/bob";
 /// How often the pool is asked while something is waited for.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How long the units may take to be where they are waited for.
-const STATES_MAX: Duration = Duration::from_secs(90);
+const STATES_MAX: Duration = Duration::from_secs(180);
 /// How long a health check is waited for, as the probes of relays do.
 const HEALTH_MAX: Duration = Duration::from_millis(500);
 
