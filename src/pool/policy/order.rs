@@ -266,7 +266,7 @@ pub enum Fact {
         n: u32,
         /// How many of them failed.
         failed: u32,
-        /// Whose they were, of a unit that these may let in; with those who probed it within the last minute.
+        /// Whose they were, of a unit that these may let in.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         by: Vec<ProbesOf>,
     },

@@ -159,13 +159,13 @@ impl Policy {
         let unit = self.units.get_mut(id).expect("it is known");
         let from = unit.state;
         unit.about = about.clone();
+        unit.state = if from == State::Probation { State::Evicted } else { from };
         unit.begin_anew();
         if from == State::Joining {
             unit.why = Why { rule: Rule::O1, words: format!("{by} registered it anew") };
         }
         unit.generation += 1;
         (unit.lease, unit.elsewhere) = (Lease::Lapsed, None);
-        unit.state = if from == State::Probation { State::Evicted } else { from };
         (from, unit.state)
     }
 

@@ -65,7 +65,7 @@ impl Recent {
     }
 
     /// Failed calls, and all, of all units but one around a second. Of one, no more count than twice the
-    /// lower median of those that had any: what a unit says of itself may be any number.
+    /// upper median of all, as by the rule of observers: what a unit says of itself may be any number.
     fn beside(&self, unit: &UnitId, second: u64) -> (u64, u64) {
         let mut sums: BTreeMap<&UnitId, (u64, u64)> = BTreeMap::new();
         for told in self.0.iter().filter(|told| told.second.abs_diff(second) <= AROUND_S) {
@@ -74,9 +74,9 @@ impl Recent {
                 *sum = (sum.0 + u64::from(*failed), sum.1 + u64::from(*n));
             }
         }
-        let mut calls: Vec<u64> = sums.values().map(|(_, n)| *n).filter(|n| *n > 0).collect();
+        let mut calls: Vec<u64> = sums.values().map(|(_, n)| *n).collect();
         calls.sort_unstable();
-        let most = calls.get(calls.len().saturating_sub(1) / 2).map_or(0, |median| median.saturating_mul(2));
+        let most = calls.get(calls.len() / 2).map_or(0, |median| median.saturating_mul(2));
         sums.values().fold((0, 0), |sum, (failed, n)| {
             let capped = (*n).min(most);
             let failed = if capped < *n { failed.saturating_mul(capped) / n } else { *failed };

@@ -13,7 +13,7 @@ const OBSERVERS_MAX: usize = 72;
 /// Observers that probe a unit from which on one is left out: of two, nobody can say which lies.
 const OBSERVERS_MIN: usize = 3;
 
-/// Seconds after its last probe from which on an observer probes the unit no more.
+/// Seconds after its last probe for which an observer is known to probe the unit.
 const MEMORY_S: u64 = 60;
 
 /// Seconds within which every observer probes a unit.
@@ -31,7 +31,7 @@ pub struct ProbesOf {
     pub failed: u32,
 }
 
-/// What each observer's deep probes of a unit found since it came to its state.
+/// What each observer's deep probes of a unit found since it came to its state, and who they are.
 /// What another version wrote and this one does not know is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probers {
@@ -48,8 +48,16 @@ impl Probers {
         *self == Self::default()
     }
 
-    /// Adds what was seen in a second.
+    /// Adds what was seen in a second, if it is said by whom.
     pub(super) fn add(&mut self, second: u64, seen: &[ProbesOf]) {
+        if seen.is_empty() {
+            return;
+        }
+        if self.last.values().max().is_none_or(|newest| newest.saturating_add(ALL_HEARD_S) < second) {
+            // Nobody was heard of for a while: those of before are not gone for that.
+            let known = self.of.keys().chain(self.last.keys()).cloned().map(|observer| (observer, second));
+            self.last = known.collect();
+        }
         self.last.retain(|_, last| last.saturating_add(MEMORY_S) >= second);
         for ProbesOf { observer, n, failed } in seen {
             if self.last.len() < OBSERVERS_MAX || self.last.contains_key(observer) {
@@ -69,7 +77,7 @@ impl Probers {
 
     /// Whether enough of them are known for one to be left out.
     fn are_enough(&self) -> bool {
-        self.last.len() >= OBSERVERS_MIN
+        self.last.len() >= OBSERVERS_MIN || self.last.is_empty() && self.of.len() >= OBSERVERS_MIN
     }
 
     /// Whether it may be that more of them will be heard of, of whom one would be left out.
@@ -183,6 +191,18 @@ mod tests {
         let none_else = |_| said(2, &[("relay/relay-4", 2, 2)]);
         let mut pool = back(&Kind::StartProbation);
         assert_eq!(seconds(&mut pool, (&Kind::FailProbation, 2), none_else), Some(11));
+    }
+
+    #[test]
+    fn one_observer_that_is_heard_first_after_a_silence_fails_no_probation() {
+        let after = |second| match second {
+            ..=30 | 93.. => beside(2, 2),
+            92 => said(2, &[("relay/relay-4", 2, 2)]),
+            _ => Fact::DeepProbes { unit: id(2), n: 0, failed: 0, by: Vec::new() },
+        };
+        let mut pool = back(&Kind::StartProbation);
+        let decided = seconds(&mut pool, (&Kind::FailProbation, 2), after);
+        assert_eq!(decided, None);
     }
 
     #[test]
