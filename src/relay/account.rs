@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Account {
     /// When it began; later by the time for which its caller kept it waiting.
     started: Instant,
-    /// Since when its caller owes the rest of the request: what passes until it comes is no relay's fault.
+    /// Since when its caller owes the rest of the request: what passes until it comes is not held against the
+    /// relay, be it that the relay is slow to take it.
     owed: Option<Instant>,
     /// Whether an answer is waited for that counts.
     unanswered: bool,
@@ -93,10 +94,10 @@ impl Account {
         }
     }
 
-    /// The call is over. Headers alone are something of an answer: a stream may have nothing to say.
-    pub(super) fn close(&mut self, peer: &Peer, status: Option<u8>) {
+    /// The call is over. Whether something of its answer came counts only once an issuer began with it.
+    pub(super) fn close(&mut self, peer: &Peer, status: Option<u8>, spoke: bool) {
         self.wait_no_more(peer, None);
-        let answered = !std::mem::replace(&mut self.unanswered, false);
+        let answered = spoke && !self.unanswered;
         let old = self.is_old(peer) || self.age() >= PATIENCE;
         self.count(peer, Outcome::of(status, answered, old));
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::{SendStream, server::SendResponse};
+use h2::{Reason as Code, SendStream, server::SendResponse};
 use http::{Response, StatusCode, header};
 use tonic::Status;
 
@@ -54,4 +54,17 @@ pub(super) fn no_grpc(respond: &mut SendResponse<Bytes>) {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     let _ = respond.send_response(response, true);
+}
+
+/// Whether the issuer says that it did nothing: it refused the stream, or its GOAWAY names an earlier one.
+///
+/// Source: RFC 9113, 8.7. `h2` gives a remote GOAWAY to streams above the last one only.
+pub(super) fn is_unprocessed(error: &h2::Error) -> bool {
+    error.is_remote()
+        && (error.is_go_away() || (error.is_reset() && error.reason() == Some(Code::REFUSED_STREAM)))
+}
+
+/// A drill has it fail.
+pub(super) fn drilled() -> Fault {
+    Fault::new(Reason::UpstreamUnavailable, "this relay plays a fault on an operator's order: use another")
 }

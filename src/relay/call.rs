@@ -16,7 +16,10 @@ use tokio::time::{Instant, Sleep};
 
 use crate::{
     pool::drill::Played,
-    wire::fault::{Fault, Reason},
+    wire::{
+        self,
+        fault::{Fault, Reason},
+    },
 };
 
 use super::{
@@ -38,6 +41,8 @@ const RESENDS_MAX: u8 = 2;
 const HANG: Duration = Duration::from_secs(3_600);
 /// gRPC's number for a call that its caller gave up.
 const CANCELLED: u8 = 1;
+/// And for one that its deadline ended.
+const DEADLINE_EXCEEDED: u8 = 4;
 
 /// A call in flight. It counts as ended when it is dropped.
 pub(super) struct Call {
@@ -131,7 +136,7 @@ impl Call {
         let body = (!body.is_end_stream()).then_some(body);
         match self.peer.played() {
             Played::Nothing => self.forward(head, body),
-            Played::Fail => self.fail(drilled()),
+            Played::Fail => self.fail(answer::drilled()),
             Played::Dropped => self.fail(upstream::away()),
             Played::Hang => self.hold(HANG, head, body),
             Played::Wait(wait) => self.hold(wait, head, body),
@@ -272,7 +277,7 @@ impl Call {
     /// The issuer, or the connection to it, broke off.
     fn broken(&mut self, error: &h2::Error) {
         if let Stage::Asked(asked) = &mut self.stage
-            && is_unprocessed(error)
+            && answer::is_unprocessed(error)
             && self.peer.played() != Played::Dropped // nor is there another connection then
             && self.bytes_up == 0 // else a part of the body is gone and cannot be sent again
             && asked.up.as_ref().is_none_or(|up| up.bytes() == 0)
@@ -285,7 +290,7 @@ impl Call {
             return self.wait(head, body, avoid);
         }
         tracing::debug!(caller = %self.peer.identity, %error, "an issuer broke a call off: {error}");
-        self.fail(if is_unprocessed(error) { answer::unsent(error) } else { answer::unknown() });
+        self.fail(if answer::is_unprocessed(error) { answer::unsent(error) } else { answer::unknown() });
     }
 
     /// The client waits no longer: neither must the issuer.
@@ -341,18 +346,6 @@ impl Call {
     }
 }
 
-/// Whether the issuer says that it did nothing: it refused the stream, or its GOAWAY names an earlier one.
-///
-/// Source: RFC 9113, 8.7. `h2` gives a remote GOAWAY to streams above the last one only.
-fn is_unprocessed(error: &h2::Error) -> bool {
-    error.is_remote()
-        && (error.is_go_away() || (error.is_reset() && error.reason() == Some(Code::REFUSED_STREAM)))
-}
-
-fn drilled() -> Fault {
-    Fault::new(Reason::UpstreamUnavailable, "this relay plays a fault on an operator's order: use another")
-}
-
 impl Future for Call {
     type Output = ();
 
@@ -369,7 +362,8 @@ impl Future for Call {
         if !(waits && rung) && me.step(cx).is_ready() {
             return Poll::Ready(());
         }
-        me.account.owes(&me.peer, matches!(&me.stage, Stage::Asked(asked) if asked.is_owed()));
+        let path = me.seat.as_ref().map_or("", |(_, open)| open.method());
+        me.account.owes(&me.peer, matches!(&me.stage, Stage::Asked(asked) if asked.is_owed(path)));
         me.account.look(&me.peer);
         if me.deadline.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
             me.fail(Fault::new(
@@ -388,11 +382,14 @@ impl Future for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some((seat, _)) = self.seat.take() {
+        // Headers alone are something of a stream: it may have nothing to say.
+        let mut spoke = self.bytes_down > 0;
+        if let Some((seat, open)) = self.seat.take() {
             self.peer.shard.bell().leave(seat);
+            spoke |= self.status == Some(DEADLINE_EXCEEDED) && wire::streams(open.method()).answer;
         }
         self.reader.leave(&self.peer.tenant);
-        self.account.close(&self.peer, self.status);
+        self.account.close(&self.peer, self.status, spoke);
         let shard = &self.peer.shard;
         shard.stats().end(self.status, self.bytes_up, self.bytes_down);
     }

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use h2::{RecvStream, client::ResponseFuture, server::SendResponse};
 use http::{Response, request::Parts};
 
+use crate::wire;
+
 use super::{
     pump::{Cut, Pump},
     upstream::Slot,
@@ -35,9 +37,11 @@ pub(super) enum Look {
 }
 
 impl Asked {
-    /// Whether it is its caller that is waited for.
-    pub(super) fn is_owed(&self) -> bool {
-        self.up.as_ref().is_some_and(|up| !up.is_blocked())
+    /// Whether it is its caller that is waited for, who owes the end of its request, or of a stream the first
+    /// message: the others may follow only when that is answered.
+    pub(super) fn is_owed(&self, path: &str) -> bool {
+        let waits = |up: &Pump| up.is_blocked() || up.has_message() && wire::streams(path).request;
+        self.up.as_ref().is_some_and(|up| !waits(up))
     }
 
     pub(super) fn look(

@@ -20,6 +20,32 @@ pub(super) const OWED: usize = 32 * 1024;
 /// against the connection's window, which they share.
 const OWED_QUIET: usize = 4 * 1024;
 
+/// What stands before the first message, as far as it came: whether it is compressed, and its length.
+///
+/// Source: gRPC over HTTP/2, Length-Prefixed-Message.
+#[derive(Debug, Default)]
+struct Prefix {
+    bytes: [u8; 5],
+    come: usize,
+}
+
+impl Prefix {
+    /// Takes in what belongs to it of the next bytes.
+    fn read(&mut self, data: &[u8]) {
+        for (place, byte) in self.bytes[self.come..].iter_mut().zip(data) {
+            *place = *byte;
+            self.come += 1;
+        }
+    }
+
+    /// Bytes of the first message with what stands before it; `None` while that is not all here.
+    fn message(&self) -> Option<u64> {
+        let [_, length @ ..] = self.bytes;
+        let all = self.bytes.len() as u64 + u64::from(u32::from_be_bytes(length));
+        (self.come == self.bytes.len()).then_some(all)
+    }
+}
+
 /// Why the direction ended early.
 #[derive(Debug)]
 pub(super) enum Cut {
@@ -42,18 +68,24 @@ pub(super) struct Pump {
     tx: SendStream<Bytes>,
     owed: usize,
     bytes: u64,
+    prefix: Prefix,
     data_done: bool,
     blocked: bool,
 }
 
 impl Pump {
     pub(super) fn new(rx: RecvStream, tx: SendStream<Bytes>) -> Self {
-        Self { rx, tx, owed: 0, bytes: 0, data_done: false, blocked: false }
+        Self { rx, tx, owed: 0, bytes: 0, prefix: Prefix::default(), data_done: false, blocked: false }
     }
 
     /// Bytes of DATA that went through.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Whether a whole message went through.
+    pub(super) fn has_message(&self) -> bool {
+        self.prefix.message().is_some_and(|bytes| self.bytes >= bytes)
     }
 
     /// Whether the last poll waited for the side that receives.
@@ -83,6 +115,7 @@ impl Pump {
                 match data {
                     Some(data) => {
                         let data = data.map_err(Cut::Source)?;
+                        self.prefix.read(&data);
                         self.owed += data.len();
                         self.bytes += data.len() as u64;
                         let end = self.rx.is_end_stream();
@@ -145,4 +178,19 @@ impl Pump {
 /// Returns the status that headers or trailers name.
 pub(super) fn grpc_status(headers: &HeaderMap) -> Option<u8> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_message_is_as_long_as_it_says_however_it_comes() {
+        for pieces in [&[&[0, 0, 0, 1, 2, 9][..]][..], &[&[0], &[0, 0], &[], &[1, 2, 7, 7], &[0; 300]]] {
+            let mut prefix = Prefix::default();
+            assert_eq!(prefix.message(), None);
+            pieces.iter().for_each(|piece| prefix.read(piece));
+            assert_eq!(prefix.message(), Some(5 + 258));
+        }
+    }
 }

@@ -79,7 +79,8 @@ impl Outcome {
 /// What one shard saw.
 pub(super) struct Seen {
     latencies: [AtomicU32; Latencies::PLACES],
-    /// Calls without an answer, by the second in which they began.
+    /// Calls without an answer whose callers owe nothing of them, by the second in which they began, later by
+    /// what was owed.
     unanswered: [AtomicU32; SLOTS],
 }
 
@@ -93,12 +94,12 @@ impl Seen {
         &self.unanswered[usize::try_from(began.as_secs()).unwrap_or_default() % SLOTS]
     }
 
-    /// A call began, so long after the relay did.
+    /// A call waits for its answer, and began so long after the relay did.
     pub(super) fn began(&self, began: Duration) {
         self.slot(began).fetch_add(1, Relaxed);
     }
 
-    /// The call that began then was answered, or is over without an answer.
+    /// The call that began then was answered, or waits no more without an answer.
     pub(super) fn answered(&self, began: Duration, after: Option<Duration>) {
         self.slot(began).fetch_sub(1, Relaxed);
         if let Some(after) = after {
