@@ -281,7 +281,8 @@ impl OtherTools {
             }
             let (checks, observed) = (tally.checks, tally.observed);
             let (most, errors) = (checks.longest, observed.longest);
-            let why = format!("at most {most} checks in a row, and {FALL} are needed");
+            let noun = if most == 1 { "check" } else { "checks" };
+            let why = format!("at most {most} {noun} in a row, and {FALL} are needed");
             self.say(&unit, DefaultRule::HaproxyCheck, why);
             let needed = format!("{FALL} are needed, each a check or {ERROR_LIMIT} failures");
             let why = format!("at most {errors} in a row, and {needed}");

@@ -107,6 +107,7 @@ fn haproxy_falls_at_three_failed_checks_two_seconds_apart() {
         tools.second(second, &[bucket(second, 1, Class::Probe, 4, 4)]);
     }
     assert_eq!(first(&tools, 1, DefaultRule::HaproxyCheck), None);
+    assert_eq!(why(&tools, 1, DefaultRule::HaproxyCheck), "at most 2 checks in a row, and 3 are needed");
     tools.second(6, &[bucket(6, 1, Class::Probe, 4, 4)]);
     assert_eq!(first(&tools, 1, DefaultRule::HaproxyCheck), Some(6));
 }
