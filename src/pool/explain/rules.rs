@@ -11,6 +11,19 @@ pub(super) fn words(named: Rule, policy: &Parameters, judge: &rule::Parameters) 
     fixed(named).map_or_else(|| counted(named, policy, judge), str::to_owned)
 }
 
+/// Whose deep probes do not count on the way back.
+const ONE_LEFT_OUT: &str = "; where three observers or more probe it, those of the one that saw most of its \
+                            probes fail do not count";
+
+/// Years of one unit in use, or days if that is less than one.
+fn unit_time(years: f64) -> String {
+    match years {
+        ..1.0 => format!("{:.0} unit-days", years * 365.0),
+        1.0 => "1 unit-year".to_owned(),
+        _ => format!("{years} unit-years"),
+    }
+}
+
 /// What is said with numbers of the configuration.
 fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String {
     let Parameters { probation_probes, probation_s, probation_failures_max, .. } = policy;
@@ -19,8 +32,8 @@ fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String
     } = policy;
     match named {
         Rule::E1 => format!(
-            "evicted when the evidence (S) reaches its limit, set for one false eviction in {} unit-years",
-            judge.budget_years
+            "evicted when the evidence (S) reaches its limit, set for one false eviction in {}",
+            unit_time(judge.budget_years)
         ),
         Rule::S1 => format!(
             "new calls are steered away when the evidence (S) is {} or more, reversible, without a penalty",
@@ -33,13 +46,13 @@ fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String
         ),
         Rule::R2 => format!(
             "probation is passed with {probation_probes} deep probes over {} and at most \
-             {probation_failures_max} failed",
+             {probation_failures_max} failed{ONE_LEFT_OUT}",
             span(*probation_s)
         ),
         Rule::R3 => format!(
             "a step is passed after {} and {step_calls} calls without a burst of failures; where calls \
              are few, after {} and {quiet_step_probes} deep probes, if no call failed or {quiet_step_calls} \
-             in a row passed since",
+             in a row passed since{ONE_LEFT_OUT}",
             span(*step_s),
             span(*quiet_step_s)
         ),
@@ -82,7 +95,10 @@ fn fixed(named: Rule) -> Option<&'static str> {
         Rule::V6 => "a monitor can be the cause",
         Rule::O1 => "an operator's order",
         Rule::O2 => "a drill ends at its time, and with the process that plays it",
-        Rule::B1 => "without the database nothing is admitted, released or raised",
+        Rule::B1 => {
+            "without the database all stays as it is: no unit is let in or taken out, no share changes, and \
+             leases are extended"
+        }
         Rule::E1 | Rule::S1 | Rule::S2 | Rule::R2 | Rule::R3 | Rule::D1 | Rule::Q3 | Rule::V1 | Rule::B2 => {
             return None;
         }
@@ -98,8 +114,17 @@ mod tests {
         let policy = Parameters { step_s: 5, step_calls: 10, ..Parameters::default() };
         let said = words(Rule::R3, &policy, &rule::Parameters::default());
         assert!(said.starts_with("a step is passed after 5 s and 10 calls"), "{said}");
+        for named in [Rule::R2, Rule::R3] {
+            let said = words(named, &policy, &rule::Parameters::default());
+            assert!(said.ends_with("saw most of its probes fail do not count"), "{said}");
+        }
         let judge = rule::Parameters { soft_at: 7.5, ..rule::Parameters::default() };
         assert!(words(Rule::S1, &policy, &judge).contains("is 7.5 or more"));
+        for (years, words) in [(0.01, "in 4 unit-days"), (1.0, "in 1 unit-year"), (50.0, "in 50 unit-years")]
+        {
+            let judge = rule::Parameters { budget_years: years, ..rule::Parameters::default() };
+            assert!(super::words(Rule::E1, &policy, &judge).ends_with(words), "{years}");
+        }
         for named in [Rule::E1, Rule::S2, Rule::R2, Rule::D1, Rule::Q3, Rule::V1, Rule::B2, Rule::E4] {
             assert!(!words(named, &policy, &judge).is_empty(), "{named:?}");
         }
