@@ -126,6 +126,9 @@ pub struct Sibling {
     pub state: &'static str,
     /// S against it; `None` if it takes no calls.
     pub s: Option<f64>,
+    /// S on the scale that is nearest to its limit, and that limit, as the text has them of the unit itself.
+    #[serde(skip)]
+    nearest: Option<(f64, f64)>,
     /// What both have, as `name=value`.
     pub shares: Vec<String>,
 }
@@ -263,6 +266,8 @@ struct Stands {
     because: (Rule, String, String),
     /// What an eviction adds to each of its penalties.
     penalty: u32,
+    /// For how long an alarm is shown after its cause was seen last.
+    alarm_quiet_s: u64,
     /// Whether a unit is out of use, so that nothing is said of all.
     some_out: bool,
     /// Whom there is evidence against, the most of it first.
@@ -347,6 +352,7 @@ impl Known<'_> {
             state: unit.state,
             because: self.because(unit, decisions),
             penalty: self.policy.parameters().penalty,
+            alarm_quiet_s: self.policy.parameters().alarm_quiet_s,
             some_out: self.policy.units().values().any(|unit| !unit.state.serves()),
             held_against: self.held_against(),
             in_use: self.judgement.units.len(),

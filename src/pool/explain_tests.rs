@@ -196,6 +196,16 @@ fn siblings_do_not_share_what_nobody_knows_of_either() {
 }
 
 #[test]
+fn one_that_joins_where_no_probe_is_needed_is_not_said_to_have_passed_some() {
+    let mut pool = Pool::with(4, Parameters { join_probes: 0, ..Parameters::default() });
+    pool.quiet = true;
+    pool.tell(vec![order("alice", Request::Register(Box::new(about(5))))]);
+    pool.until(&Kind::Admit, 5, 5);
+    let said = text(&pool, 5, 0);
+    assert_eq!(said.matches("relay-5 joins: no deep probe is needed").count(), 2, "{said}");
+}
+
+#[test]
 fn healthy() {
     insta::assert_snapshot!(text(&Pool::of(4), 1, 0));
 }

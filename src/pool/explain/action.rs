@@ -1,7 +1,10 @@
 //! What a person is to do about a unit now: what a pool does by itself is the outlook's to say.
 
 use super::{Known, words::time_of};
-use crate::pool::policy::{Alarm, Kind, Lease, State, Unit};
+use crate::pool::{
+    judgement::Verdict,
+    policy::{Alarm, Lease, Rule, State, Unit},
+};
 
 /// What is to be done about one whose process gave its lease back.
 const START_IT: &str = "start its process, unless it was stopped on purpose: it gave its lease back, and \
@@ -52,6 +55,7 @@ impl Known<'_> {
             (_, Lease::Released) => START_IT.to_owned(),
             (State::Draining, _) | (_, Lease::Live) => self.at_once("it comes back by itself", unit),
             (_, Lease::Lapsed) if self.reports() => self.at_once("it comes back by itself", unit),
+            (_, Lease::Lapsed) if unit.why.rule == Rule::J2 => START_IT.to_owned(),
             (_, Lease::Lapsed) => {
                 "look whether its process runs and reaches the issuers: once it asks for a \
                                    lease it comes back by itself"
@@ -62,7 +66,6 @@ impl Known<'_> {
 
     fn while_in_use(&self, unit: &Unit) -> String {
         let id = unit.id();
-        let raised = |alarm| self.policy.alarms().values().any(|raised| raised.kind == Kind::Alarm(alarm));
         if unit.lease == Lease::Released {
             return START_IT.to_owned();
         }
@@ -75,7 +78,7 @@ impl Known<'_> {
                 .to_owned();
         }
         match unit.state {
-            State::Suspect if raised(Alarm::FewObservers) => format!(
+            State::Suspect if self.is_raised(Alarm::FewObservers) => format!(
                 "judge for yourself, as too few observers have a vote to evict it: `todoke pool drain {id} \
                  --reason …` takes it out by hand"
             ),
@@ -95,7 +98,9 @@ impl Known<'_> {
         }
         match unit.state {
             State::Healthy if self.raised(unit.id()).is_empty() => "nothing".to_owned(),
-            State::Healthy => "nothing about this unit by itself: see the alarms below".to_owned(),
+            State::Healthy => self
+                .look_at_the_observer()
+                .unwrap_or_else(|| "nothing about this unit by itself: see the alarms below".to_owned()),
             State::Evicted | State::Draining => {
                 let suspects: Vec<String> =
                     self.suspects(unit).into_iter().map(|suspect| suspect.attribute).collect();
@@ -107,6 +112,25 @@ impl Known<'_> {
             }
             _ => format!("nothing: {itself}"),
         }
+    }
+
+    /// Whom to look at while one observer sees what nobody else does.
+    fn look_at_the_observer(&self) -> Option<String> {
+        if !self.is_raised(Alarm::SickObserver) {
+            return None;
+        }
+        Some(match &self.judgement.verdict {
+            Verdict::Observer { observer, link: None } => format!(
+                "look at {observer}, its host and its network: it alone sees failures. Nothing about this \
+                 unit by itself"
+            ),
+            Verdict::Observer { observer, link: Some(unit) } => format!(
+                "look at the way between {observer} and {unit}: network, certificates, addresses. The units \
+                 themselves are well, as all others see"
+            ),
+            _ => "look at the observer that SICK_OBSERVER, below, names. Nothing about this unit by itself"
+                .to_owned(),
+        })
     }
 
     fn signing(&self, unit: &Unit) -> String {

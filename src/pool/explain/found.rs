@@ -4,10 +4,14 @@
 use crate::pool::{
     evidence::{Observer, UnitId},
     judgement::{UnitJudgement, Verdict},
-    policy::{PROBED, Raised, Rule, State, Unit, units_are},
+    policy::{Alarm, Kind, PROBED, Raised, Rule, State, Unit, units_are},
 };
 
-use super::{Discarded, Known, Limits, Sibling, Suspect, Told, Vote, rules, weighed::left_out};
+use super::{
+    Discarded, Known, Limits, Sibling, Suspect, Told, Vote, rules,
+    weighed::{left_out, nearest},
+    words::as_of_then,
+};
 
 impl Known<'_> {
     pub(super) fn limits(&self) -> Limits {
@@ -47,6 +51,7 @@ impl Known<'_> {
                 let words = "looks worse than its peers: new calls go elsewhere, but for a trickle";
                 (Rule::S1, format!("{} {words}", unit.id()))
             }
+            None if unit.why.rule == Rule::J1 => (Rule::J1, as_of_then(Rule::J1, &unit.why.words)),
             None => (unit.why.rule, unit.why.words.clone()),
         };
         (rule, self.rule_words(rule), why)
@@ -85,7 +90,8 @@ impl Known<'_> {
             let shares: Vec<String> = all.filter(|text| shared.contains(text)).collect();
             let judged = self.judgement.units.get(other.id()).filter(|_| other.state.serves());
             let (unit, state, s) = (other.id().clone(), other.state.name(), judged.map(|judged| judged.s));
-            (!shares.is_empty()).then_some(Sibling { unit, state, s, shares })
+            let nearest = judged.map(nearest);
+            (!shares.is_empty()).then_some(Sibling { unit, state, s, nearest, shares })
         };
         others.filter_map(of).collect()
     }
@@ -103,6 +109,9 @@ impl Known<'_> {
 
     /// What comes next for it; of one that is sick and kept for the floor, that.
     pub(super) fn next(&self, unit: &Unit) -> String {
+        if self.issuer.frozen {
+            return "nothing changes until the database is back".to_owned();
+        }
         if self.must_be_kept(unit) {
             return format!(
                 "it stays in use, though it is sick, until more than {} in full use, as so many are needed",
@@ -112,7 +121,34 @@ impl Known<'_> {
         if self.fails_with_all(unit) {
             return "it stays in use, though it fails: while all fail alike nobody is evicted".to_owned();
         }
-        self.policy.outlook(unit.id()).unwrap_or_default()
+        let held = self.held_back(unit).map(|held| format!("its limit is reached: {held}"));
+        held.or_else(|| self.policy.outlook(unit.id())).unwrap_or_default()
+    }
+
+    /// What becomes of one whose evidence has reached its limit, and that is in use still.
+    fn held_back(&self, unit: &Unit) -> Option<String> {
+        let judged = self.judgement.units.get(unit.id()).filter(|_| unit.state.serves())?;
+        if judged.beyond < 0.0 {
+            return None;
+        }
+        let steered = "calls are only steered away from it, until S falls";
+        let wait_s = self.policy.next_eviction_s(self.now_s);
+        Some(if self.judgement.verdict == Verdict::Shared {
+            "it stays in use while all fail alike, as then nobody is evicted".to_owned()
+        } else if judged.hearsay {
+            format!("callers' complaints alone evict nobody, and {steered}")
+        } else if !judged.sick || self.is_raised(Alarm::FewObservers) {
+            format!("too few observers have a vote to evict it, and {steered}")
+        } else if wait_s > 0 {
+            let gap_s = self.policy.parameters().eviction_gap_s;
+            format!("DRAINING, and then EVICTED, in {wait_s} s, as {gap_s} s lie between two evictions")
+        } else {
+            "DRAINING at once, and then EVICTED".to_owned()
+        })
+    }
+
+    pub(super) fn is_raised(&self, alarm: Alarm) -> bool {
+        self.policy.alarms().values().any(|raised| raised.kind == Kind::Alarm(alarm))
     }
 
     /// Whether it fails as all do.

@@ -12,7 +12,7 @@ impl Explanation {
         let mut lines = vec![format!(
             "{} is {} since {}, for {}, and gets {}",
             self.unit,
-            self.stands.words,
+            self.stands.words.clone() + self.left_in_order(),
             time_of(self.since),
             span(self.seconds),
             match self.share_percent {
@@ -29,7 +29,7 @@ impl Explanation {
             format!("Do:    {}", self.action),
             format!("Next:  {}", self.next),
         ]);
-        lines.extend(self.raised.iter().map(|raised| self.alarm(raised)));
+        lines.extend(self.alarms());
         if self.kept {
             lines.push(
                 "Kept:  in use only because nobody else is: somebody has to carry the calls".to_owned(),
@@ -86,17 +86,39 @@ impl Explanation {
         }
     }
 
+    /// Whether an alarm's cause is gone. Nobody looks while the database is away.
+    fn is_over(&self, raised: &Raised) -> bool {
+        let now = self.since.saturating_add(self.seconds);
+        !self.issuer.frozen && now.saturating_sub(raised.seen) > SEEN_WITHIN_S
+    }
+
+    /// Of one that joins: that it is not new, but was stopped.
+    fn left_in_order(&self) -> &'static str {
+        match (self.stands.state, self.lease) {
+            (State::Joining, Lease::Released) => " (it left in order, and joins when it is back)",
+            _ => "",
+        }
+    }
+
+    fn alarms(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.raised.iter().map(|raised| self.alarm(raised)).collect();
+        if self.raised.iter().any(|raised| self.is_over(raised)) {
+            lines.push(format!(
+                "Over:  an alarm whose cause is gone is shown for {} from then on, and ends by itself",
+                span(self.stands.alarm_quiet_s)
+            ));
+        }
+        lines
+    }
+
     fn alarm(&self, raised: &Raised) -> String {
         let name = match &raised.kind {
             Kind::Alarm(alarm) => alarm.name(),
             _ => "DEGRADED",
         };
-        let now = self.since.saturating_add(self.seconds);
-        let over = match now.saturating_sub(raised.seen) {
-            // Nobody looks while the database is away.
-            0..=SEEN_WITHIN_S => String::new(),
-            _ if self.issuer.frozen => String::new(),
-            _ => format!(" (not seen any more since {}: it ends by itself)", time_of(raised.seen)),
+        let over = match self.is_over(raised) {
+            true => format!(" (its cause is gone since {})", time_of(raised.seen)),
+            false => String::new(),
         };
         format!("Alarm: {name} since {}: {}{over}", time_of(raised.since), raised.reason)
     }

@@ -4,7 +4,7 @@
 use super::super::tests::{evicted, explained, explained_with, observer, text};
 use crate::pool::{
     explain::Known,
-    judgement::{Judgement, Verdict},
+    judgement::{Judgement, UnitJudgement, Verdict},
     policy::{
         Fact, Intervention, Kind, Lease, Parameters, Process, Request, State,
         fixture::{Pool, id, intervention, order},
@@ -49,6 +49,9 @@ fn whoever_looks_for_the_cause_is_told_what_is_suspect() {
     pool.until(&Kind::Evict, 3, 1);
     let said = explained(&pool, 3, 0, |_| ()).action;
     assert!(said.contains("Look for the cause (image=r1, model=HSM-7 is suspect)"), "{said}");
+    let said = whole(&text(&pool, 3, 0));
+    assert!(said.contains("relay-3 failed less than 72 min after relay-2, of 4 with"), "{said}");
+    assert!(said.contains("by chance p < 0.1 %") && !said.contains("p = 0.0 %"), "{said}");
 }
 
 #[test]
@@ -77,7 +80,55 @@ fn what_waits_for_a_person_is_not_said_to_come_by_itself() {
         pool.policy = serde_json::from_value(kept).expect("it is read again");
         assert_eq!(pool.state(2), state);
         assert!(action(&pool).starts_with("start its process"), "{state}: {}", action(&pool));
+        let next = explained(&pool, 2, 0, |_| ()).next;
+        let begins = if state == State::Healthy { "JOINING at once" } else { "EVICTED in" };
+        assert!(next.starts_with(begins), "{next}");
     }
+}
+
+#[test]
+fn one_that_left_in_order_is_not_said_to_join_and_to_wait_for_nothing() {
+    let mut pool = Pool::of(4);
+    let generation = pool.policy.units()[&id(2)].generation;
+    pool.gone.insert(id(2));
+    pool.second += 1;
+    let released = Fact::LeaseReleased { unit: id(2), generation };
+    pool.policy.step(pool.second, &pool.judgement(), &[released]);
+    assert_eq!((pool.state(2), pool.policy.units()[&id(2)].lease), (State::Joining, Lease::Released));
+    let said = whole(&text(&pool, 2, 0));
+    assert!(
+        said.starts_with("relay-2 is JOINING (it left in order, and joins when it is back) since"),
+        "{said}"
+    );
+    assert!(said.contains("Next: HEALTHY once it asks for a lease, and 10 deep probes pass"), "{said}");
+}
+
+#[test]
+fn what_keeps_one_in_use_whose_limit_is_reached_is_said() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 30.0);
+    let next = |pool: &Pool, n, change: fn(&mut Judgement)| {
+        let said = explained(pool, n, 0, change);
+        assert!(said.text().contains("That limit is reached"), "{}", said.text());
+        assert!(!said.text().contains("that limit is not reached"), "{}", said.text());
+        said.next
+    };
+    let held = "its limit is reached: ";
+    assert_eq!(next(&pool, 2, |_| ()), format!("{held}DRAINING at once, and then EVICTED"));
+    let few = next(&pool, 2, |judgement| change(judgement, |judged| judged.sick = false));
+    assert!(few.starts_with(&format!("{held}too few observers have a vote")), "{few}");
+    let hearsay = |judged: &mut UnitJudgement| (judged.sick, judged.hearsay) = (false, true);
+    let complaints = explained(&pool, 2, 0, |judgement| change(judgement, hearsay)).next;
+    assert!(complaints.starts_with(&format!("{held}callers' complaints alone evict nobody")), "{complaints}");
+    pool.until(&Kind::Evict, 2, 1);
+    pool.sick(3, 30.0);
+    let waits = "DRAINING, and then EVICTED, in 10 s, as 10 s lie between two evictions";
+    assert_eq!(next(&pool, 3, |_| ()), format!("{held}{waits}"));
+}
+
+/// Changes what is said of the sick ones.
+fn change(judgement: &mut Judgement, of: impl Fn(&mut UnitJudgement)) {
+    judgement.units.values_mut().filter(|judged| judged.sick).for_each(of);
 }
 
 #[test]
@@ -188,6 +239,12 @@ fn two_processes_are_told_of_once_and_what_to_end_is_said() {
         head.contains("Why: as the alarm below says") && head.contains("Do: end one of the two"),
         "{said}"
     );
+    assert_eq!(said.matches("End the later one").count(), 1, "{said}");
+    assert_eq!(said.matches("as the alarm above says").count(), 2, "the alarm and the leave: {said}");
+    pool.tell(vec![Fact::Elsewhere { unit: id(2), address: None }]);
+    let said = whole(&text(&pool, 2, 0));
+    assert!(!said.contains("End the later one") && !said.contains("todoke pool register"), "{said}");
+    assert_eq!(said.matches("where the earlier one refuses every call").count(), 2, "{said}");
 }
 
 #[test]
@@ -246,7 +303,68 @@ fn an_alarm_is_named_and_said_to_be_over_soon_once_its_cause_is_gone() {
     pool.verdict = Verdict::None;
     pool.failing.clear();
     pool.run(5);
-    assert!(alarm(&pool).ends_with("it ends by itself)"), "{}", alarm(&pool));
+    assert!(alarm(&pool).contains("nobody is evicted (its cause is gone since "), "{}", alarm(&pool));
+    let over = "Over:  an alarm whose cause is gone is shown for 60 s from then on, and ends by itself";
+    assert_eq!(text(&pool, 2, 0).matches(over).count(), 1);
+}
+
+#[test]
+fn whom_to_look_at_is_said_while_one_observer_sees_what_nobody_else_does() {
+    let mut pool = Pool::of(4);
+    pool.verdict = Verdict::Observer { observer: observer("relay/relay-3"), link: None };
+    pool.run(1);
+    assert!(
+        action(&pool).starts_with("look at relay/relay-3, its host and its network"),
+        "{}",
+        action(&pool)
+    );
+    pool.verdict = Verdict::Observer { observer: observer("relay/relay-3"), link: Some(id(2)) };
+    assert!(
+        action(&pool).starts_with("look at the way between relay/relay-3 and relay-2"),
+        "{}",
+        action(&pool)
+    );
+    pool.verdict = Verdict::None;
+    assert!(action(&pool).starts_with("look at the observer that SICK_OBSERVER, below, names"));
+}
+
+#[test]
+fn a_verdict_of_none_says_who_is_not_judged() {
+    let said = |pool: &Pool, change: fn(&mut Judgement)| whole(&explained(pool, 2, 0, change).text());
+    let none = "NONE: nothing is wrong that can be seen";
+    assert!(said(&Pool::of(4), |_| ()).contains(&format!("Verdict on all units: {none} Siblings")));
+    let nobody = said(&Pool::of(4), |judgement| judgement.units.clear());
+    assert!(nobody.contains(&format!("{none}, as none is in use, and only")), "{nobody}");
+    let mut pool = Pool::of(4);
+    pool.gone.insert(id(2));
+    pool.run(2);
+    let out = said(&pool, |_| ());
+    assert!(out.contains(&format!("{none}; those that are out of use are not judged")), "{out}");
+    assert!(
+        out.contains(&format!("Verdict then: {none}; a lease that is not renewed needs no verdict")),
+        "{out}"
+    );
+}
+
+#[test]
+fn while_the_database_is_away_nothing_is_forecast() {
+    let mut pool = Pool::of(4);
+    pool.sick(2, 12.0);
+    pool.run(3);
+    let forecast = |judgement: &mut Judgement| {
+        judgement.verdict = Verdict::Undecided { seconds: Some(34) };
+        for judged in judgement.units.values_mut() {
+            judged.seconds_to_sick = Some(34);
+        }
+    };
+    let text = |frozen| {
+        let told = |known: &mut Known<'_>| known.issuer.frozen = frozen;
+        whole(&explained_with(&pool, 2, 0, forecast, told).text())
+    };
+    let forecasts = ["in 34 s", "34 s more", "as now", "and then EVICTED", "evicted at"];
+    let seen = |said: &str| forecasts.map(|words| said.contains(words));
+    assert_eq!((seen(&text(false)), seen(&text(true))), ([true; 5], [false; 5]), "{}", text(true));
+    assert!(text(true).contains("Next: nothing changes until the database is back"));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::{
     domain::municipality::MunicipalityCode,
     pool::{
         evidence::{Class, Observer},
-        judgement::{Bet, UnitJudgement},
-        policy::{Rule, State, grouped},
+        judgement::{Bet, UnitJudgement, Verdict},
+        policy::{Decision, Rule, State, grouped},
     },
 };
 
@@ -30,6 +30,11 @@ pub(super) fn decisive(bets: &[Bet]) -> Option<&Bet> {
     let counts = bets.iter().enumerate().filter(|(at, _)| !is_beside(bets, *at));
     // Of equals the first: `max_by` alone would take the last.
     counts.rev().map(|(_, bet)| bet).max_by(|a, b| (a.s - a.limit).total_cmp(&(b.s - b.limit)))
+}
+
+/// S of the bet that decides, and its limit.
+pub(super) fn nearest(judged: &UnitJudgement) -> (f64, f64) {
+    decisive(&judged.bets).map_or((judged.s, judged.s - judged.beyond), |bet| (bet.s, bet.limit))
 }
 
 /// The observers without whom the evidence is less: nobody, if that makes no difference.
@@ -105,13 +110,16 @@ fn row(bet: &Bet, decides: bool) -> String {
     )
 }
 
-fn seconds_needed(judged: &UnitJudgement) -> String {
+fn seconds_needed(judged: &UnitJudgement, frozen: bool) -> String {
     match judged.seconds_to_sick {
-        _ if judged.sick => "That limit is reached.".to_owned(),
+        _ if frozen => "Nobody is evicted until the database is back.".to_owned(),
         _ if judged.hearsay => {
             "That limit is reached by callers' complaints alone, which evict nobody: nothing else is worse \
              than on its peers."
                 .to_owned()
+        }
+        _ if judged.sick || judged.beyond >= 0.0 => {
+            "That limit is reached: Next, above, says what comes of it.".to_owned()
         }
         Some(seconds) => format!("If all goes on as now that limit is reached in {}.", span(seconds)),
         None => "If all goes on as now that limit is not reached.".to_owned(),
@@ -121,17 +129,19 @@ fn seconds_needed(judged: &UnitJudgement) -> String {
 impl Explanation {
     pub(super) fn evidence(&self) -> Vec<String> {
         let Some(judged) = &self.evidence else { return self.no_evidence() };
-        let (s, limit) = match self.decisive() {
-            Some(bet) => (bet.s, bet.limit),
-            None => (judged.s, judged.s - judged.beyond),
-        };
+        let (s, limit) = nearest(judged);
+        let frozen = self.issuer.frozen;
+        let evicted = if frozen { "its limit is" } else { "evicted at" };
         let (steer_at, back_below) = (self.limits.steer_at, self.limits.back_below);
         let mut lines = vec![
             format!(
                 "Evidence against it (S): {s:.1}. New calls go elsewhere from {steer_at:.1}, and come back \
-                 below {back_below:.1}; evicted at {limit:.1}"
+                 below {back_below:.1}; {evicted} {limit:.1}"
             ),
-            format!("  {} The line marked * is nearest to its limit, and decides.", seconds_needed(judged)),
+            format!(
+                "  {} The line marked * is nearest to its limit, and decides.",
+                seconds_needed(judged, frozen)
+            ),
         ];
         lines.extend(terms(self.limits.p0, judged.threshold_us, judged.left_out_caller));
         lines.extend(table(&judged.bets));
@@ -154,13 +164,22 @@ impl Explanation {
     }
 }
 
+/// Why it was evicted though nothing was wrong by the verdict.
+fn unneeded(decision: &Decision) -> &'static str {
+    match (&decision.verdict, decision.rule) {
+        (Verdict::None, Rule::E2) => "; a burst at a step of its return needs no verdict",
+        (Verdict::None, Rule::E4) => "; a lease that is not renewed needs no verdict",
+        _ => "",
+    }
+}
+
 /// The decision that evicted it, with its verdict, and the evidence of that second.
 fn evicted_by(told: &Told) -> Vec<String> {
     let Told { number, decision } = told;
     let (time, rule, reason) = (time_of(decision.second), decision.rule, &decision.reason);
     let mut lines = vec![
         format!("  Last evicted by decision {number}, {time}, {rule:?}: {reason}"),
-        format!("    Verdict then: {}", verdict_words(&decision.verdict, 0)),
+        format!("    Verdict then: {}{}", verdict_words(&decision.verdict, 0), unneeded(decision)),
     ];
     if let Some(kept) = &decision.evidence {
         lines.push(match rule {

@@ -9,7 +9,7 @@ use crate::{
         evidence::UnitId,
         judgement::{Verdict, shared_words},
         other_tools::Opinion,
-        policy::{Approval, Floor, grouped},
+        policy::{Approval, Floor, REMEDY_BEGINS, Rule, grouped},
     },
     wire::text::one_line,
 };
@@ -194,8 +194,18 @@ impl Explanation {
             Verdict::Undecided { .. } if !held.is_empty() => format!(". It is against {}", held.join(", ")),
             _ => String::new(),
         };
-        let mut lines =
-            vec![format!("Verdict on {whom}: {}{against}", verdict_words(&self.verdict, self.stands.in_use))];
+        let verdict = match &self.verdict {
+            // What it forecasts is not acted upon.
+            Verdict::Undecided { .. } if self.issuer.frozen => &Verdict::Undecided { seconds: None },
+            verdict => verdict,
+        };
+        let unjudged = match (verdict, self.stands.in_use, self.stands.some_out) {
+            (Verdict::None, 0, _) => ", as none is in use, and only those in use are judged",
+            (Verdict::None, _, true) => "; those that are out of use are not judged",
+            _ => "",
+        };
+        let words = verdict_words(verdict, self.stands.in_use);
+        let mut lines = vec![format!("Verdict on {whom}: {words}{unjudged}{against}")];
         if self.siblings.is_empty() {
             lines.push("Siblings: no other unit has an attribute of it".to_owned());
         } else {
@@ -271,7 +281,7 @@ impl Explanation {
             lines.push("Decisions about it: none yet".to_owned());
         } else {
             lines.push("Last decisions about it, newest first:".to_owned());
-            lines.extend(self.decisions.iter().map(told));
+            lines.extend((0..self.decisions.len()).map(|at| self.told(at)));
         }
         let Issuer { name, decides, epoch, .. } = &self.issuer;
         lines.push(match decides {
@@ -280,19 +290,49 @@ impl Explanation {
         });
         lines
     }
+
+    fn told(&self, at: usize) -> String {
+        let Told { number, decision } = &self.decisions[at];
+        let newer = at.checked_sub(1).map(|newer| &self.decisions[newer]);
+        let newer = newer.filter(|newer| newer.decision.reason == decision.reason);
+        let is_raised = self.raised.iter().any(|raised| raised.reason == decision.reason);
+        let reason = match newer {
+            _ if is_raised => "as the alarm above says".to_owned(),
+            Some(newer) => format!("as decision {} says", newer.number),
+            None => as_of_then(decision.rule, &decision.reason),
+        };
+        let (kind, rule) = (decision.kind.name(), decision.rule);
+        format!("  {number:>5}  {}  {kind:15}  {rule:?}: {reason}", time_of(decision.second))
+    }
+}
+
+/// A decision's reason for who reads it later: what was to be done then, or was so only at first, is not
+/// what is now.
+pub(super) fn as_of_then(rule: Rule, reason: &str) -> String {
+    match rule {
+        Rule::E6 => reason.split(REMEDY_BEGINS).next().unwrap_or(reason).to_owned(),
+        Rule::S1 if reason.ends_with('%') => format!("{reason} at first"),
+        Rule::V1 => {
+            reason.replace(" 0.0 days after", " less than 72 min after").replace("p = 0.0 %", "p < 0.1 %")
+        }
+        // Where none is needed none is waited for.
+        Rule::J1 => reason.replace(": 0 deep probes passed, none failed", ": no deep probe is needed"),
+        _ => reason.to_owned(),
+    }
 }
 
 fn sibling(sibling: &Sibling) -> String {
-    let Sibling { unit, state, s, shares } = sibling;
-    let s = s.map(|s| format!("S {s:.1}")).unwrap_or_default();
-    format!("  {:12}  {state:11}  {s:6}  {}", unit.as_str(), shares.join(", "))
+    let Sibling { unit, state, nearest, shares, .. } = sibling;
+    let s = nearest.map(|(s, limit)| format!("S {s:.1} of {limit:.1}")).unwrap_or_default();
+    format!("  {:12}  {state:11}  {s:14}  {}", unit.as_str(), shares.join(", "))
 }
 
 fn suspect(suspect: &Suspect) -> String {
     let Suspect { attribute, suspicion } = suspect;
     let units: Vec<String> = suspicion.units.iter().map(ToString::to_string).collect();
     let chance = match suspicion.chance_ppm {
-        0 => String::new(),
+        0 if suspicion.rule != Rule::V1 => String::new(),
+        0..500 => "; by chance p < 0.1 %".to_owned(),
         ppm => format!("; by chance p = {}", percent(f64::from(ppm) / 1e6)),
     };
     let signed = suspicion.signed.as_ref();
@@ -315,15 +355,4 @@ fn opinion(opinion: &Opinion) -> String {
         }
         _ => format!("  {}: not ejected; {why}", rule.name()),
     }
-}
-
-fn told(told: &Told) -> String {
-    let Told { number, decision } = told;
-    format!(
-        "  {number:>5}  {}  {:15}  {:?}: {}",
-        time_of(decision.second),
-        decision.kind.name(),
-        decision.rule,
-        decision.reason
-    )
 }

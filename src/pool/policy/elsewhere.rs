@@ -4,6 +4,9 @@
 use super::{Alarm, Kind, Note, Policy, Rule, Turn, unit::State};
 use crate::pool::evidence::UnitId;
 
+/// What an ELSEWHERE reason tells an operator to do begins so: it holds only as long as the alarm is raised.
+pub(in crate::pool) const REMEDY_BEGINS: &str = ". End the later one";
+
 impl Policy {
     /// It was told where the later of two processes is reached, or that there are no two any more.
     pub(super) fn note_elsewhere(&mut self, id: &UnitId, address: Option<&str>) {
@@ -31,7 +34,7 @@ impl Policy {
             let reason = format!(
                 "two processes serve as {id}: the later one, which has the lease, says that it is reached \
                  at {address}, and {id} is registered at {registered}, where the earlier one refuses every \
-                 call. End the later one; or end the earlier one, and `todoke pool register {id} --address \
+                 call{REMEDY_BEGINS}; or end the earlier one, and `todoke pool register {id} --address \
                  {address}`"
             );
             self.raise(turn, Some(&id), Note::new(kind.clone(), Rule::E6, reason.clone()));

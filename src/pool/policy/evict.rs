@@ -134,6 +134,13 @@ impl Policy {
         self.last_eviction.is_none_or(|last| second.saturating_sub(last) >= self.parameters.eviction_gap_s)
     }
 
+    /// Seconds until evidence may take a unit out again, as two evictions are never together.
+    #[must_use]
+    pub fn next_eviction_s(&self, second: u64) -> u64 {
+        let from = self.last_eviction.map(|last| last.saturating_add(self.parameters.eviction_gap_s));
+        from.unwrap_or(second).saturating_sub(second)
+    }
+
     fn is_burst(&self, unit: &super::Unit) -> bool {
         matches!(unit.state, State::Returning(_)) && self.parameters.is_burst(unit.seen())
     }

@@ -100,6 +100,7 @@ use super::{
 };
 pub(in crate::pool) use decision::grouped;
 pub(in crate::pool) use description::UNKNOWN;
+pub(in crate::pool) use elsewhere::REMEDY_BEGINS;
 pub(in crate::pool) use floor::units_are;
 pub(in crate::pool) use steer::PROBED;
 

@@ -18,6 +18,10 @@ impl Policy {
         if self.database_away {
             return Some("nothing changes until the database is back".to_owned());
         }
+        if unit.lease == Lease::Released && (unit.state.serves() || unit.state == State::Probation) {
+            let to = if unit.state == State::Healthy { State::Joining } else { State::Evicted };
+            return Some(format!("{to} at once, without a penalty, as it gave its lease back"));
+        }
         Some(match unit.state {
             State::Joining => self.until_admitted(unit),
             State::Healthy => self.until_it_leaves(unit),
@@ -92,7 +96,8 @@ impl Policy {
             let (seen, wanted) = (unit.probed().n, self.parameters.join_probes);
             format!("HEALTHY after {wanted} deep probes without a failure; so far {seen}")
         } else {
-            "nothing before it asks for a lease".to_owned()
+            let wanted = self.parameters.join_probes;
+            format!("HEALTHY once it asks for a lease, and {wanted} deep probes pass without a failure")
         }
     }
 
