@@ -21,6 +21,8 @@ pub(super) struct Account {
     unanswered: bool,
     /// Whether nothing is to be counted any more.
     counted: bool,
+    /// Whether it is a call of ours: any other may be made to fail at will, and is never bad.
+    ours: bool,
     /// The nudge that it has followed.
     nudged: u32,
 }
@@ -29,7 +31,7 @@ impl Account {
     /// A call began.
     pub(super) fn open(peer: &Peer, started: Instant) -> Self {
         let (counts, nudged) = (peer.shard.common().counts, peer.shard.bell().nudges());
-        let account = Self { started, owed: None, unanswered: counts, counted: !counts, nudged };
+        let account = Self { started, owed: None, unanswered: counts, counted: !counts, ours: false, nudged };
         account.wait(peer);
         account
     }
@@ -102,7 +104,15 @@ impl Account {
         self.count(peer, Outcome::of(status, answered, old));
     }
 
+    /// Says whether it is a call of ours.
+    pub(super) fn is_ours(&mut self, ours: bool) {
+        self.ours = ours;
+    }
+
     fn count(&mut self, peer: &Peer, outcome: Outcome) {
+        if outcome == Outcome::Bad && !self.ours {
+            return;
+        }
         if outcome != Outcome::Nothing && !std::mem::replace(&mut self.counted, true) {
             peer.count(outcome == Outcome::Bad);
         }

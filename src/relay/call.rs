@@ -27,7 +27,7 @@ use super::{
     answer,
     deadline::{self, GRPC_TIMEOUT},
     look::{Asked, Look, look},
-    open::{At, Open},
+    open::{self, At, Open},
     peer::{Pass, Peer},
     pump::{Pump, grpc_status},
     reader::Reader,
@@ -132,6 +132,7 @@ impl Call {
             self.client_gone(gone.is_ok()); // before it was looked at: an issuer never hears of it
             return None;
         }
+        self.account.is_ours(open::is_ours(head.uri.path()));
         self.path = head.uri.path_and_query().cloned();
         let body = (!body.is_end_stream()).then_some(body);
         match self.peer.played() {

@@ -80,6 +80,11 @@ impl Open {
     }
 }
 
+/// Whether it is the path of a method of ours, as far as its form tells.
+pub(super) fn is_ours(path: &str) -> bool {
+    method(path) != OTHER
+}
+
 /// Stands for what is no method of ours.
 const OTHER: &str = "other";
 
