@@ -53,10 +53,12 @@ impl Probers {
         if seen.is_empty() {
             return;
         }
-        if self.last.values().max().is_none_or(|newest| newest.saturating_add(ALL_HEARD_S) < second) {
-            // Nobody was heard of for a while: those of before are not gone for that.
-            let known = self.of.keys().chain(self.last.keys()).cloned().map(|observer| (observer, second));
-            self.last = known.collect();
+        if let Some(newest) = self.last.values().max() {
+            // Nobody was heard of for a while: none is gone for that.
+            let silent_s = second.saturating_sub(newest.saturating_add(ALL_HEARD_S));
+            self.last.values_mut().for_each(|last| *last = last.saturating_add(silent_s));
+        } else {
+            self.last = self.of.keys().cloned().map(|observer| (observer, second)).collect();
         }
         self.last.retain(|_, last| last.saturating_add(MEMORY_S) >= second);
         for ProbesOf { observer, n, failed } in seen {
