@@ -3,7 +3,7 @@
 use super::{Known, words::time_of};
 use crate::pool::{
     judgement::Verdict,
-    policy::{Alarm, Lease, Rule, State, Unit},
+    policy::{Alarm, Kind, Lease, Rule, State, Unit},
 };
 
 /// What is to be done about one whose process gave its lease back.
@@ -77,11 +77,22 @@ impl Known<'_> {
             return "add a unit, or shed load: it is sick, and too few others are in full use to take it out"
                 .to_owned();
         }
-        match unit.state {
-            State::Suspect if self.is_raised(Alarm::FewObservers) => format!(
+        let judged = self.judgement.units.get(id).filter(|judged| judged.beyond >= 0.0);
+        if judged.is_some_and(|judged| judged.hearsay) {
+            return format!(
+                "judge for yourself, as complaints alone evict nobody: look at the box, or \
+                 `todoke pool drain {id} --reason …` takes it out by hand"
+            );
+        }
+        let unheard = unit.state == State::Suspect && self.is_raised(Alarm::FewObservers);
+        if unheard || judged.is_some_and(|judged| !judged.sick) {
+            return format!(
                 "judge for yourself, as too few observers have a vote to evict it: `todoke pool drain {id} \
                  --reason …` takes it out by hand"
-            ),
+            );
+        }
+        match unit.state {
+            _ if judged.is_some() => "nothing at once: it is about to be taken out by itself".to_owned(),
             State::Suspect => format!(
                 "nothing at once: it is evicted, or comes back, by itself. If it stays SUSPECT, look at the \
                  box, or `todoke pool drain {id} --reason …`"
@@ -100,6 +111,9 @@ impl Known<'_> {
             State::Healthy if self.raised(unit.id()).is_empty() => "nothing".to_owned(),
             State::Healthy => self
                 .look_at_the_observer()
+                .filter(|_| {
+                    self.raised(unit.id()).iter().all(|one| one.kind == Kind::Alarm(Alarm::SickObserver))
+                })
                 .unwrap_or_else(|| "nothing about this unit by itself: see the alarms below".to_owned()),
             State::Evicted | State::Draining => {
                 let suspects: Vec<String> =
@@ -128,8 +142,7 @@ impl Known<'_> {
                 "look at the way between {observer} and {unit}: network, certificates, addresses. The units \
                  themselves are well, as all others see"
             ),
-            _ => "look at the observer that SICK_OBSERVER, below, names. Nothing about this unit by itself"
-                .to_owned(),
+            _ => return None,
         })
     }
 

@@ -131,7 +131,11 @@ impl Known<'_> {
         if judged.beyond < 0.0 {
             return None;
         }
-        let steered = "calls are only steered away from it, until S falls";
+        let steered = match unit.state {
+            State::Suspect => "calls are only steered away from it, until S falls",
+            State::Returning(_) => "it only stays at this share, until S falls",
+            _ => "it keeps its share, as no more may be steered away from",
+        };
         let wait_s = self.policy.next_eviction_s(self.now_s);
         Some(if self.judgement.verdict == Verdict::Shared {
             "it stays in use while all fail alike, as then nobody is evicted".to_owned()
@@ -141,9 +145,12 @@ impl Known<'_> {
             format!("too few observers have a vote to evict it, and {steered}")
         } else if wait_s > 0 {
             let gap_s = self.policy.parameters().eviction_gap_s;
-            format!("DRAINING, and then EVICTED, in {wait_s} s, as {gap_s} s lie between two evictions")
+            format!(
+                "DRAINING, and then EVICTED, in {wait_s} s at the earliest: the worst goes first, and \
+                 {gap_s} s lie between two evictions"
+            )
         } else {
-            "DRAINING at once, and then EVICTED".to_owned()
+            "DRAINING at once if none is worse, and then EVICTED".to_owned()
         })
     }
 

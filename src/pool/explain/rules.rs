@@ -12,8 +12,8 @@ pub(super) fn words(named: Rule, policy: &Parameters, judge: &rule::Parameters) 
 }
 
 /// Whose deep probes do not count on the way back.
-const ONE_LEFT_OUT: &str = "; where three observers or more probe it, those of the one that saw most of its \
-                            probes fail do not count";
+const ONE_LEFT_OUT: &str = "; where three observers or more probe it, the deep probes of the one \
+                            that saw most of them fail do not count";
 
 /// Years of one unit in use, or days if that is less than one.
 fn unit_time(years: f64) -> String {
@@ -116,7 +116,7 @@ mod tests {
         assert!(said.starts_with("a step is passed after 5 s and 10 calls"), "{said}");
         for named in [Rule::R2, Rule::R3] {
             let said = words(named, &policy, &rule::Parameters::default());
-            assert!(said.ends_with("saw most of its probes fail do not count"), "{said}");
+            assert!(said.ends_with("saw most of them fail do not count"), "{said}");
         }
         let judge = rule::Parameters { soft_at: 7.5, ..rule::Parameters::default() };
         assert!(words(Rule::S1, &policy, &judge).contains("is 7.5 or more"));

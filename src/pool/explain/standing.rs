@@ -104,7 +104,8 @@ impl Explanation {
         let mut lines: Vec<String> = self.raised.iter().map(|raised| self.alarm(raised)).collect();
         if self.raised.iter().any(|raised| self.is_over(raised)) {
             lines.push(format!(
-                "Over:  an alarm whose cause is gone is shown for {} from then on, and ends by itself",
+                "Over:  an alarm whose cause is not seen any more is shown for {} of looking, and ends by \
+                 itself",
                 span(self.stands.alarm_quiet_s)
             ));
         }
@@ -117,7 +118,7 @@ impl Explanation {
             _ => "DEGRADED",
         };
         let over = match self.is_over(raised) {
-            true => format!(" (its cause is gone since {})", time_of(raised.seen)),
+            true => format!(" (not seen since {})", time_of(raised.seen)),
             false => String::new(),
         };
         format!("Alarm: {name} since {}: {}{over}", time_of(raised.since), raised.reason)

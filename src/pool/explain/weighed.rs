@@ -122,7 +122,7 @@ fn seconds_needed(judged: &UnitJudgement, frozen: bool) -> String {
             "That limit is reached: Next, above, says what comes of it.".to_owned()
         }
         Some(seconds) => format!("If all goes on as now that limit is reached in {}.", span(seconds)),
-        None => "If all goes on as now that limit is not reached.".to_owned(),
+        None => "If all goes on as now it is not evicted for it.".to_owned(),
     }
 }
 
