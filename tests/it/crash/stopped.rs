@@ -54,17 +54,36 @@ async fn an_issuer_stopped_inside_the_transaction_of_a_chunk_brings_it_to_its_en
     stopped.comes_to_its_end().await;
 }
 
+/// Where another issuer takes the batch of one that is stopped, for longer than anybody waits here, and never
+/// works on it; and the lease that it has of it.
+async fn taken_from(at: &str) -> (Stopped, SqliteConnection, (i64, String, i64)) {
+    // Whoever is stopped while it writes what it decides of the pool keeps the database's lock: then anew.
+    for _ in 0..5 {
+        let stopped = Stopped::at(at).await;
+        let options = SqliteConnectOptions::new().filename(stopped.scene.folder.path("dev/issuer.db"));
+        let options = options.busy_timeout(Duration::from_secs(2));
+        let mut beside = SqliteConnection::connect_with(&options).await.expect("it opens");
+        let taken = "UPDATE work SET epoch = epoch + 1, holder = 'issuer-2', due_ms = due_ms + 3600000
+            RETURNING epoch, holder, due_ms";
+        match sqlx::query_as(taken).fetch_one(&mut beside).await {
+            Ok(taken) => {
+                sqlx::query("PRAGMA busy_timeout = 10000").execute(&mut beside).await.expect("it is set");
+                return (stopped, beside, taken);
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("locked"), "it is in somebody's hands: {error}");
+                beside.close().await.expect("it closes");
+                stopped.goes_on();
+                stopped.comes_to_its_end().await;
+            }
+        }
+    }
+    panic!("five times it was stopped while it wrote");
+}
+
 #[tokio::test]
 async fn an_issuer_stopped_between_the_orders_of_two_chunks_leaves_the_rest_to_who_took_it() {
-    let stopped = Stopped::at("chunk-exploded:4=stop").await;
-    let options = SqliteConnectOptions::new().filename(stopped.scene.folder.path("dev/issuer.db"));
-    let options = options.busy_timeout(Duration::from_secs(10));
-    let mut beside = SqliteConnection::connect_with(&options).await.expect("it opens");
-    // Another issuer takes the batch, for longer than anybody waits here, and never works on it.
-    let taken = "UPDATE work SET epoch = epoch + 1, holder = 'issuer-2', due_ms = due_ms + 3600000
-        RETURNING epoch, holder, due_ms";
-    let taken: (i64, String, i64) =
-        sqlx::query_as(taken).fetch_one(&mut beside).await.expect("it is in somebody's hands");
+    let (stopped, mut beside, taken) = taken_from("chunk-exploded:4=stop").await;
     stopped.goes_on();
     let lost = || stopped.scene.log("issuer-1").contains("went to another worker");
     eventually("it to see that the batch is no longer its own", lost).await;
