@@ -277,13 +277,13 @@ fn lines_of(analysis: &Analysis, left: Left) -> Vec<String> {
     lines.push(format!("verdicts: {}", verdicts.join(", ")));
     lines.push(String::new());
     lines.push(format!(
-        "{:16} {:>12} {:>9} {:>9} {:>8} {:>7} {:>6} {:>7}",
-        "unit", "calls", "bad %", "probes", "bad %", "S max", "soft", "evicted"
+        "{:16} {:>12} {:>9} {:>9} {:>8} {:>7} {:>7} {:>7}",
+        "unit", "calls", "bad %", "probes", "bad %", "S max", "steered", "evicted"
     ));
     for (id, unit) in units {
         let (traffic, probes) = (unit.traffic, unit.probes);
         lines.push(format!(
-            "{:16} {:>12} {:>9.4} {:>9} {:>8.4} {:>7.2} {:>6} {:>7}",
+            "{:16} {:>12} {:>9.4} {:>9} {:>8.4} {:>7.2} {:>7} {:>7}",
             id.as_str(),
             traffic.calls,
             traffic.percent(),
@@ -295,7 +295,7 @@ fn lines_of(analysis: &Analysis, left: Left) -> Vec<String> {
         ));
     }
     lines.push(String::new());
-    lines.push("seconds by d, how much worse than its peers a unit was beyond noise, up to:".to_owned());
+    lines.push("seconds by d, by how much a unit was worse than its peers beyond noise, at most:".to_owned());
     let bounds: Vec<String> = D_BOUNDS.iter().map(|bound| format!("{bound:>7}")).collect();
     lines.push(format!("{:16} {:>4} {} {:>7} {:>7}", "unit", "τ", bounds.join(" "), "more", "99.9 %"));
     for (id, unit) in units {

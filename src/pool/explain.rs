@@ -24,7 +24,7 @@ use super::{
     rule,
 };
 
-pub use words::{signed_words, time_of, verdict_words};
+pub use words::{signed_words, span, time_of, verdict_words};
 
 /// Decisions about a unit that an explanation tells.
 pub const TOLD_MAX: usize = 5;

@@ -248,7 +248,7 @@ metrics! {
     POOL_GATE_REFUSALS = "todoke_pool_gate_refusals_total", Kind::Counter, [REASON];
     /// The epoch of this issuer's lease to decide for the pool; 0 while another one decides.
     POOL_EPOCH = "todoke_pool_epoch", Kind::Gauge, [];
-    /// 1 while the pool is frozen, as its database is away: nothing is let in, released or raised.
+    /// 1 while the pool is frozen, as its database is away: no unit is let in or taken out.
     POOL_FROZEN = "todoke_pool_frozen", Kind::Gauge, [];
     /// Steps of the pool's controller that are not in its ledger, as the disk did not take them: these cannot
     /// be run again.

@@ -155,7 +155,7 @@ reasons! {
     OrderRefused = "ORDER_REFUSED", FailedPrecondition, Human, false,
         "Read why, and what would be needed; `todoke pool explain` says more.";
     DatabaseAway = "DATABASE_AWAY", Unavailable, Nobody, true,
-        "Try again when the database is back: nothing is let in, released or raised without it.";
+        "Try again when the database is back: without it no unit is let in or taken out.";
     ViewNotReady = "VIEW_NOT_READY", Unavailable, Nobody, true,
         "Try again in a second: nothing is known of the pool yet.";
     Internal = "INTERNAL", Internal, Operator, false,

@@ -327,7 +327,7 @@ impl Controller {
                 "the pool is frozen, as its state in the database cannot be read: no relay gets a lease. \
                      `todoke report verify-store` says what to do"
             }
-            false => "the pool is frozen, as its database is away: nothing is let in, released or raised",
+            false => "the pool is frozen, as its database is away: no unit is let in or taken out",
         };
         core.frozen.then(|| words.to_owned()).into_iter().collect()
     }

@@ -50,7 +50,7 @@ fn whoever_looks_for_the_cause_is_told_what_is_suspect() {
     let said = explained(&pool, 3, 0, |_| ()).action;
     assert!(said.contains("Look for the cause (image=r1, model=HSM-7 is suspect)"), "{said}");
     let said = whole(&text(&pool, 3, 0));
-    assert!(said.contains("relay-3 failed less than 72 min after relay-2, of 4 with"), "{said}");
+    assert!(said.contains("relay-3 failed 31 s after relay-2, both among the 4 with"), "{said}");
     assert!(said.contains("by chance p < 0.1 %") && !said.contains("p = 0.0 %"), "{said}");
 }
 

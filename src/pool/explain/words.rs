@@ -62,7 +62,8 @@ pub fn signed_words(Approval { by, intervention }: &Approval) -> String {
 }
 
 /// A time span in its largest whole unit, once there are two of it.
-pub(super) fn span(seconds: u64) -> String {
+#[must_use]
+pub fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),
@@ -312,9 +313,6 @@ pub(super) fn as_of_then(rule: Rule, reason: &str) -> String {
     match rule {
         Rule::E6 => reason.split(REMEDY_BEGINS).next().unwrap_or(reason).to_owned(),
         Rule::S1 if reason.ends_with('%') => format!("{reason} at first"),
-        Rule::V1 => {
-            reason.replace(" 0.0 days after", " less than 72 min after").replace("p = 0.0 %", "p < 0.1 %")
-        }
         // Where none is needed none is waited for.
         Rule::J1 => reason.replace(": 0 deep probes passed, none failed", ": no deep probe is needed"),
         _ => reason.to_owned(),

@@ -65,7 +65,8 @@ impl Policy {
         let lost = |unit: &super::Unit| unit.state.serves() || unit.state == State::Probation;
         for id in self.names(|unit| unit.lease == Lease::Lapsed && lost(unit)) {
             let to = if self.units[&id].state == State::Healthy { State::Joining } else { State::Evicted };
-            let reason = format!("{id} did not renew its lease, and no other did: none is held to account");
+            let reason =
+                format!("{id} did not renew its lease, and no other unit did: that is held against none");
             self.shift(turn, &id, to, Note::new(Kind::Leave, Rule::E5, reason));
         }
     }
@@ -232,7 +233,10 @@ impl Policy {
             format!("{id} failed under an override, with no cause found: two operators must sign it off")
         } else {
             let (slow, limit) = (grouped(slow), grouped(limit));
-            format!("{id} failed again too soon: its slow penalty is {slow} of {limit}; two must sign it off")
+            format!(
+                "{id} failed again too soon: its slow penalty, {slow}, reaches the limit of {limit}; two \
+                 operators must sign it off"
+            )
         };
         Note::new(Kind::Quarantine, Rule::Q1, reason).with("slow", slow).with("limit", limit)
     }
@@ -247,12 +251,12 @@ impl Policy {
         }
         if !out.is_empty() || tested.is_some() {
             let slot = &about.slot;
-            let mut reason = format!("slot {slot} fails again");
+            let mut reason = format!("slot {slot} failed again");
             if !out.is_empty() {
-                reason += &format!(" without {}: not the one cause", out.join(", "));
+                reason += &format!(" without {}: that is not the one cause", out.join(", "));
             }
             if let Some(tested) = tested {
-                reason += &format!("; \"{}\" did not help, so not: {}", tested.changed, tested.hypothesis);
+                reason += &format!("; \"{}\" did not help: it is not {}", tested.changed, tested.hypothesis);
             }
             turn.say(
                 Some(id),
@@ -263,14 +267,7 @@ impl Policy {
         let found = self.history.recurrences(&episode, &self.units, &self.parameters);
         if let Some(first) = found.first() {
             let names: Vec<String> = found.iter().map(|one| one.attribute.clone()).collect();
-            let words = |one: &Recurrence| {
-                let Recurrence { attribute, before, sharing, days, chance } = one;
-                let p = chance * 100.0;
-                format!(
-                    "{days:.1} days after {before}, of {sharing} with {attribute}: by chance p = {p:.1} %"
-                )
-            };
-            let words: Vec<String> = found.iter().map(words).collect();
+            let words: Vec<String> = found.iter().map(Recurrence::words).collect();
             let reason = format!("SYSTEMIC_SUSPECT: {id} failed {}", words.join("; "));
             let note = Note::new(Kind::Systemic, Rule::V1, reason)
                 .with("p", first.chance)

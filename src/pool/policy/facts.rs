@@ -78,8 +78,8 @@ impl Policy {
         self.database_away = away;
         let kind = Kind::Alarm(Alarm::DatabaseAway);
         if away {
-            let reason = "the database is away: the view is frozen, leases are extended, and nothing is \
-                          admitted, released or raised until it is back";
+            let reason = "the database is away: until it is back no unit is let in or taken out, no share \
+                          changes, and leases are extended";
             self.raise(turn, None, Note::new(kind, Rule::B1, reason));
         } else {
             self.leases_believed_until = turn.second.saturating_add(self.parameters.lease_s);

@@ -77,7 +77,7 @@ impl Policy {
                 .entry(id)
                 .and_modify(|unit| unit.let_in_from = unproved.then_some((from, turn.second)));
         } else if self.steered().1 == 0 && self.is_missed(turn.second, &Kind::Alarm(Alarm::NothingServes)) {
-            let reason = "no unit serves: the last usable set stays published";
+            let reason = "no unit may serve: clients keep the last view in which one could";
             self.raise(turn, None, Note::new(Kind::Alarm(Alarm::NothingServes), Rule::F2, reason));
         }
     }

@@ -11,7 +11,7 @@ use super::{
     parameters::{EPISODES_MAX, Parameters, SUSPECTS_MAX},
     unit::Approval,
 };
-use crate::pool::evidence::UnitId;
+use crate::pool::{evidence::UnitId, explain::span};
 
 const DAY_S: f64 = 86_400.0;
 
@@ -67,6 +67,22 @@ pub(super) struct Recurrence {
     pub(super) days: f64,
     /// p.
     pub(super) chance: f64,
+}
+
+impl Recurrence {
+    /// How long after which other unit, and how likely that is by chance.
+    pub(super) fn words(&self) -> String {
+        let Self { attribute, before, sharing, days, chance } = self;
+        let after = match *days {
+            ..2.0 => span((days * DAY_S).round() as u64),
+            _ => format!("{days:.1} days"),
+        };
+        let p = match chance * 100.0 {
+            ..0.05 => "p < 0.1 %".to_owned(),
+            p => format!("p = {p:.1} %"),
+        };
+        format!("{after} after {before}, both among the {sharing} with {attribute}: by chance {p}")
+    }
 }
 
 /// Past evictions, suspect attributes, and those that are ruled out.
@@ -219,6 +235,20 @@ mod tests {
         let p = chance(1.0, 2, 5.0 + 4.0 / 24.0);
         assert_eq!((p * 1_000.0).round(), 14.0, "{p}");
         assert_eq!((chance(1.0, 2, 5.0) * 1_000.0).round(), 14.0);
+    }
+
+    #[test]
+    fn how_long_after_and_how_likely_is_said_in_numbers_that_are_not_0() {
+        let words = |days: f64, chance: f64| {
+            let (attribute, before) = ("image=r1".to_owned(), super::super::fixture::id(1));
+            Recurrence { attribute, before, sharing: 4, days, chance }.words()
+        };
+        let said = |after: &str, p: &str| {
+            format!("{after} after relay-1, both among the 4 with image=r1: by chance {p}")
+        };
+        assert_eq!(words(31.0 / 86_400.0, 0.000_003), said("31 s", "p < 0.1 %"));
+        assert_eq!(words(0.5, 0.004), said("12 h", "p = 0.4 %"));
+        assert_eq!(words(5.17, 0.014), said("5.2 days", "p = 1.4 %"));
     }
 
     #[test]

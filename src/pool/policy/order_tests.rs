@@ -80,7 +80,7 @@ fn a_failure_after_a_release_speaks_against_the_hypothesis_and_quarantines_at_on
     pool.sick(2, 30.0);
     pool.run(11);
     let out = pool.record.iter().find(|one| one.kind == Kind::RuleOut).expect("it is said");
-    assert!(out.reason.contains("did not help, so not: the interrupt conflict"), "{}", out.reason);
+    assert!(out.reason.contains("did not help: it is not the interrupt conflict"), "{}", out.reason);
     assert_eq!(pool.state(2), State::Quarantined);
 }
 

@@ -20,7 +20,7 @@ impl Policy {
             if unit.is_there() && (begins && !failed || n >= self.parameters.join_probes) {
                 let reason = match n >= self.parameters.join_probes {
                     true => format!("{id} joins: {n} deep probes passed, none failed"),
-                    false => format!("{id} joins a pool that begins: it asked for its lease with the first"),
+                    false => format!("{id} joins with the first, as the pool begins: it needs no probes"),
                 };
                 let note = Note::new(Kind::Admit, Rule::J1, reason).count("probes", n);
                 self.shift(turn, &id, State::Healthy, note);

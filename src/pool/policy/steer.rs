@@ -237,8 +237,10 @@ impl Policy {
             let suspects = self.names(|unit| unit.state == State::Suspect);
             let s = |id: &UnitId| turn.judged(id).map_or(0.0, |judged| judged.s);
             let Some(least) = suspects.into_iter().min_by(|a, b| s(a).total_cmp(&s(b))) else { return };
-            let reason =
-                format!("{least} is needed: {steered} of {serving} are steered away, the rest is too few");
+            let reason = format!(
+                "{least} gets its calls back: {steered} of {serving} were steered away from, and the rest \
+                 are too few"
+            );
             let note = Note::new(Kind::SteerBack, Rule::S3, reason).with("s", s(&least));
             let note =
                 note.count("steered", steered - 1).count("serving", serving).count("floor", floor.needed);
