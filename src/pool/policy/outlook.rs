@@ -10,6 +10,17 @@ use crate::pool::{evidence::UnitId, explain::time_of};
 /// What becomes of a suspect one otherwise.
 const EVICTED: &str = "DRAINING, and then EVICTED, when the evidence against it reaches its limit";
 
+/// Whose deep probes of a unit are left out of what is counted, if anybody's are, and why.
+fn whose_do_not_count(unit: &Unit) -> String {
+    let words = |(observer, (n, failed))| {
+        format!(
+            ". The deep probes of {observer}, of which {failed} of {n} failed, do not count: no observer \
+             alone keeps it out"
+        )
+    };
+    unit.probers.worst().map(words).unwrap_or_default()
+}
+
 impl Policy {
     /// The next transition of a unit and what it waits for, in words; `None` if it is not registered.
     #[must_use]
@@ -35,13 +46,14 @@ impl Policy {
                 let (seen, wanted) = (unit.probed(), &self.parameters);
                 format!(
                     "RETURNING after {} deep probes in at least {} s, of which {} may fail; so far {} in {} \
-                     s, of which {} failed",
+                     s, of which {} failed{}",
                     wanted.probation_probes,
                     wanted.probation_s,
                     wanted.probation_failures_max,
                     seen.n,
                     seen.seconds,
-                    seen.failed
+                    seen.failed,
+                    whose_do_not_count(unit)
                 )
             }
             State::Returning(percent) => self.until_stepped(unit, percent),
@@ -65,13 +77,13 @@ impl Policy {
             "{by_calls}. Or after {} deep probes in at least {} s; so far {}",
             wanted.quiet_step_probes, wanted.quiet_step_s, seen.probes
         );
+        let left_out = whose_do_not_count(unit);
         let (passed, needed) = (unit.row.n, wanted.quiet_step_calls);
         match (unit.traffic_red, seen.failed) {
             (true, _) => by_calls,
-            (false, 0) => by_probes,
-            (false, _) if passed >= needed => by_probes,
+            (false, failed) if failed == 0 || passed >= needed => by_probes + &left_out,
             (false, _) => {
-                format!("{by_probes}, and {needed} calls in a row that went well; so far {passed}")
+                format!("{by_probes}, and {needed} calls in a row that went well; so far {passed}{left_out}")
             }
         }
     }
@@ -94,7 +106,8 @@ impl Policy {
             format!("HEALTHY once its lease is held where it is registered, and not at {address}")
         } else if unit.lease == Lease::Live {
             let (seen, wanted) = (unit.probed().n, self.parameters.join_probes);
-            format!("HEALTHY after {wanted} deep probes without a failure; so far {seen}")
+            let left_out = whose_do_not_count(unit);
+            format!("HEALTHY after {wanted} deep probes without a failure; so far {seen}{left_out}")
         } else {
             let wanted = self.parameters.join_probes;
             format!("HEALTHY once it asks for a lease, and {wanted} deep probes pass without a failure")

@@ -87,12 +87,17 @@ impl Probers {
         !self.last.is_empty() && !self.are_enough() && seconds <= ALL_HEARD_S
     }
 
-    /// Probes, and failed ones, of the observer that is left out: the one with the most failed ones; of
+    /// The observer that is left out, with its probes and failed ones: the one with the most failed ones; of
     /// equals the first by name. While too few probe the unit it is none, nor while no probe failed.
+    pub(super) fn worst(&self) -> Option<(&Observer, (u32, u32))> {
+        let worst = self.of.iter().rev().max_by_key(|(_, (_, failed))| *failed);
+        let worst = worst.filter(|(_, (_, failed))| self.are_enough() && *failed > 0);
+        worst.map(|(observer, seen)| (observer, *seen))
+    }
+
+    /// Its probes, and failed ones of them.
     pub(super) fn left_out(&self) -> (u32, u32) {
-        let worst = self.of.values().rev().max_by_key(|(_, failed)| *failed);
-        let worst = worst.filter(|(_, failed)| self.are_enough() && *failed > 0);
-        worst.copied().unwrap_or_default()
+        self.worst().map(|(_, seen)| seen).unwrap_or_default()
     }
 
     /// Failed probes of all others.
@@ -228,6 +233,25 @@ mod tests {
         };
         assert_eq!(joins(|_| beside(5, 2)), Some(4), "ten of three");
         assert_eq!(joins(|_| said(5, &[("issuer/i", 1, 0), ("relay/a", 1, 1), ("relay/b", 1, 1)])), None);
+    }
+
+    #[test]
+    fn whose_probes_do_not_count_is_said_with_what_comes_next_and_nobody_else_is() {
+        let note = "relay/relay-4, of which 20 of 20 failed, do not count: no observer alone keeps it out";
+        let next = |pool: &Pool, n: usize| pool.policy.outlook(&id(n)).unwrap_or_default();
+        for kind in [Kind::StartProbation, Kind::Step(1)] {
+            let mut pool = back(&kind);
+            (0..10).for_each(|_| drop(pool.tell(vec![beside(2, 2)])));
+            assert!(next(&pool, 2).ends_with(note), "{}", next(&pool, 2));
+            let mut pool = back(&kind);
+            (0..10).for_each(|_| drop(pool.tell(vec![beside(2, 0)])));
+            assert!(!next(&pool, 2).contains("do not count"), "{}", next(&pool, 2));
+        }
+        let mut pool = Pool::of(4);
+        pool.quiet = true;
+        pool.tell(vec![order("alice", Request::Register(Box::new(about(5))))]);
+        pool.tell(vec![beside(5, 2)]);
+        assert!(next(&pool, 5).contains("relay/relay-4, of which 2 of 2 failed"), "{}", next(&pool, 5));
     }
 
     #[test]
