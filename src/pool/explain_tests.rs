@@ -17,16 +17,26 @@ pub(super) fn observer(text: &str) -> Observer {
     Observer::try_from(text.to_owned()).expect("an observer")
 }
 
-/// Sixty seconds of ten calls each, of which so many fail on one unit.
+/// Until when a unit was in use: when it was last evicted, or now.
+fn in_use_until(pool: &Pool, n: usize) -> u64 {
+    let evicted = |one: &&Decision| one.kind == Kind::Evict && one.unit.as_ref() == Some(&id(n));
+    pool.record.iter().rev().find(evicted).map_or(pool.second, |decision| decision.second)
+}
+
+/// Ten calls and ten probes of each unit in each second since a minute before the end of one's use, of which
+/// so many failed on that one until then; nobody uses it any more.
 fn watched(pool: &Pool, n: usize, bad: u32) -> OtherTools {
     let mut elsewhere = OtherTools::new();
-    for second in pool.second - 60..pool.second {
-        let bucket = |unit: usize| {
+    let until = in_use_until(pool, n);
+    for second in until - 60..pool.second {
+        let bucket = |(unit, class)| {
             let (observer, unit_id) = (observer("issuer/issuer-1"), id(unit));
-            let (class, bad) = (Class::Traffic, if unit == n { bad } else { 0 });
+            let bad = if unit == n { bad } else { 0 };
             Bucket { second, observer, unit: unit_id, class, caller: None, n: 10, bad, latencies: None }
         };
-        elsewhere.second(second, &[1, 2, 3, 4].map(bucket));
+        let used = (1..=4).filter(|unit| *unit != n || second < until);
+        let seen = used.flat_map(|unit| [(unit, Class::Traffic), (unit, Class::Probe)]);
+        elsewhere.second(second, &seen.map(bucket).collect::<Vec<_>>());
     }
     elsewhere
 }
@@ -46,6 +56,7 @@ fn kept(pool: &Pool, n: usize) -> Vec<KeptDecision> {
     rows
 }
 
+/// Explains a unit of whose ten calls a second so many failed while it was in use.
 pub(super) fn explained(pool: &Pool, n: usize, bad: u32, change: impl FnOnce(&mut Judgement)) -> Explanation {
     explained_with(pool, n, bad, change, |_| ())
 }
@@ -59,33 +70,42 @@ pub(super) fn explained_with(
 ) -> Explanation {
     let mut judgement = pool.judgement();
     change(&mut judgement);
-    let witness = |name: &str| (observer(name), (120, bad * 12));
+    let until = in_use_until(pool, n);
+    let bad_s = u32::try_from((until + 60).saturating_sub(pool.second)).expect("a minute at most");
+    let witness = |name: &str| (observer(name), (120, 2 * bad_s * bad / 10));
     let decisions = kept(pool, n);
+    let unit = &pool.policy.units()[&id(n)];
+    let asks = unit.lease == Lease::Live && !pool.gone.contains(&id(n));
     let mut known = Known {
         policy: &pool.policy,
         judgement: &judgement,
         rule: &rule::Parameters::default(),
         seen: ["issuer/issuer-1", "relay/relay-3", "relay/relay-4"].map(witness).into(),
-        health: (12, if bad > 0 { 2 } else { 0 }),
-        lease_until_ms: i64::try_from(pool.second * 1_000 + 15_000).ok(),
+        health: (12, if bad > 0 && until == pool.second { 2 } else { 0 }),
+        lease_until_ms: i64::try_from(pool.second * 1_000 + 15_000).ok().filter(|_| asks),
         reported_address: None,
-        elsewhere: (watched(pool, n, bad).opinions(&id(n)), Some(pool.second - 60)),
+        elsewhere: (watched(pool, n, bad).opinions(&id(n)), Some(until - 60)),
         decisions: &decisions,
         issuer: Issuer { name: "issuer-1".to_owned(), decides: true, epoch: 3, frozen: false },
         now_s: pool.second,
     };
     also(&mut known);
-    Explanation::of(&pool.policy.units()[&id(n)], &known)
+    Explanation::of(unit, &known)
 }
 
 pub(super) fn text(pool: &Pool, n: usize, bad: u32) -> String {
     explained(pool, n, bad, |_| ()).text()
 }
 
+/// A text as if its lines had no end: no word is looked for in vain where one is broken.
+pub(super) fn whole(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A pool of 4 whose unit 2 was evicted by evidence and is well again.
 pub(super) fn evicted(parameters: Parameters) -> Pool {
     let mut pool = Pool::with(4, parameters);
-    pool.sick(2, 30.0);
+    pool.sick(2, 21.6);
     pool.until(&Kind::Evict, 2, 1);
     pool.well(2);
     pool
@@ -100,17 +120,13 @@ fn on_what(text: &str) -> Vec<&str> {
 
 #[test]
 fn what_a_unit_was_evicted_on_is_said_as_long_as_it_is_out_and_of_an_old_decision_what_there_is() {
-    let mut pool = Pool::of(4);
-    pool.verdict = Verdict::Unit { unit: id(2) };
-    pool.sick(2, 30.0);
-    pool.until(&Kind::Evict, 2, 1);
-    (pool.verdict, pool.s) = (Verdict::None, BTreeMap::new());
+    let mut pool = evicted(Parameters::default());
     let mut seen = Vec::new();
     while pool.state(2) != State::Returning(1) {
         let said = text(&pool, 2, 0);
         assert_eq!(on_what(&said).len(), 3, "{said}");
         let row = said.lines().any(|line| {
-            line.split_whitespace().take(8).eq(["*", "traffic", "10", "s", "30.0", "21.4", "0", "of"])
+            line.split_whitespace().take(8).eq(["*", "traffic", "10", "s", "21.6", "21.4", "20", "of"])
         });
         assert!(row, "{said}");
         seen.push(pool.state(2));
@@ -243,7 +259,7 @@ fn quarantined() {
     assert_eq!(pool.state(2), State::Quarantined);
     let sign_off = Request::SignOff { unit: id(2), intervention: Some(intervention()) };
     pool.tell(vec![order("alice", sign_off)]);
-    insta::assert_snapshot!(text(&pool, 2, 0));
+    insta::assert_snapshot!(text(&pool, 2, 10));
 }
 
 #[test]
@@ -251,7 +267,7 @@ fn probation() {
     let mut pool = evicted(Parameters::default());
     pool.until(&Kind::StartProbation, 2, 60);
     pool.run(20);
-    insta::assert_snapshot!(text(&pool, 2, 0));
+    insta::assert_snapshot!(text(&pool, 2, 10));
 }
 
 #[test]
@@ -260,19 +276,23 @@ fn returning() {
     pool.until(&Kind::Step(5), 2, 300);
     pool.run(20);
     assert_eq!(pool.state(2), State::Returning(5));
-    insta::assert_snapshot!(text(&pool, 2, 0));
+    insta::assert_snapshot!(text(&pool, 2, 10));
 }
 
 /// One observer is left out, one is starved, one counts less, and one municipality is left out.
-fn undecided(judgement: &mut Judgement) {
+pub(super) fn undecided(judgement: &mut Judgement) {
     let left_out = vec![observer("relay/relay-3")];
     let judged = judgement.units.get_mut(&id(2)).expect("it is judged");
     judged.seconds_to_sick = Some(34);
     judged.left_out_caller = "131229".parse().ok();
-    let traffic = Bet { left_out, d: 0.173, own: (9, 40), peers: (1, 120), ..judged.bets[0].clone() };
-    let nobody = Bet { left_out: Vec::new(), s: 18.3, own: (19, 60), peers: (1, 180), ..traffic.clone() };
-    let thin = Bet { class: Some(Class::Probe), s: 0.0, played: false, own: (0, 2), ..nobody.clone() };
-    let slow = Bet { class: None, scale: 60, limit: 19.6, s: 9.1, ..nobody.clone() };
+    let traffic =
+        Bet { left_out, s: 12.0, d: 0.703, own: (15, 20), peers: (0, 60), ..judged.bets[0].clone() };
+    let (own, peers) = ((33, 40), (0, 120));
+    let nobody = Bet { left_out: Vec::new(), s: 18.3, d: 0.802, own, peers, ..traffic.clone() };
+    let (own, peers) = ((1, 2), (0, 6));
+    let thin = Bet { class: Some(Class::Probe), s: 0.0, d: 0.0, played: false, own, peers, ..nobody.clone() };
+    let (own, peers) = ((179, 252), (0, 756));
+    let slow = Bet { class: None, scale: 60, limit: 19.6, s: 2.0, d: 0.707, own, peers, ..nobody.clone() };
     judged.bets = vec![traffic, nobody, thin, slow];
     judgement.weak = [(observer("relay/relay-4"), 0), (observer("issuer/issuer-2"), 60)].into();
     judgement.verdict = Verdict::Undecided { seconds: Some(34) };
@@ -282,8 +302,12 @@ fn undecided(judgement: &mut Judgement) {
 fn what_is_undecided() {
     let mut pool = Pool::of(4);
     pool.sick(2, 12.0);
-    pool.run(3);
-    insta::assert_snapshot!(explained(&pool, 2, 3, undecided).text());
+    pool.run(26);
+    let seen = |known: &mut Known<'_>| {
+        known.seen.insert(observer("relay/relay-3"), (120, 108));
+        known.seen.insert(observer("issuer/issuer-1"), (120, 66));
+    };
+    insta::assert_snapshot!(explained_with(&pool, 2, 8, undecided, seen).text());
 }
 
 #[test]

@@ -284,7 +284,7 @@ impl OtherTools {
             let noun = if most == 1 { "check" } else { "checks" };
             let why = format!("at most {most} {noun} in a row, and {FALL} are needed");
             self.say(&unit, DefaultRule::HaproxyCheck, why);
-            let needed = format!("{FALL} are needed, each a check or {ERROR_LIMIT} failures");
+            let needed = format!("{FALL} are needed: failed checks, or each {ERROR_LIMIT} calls that failed");
             let why = format!("at most {errors} in a row, and {needed}");
             self.say(&unit, DefaultRule::HaproxyObserve, why);
             if checks.now >= FALL {

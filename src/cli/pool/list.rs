@@ -129,7 +129,8 @@ fn lines(list: &pb::ListUnitsResponse) -> Vec<String> {
     let mut lines = if rows.is_empty() {
         vec!["no unit is known yet: its first report makes it so, or `todoke pool register`".to_owned()]
     } else {
-        let header = ["UNIT", "STATE", "SHARE", "S", "FAST", "SLOW", "EVICTIONS", "SINCE", "WHY"];
+        let header =
+            ["UNIT", "STATE", "SHARE", "EVIDENCE S", "PENALTY FAST", "SLOW", "EVICTIONS", "SINCE", "WHY"];
         table(&header, &rows)
     };
     let whom = if list.units.iter().all(serves) { "all units" } else { "the units in use" };
@@ -139,11 +140,12 @@ fn lines(list: &pb::ListUnitsResponse) -> Vec<String> {
         name => format!("{name} decides, epoch {}", list.controller_epoch),
     };
     let needed = many(list.floor.into(), "unit");
-    lines.push(format!("Floor: {needed}. View: version {}. {decided}", list.view_version));
+    let view = list.view_version;
+    lines.push(format!("Floor: {needed} must stay in full use. View: version {view}. {decided}"));
     lines.extend(list.suspects.iter().map(suspect));
     if list.degraded {
         lines.push(
-            "DEGRADED: too few are in use, or those that are fail and are kept as they are needed. Shed load"
+            "DEGRADED: fewer units that are well are in full use than are needed: add one, or shed load"
                 .to_owned(),
         );
     }
@@ -156,34 +158,37 @@ fn lines(list: &pb::ListUnitsResponse) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::{explain::verdict_words, judgement::Verdict};
 
     #[test]
     fn the_list_says_of_each_unit_where_it_stands_and_why_and_of_the_pool_what_is_wrong() {
-        let unit = |name: &str, state: pb::UnitState, share_percent, evidence| pb::Unit {
+        let unit = |name: &str, state: pb::UnitState, share_percent, evidence, why: &str| pb::Unit {
             unit: name.to_owned(),
             state: state.into(),
             share_percent,
             evidence,
             evidence_limit: 21.4,
             state_since_time: Some(prost_types::Timestamp { seconds: 1_000_000, nanos: 0 }),
-            why: format!("{name} joins"),
+            why: format!("{name} {why}"),
             ..pb::Unit::default()
         };
+        let joins = "joins: 10 deep probes passed, none failed";
+        let steered = "looks worse than its peers: new calls go elsewhere, but for 5 %";
         let list = pb::ListUnitsResponse {
             units: vec![
-                unit("relay-1", pb::UnitState::Healthy, 100, 0.0),
-                unit("relay-2", pb::UnitState::Suspect, 5, 7.25),
+                unit("relay-1", pb::UnitState::Healthy, 100, 0.0, joins),
+                unit("relay-2", pb::UnitState::Suspect, 5, 7.25, steered),
                 pb::Unit {
                     probes_paused: true,
                     probes_paused_until_time: Some(prost_types::Timestamp { seconds: 1_000_090, nanos: 0 }),
                     drill: "hang".to_owned(),
                     drill_until_time: Some(prost_types::Timestamp { seconds: 1_000_060, nanos: 0 }),
-                    ..unit("relay-3", pb::UnitState::Healthy, 100, 0.0)
+                    ..unit("relay-3", pb::UnitState::Healthy, 100, 0.0, joins)
                 },
             ],
-            verdict: "UNDECIDED: there is evidence".to_owned(),
+            verdict: verdict_words(&Verdict::Undecided { seconds: Some(81) }, 3),
             degraded: true,
-            floor: 1,
+            floor: 4,
             controller: "issuer-1".to_owned(),
             controller_epoch: 3,
             view_version: 17,

@@ -12,8 +12,8 @@ pub(super) fn words(named: Rule, policy: &Parameters, judge: &rule::Parameters) 
 }
 
 /// Whose deep probes do not count on the way back.
-const ONE_LEFT_OUT: &str = "; where three observers or more probe it, the deep probes of the one \
-                            that saw most of them fail do not count";
+const ONE_LEFT_OUT: &str = ". Of three observers or more that probe it, the one that saw most deep \
+                            probes fail is left out";
 
 /// Years of one unit in use, or days if that is less than one.
 fn unit_time(years: f64) -> String {
@@ -36,12 +36,12 @@ fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String
             unit_time(judge.budget_years)
         ),
         Rule::S1 => format!(
-            "new calls are steered away when the evidence (S) is {} or more, reversible, without a penalty",
+            "new calls go elsewhere when the evidence (S) is {} or more; reversible, and without a penalty",
             judge.soft_at
         ),
         Rule::S2 => format!(
-            "steered back when the evidence (S) is below {}, and where only its calls spoke against it, \
-             {red_calls} of them in a row went well",
+            "new calls come back when the evidence (S) is below {}; where only its calls spoke against it, \
+             {red_calls} in a row must have gone well, too",
             judge.suspect_at
         ),
         Rule::R2 => format!(
@@ -50,16 +50,16 @@ fn counted(named: Rule, policy: &Parameters, judge: &rule::Parameters) -> String
             span(*probation_s)
         ),
         Rule::R3 => format!(
-            "a step is passed after {} and {step_calls} calls without a burst of failures; where calls \
-             are few, after {} and {quiet_step_probes} deep probes, if no call failed or {quiet_step_calls} \
-             in a row passed since{ONE_LEFT_OUT}",
+            "its share rises after {} and {step_calls} calls without a burst of failures. Where calls are \
+             few, it rises after {} and {quiet_step_probes} deep probes, if no call failed or \
+             {quiet_step_calls} in a row passed since{ONE_LEFT_OUT}",
             span(*step_s),
             span(*quiet_step_s)
         ),
         Rule::D1 => format!("calls have {} to end before connections are reset", span(policy.drain_s)),
         Rule::Q3 => format!("with no cause found, released for {} at most", span(policy.override_s)),
         Rule::V1 => format!(
-            "an attribute is suspect when a recurrence by chance has p < {}",
+            "an attribute is suspect when two with it fail so soon after one another that chance has p < {}",
             percent(policy.chance_max)
         ),
         Rule::B2 => {
@@ -74,25 +74,25 @@ fn fixed(named: Rule) -> Option<&'static str> {
         Rule::E2 => "evicted after a burst of failures at a step of its return, which its peers did not have",
         Rule::E3 => "taken out when an override with no cause found expires",
         Rule::E4 => "evicted at once when its lease is not renewed",
-        Rule::E5 => "leases that all lose at once are held against none",
+        Rule::E5 => "when all units lose their leases at once, that is held against none",
         Rule::E6 => "out of use while whoever holds its lease is not where it is registered",
-        Rule::S3 => "never more than half of the pool is steered away, nor more than the rest can carry",
-        Rule::F1 => "never below the floor: max(1, what the peak needs); the least bad is kept",
-        Rule::F2 => {
-            "with nobody else in full use, the best that has a lease is let in, until others are there"
+        Rule::S3 => {
+            "never is more than half of the pool steered away from, nor more than the rest can replace"
         }
+        Rule::F1 => "as many stay in full use as the peak needs, and one at least; the least bad is kept",
+        Rule::F2 => "while nobody else is in full use, the best that has a lease is let in",
         Rule::J1 => "a new unit is let in once its deep probes pass",
         Rule::J2 => "a unit that gives its lease back has left in order",
         Rule::J3 => "of two processes under one name the one that was started later has the lease",
         Rule::R1 => "probation begins when the back-off is over and the unit has a lease",
         Rule::D2 => "before it drains, a relay leaves what it recorded",
         Rule::Q1 => "quarantined when the slow penalty reaches its limit",
-        Rule::Q2 => "released by two different operators with an intervention record",
+        Rule::Q2 => "released when two operators sign what was changed, and what that tests",
         Rule::V2 => "an attribute is suspect when exactly the units that share it are sick",
         Rule::V3 => "what was changed between two failures is not the one cause",
         Rule::V4 => "what all units together point to",
-        Rule::V5 => "traffic beats probes: green probes never bring a unit back",
-        Rule::V6 => "a monitor can be the cause",
+        Rule::V5 => "calls outweigh probes: green probes never bring back a unit that fails callers",
+        Rule::V6 => "a probe can be the cause of what it sees",
         Rule::O1 => "an operator's order",
         Rule::O2 => "a drill ends at its time, and with the process that plays it",
         Rule::B1 => {
@@ -113,10 +113,10 @@ mod tests {
     fn a_rule_says_what_is_configured_and_not_the_defaults() {
         let policy = Parameters { step_s: 5, step_calls: 10, ..Parameters::default() };
         let said = words(Rule::R3, &policy, &rule::Parameters::default());
-        assert!(said.starts_with("a step is passed after 5 s and 10 calls"), "{said}");
+        assert!(said.starts_with("its share rises after 5 s and 10 calls"), "{said}");
         for named in [Rule::R2, Rule::R3] {
             let said = words(named, &policy, &rule::Parameters::default());
-            assert!(said.ends_with("saw most of them fail do not count"), "{said}");
+            assert!(said.ends_with("saw most deep probes fail is left out"), "{said}");
         }
         let judge = rule::Parameters { soft_at: 7.5, ..rule::Parameters::default() };
         assert!(words(Rule::S1, &policy, &judge).contains("is 7.5 or more"));

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::municipality::MunicipalityCode,
     pool::{
-        evidence::{Class, Observer},
+        evidence::{Class, Observer, UnitId},
         judgement::{Bet, UnitJudgement, Verdict},
         policy::{Decision, Rule, State, grouped},
     },
@@ -49,47 +49,64 @@ pub(super) fn left_out(bets: &[Bet]) -> &[Observer] {
 fn terms(p0: f64, threshold_us: u64, left_out_caller: Option<MunicipalityCode>) -> Vec<String> {
     let mut lines = vec![
         format!(
-            "  S rises while its share of bad calls is more than {} (p0) above the others', else it falls.",
+            "  S rises while it is worse than the others by more than {} (p0), and else falls.",
             percent(p0)
         ),
+        "  WORSE BY is its share of bad calls less the others', and less what may be chance.".to_owned(),
         format!(
-            "  Bad is a call that failed for a reason that a relay can cause, or that is older than {} ms.",
+            "  A call is bad if it failed for a reason that a relay can cause, or is older than {} ms.",
             grouped((threshold_us / 1_000) as f64)
         ),
         "  traffic: callers' calls; probes: deep ones, test calls through it to an issuer; both: together."
             .to_owned(),
     ];
     if let Some(caller) = left_out_caller {
-        lines.push(format!("  The calls of municipality {caller} are left out: no caller alone may evict."));
+        lines.push(format!(
+            "  The calls of municipality {caller}, which had the most bad ones on it, are left out: no \
+             caller alone may evict."
+        ));
     }
     lines
 }
 
-/// The bets, and which of them decides.
-fn table(bets: &[Bet]) -> Vec<String> {
-    let mut lines = vec![HEADER.to_owned()];
+/// The bets, which of them decides, and who is left out of them, if that makes a difference.
+fn table(unit: &UnitId, bets: &[Bet]) -> Vec<String> {
+    let mut rows: Vec<(&Bet, bool)> = Vec::new();
     let mut decides = false;
     for (at, bet) in bets.iter().enumerate() {
         decides |= decisive(bets).is_some_and(|one| std::ptr::eq(one, bet));
         let beside = bets.get(at + 1).filter(|_| is_beside(bets, at + 1));
         // Where leaving somebody out changes nothing, what all have seen says more.
         if beside.is_none_or(|all| !is_same(all, bet)) {
-            lines.push(row(bet, std::mem::take(&mut decides)));
+            rows.push((bet, std::mem::take(&mut decides)));
         }
     }
-    if bets.iter().any(|bet| !bet.left_out.is_empty()) {
-        lines.push(
-            "  Without whoever says most against it S is least, and that counts: no observer alone may evict."
-                .to_owned(),
-        );
-    }
-    lines
+    let most = rows.iter().map(|(bet, _)| bet.left_out.len()).max().unwrap_or(0);
+    let head = if most == 0 { HEADER.to_owned() } else { format!("{HEADER}  WITHOUT OBSERVER") };
+    let all = rows.into_iter().map(|(bet, decides)| row(bet, decides, most > 0));
+    std::iter::once(head).chain(all).chain(without(unit, bets, most)).collect()
 }
 
-const HEADER: &str =
-    "    CALLS    WITHIN      S  LIMIT  ITS BAD CALLS  OTHERS' BAD CALLS  WORSE BY  WITHOUT OBSERVER";
+/// That observers are left out, and why.
+fn without(unit: &UnitId, bets: &[Bet], most: usize) -> Option<String> {
+    let few = match most {
+        0 => return None,
+        1 => "no observer alone",
+        2 => "no two observers together",
+        _ => "no two groups of observers together",
+    };
+    let named: Vec<String> = left_out(bets).iter().map(ToString::to_string).collect();
+    let (who, say) = match named.as_slice() {
+        [] => ("Whoever stands under WITHOUT OBSERVER".to_owned(), "is left out of that line: it says"),
+        [one] => (one.clone(), "is left out of S: it says"),
+        _ => (named.join(", "), "are left out of S: they say"),
+    };
+    Some(format!("  {who} {say} most against {unit}, and {few} may evict."))
+}
 
-fn row(bet: &Bet, decides: bool) -> String {
+const HEADER: &str = "    CALLS    WITHIN      S  LIMIT  ITS BAD CALLS  OTHERS' BAD CALLS  WORSE BY";
+
+fn row(bet: &Bet, decides: bool, some_left_out: bool) -> String {
     let mark = if decides { '*' } else { ' ' };
     let class = match bet.class {
         Some(Class::Traffic) => "traffic",
@@ -98,10 +115,14 @@ fn row(bet: &Bet, decides: bool) -> String {
     };
     let worse = if bet.played { percent(bet.d) } else { "too few".to_owned() };
     let left_out: Vec<String> = bet.left_out.iter().map(ToString::to_string).collect();
-    let left_out = if left_out.is_empty() { "-".to_owned() } else { left_out.join(", ") };
+    let left_out = match (some_left_out, left_out.is_empty()) {
+        (false, _) => String::new(),
+        (true, true) => "  -".to_owned(),
+        (true, false) => format!("  {}", left_out.join(", ")),
+    };
     let of = |(bad, all): (u64, u64)| format!("{} of {}", grouped(bad as f64), grouped(all as f64));
     format!(
-        "  {mark} {class:7}  {:>4} s  {:>5.1}  {:>5.1}  {:>13}  {:>17}  {worse:>8}  {left_out}",
+        "  {mark} {class:7}  {:>4} s  {:>5.1}  {:>5.1}  {:>13}  {:>17}  {worse:>8}{left_out}",
         bet.scale,
         bet.s,
         bet.limit,
@@ -122,7 +143,7 @@ fn seconds_needed(judged: &UnitJudgement, frozen: bool) -> String {
             "That limit is reached: Next, above, says what comes of it.".to_owned()
         }
         Some(seconds) => format!("If all goes on as now that limit is reached in {}.", span(seconds)),
-        None => "If all goes on as now it is not evicted for it.".to_owned(),
+        None => "If all goes on as now it is not evicted by this evidence.".to_owned(),
     }
 }
 
@@ -144,7 +165,7 @@ impl Explanation {
             ),
         ];
         lines.extend(terms(self.limits.p0, judged.threshold_us, judged.left_out_caller));
-        lines.extend(table(&judged.bets));
+        lines.extend(table(&self.unit, &judged.bets));
         lines
     }
 
@@ -158,7 +179,7 @@ impl Explanation {
         let mut lines = vec![format!("Evidence against it: {why}")];
         let is_out = !matches!(self.stands.state, State::Joining);
         if let Some(told) = self.evicted_by.as_ref().filter(|_| is_out) {
-            lines.extend(evicted_by(told));
+            lines.extend(evicted_by(&self.unit, told));
         }
         lines
     }
@@ -174,7 +195,7 @@ fn unneeded(decision: &Decision) -> &'static str {
 }
 
 /// The decision that evicted it, with its verdict, and the evidence of that second.
-fn evicted_by(told: &Told) -> Vec<String> {
+fn evicted_by(unit: &UnitId, told: &Told) -> Vec<String> {
     let Told { number, decision } = told;
     let (time, rule, reason) = (time_of(decision.second), decision.rule, &decision.reason);
     let mut lines = vec![
@@ -187,7 +208,11 @@ fn evicted_by(told: &Told) -> Vec<String> {
             _ => "    Evidence in that second (S), which is not why; * was nearest to its limit:".to_owned(),
         });
         let all = terms(kept.p0, kept.threshold_us, kept.left_out_caller).into_iter();
-        lines.extend(all.chain(table(&kept.bets)).map(|line| format!("    {line}")));
+        lines.extend(all.chain(table(unit, &kept.bets)).map(|line| format!("    {line}")));
     }
     lines
 }
+
+#[cfg(test)]
+#[path = "weighed_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use crate::{
         evidence::UnitId,
         judgement::{Verdict, shared_words},
         other_tools::Opinion,
-        policy::{Approval, Floor, REMEDY_BEGINS, Rule, grouped},
+        policy::{Approval, Floor, REMEDY_BEGINS, Rule, grouped, units_are},
     },
     wire::text::one_line,
 };
@@ -176,16 +176,19 @@ impl Explanation {
                 notes.push("DISCARDED: it misses its own timers, so it may see its own slowness".to_owned());
             }
             Some(Discarded::LeftOut) => {
-                notes.push("DISCARDED: it says most against it, and nobody may evict alone".to_owned());
+                notes.push("DISCARDED: left out of S, as said above".to_owned());
             }
             None if *weight_percent < 100 => {
-                notes.push(format!("counts {weight_percent} %: it misses its own timers"));
+                notes.push(format!("its word counts {weight_percent} %, as it misses its own timers"));
             }
             None => {}
         }
         let notes: String = notes.iter().map(|note| format!("; {note}")).collect();
-        let (bad, calls) = (grouped((*bad).into()), grouped((*calls).into()));
-        format!("  {:24} {bad:>6} bad of {calls}{notes}", observer.to_string())
+        let saw = match calls {
+            0 => "no call seen".to_owned(),
+            _ => format!("{:>6} bad of {}", grouped((*bad).into()), grouped((*calls).into())),
+        };
+        format!("  {:24} {saw}{notes}", observer.to_string())
     }
 
     fn others(&self) -> Vec<String> {
@@ -208,10 +211,10 @@ impl Explanation {
         let words = verdict_words(verdict, self.stands.in_use);
         let mut lines = vec![format!("Verdict on {whom}: {words}{unjudged}{against}")];
         if self.siblings.is_empty() {
-            lines.push("Siblings: no other unit has an attribute of it".to_owned());
+            lines.push("Siblings: none, as no other unit shares an attribute with it".to_owned());
         } else {
             lines.push(
-                "Siblings, units that share an attribute with it, which may be the cause if they fail too:"
+                "Siblings: units that share an attribute with it. If they fail too, that may be the cause"
                     .to_owned(),
             );
             lines.extend(self.siblings.iter().map(sibling));
@@ -220,7 +223,8 @@ impl Explanation {
             lines.push("Suspect attributes of it: none".to_owned());
         } else {
             lines.push(
-                "Suspect attributes of it, until two operators say that it is mended (`todoke pool absolve`):"
+                "Suspect attributes of it, each until two operators sign that it is mended (`todoke pool \
+                 absolve`):"
                     .to_owned(),
             );
             lines.extend(self.suspects.iter().map(suspect));
@@ -238,22 +242,24 @@ impl Explanation {
         let (fast, slow) = (grouped(self.penalties.fast), grouped(self.penalties.slow));
         let (out, reuse) = (grouped(self.limits.fast.0.into()), grouped(self.limits.fast.1.into()));
         let (fast_half, slow_half) = self.limits.half_lives_s;
-        let held = if self.penalties.quarantined { ", and so it is" } else { "" };
-        let kept = if self.penalties.suppressed { ", and so it is" } else { "" };
+        let held = if self.penalties.quarantined { ", and so it is now" } else { "" };
+        let kept = if self.penalties.suppressed { ", and so it is now" } else { "" };
         vec![
             format!(
-                "Floor: {} needed (peak {} calls/s, {} calls/s a unit, at least 1); {full} in full use{may}",
+                "Floor: at least {} must stay in full use (the peak is {} calls/s, and a unit carries {}); \
+                 now {}{may}",
                 many(needed, "unit"),
                 grouped(peak_calls_per_s.into()),
-                grouped(unit_calls_per_s.into())
+                grouped(unit_calls_per_s.into()),
+                units_are(full)
             ),
-            format!("Penalties, to each of which an eviction adds {}:", grouped(self.stands.penalty.into())),
+            format!("Penalties: an eviction adds {} to each", grouped(self.stands.penalty.into())),
             format!(
-                "  fast {fast}, halves in {}: kept out from {out} until down to {reuse}{kept}",
+                "  fast: {fast}, halves every {}; it is kept out from {out} on, until {reuse} is left{kept}",
                 span(fast_half)
             ),
             format!(
-                "  slow {slow}, halves in {}: quarantined from {}{held}",
+                "  slow: {slow}, halves every {}; it is quarantined from {} on{held}",
                 span(slow_half),
                 grouped(self.limits.slow.into())
             ),
@@ -267,7 +273,8 @@ impl Explanation {
     fn elsewhere(&self) -> Vec<String> {
         let since = self.elsewhere_since.map(time_of).unwrap_or_else(|| "now".to_owned());
         let mut lines = vec![format!(
-            "Default rules elsewhere, which decide nothing here, with the same evidence since {since}:"
+            "Default rules elsewhere: they decide nothing here, and would have said with the same evidence \
+             since {since}:"
         )];
         if self.elsewhere.is_empty() {
             lines.push("  nothing was seen of it yet".to_owned());

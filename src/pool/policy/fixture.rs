@@ -57,34 +57,80 @@ pub(in crate::pool) fn intervention() -> Intervention {
     }
 }
 
-/// A judgement of one unit with this S against a limit of 21.4.
+/// S at which a unit is sick.
+const LIMIT: f64 = 21.4;
+/// S from which a verdict waits.
+const RESTLESS: f64 = 4.5;
+/// p0 of the pool.
+const P0: f64 = 0.04;
+/// Calls of one unit within the scale.
+const CALLS: u64 = 20;
+
+/// Bad ones of them, such that S would be about this.
+fn bad_calls(s: f64) -> u64 {
+    match s {
+        ..=0.0 => 0,
+        ..1.0 => 2,
+        ..LIMIT => 6,
+        _ => CALLS,
+    }
+}
+
+/// d as the rule has it: the share of bad calls over the peers', beyond noise.
+fn excess(own: (u64, u64), peers: (u64, u64)) -> f64 {
+    if own.0 == 0 || peers.1 == 0 {
+        return 0.0;
+    }
+    let share = |(bad, calls): (u64, u64)| bad as f64 / calls as f64;
+    let q = (peers.0 as f64 + 0.5) / (peers.1 as f64 + 1.0);
+    let noise = 2.0 * (q * (1.0 - q) * (1.0 / own.1 as f64 + 1.0 / peers.1 as f64)).sqrt();
+    (share(own) - share(peers) - noise).max(0.0)
+}
+
+/// Seconds from S to its limit at this d, as the rule has them.
+fn seconds_to_sick(s: f64, d: f64) -> Option<u64> {
+    let gain = (1.0 + 0.9 / P0 * (d - P0)).ln() / 10.0;
+    match s {
+        ..LIMIT => (gain > 0.0).then(|| ((LIMIT - s) / gain).ceil() as u64),
+        _ => Some(0),
+    }
+}
+
+/// A judgement of one unit with this S, of a pool whose three others are well.
 pub(in crate::pool) fn judged(s: f64) -> UnitJudgement {
+    let bets = vec![bet(Class::Traffic, s, true), bet(Class::Probe, s, true)];
     UnitJudgement {
         s,
-        beyond: s - 21.4,
+        beyond: s - LIMIT,
         soft: s >= 5.0,
-        sick: s >= 21.4,
+        sick: s >= LIMIT,
         hearsay: false,
         suspect: s >= 1.0,
-        seconds_to_sick: None,
+        seconds_to_sick: seconds_to_sick(s, bets[0].d),
         threshold_us: 100_000,
         left_out_caller: None,
         absolute: 0.0,
-        bets: vec![bet(Class::Traffic, s, true), bet(Class::Probe, s, true)],
+        bets,
     }
 }
 
 pub(in crate::pool) fn bet(class: Class, s: f64, played: bool) -> Bet {
-    Bet {
-        class: Some(class),
-        scale: 10,
-        left_out: Vec::new(),
-        s,
-        limit: 21.4,
-        d: 0.0,
-        own: (0, 20),
-        peers: (0, 60),
-        played,
+    let (own, peers) = ((bad_calls(s), CALLS), (0, 3 * CALLS));
+    let d = if played { excess(own, peers) } else { 0.0 };
+    Bet { class: Some(class), scale: 10, left_out: Vec::new(), s, limit: LIMIT, d, own, peers, played }
+}
+
+/// The verdict that follows from who is sick, and who may be; those that hold back an eviction, or accuse
+/// what several share, a test sets itself.
+fn verdict_of(units: &BTreeMap<UnitId, UnitJudgement>) -> Verdict {
+    let sick: Vec<UnitId> =
+        units.iter().filter(|(_, judged)| judged.sick).map(|(id, _)| id.clone()).collect();
+    let mut restless = units.values().filter(|judged| judged.s >= RESTLESS).peekable();
+    match sick.as_slice() {
+        [] if restless.peek().is_none() => Verdict::None,
+        [] => Verdict::Undecided { seconds: restless.filter_map(|judged| judged.seconds_to_sick).min() },
+        [unit] => Verdict::Unit { unit: unit.clone() },
+        _ => Verdict::Units { units: sick },
     }
 }
 
@@ -99,6 +145,7 @@ pub(in crate::pool) struct Pool {
     pub(in crate::pool) failing: BTreeSet<UnitId>,
     /// Units that do not renew their leases.
     pub(in crate::pool) gone: BTreeSet<UnitId>,
+    /// What all point to; NONE: what follows from S.
     pub(in crate::pool) verdict: Verdict,
     /// Whether nobody calls or probes but as told.
     pub(in crate::pool) quiet: bool,
@@ -142,24 +189,32 @@ impl Pool {
     }
 
     pub(in crate::pool) fn judgement(&self) -> Judgement {
-        let s = |unit: &UnitId| {
+        let bad = |unit: &UnitId| match self.failing.contains(unit) {
+            true => CALLS,
+            false => bad_calls(self.s.get(unit).copied().unwrap_or(0.0)),
+        };
+        let all = self.policy.judged().fold((0, 0), |(sum, n), unit| (sum + bad(unit.id()), n + CALLS));
+        let of = |unit: &UnitId| {
             let mut judged = judged(self.s.get(unit).copied().unwrap_or(0.0));
             // As the rule does: with two voters, which of them lies cannot be told.
             judged.sick &= self.policy.observers >= 3;
-            judged.absolute = if self.failing.contains(unit) { 21.4 } else { 21.3 };
-            let d = if judged.s > 0.0 && self.policy.units()[unit].anew.is_some() { 0.5 } else { 0.0 };
-            judged.bets.iter_mut().for_each(|bet| (bet.played, bet.d) = (!self.unheard, d));
+            judged.absolute = if self.failing.contains(unit) { LIMIT } else { 21.3 };
+            let own = (bad(unit), CALLS);
+            let peers = (all.0 - own.0, all.1 - own.1);
+            let d = if self.unheard { 0.0 } else { excess(own, peers) };
+            for bet in &mut judged.bets {
+                (bet.own, bet.peers, bet.d, bet.played) = (own, peers, d, !self.unheard);
+            }
+            judged.seconds_to_sick = seconds_to_sick(judged.s, d);
             judged
         };
-        let units = self.policy.judged().map(|unit| (unit.id().clone(), s(unit.id())));
-        Judgement {
-            second: self.second,
-            units: units.collect(),
-            verdict: self.verdict.clone(),
-            p0: 0.04,
-            weak: BTreeMap::new(),
-            late_count: 0,
-        }
+        let units = self.policy.judged().map(|unit| (unit.id().clone(), of(unit.id()))).collect();
+        let verdict = match &self.verdict {
+            Verdict::None => verdict_of(&units),
+            told => told.clone(),
+        };
+        let (second, weak) = (self.second, BTreeMap::new());
+        Judgement { second, units, verdict, p0: P0, weak, late_count: 0 }
     }
 
     /// One second with these facts beside the usual ones.
