@@ -9,7 +9,7 @@
 //! ```text
 //!  municipal system              relays (hold nothing)          issuer
 //!  todoke import, any   mTLS   ┌─ relay-1 ─┐   mTLS          ┌─ issuance ─┐
-//!  gRPC client        ───────► ├─ relay-2 ─┤ ──────────────► │ vault      │ ──► SQLite
+//!  gRPC client        ───────► ├─ relay-2 ─┤ ──────────────► │ vault      │ ──► SQLite or PostgreSQL
 //!                              └─ relay-n ─┘  bytes unread   └─ store ────┘
 //! ```
 //!
@@ -47,7 +47,7 @@
 //! | [`crash`] | where a test can kill a process; nothing in a build for use | nothing |
 //! | [`vault`] | sealing of personal data, blind index, signing | domain |
 //! | [`net`] | mutual TLS, limits of a server, channels, PKI | domain, wire, runtime, telemetry |
-//! | [`store`] | SQL, and nothing of gRPC | domain, vault, pool, runtime, telemetry, crash |
+//! | [`store`] | SQL for SQLite and PostgreSQL, and nothing of gRPC | domain, vault, pool, runtime, telemetry, crash |
 //! | [`issuance`] | a batch's whole way | domain, wire, vault, store, net, pool, runtime, telemetry, crash |
 //! | [`client`] | reader, journal, uploader, receipts | domain, wire, net, runtime, telemetry, crash |
 //! | [`pool`] | evidence, rule, policy, controller, leases, view | domain, wire, net, runtime, telemetry |

@@ -71,10 +71,10 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// An issuer, or another operator's command, has the database.
-    #[error("{} is in use, by its issuer or another command: {remedy}", path.display())]
+    #[error("{database} is in use, by its issuer or another command: {remedy}")]
     Held {
         /// The database.
-        path: PathBuf,
+        database: String,
         /// What to do here.
         remedy: &'static str,
     },
@@ -134,9 +134,9 @@ fn none(municipality: Option<MunicipalityCode>, batch: Option<BatchId>) -> Strin
 impl Error {
     /// Says what to do here about a database that is in use; passes on every other error.
     pub(super) fn held(error: store::Error, remedy: &'static str) -> Self {
-        match error {
-            store::Error::InUse { path, .. } => Error::Held { path, remedy },
-            other => Error::Store(other),
+        match error.in_use() {
+            Some(database) => Error::Held { database, remedy },
+            None => Error::Store(error),
         }
     }
 

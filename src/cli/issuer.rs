@@ -42,7 +42,7 @@ pub struct IssuerArgs {
     /// What every role is told
     #[command(flatten)]
     pub process: ProcessArgs,
-    /// The database, for example sqlite:issuer.db (key store.url)
+    /// The database, for example sqlite:issuer.db or postgres://todoke@db/todoke (key store.url)
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
     /// The key-encryption key: 32 bytes in hex (key vault.kek)
@@ -175,7 +175,7 @@ fn pool(
 fn ledger_dir(config: &IssuerConfig) -> Option<PathBuf> {
     match &config.pool.ledger_dir {
         Some(dir) => (!dir.as_os_str().is_empty()).then(|| dir.clone()),
-        None => config.store.file().ok().map(|file| PathBuf::from(format!("{file}-pool-ledger"))),
+        None => config.store.file().ok().flatten().map(|file| PathBuf::from(format!("{file}-pool-ledger"))),
     }
 }
 
@@ -188,6 +188,8 @@ mod tests {
         let mut config = IssuerConfig::default();
         config.store.url = "sqlite:data/issuer.db".to_owned();
         assert_eq!(ledger_dir(&config), Some(PathBuf::from("data/issuer.db-pool-ledger")));
+        config.store.url = "postgres://todoke@localhost/todoke".to_owned();
+        assert_eq!(ledger_dir(&config), None, "a server's database has no folder here");
         config.pool.ledger_dir = Some(PathBuf::from("else"));
         assert_eq!(ledger_dir(&config), Some(PathBuf::from("else")));
         config.pool.ledger_dir = Some(PathBuf::new());

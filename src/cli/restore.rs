@@ -95,7 +95,7 @@ impl Database {
     async fn open(&self) -> Result<Store, store::Error> {
         let options = StoreOptions { url: self.database.clone(), ..StoreOptions::default() };
         match Store::open_existing(&options).await {
-            Err(store::Error::InUse { .. }) => Store::open_beside(&options).await,
+            Err(error) if error.in_use().is_some() => Store::open_beside(&options).await,
             opened => opened,
         }
     }

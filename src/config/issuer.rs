@@ -124,7 +124,8 @@ impl Role for IssuerConfig {
         if let Err(what) = self.store.file()
             && !self.store.url.is_empty()
         {
-            found.push(Conflict::new("store.url", what, "Write sqlite:FILE, for example sqlite:issuer.db"));
+            let remedy = "Write sqlite:FILE, for example sqlite:issuer.db, or postgres://USER@HOST/DATABASE";
+            found.push(Conflict::new("store.url", what, remedy));
         }
         found
     }

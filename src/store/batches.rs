@@ -11,6 +11,7 @@ use super::{
         self, batch_id, bound, digest, int, join_digests, join_strings, small, split_digests, split_strings,
         uint,
     },
+    locks::LockSteps as _,
     restore::GateSteps as _,
 };
 
@@ -49,7 +50,8 @@ statements! {
         INSERT INTO batch (municipality_code, batch_id, sequence, state, attempt, record_count, chunk_records,
             chunk_count, manifest_digest, wrapped_key, uploader_epoch, missing, opened_ms, progress_ms,
             seal_by_ms)
-        VALUES ($1, $2, $3, 'ANNOUNCED', 1, $4, $5, $6, $7, $8, 1, $4, $9, $9, $10)";
+        VALUES ($1, $2, $3, 'ANNOUNCED', 1, $4, $5, $6, $7, $8, 1, $4, $9, $9, $10)
+        ON CONFLICT DO NOTHING";
     INSERT_MANIFEST = "
         INSERT INTO manifest (municipality_code, batch_id, signature, certificate_chain, manifest,
             chunk_roots)
@@ -62,7 +64,7 @@ statements! {
     // What was lost and given up is no hole.
     HOLES = "
         SELECT previous + 1 AS first_hole, sequence - 1 AS last_hole
-        FROM (SELECT t.sequence, LAG(t.sequence, 1, 0) OVER (ORDER BY t.sequence) AS previous
+        FROM (SELECT t.sequence, LAG(t.sequence, 1, CAST(0 AS BIGINT)) OVER (ORDER BY t.sequence) AS previous
             FROM (SELECT sequence FROM batch WHERE municipality_code = $1
                 UNION SELECT sequence FROM lost_batch WHERE municipality_code = $1
                     AND given_up_ms IS NOT NULL) AS t
@@ -196,7 +198,7 @@ on_both! {
         async fn insert_batch(&mut conn, new: &NewBatch<'_>) -> Result<(), Error> {
             let manifest = new.manifest;
             let code = manifest.municipality.to_string();
-            sqlx::query(INSERT)
+            let inserted = sqlx::query(INSERT)
                 .bind(&code)
                 .bind(manifest.batch_id.uuid())
                 .bind(int(manifest.sequence, "sequence")?)
@@ -209,6 +211,10 @@ on_both! {
                 .bind(manifest.seal_by_ms)
                 .execute(&mut *conn)
                 .await?;
+            // Somebody was faster with the first one of this municipality: it is seen when this begins anew.
+            if inserted.rows_affected() == 0 {
+                return Err(Error::Busy);
+            }
             conn.insert_manifest(new).await
         }
 
@@ -228,6 +234,8 @@ on_both! {
         async fn open_batch(&mut conn, new: &NewBatch<'_>) -> Result<Opened, Error> {
             let (municipality, id) = (new.manifest.municipality, new.manifest.batch_id);
             let code = municipality.to_string();
+            conn.lock_municipality(municipality).await?;
+            conn.lock_batch(municipality, id).await?;
             let stands = conn.batch(municipality, id).await?;
             let digest = Digest::of(new.manifest_bytes);
             if stands.as_ref().is_some_and(|row| row.manifest_digest != digest) {

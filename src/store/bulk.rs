@@ -1,4 +1,5 @@
 //! Many rows in few statements: what each database does in its own way, behind steps of the same names.
+//! PostgreSQL's are in `postgres::bulk`.
 //!
 //! SQLite takes rows as one list of values for every 512. What all rows share is bound once and joined to the
 //! list; the text of a full group is always the same, so that it is prepared once. Its text is built at run
@@ -11,7 +12,7 @@ use crate::{domain::disposition::Disposition, vault::BlindIndex};
 use super::{Claim, Error, NewOrder, WorkKey, columns::int};
 
 /// Rows in a statement. More are not faster, and SQLite takes 32,766 values at the most.
-pub(super) const GROUP_ROWS: usize = 512;
+const GROUP_ROWS: usize = 512;
 
 /// One attempt at a batch: whose rows they are.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,9 @@ pub(super) struct KeyRow {
 
 /// The steps that move many rows.
 pub(super) trait BulkSteps {
+    /// Orders whose ids are taken and looked for together at the most.
+    fn keys_together(&self) -> usize;
+
     /// Adds records to what is stored of each district.
     fn add_districts(
         &mut self,
@@ -50,15 +54,24 @@ pub(super) trait BulkSteps {
         districts: &[(String, i64)],
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Takes the order ids of at most [`GROUP_ROWS`] orders that nobody holds, or an earlier attempt at the
-    /// same batch, and returns how many it took.
+    /// Takes the order ids of orders that nobody holds, or an earlier attempt at the same batch, and returns
+    /// how many it took; an id that stands twice is taken once. Whoever holds the others keeps them until
+    /// this transaction is over.
     fn take_keys(
         &mut self,
         attempt: Attempt,
         orders: &[&NewOrder],
     ) -> impl Future<Output = Result<u64, Error>> + Send;
 
-    /// Returns who holds the order ids of at most [`GROUP_ROWS`] orders.
+    /// Sees to it that who holds these ids keeps them until this transaction is over, and nobody comes to
+    /// hold those that are free.
+    fn lock_keys(
+        &mut self,
+        attempt: Attempt,
+        orders: &[&NewOrder],
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Returns who holds the order ids of at most [`BulkSteps::keys_together`] orders.
     fn find_keys(
         &mut self,
         attempt: Attempt,
@@ -146,6 +159,14 @@ fn of_attempt<'q>(
 }
 
 impl BulkSteps for SqliteConnection {
+    fn keys_together(&self) -> usize {
+        GROUP_ROWS
+    }
+
+    async fn lock_keys(&mut self, _: Attempt, _: &[&NewOrder]) -> Result<(), Error> {
+        Ok(()) // nobody else writes
+    }
+
     async fn add_districts(
         &mut self,
         code: &str,

@@ -37,7 +37,7 @@ statements! {
         "FROM card_person AS p JOIN batch AS c ON c.municipality_code = p.municipality_code
             AND c.sequence = p.sequence JOIN card_order AS o ON o.municipality_code = p.municipality_code
             AND o.batch_id = c.batch_id AND o.attempt = p.attempt AND o.record_index = p.record_index",
-        "p.municipality_code = $1 AND p.person_key = substr($2, 1, 8) AND o.person_index = $2
+        "p.municipality_code = $1 AND o.person_index = $2 AND p.person_key = substr($2, 1, 8)
         ORDER BY o.ordered_ms DESC, o.record_index DESC LIMIT $3"
     );
     IN_BATCH = select_card!(

@@ -1,6 +1,9 @@
 //! A chunk, its ledger and the counts of its batch are stored together or not at all, and each chunk once.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     crash::{self, Point},
@@ -20,6 +23,7 @@ use super::{
     columns::{digest, int, small, state, uint},
     group::{Next, OwnedChunk, Pending},
     ledger::LedgerSteps as _,
+    locks::LockSteps as _,
 };
 
 statements! {
@@ -183,6 +187,12 @@ impl Store {
         #[expect(clippy::cast_precision_loss, reason = "a handful of chunks")]
         metrics::histogram!(names::STORE_GROUP).record(group.len() as f64);
         let together = in_tx!(self, "put_chunks", |tx| {
+            // In their order, so that no two groups wait for each other.
+            let batches: BTreeSet<_> =
+                group.iter().map(|one| (one.chunk.municipality, one.chunk.batch_id)).collect();
+            for (municipality, id) in batches {
+                tx.lock_batch(municipality, id).await?;
+            }
             let mut outcomes = Vec::with_capacity(group.len());
             for pending in &group {
                 outcomes.push(tx.put_chunk(&pending.chunk).await?);
@@ -196,11 +206,15 @@ impl Store {
             // What they waited for together, nobody waits for again.
             Err(Error::NoConnection) => all(group, || Error::NoConnection),
             Err(Error::Busy) => all(group, || Error::Busy),
+            Err(Error::Away(words)) => all(group, || Error::Away(words.clone())),
             Err(error) => match <[Pending; 1]>::try_from(group) {
                 Ok([alone]) => alone.answer(Err(error)),
                 Err(group) => {
                     for one in group {
-                        let outcome = in_tx!(self, "put_chunk", |tx| tx.put_chunk(&one.chunk).await);
+                        let outcome = in_tx!(self, "put_chunk", |tx| {
+                            tx.lock_batch(one.chunk.municipality, one.chunk.batch_id).await?;
+                            tx.put_chunk(&one.chunk).await
+                        });
                         one.answer(outcome);
                     }
                 }

@@ -13,6 +13,7 @@ use super::{
     Abort, BatchRow, Error, Repair, Store,
     batches::BatchSteps as _,
     columns::{self, int},
+    locks::LockSteps as _,
 };
 
 /// How often a batch is worked off at most, as the API says.
@@ -89,6 +90,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<bool, Error> {
         in_tx!(self, "mark_sealed", |tx| {
+            tx.lock_batch(municipality, id).await?;
             let Some(row) = tx.batch(municipality, id).await? else { return Ok(false) };
             let Ok(after) = row.state.after(BatchCommand::Seal) else { return Ok(false) };
             if row.counts.missing > 0 {
@@ -117,6 +119,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<bool, Error> {
         in_tx!(self, "mark_discrepant", |tx| {
+            tx.lock_batch(municipality, id).await?;
             let Some(row) = tx.batch(municipality, id).await? else { return Ok(false) };
             let unsealed = matches!(row.state, BatchState::Announced | BatchState::Receiving);
             let Ok(after) = row.state.after(BatchCommand::FindDiscrepancy) else { return Ok(false) };
@@ -144,6 +147,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<Abort, Error> {
         in_tx!(self, "abort", |tx| {
+            tx.lock_batch(municipality, id).await?;
             let Some(row) = tx.batch(municipality, id).await? else { return Ok(Abort::NotFound) };
             if row.state == BatchState::Aborted {
                 return Ok(Abort::Again);
@@ -179,6 +183,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<Repair, Error> {
         in_tx!(self, "begin_repair", |tx| {
+            tx.lock_batch(municipality, id).await?;
             let code = municipality.to_string();
             let query = sqlx::query_scalar(GET_REQUEST).bind(&code).bind(request_id);
             let before: Option<Vec<u8>> = query.fetch_optional(&mut *tx).await?;

@@ -1,7 +1,11 @@
 //! Every failure of the store says who must act, whether trying again can help, and whether it may have
 //! applied.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
+
+use sqlx::postgres::PgDatabaseError;
+
+use super::postgres::{Refusal, codes};
 
 /// Where an error came from. No type of the database driver leaves this room.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -10,8 +14,14 @@ pub type Source = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URL names no database that this build can open. It is not repeated: it may hold a password.
-    #[error("the database URL (key store.url) must be sqlite:FILE, for example sqlite:issuer.db: {0}")]
-    Url(&'static str),
+    #[error(
+        "the database URL (key store.url) must be sqlite:FILE, for example sqlite:issuer.db, or \
+         postgres://USER@HOST/DATABASE: {0}"
+    )]
+    Url(String),
+    /// The server answers, and this database of it is not used as it is.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
     /// Another process writes to this file.
     #[error(
         "{} is in use by another process, which holds {}: stop that process, or give this one a database of \
@@ -93,6 +103,15 @@ pub enum Error {
     /// No connection became free in time: more is asked of the database than it can do.
     #[error("no connection to the database became free in time: try again later")]
     NoConnection,
+    /// No server can be written to, or the connection was lost before COMMIT was sent; nothing was changed.
+    #[error("the database is away ({0}): bring it back, and it goes on by itself")]
+    Away(String),
+    /// The database ended a statement; nothing was changed.
+    #[error(
+        "the database ended a statement that took longer than store.statement_max, or that its \
+         administrator ended: try again later"
+    )]
+    Cancelled,
     /// The disk is full; nothing was changed.
     #[error("the disk of the database is full: free some space, and it goes on by itself")]
     Full,
@@ -123,12 +142,34 @@ fn to_open(source: &Source) -> &'static str {
 }
 
 impl Error {
+    /// Of an answer that did not come within `patience`.
+    pub(super) fn silent(patience: Duration) -> Self {
+        Self::Away(format!("no answer came in {} s", patience.as_secs()))
+    }
+
+    /// What is in use by another process, if that is the failure.
+    #[must_use]
+    pub fn in_use(&self) -> Option<String> {
+        match self {
+            Self::InUse { path, .. } => Some(path.display().to_string()),
+            Self::Refused(Refusal::InUse { database, .. }) => Some(format!("the database {database}")),
+            _ => None,
+        }
+    }
+
     /// Whether trying again later can help without anybody changing the request.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Busy | Self::NoConnection | Self::Full | Self::Closed | Self::OutcomeUnknown { .. } => true,
+            Self::Busy
+            | Self::NoConnection
+            | Self::Away(_)
+            | Self::Cancelled
+            | Self::Full
+            | Self::Closed
+            | Self::OutcomeUnknown { .. } => true,
             Self::Url(_)
+            | Self::Refused(_)
             | Self::InUse { .. }
             | Self::Missing { .. }
             | Self::Open { .. }
@@ -148,6 +189,7 @@ impl Error {
         match self {
             Self::OutcomeUnknown { .. } => true,
             Self::Url(_)
+            | Self::Refused(_)
             | Self::InUse { .. }
             | Self::Missing { .. }
             | Self::Open { .. }
@@ -158,6 +200,8 @@ impl Error {
             | Self::Damaged { .. }
             | Self::Busy
             | Self::NoConnection
+            | Self::Away(_)
+            | Self::Cancelled
             | Self::Full
             | Self::Closed
             | Self::Corrupt(_)
@@ -170,10 +214,13 @@ impl Error {
         match self {
             Self::Busy => "busy",
             Self::NoConnection => "no-connection",
+            Self::Away(_) => "away",
+            Self::Cancelled => "cancelled",
             Self::Full => "full",
             Self::OutcomeUnknown { .. } => "unknown",
             Self::Closed
             | Self::Url(_)
+            | Self::Refused(_)
             | Self::InUse { .. }
             | Self::Missing { .. }
             | Self::Open { .. }
@@ -189,6 +236,9 @@ impl Error {
 
     /// Says what a failed COMMIT means: if the database was busy or full, it tells that nothing was written.
     pub(super) fn of_commit(name: &'static str, error: sqlx::Error) -> Self {
+        if codes::rolled_back(&error) {
+            return Self::from(error);
+        }
         match Self::from(error) {
             clear @ (Self::Busy | Self::Full) => clear,
             unclear => Self::OutcomeUnknown { name, source: Box::new(unclear) },
@@ -206,7 +256,14 @@ impl From<sqlx::Error> for Error {
         match &error {
             sqlx::Error::PoolTimedOut => return Self::NoConnection,
             sqlx::Error::PoolClosed => return Self::Closed,
+            // Only what is asked over a network is lost on the way.
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => {
+                return Self::Away(error.to_string());
+            }
             sqlx::Error::Database(refused) => {
+                if let Some(refused) = refused.try_downcast_ref::<PgDatabaseError>() {
+                    return codes::error(refused);
+                }
                 let code = refused.code().and_then(|code| code.parse::<i32>().ok());
                 match code.map(|code| code & 0xff) {
                     Some(SQLITE_BUSY | SQLITE_LOCKED) => return Self::Busy,

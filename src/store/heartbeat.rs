@@ -12,9 +12,9 @@ use super::{Error, Store, columns::uint};
 statements! {
     BEAT = "
         INSERT INTO heartbeat (name, beat_ms, beats) VALUES ($1, $2, 1)
-        ON CONFLICT (name) DO UPDATE SET beat_ms = excluded.beat_ms, beats = beats + 1";
+        ON CONFLICT (name) DO UPDATE SET beat_ms = excluded.beat_ms, beats = heartbeat.beats + 1";
     GET_BEAT = "SELECT beat_ms FROM heartbeat WHERE name = $1";
-    COUNT_BEATS = "SELECT CAST(COALESCE(SUM(beats), 0) AS INTEGER) AS beats FROM heartbeat";
+    COUNT_BEATS = "SELECT CAST(COALESCE(SUM(beats), 0) AS BIGINT) AS beats FROM heartbeat";
 }
 
 /// The file beside the database that tells how many heartbeats it has had.
@@ -69,13 +69,14 @@ impl Store {
         Ok(())
     }
 
-    /// Writes down beside the database how many heartbeats it has had.
+    /// Writes down beside the file how many heartbeats it has had.
     pub(super) async fn witnessed(&self, beats: u64) {
-        let witness = Arc::clone(&self.witness);
+        let Some(beside) = &self.witness else { return };
+        let witness = Arc::clone(beside);
         let written = tokio::task::spawn_blocking(move || witness.write(beats)).await;
         if let Ok(Err(error)) = written {
             tracing::warn!(%error, "{} cannot be written: a restored backup may go unnoticed",
-                self.witness.0.display());
+                beside.0.display());
         }
     }
 

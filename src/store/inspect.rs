@@ -1,10 +1,12 @@
 //! What a database holds at one moment, as it stands, also where it is damaged: each look is at the same
 //! moment, and changes nothing.
 
+mod texts;
+
 use std::collections::HashSet;
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Sqlite, Transaction};
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 
 use crate::domain::{batch_id::BatchId, disposition::Disposition, municipality::MunicipalityCode};
 
@@ -16,84 +18,13 @@ use super::{
     columns::{bound, uint},
     mend::MendSteps as _,
     pages::RawDisposition,
+    statement::{PerDatabase, Speaks as _},
+    transact::Engine as _,
 };
-
-statements! {
-    BATCHES = "
-        SELECT CAST(municipality_code AS BLOB) AS code, batch_id FROM batch
-        WHERE (municipality_code, batch_id) > (CAST($1 AS TEXT), $2)
-        ORDER BY municipality_code, batch_id LIMIT $3";
-    // Damage may have made a number of chunks anything: only what one can be is added up.
-    ANNOUNCED = "
-        SELECT CAST(COALESCE(SUM(MIN(MAX(chunk_count, 0), 4294967295)), 0) AS INTEGER) AS chunks FROM batch";
-    INTEGRITY = "PRAGMA integrity_check(20)";
-    POOL = "
-        SELECT 'pool_state' AS part, 0 AS number, CAST(state AS BLOB) AS text FROM pool_state
-        UNION ALL
-        SELECT 'pool_decision', number, CAST(record AS BLOB) FROM pool_decision";
-    ORDERS = "
-        SELECT o.record_index, CAST(o.order_id AS BLOB) AS order_id, o.leaf, CAST(o.kind AS BLOB) AS kind,
-            CAST(o.district AS BLOB) AS district, o.person_index, o.protected,
-            CAST(o.accommodations AS BLOB) AS accommodations, o.sealed,
-            EXISTS (SELECT 1 FROM order_key AS k WHERE k.municipality_code = o.municipality_code
-                AND k.order_id = o.order_id AND k.batch_id = o.batch_id AND k.attempt = o.attempt
-                AND k.record_index = o.record_index) AS has_key,
-            o.person_index IS NULL OR EXISTS (SELECT 1 FROM card_person AS p
-                WHERE p.municipality_code = o.municipality_code
-                AND p.person_key = substr(o.person_index, 1, 8) AND p.sequence = $6
-                AND p.attempt = o.attempt AND p.record_index = o.record_index) AS has_person
-        FROM card_order AS o
-        WHERE o.municipality_code = $1 AND o.batch_id = $2 AND o.attempt = $3
-            AND o.record_index BETWEEN $4 AND $5
-        ORDER BY o.record_index";
-    OTHERS = "
-        SELECT record_index, order_id, kind, code, field, other_batch_id, other_index FROM disposition
-        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3 AND record_index BETWEEN $4 AND $5
-        ORDER BY record_index";
-    COUNT_ROWS = "
-        SELECT (SELECT COUNT(*) FROM card_order
-                WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3)
-            + (SELECT COUNT(*) FROM disposition
-                WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3) AS entries";
-    STRAY_CHUNKS = "
-        SELECT chunk_number FROM chunk
-        WHERE municipality_code = $1 AND batch_id = $2 AND chunk_number NOT BETWEEN 0 AND $3 - 1 LIMIT 100";
-    STRAY_ENTRIES = "
-        SELECT 'card_order' AS part, attempt, COUNT(*) AS entries FROM card_order
-        WHERE municipality_code = $1 AND batch_id = $2 AND attempt > $3 GROUP BY attempt
-        UNION ALL
-        SELECT 'card_order', attempt, COUNT(*) FROM card_order
-        WHERE municipality_code = $1 AND batch_id = $2 AND attempt < 1 GROUP BY attempt
-        UNION ALL
-        SELECT 'disposition', attempt, COUNT(*) FROM disposition
-        WHERE municipality_code = $1 AND batch_id = $2 AND attempt > $3 GROUP BY attempt
-        UNION ALL
-        SELECT 'disposition', attempt, COUNT(*) FROM disposition
-        WHERE municipality_code = $1 AND batch_id = $2 AND attempt < 1 GROUP BY attempt
-        LIMIT 100";
-    RECEIPT = "
-        SELECT sequence, attempt, digest, receipt FROM receipt
-        WHERE municipality_code = $1 AND batch_id = $2";
-    RECEIPT_BEFORE = "
-        SELECT receipt, given_up_ms IS NOT NULL AS given_up FROM lost_batch
-        WHERE municipality_code = $1 AND batch_id = $2";
-    LOST_MANIFESTS = "
-        SELECT CAST(municipality_code AS BLOB) AS code, batch_id FROM manifest AS t
-        WHERE NOT EXISTS (SELECT 1 FROM batch AS b
-            WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
-    LOST_CHUNKS = "
-        SELECT DISTINCT CAST(municipality_code AS BLOB) AS code, batch_id FROM chunk AS t
-        WHERE NOT EXISTS (SELECT 1 FROM batch AS b
-            WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
-    LOST_ORDERS = "
-        SELECT DISTINCT CAST(municipality_code AS BLOB) AS code, batch_id FROM card_order AS t
-        WHERE NOT EXISTS (SELECT 1 FROM batch AS b
-            WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
-    LOST_RECEIPTS = "
-        SELECT CAST(municipality_code AS BLOB) AS code, batch_id FROM receipt AS t
-        WHERE NOT EXISTS (SELECT 1 FROM batch AS b
-            WHERE b.municipality_code = t.municipality_code AND b.batch_id = t.batch_id) LIMIT 100";
-}
+use texts::{
+    ANNOUNCED, BATCHES, COUNT_ROWS, INTEGRITY, LOST_CHUNKS, LOST_MANIFESTS, LOST_ORDERS, LOST_RECEIPTS,
+    ORDERS, OTHERS, POOL, RECEIPT, RECEIPT_BEFORE, STRAY_CHUNKS, STRAY_ENTRIES,
+};
 
 /// The key of a batch, as it stands in the database; damage may have made it none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,16 +87,40 @@ pub struct ReceiptBefore {
 
 /// The database at one moment.
 #[derive(Debug)]
-pub struct Snapshot(Transaction<'static, Sqlite>);
+pub struct Snapshot(At);
+
+#[derive(Debug)]
+enum At {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Runs `body` at the moment of the snapshot, on whichever database it is of.
+macro_rules! at {
+    ($snapshot:expr, |$conn:ident| $body:expr) => {
+        match &mut $snapshot.0 {
+            At::Sqlite(guard) => {
+                let $conn: &mut SqliteConnection = guard;
+                $body
+            }
+            At::Postgres(guard) => {
+                let $conn: &mut PgConnection = guard;
+                $body
+            }
+        }
+    };
+}
 
 impl Store {
-    /// Returns the database as it is now. It keeps old pages alive: do not hold it for longer than one batch.
+    /// Returns the database as it is now. It keeps what is old alive: do not hold it for more
+    /// than one batch.
     ///
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         match &self.pool {
-            Pool::Sqlite { read, .. } => Ok(Snapshot(read.begin().await?)),
+            Pool::Sqlite { read, .. } => Ok(Snapshot(At::Sqlite(read.snapshot().await?))),
+            Pool::Postgres(server) => Ok(Snapshot(At::Postgres(server.snapshot().await?))),
         }
     }
 }
@@ -181,16 +136,19 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read; so for all that follow.
     pub async fn announced(&mut self) -> Result<u64, Error> {
-        uint(sqlx::query_scalar(ANNOUNCED).fetch_one(&mut *self.0).await?, "chunk_count")
+        at!(self, |conn| {
+            uint(sqlx::query_scalar(conn.sql(ANNOUNCED)).fetch_one(conn).await?, "chunk_count")
+        })
     }
 
     /// Returns what SQLite says of the file itself, 20 lines at most; nothing if it is whole. Its lines name
-    /// tables, indexes, rows and pages, and no content.
+    /// tables, indexes, rows and pages, and no content. PostgreSQL says nothing: its own tools look at files.
     ///
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn integrity(&mut self) -> Result<Vec<String>, Error> {
-        let lines: Vec<String> = sqlx::query_scalar(INTEGRITY).fetch_all(&mut *self.0).await?;
+        let At::Sqlite(file) = &mut self.0 else { return Ok(Vec::new()) };
+        let lines: Vec<String> = sqlx::query_scalar(INTEGRITY).fetch_all(&mut **file).await?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
 
@@ -204,9 +162,8 @@ impl Snapshot {
         is_state: fn(&str) -> bool,
         is_record: fn(&str) -> bool,
     ) -> Result<Vec<(&'static str, i64)>, Error> {
-        let mut rows = sqlx::query_as::<_, (String, i64, Vec<u8>)>(POOL).fetch(&mut *self.0);
         let mut damaged = Vec::new();
-        while let Some((part, number, text)) = rows.try_next().await? {
+        let mut look = |(part, number, text): (String, i64, Vec<u8>)| {
             let (table, holds) = match part.as_str() {
                 "pool_state" => ("pool_state", is_state),
                 _ => ("pool_decision", is_record),
@@ -214,7 +171,13 @@ impl Snapshot {
             if damaged.len() < DAMAGED_MAX && !str::from_utf8(&text).is_ok_and(holds) {
                 damaged.push((table, number));
             }
-        }
+        };
+        at!(self, |conn| {
+            let mut rows = sqlx::query_as(conn.sql(POOL)).fetch(conn);
+            while let Some(row) = rows.try_next().await? {
+                look(row);
+            }
+        });
         Ok(damaged)
     }
 
@@ -223,9 +186,12 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn batches(&mut self, after: Option<&RawKey>, count: u32) -> Result<Vec<RawKey>, Error> {
-        let (code, id) = after.map_or(([].as_slice(), [].as_slice()), |after| (&after.code, &after.id));
-        let query = sqlx::query_as(BATCHES).bind(code).bind(id).bind(i64::from(count));
-        let rows: Vec<(Vec<u8>, Vec<u8>)> = query.fetch_all(&mut *self.0).await?;
+        let first = (b"".as_slice(), [0; 16].as_slice());
+        let (code, id) = after.map_or(first, |after| (&after.code, &after.id));
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = at!(self, |conn| {
+            let query = sqlx::query_as(conn.sql(BATCHES)).bind(code).bind(id).bind(i64::from(count));
+            query.fetch_all(conn).await?
+        });
         Ok(rows.into_iter().map(|(code, id)| RawKey { code, id }).collect())
     }
 
@@ -235,7 +201,7 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn lost(&mut self) -> Result<Vec<(&'static str, RawKey)>, Error> {
-        let tables = [
+        let tables: [(_, PerDatabase); 4] = [
             ("manifest", LOST_MANIFESTS),
             ("chunk", LOST_CHUNKS),
             ("card_order", LOST_ORDERS),
@@ -243,7 +209,8 @@ impl Snapshot {
         ];
         let mut lost = Vec::new();
         for (table, sql) in tables {
-            let rows: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *self.0).await?;
+            let rows: Vec<(Vec<u8>, Vec<u8>)> =
+                at!(self, |conn| sqlx::query_as(conn.sql(sql)).fetch_all(conn).await?);
             lost.extend(rows.into_iter().map(|(code, id)| (table, RawKey { code, id })));
         }
         Ok(lost)
@@ -258,7 +225,7 @@ impl Snapshot {
         municipality: MunicipalityCode,
         id: BatchId,
     ) -> Result<Option<BatchRow>, Error> {
-        self.0.batch(municipality, id).await
+        at!(self, |conn| conn.batch(municipality, id).await)
     }
 
     /// Returns what the sender signed.
@@ -266,7 +233,7 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn manifest(&mut self, row: &BatchRow) -> Result<Option<ManifestRow>, Error> {
-        let raw = self.0.raw_manifest(row.municipality, row.batch_id).await?;
+        let raw = at!(self, |conn| conn.raw_manifest(row.municipality, row.batch_id).await?);
         raw.map(ManifestRow::try_from).transpose()
     }
 
@@ -275,7 +242,7 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn chunk(&mut self, row: &BatchRow, number: u32) -> Result<Option<StoredChunk>, Error> {
-        self.0.chunk(row.municipality, row.batch_id, number).await
+        at!(self, |conn| conn.chunk(row.municipality, row.batch_id, number).await)
     }
 
     /// Returns the orders at these places of the present attempt.
@@ -283,9 +250,12 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn orders(&mut self, row: &BatchRow, places: &Range) -> Result<Vec<RawOrder>, Error> {
-        let query = sqlx::query_as(ORDERS).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
-        let query = query.bind(i64::from(row.attempt)).bind(bound(places.start)).bind(bound(places.end) - 1);
-        Ok(query.bind(bound(row.sequence)).fetch_all(&mut *self.0).await?)
+        at!(self, |conn| {
+            let query = sqlx::query_as(conn.sql(ORDERS)).bind(row.municipality.to_string());
+            let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.attempt));
+            let query = query.bind(bound(places.start)).bind(bound(places.end) - 1);
+            Ok(query.bind(bound(row.sequence)).fetch_all(conn).await?)
+        })
     }
 
     /// Returns what became of the other records at these places of the present attempt.
@@ -293,9 +263,11 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn others(&mut self, row: &BatchRow, places: &Range) -> Result<Vec<Disposition>, Error> {
-        let query = sqlx::query_as(OTHERS).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
-        let query = query.bind(i64::from(row.attempt)).bind(bound(places.start)).bind(bound(places.end) - 1);
-        let rows: Vec<RawDisposition> = query.fetch_all(&mut *self.0).await?;
+        let rows: Vec<RawDisposition> = at!(self, |conn| {
+            let query = sqlx::query_as(OTHERS).bind(row.municipality.to_string());
+            let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.attempt));
+            query.bind(bound(places.start)).bind(bound(places.end) - 1).fetch_all(conn).await?
+        });
         rows.into_iter().map(Disposition::try_from).collect()
     }
 
@@ -304,9 +276,11 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn count_entries(&mut self, row: &BatchRow) -> Result<u64, Error> {
-        let query = sqlx::query_scalar(COUNT_ROWS).bind(row.municipality.to_string());
-        let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.attempt));
-        uint(query.fetch_one(&mut *self.0).await?, "entries")
+        at!(self, |conn| {
+            let query = sqlx::query_scalar(COUNT_ROWS).bind(row.municipality.to_string());
+            let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.attempt));
+            uint(query.fetch_one(conn).await?, "entries")
+        })
     }
 
     /// Returns the numbers of a batch's chunks that its grid does not have, a hundred at most.
@@ -314,9 +288,11 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn stray_chunks(&mut self, row: &BatchRow) -> Result<Vec<i64>, Error> {
-        let query = sqlx::query_scalar(STRAY_CHUNKS).bind(row.municipality.to_string());
-        let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.chunk_count));
-        Ok(query.fetch_all(&mut *self.0).await?)
+        at!(self, |conn| {
+            let query = sqlx::query_scalar(STRAY_CHUNKS).bind(row.municipality.to_string());
+            let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.chunk_count));
+            Ok(query.fetch_all(conn).await?)
+        })
     }
 
     /// Returns the attempts that a batch never had and yet has entries of: the table, the attempt, and how
@@ -325,9 +301,11 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn stray_entries(&mut self, row: &BatchRow) -> Result<Vec<(&'static str, i64, i64)>, Error> {
-        let query = sqlx::query_as(STRAY_ENTRIES).bind(row.municipality.to_string());
-        let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.attempt));
-        let rows: Vec<(String, i64, i64)> = query.fetch_all(&mut *self.0).await?;
+        let rows: Vec<(String, i64, i64)> = at!(self, |conn| {
+            let query = sqlx::query_as(STRAY_ENTRIES).bind(row.municipality.to_string());
+            let query = query.bind(row.batch_id.uuid()).bind(i64::from(row.attempt));
+            query.fetch_all(conn).await?
+        });
         let table = |part: String| if part == "disposition" { "disposition" } else { "card_order" };
         Ok(rows.into_iter().map(|(part, attempt, count)| (table(part), attempt, count)).collect())
     }
@@ -342,7 +320,7 @@ impl Snapshot {
         orders: &[&NewOrder],
     ) -> Result<HashSet<String>, Error> {
         let key = WorkKey { municipality: row.municipality, batch_id: row.batch_id };
-        self.0.held_by_others(Attempt { key, number: row.attempt }, orders).await
+        at!(self, |conn| conn.held_by_others(Attempt { key, number: row.attempt }, orders).await)
     }
 
     /// Returns the records stored of each district.
@@ -353,7 +331,7 @@ impl Snapshot {
         &mut self,
         row: &BatchRow,
     ) -> Result<std::collections::BTreeMap<String, u64>, Error> {
-        self.0.districts(row.municipality, row.batch_id).await
+        at!(self, |conn| conn.districts(row.municipality, row.batch_id).await)
     }
 
     /// Returns the receipt.
@@ -361,8 +339,10 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn receipt(&mut self, row: &BatchRow) -> Result<Option<RawReceipt>, Error> {
-        let query = sqlx::query_as(RECEIPT).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
-        Ok(query.fetch_optional(&mut *self.0).await?)
+        at!(self, |conn| {
+            let query = sqlx::query_as(RECEIPT).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
+            Ok(query.fetch_optional(conn).await?)
+        })
     }
 
     /// Returns the receipt that the batch had before it was lost and came again.
@@ -370,8 +350,9 @@ impl Snapshot {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn receipt_before(&mut self, row: &BatchRow) -> Result<Option<ReceiptBefore>, Error> {
-        let query =
-            sqlx::query_as(RECEIPT_BEFORE).bind(row.municipality.to_string()).bind(row.batch_id.uuid());
-        Ok(query.fetch_optional(&mut *self.0).await?)
+        at!(self, |conn| {
+            let query = sqlx::query_as(RECEIPT_BEFORE).bind(row.municipality.to_string());
+            Ok(query.bind(row.batch_id.uuid()).fetch_optional(conn).await?)
+        })
     }
 }

@@ -18,6 +18,7 @@ use super::{
     batches::BatchSteps as _,
     chunks::ChunkSteps as _,
     columns::{self, batch_id, uint},
+    locks::LockSteps as _,
     quarantine::QuarantineSteps as _,
     sweep::readable,
 };
@@ -25,7 +26,7 @@ use super::{
 statements! {
     NUMBERS = "
         SELECT chunk_number FROM chunk
-        WHERE municipality_code = $1 AND batch_id = $2 AND chunk_number BETWEEN 0 AND $3 - 1";
+        WHERE municipality_code = $1 AND batch_id = $2 AND chunk_number BETWEEN 0 AND CAST($3 AS BIGINT) - 1";
     // The first condition is the partial index's own, and the count walks along one index.
     LIST = "
         SELECT b.municipality_code, b.batch_id FROM batch AS b
@@ -139,6 +140,7 @@ impl Store {
     pub async fn count_again(&self, then: &Miscounted, damage: &Damage<'_>) -> Result<bool, Error> {
         in_tx!(self, "count_again", |tx| {
             let (municipality, id) = (then.row.municipality, then.row.batch_id);
+            tx.lock_batch(municipality, id).await?;
             let Some(now) = tx.miscounted(municipality, id).await? else { return Ok(false) };
             let stays = |(first, last): (u64, u64)| (first..=last).all(|n| now.durable.contains(n));
             if !then.durable.iter().all(stays) {

@@ -1,6 +1,6 @@
 //! The seam between a method and its database: one body, expanded once for each database that [`Pool`] has.
 //!
-//! A second database is one more variant of [`Pool`] and one more arm in each macro here; the methods stay.
+//! A database is a variant of [`Pool`] and an arm in each macro here; the methods stay.
 //!
 //! [`Pool`]: super::Pool
 
@@ -12,12 +12,15 @@ macro_rules! in_tx {
     ($store:expr, $name:literal, |$tx:ident| $body:expr) => {
         match &$store.pool {
             $crate::store::Pool::Sqlite { write, .. } => {
-                in_tx!(@run write, "BEGIN IMMEDIATE", ::sqlx::SqliteConnection, $name, $tx, $body)
+                in_tx!(@run write, ::sqlx::SqliteConnection, $name, $tx, $body)
+            }
+            $crate::store::Pool::Postgres(server) => {
+                in_tx!(@run server, ::sqlx::PgConnection, $name, $tx, $body)
             }
         }
     };
-    (@run $pool:ident, $begin:literal, $conn:ty, $name:literal, $tx:ident, $body:expr) => {
-        $crate::store::transact::run_tx($pool, $begin, $name, &mut |guard| {
+    (@run $engine:ident, $conn:ty, $name:literal, $tx:ident, $body:expr) => {
+        $crate::store::transact::run_tx($engine, $name, &mut |guard| {
             ::std::boxed::Box::pin(async {
                 let mut guard = guard; // owned: a borrow here would need a `for<'c>` closure
                 let $tx: &mut $conn = &mut guard;
@@ -36,11 +39,14 @@ macro_rules! on_read {
             $crate::store::Pool::Sqlite { read, .. } => {
                 on_read!(@run read, ::sqlx::SqliteConnection, $name, $conn, $body)
             }
+            $crate::store::Pool::Postgres(server) => {
+                on_read!(@run server, ::sqlx::PgConnection, $name, $conn, $body)
+            }
         }
     };
-    (@run $pool:ident, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
-        $crate::store::transact::run_read($name, ::std::boxed::Box::pin(async {
-            let mut guard = $pool.acquire().await?;
+    (@run $engine:ident, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
+        $crate::store::transact::run_read($engine, $name, ::std::boxed::Box::pin(async {
+            let mut guard = $crate::store::transact::Engine::reader($engine).await?;
             let $conn: &mut $ty = &mut guard;
             $body
         }))
@@ -53,13 +59,16 @@ macro_rules! on_snapshot {
     ($store:expr, $name:literal, |$conn:ident| $body:expr) => {
         match &$store.pool {
             $crate::store::Pool::Sqlite { read, .. } => {
-                on_snapshot!(@run read, "BEGIN", ::sqlx::SqliteConnection, $name, $conn, $body)
+                on_snapshot!(@run read, ::sqlx::SqliteConnection, $name, $conn, $body)
+            }
+            $crate::store::Pool::Postgres(server) => {
+                on_snapshot!(@run server, ::sqlx::PgConnection, $name, $conn, $body)
             }
         }
     };
-    (@run $pool:ident, $begin:literal, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
-        $crate::store::transact::run_read($name, ::std::boxed::Box::pin(async {
-            let mut guard = $pool.begin_with($begin).await?;
+    (@run $engine:ident, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
+        $crate::store::transact::run_read($engine, $name, ::std::boxed::Box::pin(async {
+            let mut guard = $crate::store::transact::Engine::snapshot($engine).await?;
             let result = {
                 let $conn: &mut $ty = &mut guard;
                 async { $body }.await
@@ -83,6 +92,7 @@ macro_rules! on_both {
             $($(#[$meta])* fn $fn(&mut self $(, $arg: $ty)*) -> impl Future<Output = $ret> + Send;)*
         }
         on_both!(@impl ::sqlx::SqliteConnection, $trait { $($fn $conn ($($arg: $ty),*) -> $ret $body)* });
+        on_both!(@impl ::sqlx::PgConnection, $trait { $($fn $conn ($($arg: $ty),*) -> $ret $body)* });
     };
     (@impl $for:ty, $trait:ident { $($fn:ident $conn:ident $args:tt -> $ret:ty $body:block)* }) => {
         impl $trait for $for { $(on_both!(@fn $fn $conn $args -> $ret $body);)* }
@@ -92,17 +102,40 @@ macro_rules! on_both {
     };
 }
 
-/// Names SQL and registers it, so that a test prepares all of it.
+/// Names SQL and registers it, so that a test prepares all of it on every database.
 ///
-/// Each text is meant for every database: `$1`, explicit columns, `ON CONFLICT`, casts around sums.
+/// `NAME = "…"` is one text for all: `$1`, explicit columns, `ON CONFLICT`, casts around sums. Only where the
+/// texts must differ, `NAME = { sqlite: "…", postgres: "…" }`, which is used as `tx.sql(NAME)`; what one of
+/// them alone has is `NAME = { sqlite: "…" }`.
 macro_rules! statements {
-    ($($(#[$meta:meta])* $name:ident = $sql:expr;)*) => {
-        $($(#[$meta])* const $name: &str = $sql;)*
+    (@next [$($done:tt)*] $(#[$meta:meta])* $vis:vis $name:ident =
+        { sqlite: $sqlite:expr, postgres: $postgres:expr $(,)? }; $($rest:tt)*) => {
+        $(#[$meta])* $vis const $name: $crate::store::statement::PerDatabase =
+            $crate::store::statement::PerDatabase { sqlite: $sqlite, postgres: $postgres };
+        statements!(@next [$($done)* ($name, Some($name.sqlite), Some($name.postgres))] $($rest)*);
+    };
+    (@next [$($done:tt)*] $(#[$meta:meta])* $vis:vis $name:ident = { sqlite: $sqlite:expr $(,)? };
+        $($rest:tt)*) => {
+        $(#[$meta])* $vis const $name: &str = $sqlite;
+        statements!(@next [$($done)* ($name, Some($name), None)] $($rest)*);
+    };
+    (@next [$($done:tt)*] $(#[$meta:meta])* $vis:vis $name:ident = { postgres: $postgres:expr $(,)? };
+        $($rest:tt)*) => {
+        $(#[$meta])* $vis const $name: &str = $postgres;
+        statements!(@next [$($done)* ($name, None, Some($name))] $($rest)*);
+    };
+    (@next [$($done:tt)*] $(#[$meta:meta])* $vis:vis $name:ident = $sql:expr; $($rest:tt)*) => {
+        $(#[$meta])* $vis const $name: &str = $sql;
+        statements!(@next [$($done)* ($name, Some($name), Some($name))] $($rest)*);
+    };
+    (@next [$(($name:ident, $sqlite:expr, $postgres:expr))*]) => {
         ::inventory::submit! {
             $crate::store::statement::Statements(&[$($crate::store::statement::Statement {
                 name: concat!(module_path!(), "::", stringify!($name)),
-                sql: $name,
+                sqlite: $sqlite,
+                postgres: $postgres,
             }),*])
         }
     };
+    ($($all:tt)*) => { statements!(@next [] $($all)*); };
 }

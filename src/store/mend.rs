@@ -8,8 +8,9 @@ use crate::domain::batch::BatchState;
 use super::{
     BatchRow, Error, NewOrder, Store, WorkKey,
     batches::BatchSteps as _,
-    bulk::{Attempt, BulkSteps as _, GROUP_ROWS},
+    bulk::{Attempt, BulkSteps as _},
     columns::int,
+    locks::LockSteps as _,
 };
 
 statements! {
@@ -72,7 +73,7 @@ on_both! {
             orders: &[&NewOrder],
         ) -> Result<HashSet<String>, Error> {
             let mut held = HashSet::new();
-            for group in orders.chunks(GROUP_ROWS) {
+            for group in orders.chunks(conn.keys_together()) {
                 for key in conn.find_keys(attempt, group).await? {
                     let gone = key.attempt != key.live_attempt || key.state == BatchState::Aborted.as_str();
                     if key.batch_id != attempt.key.batch_id.uuid() && !gone {
@@ -99,6 +100,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<BTreeSet<u64>, Error> {
         in_tx!(self, "mend_orders", |tx| {
+            tx.lock_batch(row.municipality, row.batch_id).await?;
             if !accepted(tx.batch(row.municipality, row.batch_id).await?.as_ref(), row) {
                 return Ok(BTreeSet::new());
             }
@@ -106,12 +108,13 @@ impl Store {
             let key = WorkKey { municipality: row.municipality, batch_id: row.batch_id };
             let attempt = Attempt { key, number };
             let all: Vec<&NewOrder> = orders.iter().map(|(order, _)| order).collect();
+            tx.lock_keys(attempt, &all).await?;
             let held = tx.held_by_others(attempt, &all).await?;
             let free = || orders.iter().filter(|(order, _)| !held.contains(&order.order_id));
             for (order, action) in free() {
                 let index = int(order.index, "record_index")?;
                 let query = sqlx::query(KEEP_ORDER).bind(&code).bind(id).bind(i64::from(number));
-                let query = query.bind(index).bind(now_ms).bind(action).bind([].as_slice());
+                let query = query.bind(index).bind(now_ms).bind(action).bind(b"".as_slice());
                 query.execute(&mut *tx).await?;
                 let query = sqlx::query(DROP_ORDER).bind(&code).bind(id).bind(i64::from(number));
                 query.bind(index).execute(&mut *tx).await?;
@@ -140,12 +143,13 @@ impl Store {
         now_ms: i64,
     ) -> Result<bool, Error> {
         in_tx!(self, "mend_chunk", |tx| {
+            tx.lock_batch(row.municipality, row.batch_id).await?;
             if !accepted(tx.batch(row.municipality, row.batch_id).await?.as_ref(), row) {
                 return Ok(false);
             }
             let (code, id) = (row.municipality.to_string(), row.batch_id.uuid());
             let query = sqlx::query(KEEP_CHUNK).bind(&code).bind(id).bind(i64::from(row.attempt));
-            let query = query.bind(i64::from(chunk.number)).bind(now_ms).bind([].as_slice());
+            let query = query.bind(i64::from(chunk.number)).bind(now_ms).bind(b"".as_slice());
             query.execute(&mut *tx).await?;
             let query = sqlx::query(SET_CHUNK).bind(&code).bind(id).bind(i64::from(chunk.number));
             let query = query.bind(chunk.root.as_bytes().as_slice());
@@ -170,12 +174,13 @@ impl Store {
         now_ms: i64,
     ) -> Result<bool, Error> {
         in_tx!(self, "mend_receipt", |tx| {
+            tx.lock_batch(row.municipality, row.batch_id).await?;
             if !accepted(tx.batch(row.municipality, row.batch_id).await?.as_ref(), row) {
                 return Ok(false);
             }
             let (code, id) = (row.municipality.to_string(), row.batch_id.uuid());
             let query = sqlx::query(KEEP_RECEIPT).bind(&code).bind(id).bind(i64::from(row.attempt));
-            query.bind(now_ms).bind([].as_slice()).execute(&mut *tx).await?;
+            query.bind(now_ms).bind(b"".as_slice()).execute(&mut *tx).await?;
             let query = sqlx::query(SET_RECEIPT).bind(&code).bind(id).bind(int(row.sequence, "sequence")?);
             let query = query.bind(i64::from(row.attempt)).bind(digest.as_bytes().as_slice());
             query.bind(receipt).execute(tx).await?;

@@ -4,8 +4,9 @@
 //! [`Store`] is the only door to the database. Its methods are what the issuer wants to do, in the domain's
 //! own types; each writes in one transaction or reads one state of the database, and doing it again under the
 //! same key changes nothing more. Behind it: `macros` is the seam between one text and several databases,
-//! `transact` the loop around a transaction, `sqlite` how a file is opened; then a file a concern. SQL stands
-//! beside the method that runs it.
+//! `transact` the loop around a transaction, `locks` what keeps two of them apart, `sqlite` how a file is
+//! opened and `postgres` how a server's database is; then a file a concern. SQL stands beside the method that
+//! runs it.
 
 #[macro_use]
 mod macros;
@@ -22,22 +23,25 @@ mod heartbeat;
 mod inspect;
 mod keys;
 mod ledger;
+mod locks;
 mod lost;
 mod mend;
 mod options;
 mod orders;
 mod pages;
 mod pool;
+mod postgres;
 mod quarantine;
 mod restore;
 mod rows;
 mod sqlite;
 mod statement;
 mod sweep;
+pub mod throwaway;
 mod transact;
 mod work;
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, path::PathBuf, sync::Arc};
 
 use sqlx::SqlitePool;
 
@@ -47,7 +51,9 @@ pub use keys::KeyOf;
 pub use ledger::Miscounted;
 pub use lost::{Compared, LostBatch, Standing};
 pub use mend::WholeChunk;
+use options::Named;
 pub use options::StoreOptions;
+pub use postgres::Refusal;
 pub use quarantine::Damage;
 pub use restore::{Cause, Comparison, Held, Kept, Restore};
 pub use rows::{
@@ -60,7 +66,8 @@ pub use rows::{
 pub struct Store {
     pool: Pool,
     group: Arc<group::Group>,
-    witness: Arc<heartbeat::Witness>,
+    /// Beside a file only: of a server nothing outlives the server.
+    witness: Option<Arc<heartbeat::Witness>>,
     persons_together: u64,
 }
 
@@ -70,18 +77,25 @@ enum Pool {
     /// One file: one connection writes, several read. The lock keeps other processes out; whoever only reads
     /// needs none.
     Sqlite { read: SqlitePool, write: SqlitePool, _lock: Option<Arc<File>> },
+    /// A database of a server, which any number of issuers may share: what only one of them may do is decided
+    /// by rows.
+    Postgres(postgres::Server),
 }
 
 impl Store {
-    /// Opens the database, which is made if it is not there, and brings its schema up to date: for the issuer
-    /// alone.
+    /// Opens the database, which is made if it is not there (a server's only its tables), and brings its
+    /// schema up to date: for the issuer alone. A file has one issuer; a server's database may have several.
     ///
     /// # Errors
     /// Every [`Error`] that says what to do before starting again: another process has the file, it is of a
     /// newer program or of another one, it is damaged, or it cannot be opened.
     pub async fn open(options: &StoreOptions) -> Result<Self, Error> {
-        let (pool, path) = sqlite::open(options.file().map_err(Error::Url)?, options).await?;
-        Ok(Self::over(pool, &path, options))
+        match options.named().map_err(Error::Url)? {
+            Named::File(file) => Ok(Self::over_file(sqlite::open(file, options).await?, options)),
+            Named::Server(url) => {
+                Ok(Self::over_server(postgres::Server::open(&url, options).await?, options))
+            }
+        }
     }
 
     /// Opens a database that must be there, and brings its schema up to date: for an operator's commands,
@@ -90,8 +104,12 @@ impl Store {
     /// # Errors
     /// As for [`Store::open`], and [`Error::Missing`]; then nothing was made.
     pub async fn open_existing(options: &StoreOptions) -> Result<Self, Error> {
-        let (pool, path) = sqlite::open_existing(options.file().map_err(Error::Url)?, options).await?;
-        Ok(Self::over(pool, &path, options))
+        match options.named().map_err(Error::Url)? {
+            Named::File(file) => Ok(Self::over_file(sqlite::open_existing(file, options).await?, options)),
+            Named::Server(url) => {
+                Ok(Self::over_server(postgres::Server::open_existing(&url, options).await?, options))
+            }
+        }
     }
 
     /// Opens a database beside the issuer that has it, for the few things an operator may decide meanwhile.
@@ -99,8 +117,12 @@ impl Store {
     /// # Errors
     /// As for [`Store::open_existing`], but for the lock, and for a schema that is not this program's.
     pub async fn open_beside(options: &StoreOptions) -> Result<Self, Error> {
-        let (pool, path) = sqlite::open_beside(options.file().map_err(Error::Url)?, options).await?;
-        Ok(Self::over(pool, &path, options))
+        match options.named().map_err(Error::Url)? {
+            Named::File(file) => Ok(Self::over_file(sqlite::open_beside(file, options).await?, options)),
+            Named::Server(url) => {
+                Ok(Self::over_server(postgres::Server::open_beside(&url, options).await?, options))
+            }
+        }
     }
 
     /// Opens the database to look at it, also while an issuer runs. Whatever would write to it fails.
@@ -108,26 +130,42 @@ impl Store {
     /// # Errors
     /// As for [`Store::open_beside`].
     pub async fn open_to_read(options: &StoreOptions) -> Result<Self, Error> {
-        let (pool, path) = sqlite::open_to_read(options.file().map_err(Error::Url)?, options).await?;
-        Ok(Self::over(pool, &path, options))
+        match options.named().map_err(Error::Url)? {
+            Named::File(file) => Ok(Self::over_file(sqlite::open_to_read(file, options).await?, options)),
+            Named::Server(url) => {
+                Ok(Self::over_server(postgres::Server::open_to_read(&url, options).await?, options))
+            }
+        }
     }
 
-    fn over(pool: Pool, path: &Path, options: &StoreOptions) -> Self {
+    fn over_file((pool, path): (Pool, PathBuf), options: &StoreOptions) -> Self {
+        Self::over(pool, Some(Arc::new(heartbeat::Witness::of(&path))), options)
+    }
+
+    fn over_server(server: postgres::Server, options: &StoreOptions) -> Self {
+        Self::over(Pool::Postgres(server), None, options)
+    }
+
+    fn over(pool: Pool, witness: Option<Arc<heartbeat::Witness>>, options: &StoreOptions) -> Self {
         sweep::none_unreadable();
         Self {
             pool,
             group: Arc::new(group::Group::new(options.group_chunks_max)),
-            witness: Arc::new(heartbeat::Witness::of(path)),
+            witness,
             persons_together: u64::from(options.persons_together),
         }
     }
 
     /// Notes it if this file is older than the one that was last in its place; returns whether it is.
     ///
+    /// Of a server's database nothing stands beside it that could tell: that it was restored is said by the
+    /// operator, or shown by the first receipt that is not in it.
+    ///
     /// # Errors
     /// Any [`Error`].
     pub async fn notice_restore(&self, now_ms: i64) -> Result<bool, Error> {
-        let (had, seen) = (self.heartbeats().await?, self.witness.seen());
+        let Some(witness) = &self.witness else { return Ok(false) };
+        let (had, seen) = (self.heartbeats().await?, witness.seen());
         if had >= seen {
             return Ok(false);
         }
@@ -144,6 +182,7 @@ impl Store {
                 read.close().await;
                 write.close().await;
             }
+            Pool::Postgres(server) => server.close().await,
         }
     }
 }

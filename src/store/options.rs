@@ -2,31 +2,47 @@
 
 use std::{fmt, time::Duration};
 
+use super::postgres;
+
 /// Where the database is and how patient the store is with it. Its debug form hides a password in the URL.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub struct StoreOptions {
-    /// The database: `sqlite:FILE`. Required: the default is empty and opens nothing, as where records are
-    /// kept is not to be guessed.
+    /// The database: `sqlite:FILE`, or `postgres://USER@HOST[,HOST…]/DATABASE`. Required: the default is
+    /// empty and opens nothing, as where records are kept is not to be guessed.
     pub url: String,
-    /// Connections that read at once. Default 4.
+    /// SQLite: connections that read at once. Default 4.
     pub readers_max: u32,
+    /// PostgreSQL: connections at most, for everything. Default 16.
+    pub connections_max: u32,
     /// Longest wait for a connection, and so for one's turn to write. Default 20 s.
     pub acquire_max: Duration,
-    /// How long one statement waits for a lock that a tool beside this process holds; a transaction is tried
-    /// five times. Default 200 ms.
+    /// PostgreSQL: longest wait for one host to take a connection before the next is asked. Default 3 s.
+    pub connect_max: Duration,
+    /// PostgreSQL: how long a statement may take before the server ends it; COMMIT is no such statement.
+    /// Default 30 s.
+    pub statement_max: Duration,
+    /// PostgreSQL: how long a statement waits for a row that another transaction changes; then the whole
+    /// transaction is tried again, five times. Default 5 s.
+    pub lock_max: Duration,
+    /// PostgreSQL: longest wait for what is asked of a server that says nothing, COMMIT among it: then its
+    /// connection is given up, and of a COMMIT it is not known whether it was done. Default 60 s.
+    pub answer_max: Duration,
+    /// SQLite: how long one statement waits for a lock that a tool beside this process holds; a transaction
+    /// is tried five times. Default 200 ms.
     pub busy_max: Duration,
-    /// Cache of the connection that writes, which holds the trees of order ids and persons. Default 64 MiB.
+    /// SQLite: cache of the connection that writes, which holds the trees of order ids and persons. Default
+    /// 64 MiB.
     pub write_cache_bytes: u64,
-    /// Cache of each connection that reads. Default 8 MiB.
+    /// SQLite: cache of each connection that reads. Default 8 MiB.
     pub read_cache_bytes: u64,
-    /// Pages of 4 KiB in the write-ahead log after which it is copied back. Default 20,000 (80 MB).
+    /// SQLite: pages of 4 KiB in the write-ahead log after which it is copied back. Default 20,000 (80 MB).
     pub checkpoint_pages: u32,
     /// Chunks of several senders that share one commit at most. Default 16.
     pub group_chunks_max: usize,
     /// Records whose persons are entered into the look-up together, sorted: more cost less, and make the
     /// commit that enters them longer. Default 65,536, which is 16 chunks.
     pub persons_together: u32,
-    /// Checks the whole file for damage before opening it, which reads all of it. Default off.
+    /// SQLite: checks the whole file for damage before opening it, which reads all of it. Default off.
     pub quick_check: bool,
 }
 
@@ -35,7 +51,12 @@ impl fmt::Debug for StoreOptions {
         f.debug_struct("StoreOptions")
             .field("url", &without_password(&self.url))
             .field("readers_max", &self.readers_max)
+            .field("connections_max", &self.connections_max)
             .field("acquire_max", &self.acquire_max)
+            .field("connect_max", &self.connect_max)
+            .field("statement_max", &self.statement_max)
+            .field("lock_max", &self.lock_max)
+            .field("answer_max", &self.answer_max)
             .field("busy_max", &self.busy_max)
             .field("write_cache_bytes", &self.write_cache_bytes)
             .field("read_cache_bytes", &self.read_cache_bytes)
@@ -47,33 +68,59 @@ impl fmt::Debug for StoreOptions {
     }
 }
 
+/// What a URL names.
+pub(super) enum Named<'a> {
+    /// A file of SQLite.
+    File(&'a str),
+    /// A database of PostgreSQL.
+    Server(postgres::Url),
+}
+
 impl StoreOptions {
-    /// The file that the URL names; nothing is opened.
+    /// Returns what the URL names; nothing is opened.
+    pub(super) fn named(&self) -> Result<Named<'_>, String> {
+        match self.url.split_once(':') {
+            Some(("sqlite", file)) => file_of(file).map(Named::File).map_err(str::to_owned),
+            Some(("postgres" | "postgresql", rest)) => {
+                let rest = rest.strip_prefix("//").ok_or("a database of a server begins with postgres://")?;
+                postgres::Url::parse(rest).map(Named::Server)
+            }
+            Some(_) => Err("this build opens no other kind of database".to_owned()),
+            None => Err("it has no scheme".to_owned()),
+        }
+    }
+
+    /// The file that the URL names, if it names one; nothing is opened.
     ///
     /// # Errors
     /// What is wrong with the URL; it is not repeated, as it may hold a password.
-    pub fn file(&self) -> Result<&str, &'static str> {
-        let file = match self.url.split_once(':') {
-            Some(("sqlite", file)) => file,
-            Some(_) => return Err("this build opens no other kind of database"),
-            None => return Err("it has no scheme"),
-        };
-        let file = file.strip_prefix("//").unwrap_or(file);
-        if file.is_empty() || file.contains(":memory:") {
-            return Err("it names no file, and what is acknowledged must outlive this process");
+    pub fn file(&self) -> Result<Option<&str>, String> {
+        match self.named()? {
+            Named::File(file) => Ok(Some(file)),
+            Named::Server(_) => Ok(None),
         }
-        if file.contains('?') {
-            return Err("it takes no parameters after '?'");
-        }
-        Ok(file)
     }
 }
 
-// `scheme://user:password@host` without user and password; what has no `@` names a file.
+fn file_of(file: &str) -> Result<&str, &'static str> {
+    let file = file.strip_prefix("//").unwrap_or(file);
+    if file.is_empty() || file.contains(":memory:") {
+        return Err("it names no file, and what is acknowledged must outlive this process");
+    }
+    if file.contains('?') {
+        return Err("it takes no parameters after '?'");
+    }
+    Ok(file)
+}
+
+// `scheme://user:password@host?password=…` without user, password and parameters; what is no server's names a
+// file.
 fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://...@{place}"),
-        _ => url.to_owned(),
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let rest = rest.split_once('?').map_or(rest, |(place, _)| place);
+    match rest.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}://...@{place}"),
+        None => format!("{scheme}://{rest}"),
     }
 }
 
@@ -82,7 +129,12 @@ impl Default for StoreOptions {
         Self {
             url: String::new(),
             readers_max: 4,
+            connections_max: 16,
             acquire_max: Duration::from_secs(20),
+            connect_max: Duration::from_secs(3),
+            statement_max: Duration::from_secs(30),
+            lock_max: Duration::from_secs(5),
+            answer_max: Duration::from_secs(60),
             busy_max: Duration::from_millis(200),
             write_cache_bytes: 64 << 20,
             read_cache_bytes: 8 << 20,
@@ -103,6 +155,8 @@ mod tests {
         let of = |url: &str| format!("{:?}", StoreOptions { url: url.to_owned(), ..StoreOptions::default() });
         let text = of("postgres://todoke:ge@heim@db.internal/todoke");
         assert!(text.contains("postgres://...@db.internal/todoke") && !text.contains("heim"), "{text}");
+        let text = of("postgres://db.internal/todoke?user=todoke&password=geheim");
+        assert!(text.contains("postgres://db.internal/todoke") && !text.contains("heim"), "{text}");
         assert!(of("sqlite:issuer.db").contains("sqlite:issuer.db"));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     BatchRow, Claim, Error, NewOrder, Store, Stored,
-    bulk::{Attempt, BulkSteps as _, GROUP_ROWS, KeyRow},
+    bulk::{Attempt, BulkSteps as _, KeyRow},
     columns::{batch_id, int, state, uint},
     work::WorkSteps as _,
 };
@@ -148,7 +148,7 @@ on_both! {
             let attempt = Attempt::from(claim);
             let mut by_id: Vec<usize> = (0..orders.len()).collect();
             by_id.sort_unstable_by(|a, b| (&orders[*a].order_id, a).cmp(&(&orders[*b].order_id, b)));
-            for places in by_id.chunks(GROUP_ROWS) {
+            for places in by_id.chunks(conn.keys_together()) {
                 let group: Vec<&NewOrder> = places.iter().map(|at| &orders[*at]).collect();
                 if conn.take_keys(attempt, &group).await? == group.len() as u64 {
                     sorted.accepted.extend(places);

@@ -6,6 +6,7 @@ use crate::pool::keeper::{Holder, KeepError, Keeper, Kept, KeptDecision, KeptOrd
 use super::{
     Error, Store,
     columns::{bound, digest, int, uint},
+    statement::Speaks as _,
 };
 
 statements! {
@@ -28,9 +29,14 @@ statements! {
     GIVE_UP_CONTROLLER = "
         UPDATE pool_controller SET until_ms = $3 WHERE name = 'pool' AND owner = $1 AND epoch = $2";
     CONTROLLER = "SELECT owner, epoch, until_ms FROM pool_controller WHERE name = 'pool'";
-    HOLDS = "
+    // Nobody takes the lease over before this transaction is done.
+    HOLDS = {
+        sqlite: "
         SELECT COUNT(*) AS holds FROM pool_controller
-        WHERE name = 'pool' AND owner = $1 AND epoch = $2 AND until_ms > $3";
+        WHERE name = 'pool' AND owner = $1 AND epoch = $2 AND until_ms > $3",
+        postgres: "
+        SELECT COUNT(*) AS holds FROM (SELECT epoch FROM pool_controller
+            WHERE name = 'pool' AND owner = $1 AND epoch = $2 AND until_ms > $3 FOR UPDATE) AS held" };
     POOL_STATE = "SELECT epoch, written_ms, state FROM pool_state WHERE name = 'pool'";
     WRITE_POOL_STATE = "
         INSERT INTO pool_state (name, epoch, written_ms, state) VALUES ('pool', $1, $2, $3)
@@ -125,7 +131,7 @@ impl Keeper for Store {
     async fn keep(&self, step: &Step<'_>) -> Result<Option<u64>, KeepError> {
         let done: Result<_, Error> = in_tx!(self, "write_pool", |tx| {
             let epoch = int(step.epoch, "epoch")?;
-            let query = sqlx::query_scalar(HOLDS).bind(step.owner).bind(epoch).bind(step.now_ms);
+            let query = sqlx::query_scalar(tx.sql(HOLDS)).bind(step.owner).bind(epoch).bind(step.now_ms);
             let holds: i64 = query.fetch_one(&mut *tx).await?;
             if holds == 0 {
                 return Ok(None);

@@ -16,6 +16,7 @@ use super::{
     bulk::BulkSteps as _,
     columns::{int, join_strings},
     ends::EndSteps as _,
+    locks::LockSteps as _,
     mend::accepted,
     orders::OrderSteps as _,
     work::WorkSteps as _,
@@ -64,7 +65,7 @@ on_both! {
             for number in damage.chunks {
                 let query = sqlx::query(SET_ASIDE).bind(&code).bind(id).bind(i64::from(row.attempt));
                 let query = query.bind(i64::from(*number)).bind(damage.now_ms).bind(action);
-                query.bind([].as_slice()).execute(&mut *conn).await?;
+                query.bind(b"".as_slice()).execute(&mut *conn).await?;
                 let query = sqlx::query(TAKE_OUT).bind(&code).bind(id).bind(i64::from(*number));
                 query.execute(&mut *conn).await?;
             }
@@ -113,6 +114,7 @@ impl Store {
         damage: &Damage<'_>,
     ) -> Result<bool, Error> {
         in_tx!(self, "quarantine_unsealed", |tx| {
+            tx.lock_batch(municipality, id).await?;
             let Some(mut row) = tx.batch(municipality, id).await? else { return Ok(false) };
             let unsealed = matches!(row.state, BatchState::Announced | BatchState::Receiving);
             if !unsealed || row.counts.missing > 0 || damage.chunks.is_empty() {
@@ -171,6 +173,7 @@ impl Store {
     /// Any [`Error`] of a transaction.
     pub async fn quarantine_accepted(&self, row: &BatchRow, damage: &Damage<'_>) -> Result<bool, Error> {
         in_tx!(self, "quarantine_accepted", |tx| {
+            tx.lock_batch(row.municipality, row.batch_id).await?;
             let now = tx.batch(row.municipality, row.batch_id).await?;
             let Some(mut now) = now.filter(|now| accepted(Some(now), row)) else { return Ok(false) };
             tx.set_aside(&now, damage, "set aside in an accepted batch; to be sent again").await?;
@@ -191,6 +194,7 @@ impl Store {
     pub async fn replace_manifest(&self, new: &NewBatch<'_>) -> Result<bool, Error> {
         in_tx!(self, "replace_manifest", |tx| {
             let (municipality, id) = (new.manifest.municipality, new.manifest.batch_id);
+            tx.lock_batch(municipality, id).await?;
             let Some(row) = tx.batch(municipality, id).await? else { return Ok(false) };
             if row.manifest_digest != Digest::of(new.manifest_bytes) {
                 return Ok(false);

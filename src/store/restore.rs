@@ -15,7 +15,9 @@ use super::{
 statements! {
     IN_FORCE = "
         SELECT restore_id, marked_ms, cause, note FROM restore ORDER BY restore_id DESC LIMIT 1";
-    MARK = "INSERT INTO restore (restore_id, marked_ms, cause, note) VALUES ($1, $2, $3, $4)";
+    MARK = "
+        INSERT INTO restore (restore_id, marked_ms, cause, note) VALUES ($1, $2, $3, $4)
+        ON CONFLICT DO NOTHING";
     HAS_COMPARED = "
         SELECT COUNT(*) AS compared FROM comparison WHERE municipality_code = $1 AND restore_id = $2";
     COMPARE = "
@@ -144,8 +146,9 @@ on_both! {
         async fn mark(&mut conn, cause: Cause, note: &str, now_ms: i64) -> Result<u64, Error> {
             let id = conn.in_force().await?.map_or(0, |last| last.id) + 1;
             let query = sqlx::query(MARK).bind(int(id, "restore_id")?).bind(now_ms);
-            query.bind(cause.as_str()).bind(note).execute(conn).await?;
-            Ok(id)
+            let marked = query.bind(cause.as_str()).bind(note).execute(conn).await?;
+            // Somebody marked it at the same time, which is seen when this begins anew.
+            if marked.rows_affected() == 0 { Err(Error::Busy) } else { Ok(id) }
         }
 
         /// Whether nothing new is taken from a municipality.
@@ -245,10 +248,15 @@ on_both! {
                 .bind(now_ms)
                 .bind(held.digest.as_bytes().as_slice())
                 .bind(held.note)
-                .execute(conn)
+                .execute(&mut *conn)
                 .await?;
-            // None was added if another lost batch has the sequence: two receipts of ours contradict.
-            Ok((if added.rows_affected() == 1 { Kept::Lost } else { Kept::Different }, marked))
+            if added.rows_affected() == 1 {
+                return Ok((Kept::Lost, marked));
+            }
+            // Somebody told of it at the same time, or another lost batch has the sequence: two receipts of
+            // ours contradict.
+            let lost = conn.lost_digest(municipality, id).await?;
+            Ok((if lost == Some(held.digest) { Kept::Lost } else { Kept::Different }, marked))
         }
     }
 }

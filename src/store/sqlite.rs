@@ -32,10 +32,10 @@ const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const SQLITE_CORRUPT: i32 = 11;
 
 statements! {
-    APPLICATION = "SELECT application_id AS id FROM pragma_application_id";
-    SCHEMA = "SELECT user_version AS version FROM pragma_user_version";
-    TABLES = "SELECT COUNT(*) AS tables FROM sqlite_schema";
-    QUICK_CHECK = "PRAGMA quick_check(1)";
+    APPLICATION = { sqlite: "SELECT application_id AS id FROM pragma_application_id" };
+    SCHEMA = { sqlite: "SELECT user_version AS version FROM pragma_user_version" };
+    TABLES = { sqlite: "SELECT COUNT(*) AS tables FROM sqlite_schema" };
+    QUICK_CHECK = { sqlite: "PRAGMA quick_check(1)" };
 }
 
 /// Opens the file behind `sqlite:`, which is made if it is not there, and brings its schema up to date.

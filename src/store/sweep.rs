@@ -59,8 +59,9 @@ statements! {
         WHERE municipality_code = $1 AND opened_ms > $2 AND state <> 'ABORTED'";
     // Times of open batches that lie ahead of a clock that was set back: they would hide what does not move.
     PULL_BACK = "
-        UPDATE batch SET progress_ms = MIN(progress_ms, $1), sealed_ms = MIN(sealed_ms, $1),
-            finished_ms = MIN(finished_ms, $1)
+        UPDATE batch SET progress_ms = CASE WHEN progress_ms > $1 THEN $1 ELSE progress_ms END,
+            sealed_ms = CASE WHEN sealed_ms > $1 THEN $1 ELSE sealed_ms END,
+            finished_ms = CASE WHEN finished_ms > $1 THEN $1 ELSE finished_ms END
         WHERE state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')
             AND (progress_ms > $1 OR sealed_ms > $1 OR finished_ms > $1)";
     // No lease and no wait is ever longer; the holder keeps its epoch, and renews.

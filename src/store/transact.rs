@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{Database, Transaction};
+use sqlx::{Database, Sqlite, SqlitePool, Transaction, pool::PoolConnection};
 
 use crate::{
     crash::{self, Point},
@@ -32,12 +32,82 @@ fn assert_not_in_tx(name: &str) {
     let _ = IN_TX.try_with(|outer| panic!("store call `{name}` inside the transaction `{outer}`"));
 }
 
+/// How connections are had and transactions are begun and ended, which each database does in its own way.
+#[async_trait::async_trait]
+pub(crate) trait Engine<DB: Database>: Sync {
+    /// A connection for one statement that reads.
+    async fn reader(&self) -> Result<PoolConnection<DB>, Error>;
+
+    /// A transaction that only reads, of the database as it is at its first statement.
+    async fn snapshot(&self) -> Result<Transaction<'static, DB>, Error>;
+
+    /// A transaction that writes.
+    async fn begin(&self) -> Result<Transaction<'static, DB>, Error>;
+
+    /// Commits. `Ok` if it is known to be durable.
+    async fn commit(&self, name: &'static str, tx: Transaction<'static, DB>) -> Result<(), Error>;
+
+    /// Longest wait for what is asked on one connection; `None` where nothing can be lost on the way.
+    fn patience(&self) -> Option<Duration>;
+
+    /// Hears of a failure.
+    fn failed(&self, error: &Error);
+}
+
+/// Where a test can kill the process: the body is done, and COMMIT not sent.
+pub(super) fn uncommitted(name: &str) {
+    if name.starts_with("put_chunk") {
+        crash::point(Point::ChunkUncommitted);
+    }
+}
+
+/// The pool of the one connection that writes, or that of the connections that read.
+#[async_trait::async_trait]
+impl Engine<Sqlite> for SqlitePool {
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, Error> {
+        Ok(self.acquire().await?)
+    }
+
+    async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+        Ok(self.begin_with("BEGIN").await?)
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+        Ok(self.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    async fn commit(&self, name: &'static str, tx: Transaction<'static, Sqlite>) -> Result<(), Error> {
+        uncommitted(name);
+        tx.commit().await.map_err(|error| Error::of_commit(name, error))
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    fn failed(&self, _: &Error) {}
+}
+
+/// Waits for an answer, and gives it up if it does not come within an engine's patience.
+///
+/// No function: the compiler would not see that its future can go to another thread.
+macro_rules! within {
+    ($engine:expr, $answer:expr) => {
+        match $engine.patience() {
+            Some(longest) => match tokio::time::timeout(longest, $answer).await {
+                Ok(answer) => Ok(answer),
+                Err(_) => Err(Error::silent(longest)),
+            },
+            None => Ok($answer.await),
+        }
+    };
+}
+
 /// The loop behind `in_tx!`: begin, body, commit or roll back; again while the database is busy.
 ///
 /// If the future is dropped before COMMIT was sent, nothing is left.
 pub(crate) async fn run_tx<'a, DB: Database, T: Send>(
-    pool: &sqlx::Pool<DB>,
-    begin: &'static str,
+    engine: &dyn Engine<DB>,
     name: &'static str,
     body: &mut (dyn FnMut(Transaction<'static, DB>) -> Ran<'a, DB, T> + Send),
 ) -> Result<T, Error> {
@@ -45,7 +115,7 @@ pub(crate) async fn run_tx<'a, DB: Database, T: Send>(
     let started = Instant::now();
     let mut attempt = 1;
     loop {
-        let result = outside(once(pool, begin, name, body)).await;
+        let result = outside(once(engine, name, body)).await;
         if attempt < ATTEMPTS_MAX && matches!(&result, Err(Error::Busy)) {
             metrics::counter!(names::STORE_RETRIES, names::STATEMENT => name).increment(1);
             tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
@@ -53,47 +123,41 @@ pub(crate) async fn run_tx<'a, DB: Database, T: Send>(
             continue;
         }
         measure(name, started, &result);
-        return result;
+        return result.inspect_err(|error| engine.failed(error));
     }
 }
 
 async fn once<'a, DB: Database, T: Send>(
-    pool: &sqlx::Pool<DB>,
-    begin: &'static str,
+    engine: &dyn Engine<DB>,
     name: &'static str,
     body: &mut (dyn FnMut(Transaction<'static, DB>) -> Ran<'a, DB, T> + Send),
 ) -> Result<T, Error> {
-    let tx = pool.begin_with(begin).await?;
-    let (tx, result) = IN_TX.scope(name, body(tx)).await;
+    let tx = engine.begin().await?;
+    let ran = IN_TX.scope(name, body(tx));
+    let (tx, result) = within!(engine, ran)?;
     match result {
-        Ok(value) => match commit(name, tx).await {
-            Ok(()) => Ok(value),
-            Err(error) => Err(Error::of_commit(name, error)),
-        },
+        Ok(value) => {
+            engine.commit(name, tx).await?;
+            Ok(value)
+        }
         Err(error) => {
-            tx.rollback().await.ok(); // the first error is the one worth telling
+            let _ = within!(engine, tx.rollback()); // the first error is the one worth telling
             Err(error)
         }
     }
 }
 
-async fn commit<DB: Database>(name: &str, tx: Transaction<'static, DB>) -> Result<(), sqlx::Error> {
-    if name.starts_with("put_chunk") {
-        crash::point(Point::ChunkUncommitted);
-    }
-    tx.commit().await
-}
-
-/// What is behind `on_read!`.
-pub(crate) async fn run_read<T: Send>(
+/// What is behind `on_read!` and `on_snapshot!`.
+pub(crate) async fn run_read<DB: Database, T: Send>(
+    engine: &dyn Engine<DB>,
     name: &'static str,
     body: Pin<Box<dyn Future<Output = Result<T, Error>> + Send + '_>>,
 ) -> Result<T, Error> {
     assert_not_in_tx(name);
     let started = Instant::now();
-    let result = outside(body).await;
+    let result = within!(engine, outside(body)).flatten();
     measure(name, started, &result);
-    result
+    result.inspect_err(|error| engine.failed(error))
 }
 
 fn measure<T>(name: &'static str, started: Instant, result: &Result<T, Error>) {

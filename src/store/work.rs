@@ -12,6 +12,7 @@ use super::{
     batches::BatchSteps as _,
     columns::{self, batch_id, int, small},
     ends::EndSteps as _,
+    locks::LockSteps as _,
     restore::GateSteps as _,
     sweep::readable,
 };
@@ -55,8 +56,9 @@ statements! {
 
 on_both! {
     pub(super) trait WorkSteps {
-        /// Returns the batch if the claim still holds.
+        /// Returns the batch if the claim still holds; it does until the transaction is over.
         async fn held(&mut conn, claim: &Claim) -> Result<Option<BatchRow>, Error> {
+            conn.lock_batch(claim.key.municipality, claim.key.batch_id).await?;
             let query = sqlx::query_scalar(IS_HELD)
                 .bind(claim.key.municipality.to_string())
                 .bind(claim.key.batch_id.uuid())
@@ -115,6 +117,7 @@ impl Store {
         lease_ms: i64,
     ) -> Result<Option<Claim>, Error> {
         in_tx!(self, "claim_work", |tx| {
+            tx.lock_batch(key.municipality, key.batch_id).await?;
             let (code, id) = (key.municipality.to_string(), key.batch_id.uuid());
             let query = sqlx::query_as(CLAIM).bind(&code).bind(id).bind(holder);
             let query = query.bind(now_ms.saturating_add(lease_ms)).bind(now_ms);

@@ -106,10 +106,10 @@ contract!(a_conflict_is_remembered_with_the_first_time, |case| {
 
 contract!(nobody_waits_for_a_connection_once_for_each_chunk_of_a_group, |case| {
     let acquire_max = std::time::Duration::from_millis(500);
-    let case = case.reopened(|options| options.acquire_max = acquire_max).await;
+    let case =
+        case.reopened(|options| (options.acquire_max, options.connections_max) = (acquire_max, 1)).await;
     let row = case.open(1, 80).await;
-    let crate::store::Pool::Sqlite { write, .. } = &case.store.pool;
-    let held = write.acquire().await.expect("it is free");
+    let held = case.held().await;
     let begun = std::time::Instant::now();
     let puts = futures_util::future::join_all((0..10).map(|n| put(&case.store, &row, n))).await;
     assert!(puts.iter().all(|put| matches!(put, Err(Error::NoConnection))), "{puts:?}");

@@ -4,7 +4,6 @@
 use std::{future::poll_fn, path::Path, pin::pin, task::Poll};
 
 use super::*;
-use crate::store::Pool;
 
 /// Drops `future` when it has had to wait `waits` times; `None` if it was dropped.
 async fn dropped_after<T>(waits: usize, future: impl Future<Output = T>) -> Option<T> {
@@ -24,6 +23,7 @@ async fn dropped_after<T>(waits: usize, future: impl Future<Output = T>) -> Opti
 /// Runs what is begun to its end, and returns what is left.
 async fn settled(case: &Case, n: u32) -> (BatchRow, u64, usize) {
     case.store.write_heartbeat("a test", NOW).await.expect("the one that writes is free");
+    case.calm().await;
     let durable = case.store.durable_chunks(ward(), id(n)).await.expect("reads").len();
     (case.row(n).await, durable, case.dispositions(n).await.len())
 }
@@ -114,7 +114,7 @@ fn killed(path: &Path, copy: &Path, torn: u64) {
 async fn reopened(case: &Case, torn: u64) -> (TempDir, Store) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let copy = dir.path().join("copy.db");
-    killed(&case.path, &copy, torn);
+    killed(case.path(), &copy, torn);
     let options = StoreOptions { quick_check: true, ..options(&copy) };
     (dir, Store::open(&options).await.expect("it opens"))
 }
@@ -147,10 +147,10 @@ async fn a_torn_write_takes_at_most_what_was_not_answered() {
     let case = Case::sqlite().await;
     let row = case.open(1, 400).await;
     let mut lengths =
-        vec![std::fs::metadata(format!("{}-wal", case.path.display())).expect("it is there").len()];
+        vec![std::fs::metadata(format!("{}-wal", case.path().display())).expect("it is there").len()];
     for number in 0..5 {
         case.put(&row, number).await;
-        lengths.push(std::fs::metadata(format!("{}-wal", case.path.display())).expect("it is there").len());
+        lengths.push(std::fs::metadata(format!("{}-wal", case.path().display())).expect("it is there").len());
     }
     let whole = lengths[5];
     for cut in (1..whole - lengths[1]).step_by(1777) {
@@ -169,7 +169,7 @@ async fn a_torn_write_takes_at_most_what_was_not_answered() {
 #[tokio::test]
 async fn a_full_disk_changes_nothing_and_is_over_when_there_is_room() {
     let case = Case::sqlite().await;
-    let Pool::Sqlite { write, .. } = &case.store.pool;
+    let (_, write) = case.file();
     case.sealed(1, 400).await;
     let claim = case.claim(1).await;
     let all = orders("K", 400);

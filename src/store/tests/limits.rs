@@ -10,7 +10,6 @@ use futures_util::future::{join, join_all};
 use sqlx::SqliteConnection;
 
 use super::*;
-use crate::store::Pool;
 
 /// Has the database itself note of each commit how many chunks it stored.
 async fn noted(connection: &mut SqliteConnection) -> Arc<Mutex<Vec<usize>>> {
@@ -35,7 +34,7 @@ async fn noted(connection: &mut SqliteConnection) -> Arc<Mutex<Vec<usize>>> {
 /// Sends these chunks at once while the one connection that writes is held, lets it go when all of them wait,
 /// and returns how many were stored by each commit.
 async fn commits(case: &Case, row: &BatchRow, numbers: std::ops::Range<u32>) -> Vec<usize> {
-    let Pool::Sqlite { write, .. } = &case.store.pool;
+    let (_, write) = case.file();
     let mut held = write.acquire().await.expect("it is free");
     let commits = noted(&mut held).await;
     let puts = join_all(numbers.map(|number| put(&case.store, row, number)));
@@ -56,7 +55,7 @@ async fn as_many_chunks_share_a_commit_as_the_limit_says_and_the_next_one_has_an
 
 /// Two may read at once, and one more is told when no place becomes free.
 async fn two_read_at_once(store: &Store) {
-    let Pool::Sqlite { read, .. } = &store.pool;
+    let Pool::Sqlite { read, .. } = &store.pool else { panic!("it is a file") };
     let first = read.acquire().await.expect("nobody reads");
     store.batch(ward(), id(1)).await.expect("at the limit").expect("it is there");
     let second = read.acquire().await.expect("at the limit, and kept");
@@ -75,6 +74,6 @@ async fn as_many_read_at_once_as_the_limit_says_and_the_next_one_waits_for_a_pla
     let case = Case::sqlite().await.reopened(|options| options.readers_max = 2).await;
     case.open(1, 4).await;
     two_read_at_once(&case.store).await;
-    let beside = StoreOptions { readers_max: 2, ..options(&case.path) };
+    let beside = StoreOptions { readers_max: 2, ..options(case.path()) };
     two_read_at_once(&Store::open_to_read(&beside).await.expect("it opens")).await;
 }

@@ -1,7 +1,7 @@
 //! Promise: the contract of the store holds on every database that it can be opened on.
 //!
-//! `contract!(name, |case| { … })` makes a test of that name for each database. A second database is one more
-//! arm of the macro.
+//! `contract!(name, |case| { … })` makes a test of that name for each database. What only a file has is in
+//! `opening`, `recovery`, `limits` and `crash`, and what only a server has in `server`.
 
 mod batches;
 mod cards;
@@ -17,10 +17,17 @@ mod pool;
 mod recovery;
 mod restore;
 mod schema;
+mod server;
+mod template;
 mod work;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use sqlx::SqlitePool;
 use tempfile::TempDir;
 
 use crate::domain::{
@@ -34,8 +41,8 @@ use crate::domain::{
 };
 
 use super::{
-    Acceptance, BatchRow, Claim, Error, NewBatch, NewChunk, NewOrder, Opened, PutChunk, Store, StoreOptions,
-    Stored, WorkKey,
+    Acceptance, BatchRow, Claim, Error, NewBatch, NewChunk, NewOrder, Opened, Pool, PutChunk, Store,
+    StoreOptions, Stored, WorkKey, throwaway::Throwaway,
 };
 
 macro_rules! contract {
@@ -46,6 +53,10 @@ macro_rules! contract {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
                 body(Case::sqlite().await).await;
+            }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                body(Case::postgres().await).await;
             }
         }
     };
@@ -60,27 +71,95 @@ const NOW: i64 = 1_700_000_000_000;
 /// A store of its own for one test.
 struct Case {
     store: Store,
-    path: PathBuf,
-    _dir: TempDir,
+    options: StoreOptions,
+    place: Place,
+}
+
+/// What a store lies in, for as long as the test runs.
+enum Place {
+    File { path: PathBuf, _dir: TempDir },
+    Server(Throwaway),
 }
 
 impl Case {
     async fn sqlite() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("store.db");
-        let store = Store::open(&options(&path)).await.expect("it opens");
-        Self { store, path, _dir: dir }
+        Self::opened(options(&path), Place::File { path, _dir: dir }).await
+    }
+
+    async fn postgres() -> Self {
+        Self::postgres_with("").await
+    }
+
+    /// On a server with these lines in its configuration.
+    async fn postgres_with(settings: &'static str) -> Self {
+        let server = template::server(settings).await;
+        let url = server.url(template::DATABASE);
+        let options = StoreOptions { url, connections_max: 4, ..StoreOptions::default() };
+        Self::opened(options, Place::Server(server)).await
+    }
+
+    async fn opened(options: StoreOptions, place: Place) -> Self {
+        let store = Store::open(&options).await.expect("it opens");
+        Self { store, options, place }
+    }
+
+    /// The file, of a case that has one.
+    fn path(&self) -> &Path {
+        match &self.place {
+            Place::File { path, .. } => path,
+            Place::Server(_) => panic!("a server has no file"),
+        }
+    }
+
+    /// The connections of a case with a file: those that read, and the one that writes.
+    fn file(&self) -> (&SqlitePool, &SqlitePool) {
+        match &self.store.pool {
+            Pool::Sqlite { read, write, .. } => (read, write),
+            Pool::Postgres(_) => panic!("a server has no file"),
+        }
+    }
+
+    /// Waits until what somebody left in the middle has come to its end.
+    async fn calm(&self) {
+        if let Pool::Postgres(server) = &self.store.pool {
+            let all = (0..self.options.connections_max).map(|_| server.acquire());
+            drop(futures_util::future::join_all(all).await);
+        }
+    }
+
+    /// Keeps the connection that writes from everybody as long as what is returned lives; of a server's
+    /// connections one.
+    async fn held(&self) -> Box<dyn Send> {
+        match &self.store.pool {
+            Pool::Sqlite { write, .. } => Box::new(write.acquire().await.expect("it is free")),
+            Pool::Postgres(server) => Box::new(server.acquire().await.expect("it is free")),
+        }
     }
 
     /// Closes the database and opens it with other options.
     async fn reopened(self, change: impl FnOnce(&mut StoreOptions)) -> Self {
-        let Self { store, path, _dir } = self;
+        let Self { store, mut options, place } = self;
         store.close().await;
         drop(store);
-        let mut options = options(&path);
         change(&mut options);
-        let store = Store::open(&options).await.expect("it opens");
-        Self { store, path, _dir }
+        Self::opened(options, place).await
+    }
+
+    /// Runs SQL as each database has it, beside the store, on a connection that writes.
+    async fn try_raw(&self, sqlite: &'static str, postgres: &'static str) -> Result<(), sqlx::Error> {
+        match &self.store.pool {
+            Pool::Sqlite { write, .. } => sqlx::raw_sql(sqlite).execute(write).await.map(|_| ()),
+            Pool::Postgres(server) => {
+                let mut connection = server.acquire().await.expect("it is there");
+                sqlx::raw_sql(postgres).execute(&mut *connection).await.map(|_| ())
+            }
+        }
+    }
+
+    async fn raw(&self, sqlite: &'static str, postgres: &'static str) {
+        self.try_raw(sqlite, postgres).await.expect("it runs");
     }
 
     /// Opens batch `n` of `records` records.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use sqlx::ConnectOptions as _;
 
 use super::*;
-use crate::store::Pool;
 
 async fn refused(options: &StoreOptions) -> Error {
     Store::open(options).await.expect_err("it is refused")
@@ -22,7 +21,7 @@ async fn change(path: &std::path::Path, text: &'static str) {
 #[tokio::test]
 async fn every_commit_is_on_the_disk_before_it_is_answered() {
     let case = Case::sqlite().await;
-    let Pool::Sqlite { read, write, .. } = &case.store.pool;
+    let (read, write) = case.file();
     let value = async |pool: &sqlx::SqlitePool, pragma: &'static str| -> String {
         let text = sqlx::AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"));
         sqlx::query_scalar(text).fetch_one(pool).await.expect("reads")
@@ -42,15 +41,15 @@ async fn every_commit_is_on_the_disk_before_it_is_answered() {
 #[tokio::test]
 async fn a_file_has_one_process_and_is_free_when_that_is_gone() {
     let case = Case::sqlite().await;
-    let error = refused(&options(&case.path)).await;
+    let error = refused(&options(case.path())).await;
     let text = error.to_string();
     assert!(matches!(error, Error::InUse { .. }), "{text}");
     assert!(text.contains("store.db-lock") && text.contains("stop that process"), "{text}");
-    let dotted = case.path.parent().expect("a folder").join(".").join("store.db");
+    let dotted = case.path().parent().expect("a folder").join(".").join("store.db");
     assert!(matches!(refused(&options(&dotted)).await, Error::InUse { .. }), "by any name");
     case.open(1, 4).await;
-    let (path, row) = (case.path.clone(), case.row(1).await);
-    let Case { store, _dir, .. } = case;
+    let (path, row) = (case.path().to_owned(), case.row(1).await);
+    let Case { store, place: _place, .. } = case;
     store.close().await;
     assert!(matches!(store.batch(ward(), id(1)).await, Err(Error::Closed)));
     drop(store);
@@ -108,7 +107,8 @@ async fn damage_is_found_when_asked_for() {
     for number in 0..100 {
         case.put(&row, number).await;
     }
-    let Case { store, path, _dir } = case;
+    let path = case.path().to_owned();
+    let Case { store, place: _place, .. } = case;
     store.close().await;
     drop(store);
     let mut bytes = std::fs::read(&path).expect("it is there");
@@ -123,8 +123,10 @@ async fn damage_is_found_when_asked_for() {
 
 #[tokio::test]
 async fn a_url_that_names_no_file_is_refused_without_being_repeated() {
-    for url in ["", "issuer.db", "postgres://user:secret@host/db", "sqlite:", "sqlite::memory:", "sqlite:a?b"]
-    {
+    let servers =
+        ["postgres:user:secret@host/db", "postgres://:secret@host/db", "mysql://user:secret@host/db"];
+    let files = ["", "issuer.db", "sqlite:", "sqlite::memory:", "sqlite:a?b"];
+    for url in servers.into_iter().chain(files) {
         let error = refused(&StoreOptions { url: url.to_owned(), ..StoreOptions::default() }).await;
         assert!(matches!(error, Error::Url(_)), "{url}: {error}");
         assert!(!error.to_string().contains("secret"));
@@ -163,7 +165,7 @@ async fn who_waits_too_long_for_a_turn_is_told_so() {
     let path = dir.path().join("store.db");
     let hasty = StoreOptions { acquire_max: Duration::from_secs(1), ..options(&path) };
     let store = Store::open(&hasty).await.expect("it opens");
-    let Pool::Sqlite { write, .. } = &store.pool;
+    let Pool::Sqlite { write, .. } = &store.pool else { panic!("it is a file") };
     let held = write.acquire().await.expect("it is free");
     let error = store.write_heartbeat("a test", NOW).await.expect_err("it is held");
     assert!(matches!(error, Error::NoConnection) && error.is_transient(), "{error}");

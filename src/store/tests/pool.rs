@@ -91,14 +91,11 @@ contract!(an_order_is_kept_with_its_decisions_and_once, |case| {
     assert_eq!(store.after(0, 9).await.expect("a read").len(), 1);
 });
 
-#[tokio::test]
-async fn a_decision_that_was_kept_is_neither_changed_nor_removed() {
-    let case = Case::sqlite().await;
+contract!(a_decision_that_was_kept_is_neither_changed_nor_removed, |case| {
     case.store.take("issuer-1", 0, NOW, LEASE_MS).await.expect("a transaction");
     case.store.keep(&a_write(FIRST, "{}", &[a_decision("relay-2", "{}")])).await.expect("a transaction");
-    let crate::store::Pool::Sqlite { write, .. } = &case.store.pool;
     for sql in ["DELETE FROM pool_decision", "UPDATE pool_decision SET unit = 'relay-3'"] {
-        let refused = sqlx::query(sql).execute(write).await.expect_err("it is refused");
+        let refused = case.try_raw(sql, sql).await.expect_err("it is refused");
         assert!(refused.to_string().contains("only ever added"), "{refused}");
     }
-}
+});

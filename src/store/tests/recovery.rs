@@ -1,20 +1,19 @@
-//! Promise: a transaction that SQLite ended by itself, and a row that somebody damaged, cost nobody else
-//! anything.
+//! Promise: a transaction that the database ended by itself, and a row that somebody damaged, cost nobody
+//! else anything.
 
 use super::*;
 
-use crate::store::{Cause, Pool};
+use crate::store::Cause;
 
-/// Runs SQL on the one connection that writes, beside the store.
+/// Runs SQL on the one connection that writes to the file, beside the store.
 async fn raw(case: &Case, sql: &'static str) {
-    let Pool::Sqlite { write, .. } = &case.store.pool;
-    sqlx::query(sql).execute(write).await.expect("it runs");
+    case.raw(sql, "").await;
 }
 
 /// Has the transaction end under the store's hands, as SQLite does by itself when the disk is full.
-async fn ended_by_sqlite(case: &Case, then: Result<(), Error>) -> Error {
+async fn ended_by_itself(case: &Case, then: Result<(), Error>) -> Error {
     let then = std::sync::Mutex::new(Some(then));
-    let ended: Result<(), Error> = in_tx!(case.store, "ended_by_sqlite", |tx| {
+    let ended: Result<(), Error> = in_tx!(case.store, "ended_by_itself", |tx| {
         sqlx::query("ROLLBACK").execute(&mut *tx).await?;
         then.lock().expect("nobody panics").take().expect("it runs once")
     });
@@ -22,21 +21,25 @@ async fn ended_by_sqlite(case: &Case, then: Result<(), Error>) -> Error {
 }
 
 contract!(after_a_commit_that_failed_the_store_goes_on_by_itself, |case| {
-    let ended = ended_by_sqlite(&case, Ok(())).await;
+    let ended = ended_by_itself(&case, Ok(())).await;
     assert!(matches!(ended, Error::OutcomeUnknown { .. }), "{ended}");
     case.sealed(1, 8).await;
-    let second = Store::open(&options(&case.path)).await;
-    assert!(matches!(second, Err(Error::InUse { .. })), "others are still kept out: {second:?}");
+    if let Place::File { path, .. } = &case.place {
+        let second = Store::open(&options(path)).await;
+        assert!(matches!(second, Err(Error::InUse { .. })), "others are still kept out: {second:?}");
+    }
 });
 
 contract!(after_a_statement_that_ended_its_transaction_the_store_goes_on_by_itself, |case| {
-    let ended = ended_by_sqlite(&case, Err(Error::Full)).await;
+    let ended = ended_by_itself(&case, Err(Error::Full)).await;
     assert!(matches!(ended, Error::Full), "{ended}");
     case.sealed(1, 8).await;
     assert!(case.store.write_heartbeat("sweeper", NOW).await.is_ok());
 });
 
-contract!(a_full_disk_is_told_and_once_there_is_space_the_store_goes_on, |case| {
+#[tokio::test]
+async fn a_full_disk_is_told_and_once_there_is_space_the_store_goes_on() {
+    let case = Case::sqlite().await;
     raw(&case, "PRAGMA max_page_count = 1").await; // SQLite takes the present size instead
     let full = async {
         for n in 1..1000 {
@@ -63,16 +66,22 @@ contract!(a_full_disk_is_told_and_once_there_is_space_the_store_goes_on, |case| 
     assert!(matches!(full, Error::Full), "{full}");
     raw(&case, "PRAGMA max_page_count = 1000000").await;
     case.sealed(2000, 8).await;
-});
+}
 
 contract!(a_damaged_row_hides_no_other, |case| {
     for n in 1..=5 {
         case.sealed(n, 4).await;
     }
-    raw(&case, "PRAGMA ignore_check_constraints = ON").await;
-    raw(&case, "UPDATE batch SET state = 'SEALDE' WHERE sequence = 2").await;
-    raw(&case, "UPDATE batch SET manifest_digest = x'00' WHERE sequence = 4").await;
-    raw(&case, "UPDATE batch SET state = CAST(x'ff' AS TEXT) WHERE sequence = 5").await;
+    case.raw(
+        "PRAGMA ignore_check_constraints = ON;
+        UPDATE batch SET state = 'SEALDE' WHERE sequence = 2;
+        UPDATE batch SET manifest_digest = x'00' WHERE sequence = 4;
+        UPDATE batch SET state = CAST(x'ff' AS TEXT) WHERE sequence = 5",
+        "ALTER TABLE batch DROP CONSTRAINT batch_state_check, DROP CONSTRAINT batch_manifest_digest_check;
+        UPDATE batch SET state = 'SEALDE' WHERE sequence IN (2, 5);
+        UPDATE batch SET manifest_digest = '\\x00' WHERE sequence = 4",
+    )
+    .await;
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = case.store.open_batches(after, 2).await.expect("reads");
@@ -95,7 +104,9 @@ contract!(work_that_cannot_be_claimed_can_be_put_off_but_not_taken_from_its_hold
     assert!(kept.expect("the store answers"), "the lease stands");
 });
 
-contract!(a_key_that_is_none_hides_no_other_in_any_list, |case| {
+#[tokio::test]
+async fn a_key_that_is_none_hides_no_other_in_any_list() {
+    let case = Case::sqlite().await;
     for n in [2, 3, 4] {
         case.sealed(n, 4).await;
     }
@@ -115,7 +126,7 @@ contract!(a_key_that_is_none_hides_no_other_in_any_list, |case| {
     let of = |n: u32| format!("WHERE batch_id = (SELECT batch_id FROM batch WHERE sequence = {n})");
     let code = "municipality_code = CAST(x'ff' AS TEXT)";
     for damage in [format!("batch_id = x'00' {}", of(3)), format!("{code} {}", of(4))] {
-        let Pool::Sqlite { write, .. } = &case.store.pool;
+        let (_, write) = case.file();
         let sql = sqlx::AssertSqlSafe(format!("UPDATE work SET {damage}"));
         assert_eq!(sqlx::query(sql).execute(write).await.expect("it runs").rows_affected(), 1);
     }
@@ -134,7 +145,7 @@ contract!(a_key_that_is_none_hides_no_other_in_any_list, |case| {
         lost.iter().map(|one| (one.municipality, one.batch_id)).collect::<Vec<_>>(),
         [(ward(), id(2))]
     );
-});
+}
 
 contract!(a_read_of_several_statements_sees_nothing_that_comes_between_them, |case| {
     let count = "SELECT COUNT(*) FROM batch";

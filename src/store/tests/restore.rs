@@ -2,18 +2,21 @@
 
 use super::*;
 
-use crate::store::{Cause, Pool, Standing};
+use crate::store::{Cause, Standing};
 
 /// Notes that batch `n` was lost, as a comparison of its receipt does.
 async fn lost(case: &Case, n: u32) {
-    let Pool::Sqlite { write, .. } = &case.store.pool;
-    let query = sqlx::query(
-        "INSERT INTO lost_batch (municipality_code, batch_id, sequence, record_count, manifest_digest,
-            told_ms, digest, receipt)
-        VALUES ($1, $2, $3, 4, zeroblob(32), 1, zeroblob(32), x'00')",
-    );
-    let query = query.bind(ward().to_string()).bind(id(n).uuid()).bind(i64::from(n));
-    query.execute(write).await.expect("it is written");
+    let of: Result<(), Error> = in_tx!(case.store, "a_test", |tx| {
+        let query = sqlx::query(
+            "INSERT INTO lost_batch (municipality_code, batch_id, sequence, record_count, manifest_digest,
+                told_ms, digest, receipt)
+            VALUES ($1, $2, $3, 4, $4, 1, $4, $5)",
+        );
+        let query = query.bind(ward().to_string()).bind(id(n).uuid()).bind(i64::from(n));
+        query.bind([0_u8; 32].as_slice()).bind([0_u8].as_slice()).execute(tx).await?;
+        Ok(())
+    });
+    of.expect("it is written");
 }
 
 async fn marked(case: &Case) {

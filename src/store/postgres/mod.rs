@@ -1,0 +1,268 @@
+//! A commit that is answered is durable on the server that could be written to, and on its synchronous
+//! standby if it has one; whatever is in doubt is said to be.
+//!
+//! `url` is what can be asked for, `hosts` which server is asked, `opened` what is used, `codes` and
+//! `notices` what answers mean, `bulk` how many rows are moved.
+//!
+//! Transactions are READ COMMITTED and take the rows that they decide about first (`store::locks`), so that
+//! two of them about one batch come one after the other, as all do on SQLite.
+
+mod bulk;
+pub(in crate::store) mod codes;
+mod hosts;
+mod notices;
+mod opened;
+mod refusal;
+mod url;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{
+    Connection as _, PgConnection, PgPool, Postgres, SqlSafeStr as _, Transaction, pool::PoolConnection,
+    postgres::PgPoolOptions,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    Error, StoreOptions,
+    transact::{Engine, uncommitted},
+};
+
+use hosts::{Hosts, Purpose};
+#[cfg(test)]
+pub(super) use opened::MIGRATOR;
+use opened::Rights;
+pub use refusal::Refusal;
+pub(crate) use url::Url;
+
+statements! {
+    SESSION = { postgres: "
+        SELECT NOT pg_is_in_recovery() AS writable,
+            current_setting('synchronous_commit') AS synchronous_commit" };
+    ONLY_READ = { postgres: "SET default_transaction_read_only = on" };
+    // Its end would be taken for a user's wish to wait for no standby, and the commit would stand.
+    UNTIMED = { postgres: "SET LOCAL statement_timeout = 0" };
+}
+
+/// A connection that nobody used for so long is asked whether it is still there.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+/// Longest wait for a connection to say that it is there.
+const PING_MAX: Duration = Duration::from_secs(5);
+/// How often somebody who waits for a connection looks whether the host is still the one.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Shortest time between two rounds over all hosts.
+const ROUND_EVERY: Duration = Duration::from_millis(200);
+
+/// A database of PostgreSQL. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    pool: PgPool,
+    hosts: Arc<Hosts>,
+    acquire_max: Duration,
+    answer_max: Duration,
+}
+
+impl Server {
+    /// Opens the database for the issuer, which makes its tables if there are none.
+    pub(super) async fn open(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
+        let rights = Rights { make: true, migrate: true, alone: false };
+        Self::opened(url, options, Purpose::Issuer, rights).await
+    }
+
+    /// The same for an operator's command that no issuer may come across.
+    pub(super) async fn open_existing(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
+        let rights = Rights { make: false, migrate: true, alone: true };
+        Self::opened(url, options, Purpose::Command, rights).await
+    }
+
+    /// The same beside issuers, and the schema stays as it is.
+    pub(super) async fn open_beside(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
+        let rights = Rights { make: false, migrate: false, alone: false };
+        Self::opened(url, options, Purpose::Command, rights).await
+    }
+
+    /// The same, and nothing is changed.
+    pub(super) async fn open_to_read(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
+        let rights = Rights { make: false, migrate: false, alone: false };
+        Self::opened(url, options, Purpose::Look, rights).await
+    }
+
+    async fn opened(
+        url: &Url,
+        options: &StoreOptions,
+        purpose: Purpose,
+        rights: Rights,
+    ) -> Result<Self, Error> {
+        let hosts = Arc::new(Hosts::new(url, options, purpose)?);
+        let pool = pool(&hosts, options, purpose);
+        hosts.seek(&pool).await?;
+        opened::check(&hosts, &url.shown(), rights).await?;
+        let (acquire_max, answer_max) = (options.acquire_max, options.answer_max);
+        Ok(Self { pool, hosts, acquire_max, answer_max })
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A connection to the server that can be written to.
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
+        let begun = Instant::now();
+        loop {
+            let error = match self.acquired().await {
+                Ok(Some(connection)) => return Ok(connection),
+                Ok(None) => continue, // the host is another one
+                Err(error) => error,
+            };
+            if !matches!(error, Error::Away(_)) || begun.elapsed() >= self.acquire_max {
+                return Err(error);
+            }
+            self.hosts.doubt();
+            sleep(ROUND_EVERY).await;
+        }
+    }
+
+    /// The same; `None` if it turned out meanwhile that it has to be another host's.
+    async fn acquired(&self) -> Result<Option<PoolConnection<Postgres>>, Error> {
+        if self.hosts.is_doubted() {
+            self.hosts.seek(&self.pool).await?;
+        }
+        let moved = async {
+            loop {
+                sleep(LOOK_EVERY).await;
+                // Where no host can be written to, whoever waits is told by the pool or by its own patience.
+                if self.hosts.seek(&self.pool).await.unwrap_or(false) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            connection = self.pool.acquire() => Ok(Some(connection?)),
+            () = moved => Ok(None),
+        }
+    }
+
+    /// Begins a transaction; a connection that was lost while nobody used it is replaced by another.
+    async fn begun(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
+        let begun = Instant::now();
+        loop {
+            let connection = self.acquire().await?;
+            let tx = Transaction::begin(connection, Some(begin.into_sql_str()));
+            let error = match timeout(self.answer_max, tx).await {
+                Ok(Ok(tx)) => return Ok(tx),
+                Ok(Err(error)) => Error::from(error),
+                Err(_) => Error::silent(self.answer_max),
+            };
+            if !matches!(error, Error::Away(_)) || begun.elapsed() >= self.acquire_max {
+                return Err(error);
+            }
+            self.hosts.doubt();
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Engine<Postgres> for Server {
+    async fn reader(&self) -> Result<PoolConnection<Postgres>, Error> {
+        self.acquire().await
+    }
+
+    async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.begun("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.begun("BEGIN ISOLATION LEVEL READ COMMITTED").await
+    }
+
+    /// COMMIT has no time-out at the server. Here the wait has an end, after which nothing is claimed.
+    async fn commit(&self, name: &'static str, mut tx: Transaction<'static, Postgres>) -> Result<(), Error> {
+        // This also fails if a statement of the body has, where COMMIT alone would silently roll back.
+        let untimed = timeout(self.answer_max, sqlx::raw_sql(UNTIMED).execute(&mut *tx)).await;
+        untimed.map_err(|_| Error::silent(self.answer_max))??;
+        uncommitted(name);
+        let (answer, warned) = notices::heard(timeout(self.answer_max, tx.commit())).await;
+        let unknown = |words: String| Error::OutcomeUnknown { name, source: words.into() };
+        match answer {
+            Err(_) => Err(unknown(format!("no answer came in {} s", self.answer_max.as_secs()))),
+            Ok(Err(error)) => Err(Error::of_commit(name, error)),
+            Ok(Ok(())) if !warned.is_empty() => Err(unknown(format!("it was answered with: {warned}"))),
+            Ok(Ok(())) => Ok(()),
+        }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(self.answer_max)
+    }
+
+    fn failed(&self, error: &Error) {
+        match error {
+            Error::Away(_) | Error::OutcomeUnknown { .. } => self.hosts.doubt(),
+            _ => {}
+        }
+    }
+}
+
+/// Connections are made when they are needed, to the host that is asked at that time.
+fn pool(hosts: &Arc<Hosts>, options: &StoreOptions, purpose: Purpose) -> PgPool {
+    let (current, new) = (Arc::clone(hosts), Arc::clone(hosts));
+    let released = Arc::clone(hosts);
+    PgPoolOptions::new()
+        .max_connections(options.connections_max.max(1))
+        .acquire_timeout(options.acquire_max)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, meta| {
+            let is_current = current.is_current(meta.age);
+            Box::pin(async move {
+                if is_current && meta.idle_for > IDLE_MAX {
+                    is_there(connection).await?;
+                }
+                Ok(is_current)
+            })
+        })
+        .after_connect(move |connection, _| {
+            let hosts = Arc::clone(&new);
+            Box::pin(async move { begun_session(connection, &hosts, purpose).await })
+        })
+        .after_release(move |connection, meta| {
+            let is_current = released.is_current(meta.age);
+            Box::pin(async move {
+                if is_current {
+                    is_there(connection).await?;
+                }
+                Ok(is_current)
+            })
+        })
+        .connect_lazy_with(hosts.options())
+}
+
+/// What a transaction or statement that somebody left is still at is waited for, and then given up with its
+/// connection.
+async fn is_there(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    timeout(PING_MAX, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// A connection to a standby, or to a server on which a commit is not durable, is used for nothing.
+async fn begun_session(
+    connection: &mut PgConnection,
+    hosts: &Hosts,
+    purpose: Purpose,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query_as(SESSION);
+    let (writable, synchronous_commit): (bool, String) = query.fetch_one(&mut *connection).await?;
+    let refused = |words: String| {
+        hosts.doubt();
+        Err(sqlx::Error::Io(std::io::Error::other(words)))
+    };
+    if !writable {
+        return refused("the server became a standby".to_owned());
+    }
+    if opened::is_asynchronous(&synchronous_commit) {
+        return refused(format!("synchronous_commit is {synchronous_commit} now"));
+    }
+    if purpose == Purpose::Look {
+        sqlx::query(ONLY_READ).execute(connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! A database of a server is used only if it is ours, of a schema this program knows, in UTF-8, and durable
+//! at each commit.
+
+use sqlx::{Connection as _, PgConnection, migrate::Migrator};
+
+use super::{
+    Refusal,
+    hosts::{Hosts, Purpose},
+};
+use crate::store::Error;
+
+/// The changes of the schema, in order; the last one's number is the newest schema that is known.
+pub(in crate::store) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+
+/// The oldest version that has all that is used.
+const VERSION_MIN: i32 = 130_000;
+
+statements! {
+    SETTINGS = { postgres: "
+        SELECT current_setting('server_version_num') AS version, current_setting('server_version') AS shown,
+            current_setting('server_encoding') AS encoding,
+            current_setting('synchronous_commit') AS synchronous_commit,
+            current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes" };
+    TABLES = { postgres: "
+        SELECT COUNT(*) AS tables, COUNT(*) FILTER (WHERE table_name = '_sqlx_migrations') AS ledgers
+        FROM information_schema.tables WHERE table_schema = current_schema()" };
+    SCHEMA = { postgres: "SELECT MAX(version) AS version FROM _sqlx_migrations WHERE success" };
+    FIRST = { postgres: "SELECT checksum FROM _sqlx_migrations WHERE version = $1" };
+    // Of the same user all are shown, of others those that an administrator lets us see.
+    ISSUERS = { postgres: "
+        SELECT COUNT(*) AS sessions FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid()" };
+    NO_TIMEOUTS = { postgres: "SET statement_timeout = 0" };
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Settings {
+    version: String,
+    shown: String,
+    encoding: String,
+    synchronous_commit: String,
+    fsync: String,
+    full_page_writes: String,
+}
+
+/// Who may do what when a database is opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rights {
+    /// An empty one becomes ours.
+    pub(super) make: bool,
+    /// The schema is brought up to date.
+    pub(super) migrate: bool,
+    /// No issuer may be connected.
+    pub(super) alone: bool,
+}
+
+/// Looks at the database, and brings its schema up to date where that may be done.
+pub(super) async fn check(hosts: &Hosts, database: &str, rights: Rights) -> Result<(), Error> {
+    let mut connection = hosts.connected().await?;
+    let checked = checked(&mut connection, database, rights).await;
+    let _ = connection.close().await; // what was to be done is done
+    checked
+}
+
+async fn checked(conn: &mut PgConnection, database: &str, rights: Rights) -> Result<(), Error> {
+    set(conn, database).await?;
+    let (tables, ledgers): (i64, i64) = sqlx::query_as(TABLES).fetch_one(&mut *conn).await?;
+    if tables == 0 && !rights.make {
+        return Err(Refusal::Empty { database: database.to_owned() }.into());
+    }
+    if tables > 0 && (ledgers == 0 || !is_ours(conn).await?) {
+        return Err(Refusal::Foreign { database: database.to_owned() }.into());
+    }
+    let found: Option<i64> = match ledgers {
+        0 => None,
+        _ => sqlx::query_scalar(SCHEMA).fetch_one(&mut *conn).await?,
+    };
+    let (found, known) = (found.unwrap_or_default(), known());
+    if found > known {
+        return Err(Error::NewerSchema { found, known });
+    }
+    if !rights.migrate && found < known {
+        return Err(Error::OlderSchema { found, known });
+    }
+    if rights.alone {
+        let query = sqlx::query_scalar(ISSUERS).bind(Purpose::Issuer.name());
+        let sessions: i64 = query.fetch_one(&mut *conn).await?;
+        if sessions > 0 {
+            return Err(Refusal::InUse { database: database.to_owned(), sessions }.into());
+        }
+    }
+    if rights.migrate && found < known {
+        // A change of the schema takes as long as it takes. Of several that start at once one makes it: the
+        // driver holds an advisory lock meanwhile.
+        sqlx::query(NO_TIMEOUTS).execute(&mut *conn).await?;
+        MIGRATOR.run_direct(None, conn, false).await.map_err(|error| Error::Migrate(Box::new(error)))?;
+    }
+    Ok(())
+}
+
+/// Refuses what a commit, or a name, would not be safe with.
+async fn set(conn: &mut PgConnection, database: &str) -> Result<(), Error> {
+    let settings: Settings = sqlx::query_as(SETTINGS).fetch_one(conn).await?;
+    let database = database.to_owned();
+    if settings.version.parse().is_ok_and(|version: i32| version < VERSION_MIN) {
+        return Err(Refusal::Version { database, version: settings.shown }.into());
+    }
+    if settings.encoding != "UTF8" {
+        return Err(Refusal::Encoding { database, encoding: settings.encoding }.into());
+    }
+    if is_asynchronous(&settings.synchronous_commit) {
+        return Err(Refusal::Asynchronous { database, setting: settings.synchronous_commit }.into());
+    }
+    if settings.fsync != "on" || settings.full_page_writes != "on" {
+        tracing::warn!(
+            "the server of {database} has fsync = {} and full_page_writes = {}: a power cut destroys it",
+            settings.fsync,
+            settings.full_page_writes
+        );
+    }
+    Ok(())
+}
+
+/// Whether a commit is answered before it is on a disk, or before a synchronous standby has it.
+pub(super) fn is_asynchronous(synchronous_commit: &str) -> bool {
+    matches!(synchronous_commit, "off" | "local")
+}
+
+/// Whether the first change of the schema was ours.
+async fn is_ours(conn: &mut PgConnection) -> Result<bool, Error> {
+    let first = MIGRATOR.iter().next();
+    let Some(first) = first else { return Ok(false) };
+    let checksum: Option<Vec<u8>> =
+        sqlx::query_scalar(FIRST).bind(first.version).fetch_optional(conn).await?;
+    Ok(checksum.is_some_and(|checksum| checksum == *first.checksum))
+}
+
+fn known() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
+}

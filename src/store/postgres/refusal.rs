@@ -1,0 +1,95 @@
+//! Why a database of a server that answers is not used: each text ends with what to do about it.
+
+use std::{io, path::PathBuf};
+
+/// Why a database is not used. No text holds a password.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// A file of the URL cannot be read.
+    #[error("{name} of the database URL: {} cannot be read: {source}", path.display())]
+    File {
+        /// The parameter.
+        name: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no such database.
+    #[error(
+        "{host} has no database of this name: create it, owned by the URL's user: \
+         CREATE DATABASE … OWNER … ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    NoDatabase {
+        /// The host that was asked.
+        host: String,
+    },
+    /// The server lets nobody in who says so.
+    #[error("{host} lets nobody in who asks like this ({words}): look at user, password and pg_hba.conf")]
+    Login {
+        /// The host that was asked.
+        host: String,
+        /// What it said.
+        words: String,
+    },
+    /// There is nothing in it yet, and only the issuer makes something.
+    #[error("the database {database} is empty: start `todoke issuer` with it once, or name another one")]
+    Empty {
+        /// Which, and where.
+        database: String,
+    },
+    /// It belongs to another program.
+    #[error("the database {database} has tables of another program: give todoke a database of its own")]
+    Foreign {
+        /// Which, and where.
+        database: String,
+    },
+    /// Its texts are not UTF-8.
+    #[error(
+        "the database {database} has the encoding {encoding}, and names are written in UTF8: create it anew \
+         with ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    Encoding {
+        /// Which, and where.
+        database: String,
+        /// Its encoding.
+        encoding: String,
+    },
+    /// A commit would be answered before it is durable.
+    #[error(
+        "the database {database} has synchronous_commit = {setting}, so that what was acknowledged could be \
+         lost: ALTER DATABASE … SET synchronous_commit = on, and look at user and postgresql.conf"
+    )]
+    Asynchronous {
+        /// Which, and where.
+        database: String,
+        /// The setting.
+        setting: String,
+    },
+    /// The server is too old.
+    #[error("{database} is of PostgreSQL {version}, and 13 is the oldest that is known to work: upgrade it")]
+    Version {
+        /// Which, and where.
+        database: String,
+        /// The server's version.
+        version: String,
+    },
+    /// Issuers are connected to it, and what is to be done needs it alone.
+    #[error("the database {database} is in use by {sessions} connections of issuers: stop them all first")]
+    InUse {
+        /// Which, and where.
+        database: String,
+        /// How many.
+        sessions: i64,
+    },
+}
+
+impl Refusal {
+    /// Of a server that answered to a log-in with this.
+    pub(super) fn of_login(host: &str, words: &str, code: &str) -> Self {
+        match code {
+            "3D000" => Refusal::NoDatabase { host: host.to_owned() },
+            _ => Refusal::Login { host: host.to_owned(), words: words.to_owned() },
+        }
+    }
+}
