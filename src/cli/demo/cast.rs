@@ -38,11 +38,17 @@ impl Cast {
         Self { relays: models.iter().map(|(n, model)| (*n, flags(model))).collect(), ..Self::quiet() }
     }
 
-    /// How the system is started for it; the issuer's configuration is written beside the system.
+    /// How the system is started for it, with a file of its own if no database is named; the issuer's
+    /// configuration is written beside the system.
     ///
     /// # Errors
     /// [`Trouble::File`].
-    pub(crate) fn options(&self, dir: &Path, layout: &Layout) -> Result<dev::Options, Trouble> {
+    pub(crate) fn options(
+        &self,
+        dir: &Path,
+        layout: &Layout,
+        database: Option<&str>,
+    ) -> Result<dev::Options, Trouble> {
         let config = dir.join("issuer.toml");
         std::fs::write(&config, &self.issuer).map_err(Trouble::file(&config))?;
         let ms = |time: Duration| OsString::from(format!("{}ms", time.as_millis()));
@@ -56,7 +62,8 @@ impl Cast {
         Ok(dev::Options {
             relays: 4,
             issuers: 1,
-            database: format!("sqlite:{}", layout.database().display()),
+            database: database
+                .map_or_else(|| format!("sqlite:{}", layout.database().display()), str::to_owned),
             restart: true,
             drain: Duration::from_secs(5),
             flags: ahead.into_iter().collect(),

@@ -15,7 +15,10 @@ mod stage;
 mod theatre;
 mod trouble;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use futures_util::future::join;
@@ -25,7 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::pool::Scenario;
 use self::{cast::Cast, narrator::Narrator, stage::Stage, theatre::Theatre, trouble::Trouble};
-use super::municipal::{Output, fail_with, interrupted, say, say_result};
+use super::{
+    dev,
+    municipal::{Output, fail_with, interrupted, say, say_result},
+};
 use crate::runtime::{self, Tasks, exit};
 
 /// Plays the incident story with an issuer and four relays, and checks every figure of it.
@@ -37,11 +43,15 @@ use crate::runtime::{self, Tasks, exit};
 #[command(after_help = "Examples:\n  todoke demo --keep demo\n  \
                         todoke verify demo/files/clean.csv.receipt --file demo/files/clean.csv \\\n    \
                         --key demo/system/pki/receipt.pub\n  \
-                        todoke demo --scenario january")]
+                        todoke demo --scenario january\n  \
+                        todoke demo --database postgres")]
 pub struct DemoArgs {
     /// Plays this story of the pool in place of the whole one
     #[arg(long, value_enum, value_name = "NAME")]
     pub scenario: Option<Scenario>,
+    /// What the issuers keep everything in
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Database::Sqlite)]
+    pub database: Database,
     /// Keeps everything in this new folder, to look at it afterwards; otherwise it is removed unless a
     /// check failed
     #[arg(long, value_name = "DIR")]
@@ -49,6 +59,15 @@ pub struct DemoArgs {
     /// How the story is told
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// What a demonstration keeps everything in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Database {
+    /// A file for each system
+    Sqlite,
+    /// A throw-away PostgreSQL, with a database for each system; it is gone at the end, with --keep too
+    Postgres,
 }
 
 /// Runs the command and returns its exit code.
@@ -65,8 +84,15 @@ pub async fn run(args: DemoArgs) -> Result<u8, super::Error> {
             return Ok(fail_with(exit::USAGE, &words, args.output));
         }
     };
+    let server = match args.database {
+        Database::Sqlite => None,
+        Database::Postgres => match dev::throwaway().await {
+            Ok(server) => Some(Arc::new(server)),
+            Err(error) => return Ok(fail_with(exit::FAILED, &error, args.output)),
+        },
+    };
     let mut tale = Narrator::new(args.output);
-    let theatre = Theatre::new(&folder.path, tasks.soft());
+    let theatre = Theatre::new(&folder.path, tasks.soft(), server);
     let played = match args.scenario {
         Some(scenario) => Box::pin(pool::play(scenario, &theatre, &mut tale)).await,
         None => Box::pin(play(&theatre, &mut tale, begun)).await,

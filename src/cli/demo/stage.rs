@@ -94,11 +94,11 @@ impl Stage {
     ///
     /// # Errors
     /// [`Trouble::Dev`], [`Trouble::File`].
-    pub(crate) async fn set(dir: &Path, cast: &Cast) -> Result<Self, Trouble> {
+    pub(crate) async fn set(dir: &Path, cast: &Cast, database: Option<&str>) -> Result<Self, Trouble> {
         let layout = Layout::make(&dir.join("system"))?;
         let files = dir.join("files");
         std::fs::create_dir_all(&files).map_err(Trouble::file(&files))?;
-        let options = cast.options(dir, &layout)?;
+        let options = cast.options(dir, &layout, database)?;
         let told = std::fs::read_dir(layout.logs()).map_err(Trouble::file(layout.logs()))?.count();
         let program = std::env::current_exe().map_err(Trouble::file("todoke"))?;
         let deaths = Deaths::default();

@@ -18,7 +18,8 @@ use serde_json::json;
 use super::municipal::{Output, duration, fail_with, say, say_json, say_lines, say_result, warn};
 use crate::{
     client::error::remedy_of,
-    runtime::{self, Tasks, exit},
+    runtime::{self, Tasks, blocking, exit},
+    store::throwaway::{Care, Throwaway, Trouble},
 };
 
 pub(crate) use self::{
@@ -44,10 +45,11 @@ pub struct DevArgs {
     /// How many relays
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub relays: u16,
-    /// How many issuers; the embedded database takes one
+    /// How many issuers; so far there can be one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub issuers: u16,
-    /// The database: sqlite for DIR/issuer.db, or sqlite:FILE
+    /// The database: sqlite for DIR/issuer.db, or sqlite:FILE; postgres for a throw-away server, gone with
+    /// all that is in it when this ends, or postgres://USER@HOST/DATABASE
     #[arg(long, value_name = "URL", default_value = "sqlite")]
     pub database: String,
     /// Leaves a process dead when it dies
@@ -82,6 +84,9 @@ pub(crate) enum DevError {
     /// Nobody knows where this very program is.
     #[error("the todoke program does not find itself: {0}. Start it by its path")]
     Program(std::io::Error),
+    /// There is no throw-away server.
+    #[error("{0}")]
+    Database(#[from] Trouble),
     /// A process did not become ready.
     #[error("{0}")]
     Launch(#[from] node::LaunchError),
@@ -92,8 +97,8 @@ pub(crate) enum DevError {
 /// # Errors
 /// None of its own: everything that goes wrong is shown and has its exit code.
 pub async fn run(args: DevArgs) -> Result<u8, super::Error> {
-    let database = match database_of(&args) {
-        Ok(database) => database,
+    let chosen = match chosen(&args) {
+        Ok(chosen) => chosen,
         Err(words) => {
             return Ok(fail_with(exit::USAGE, &words, args.output));
         }
@@ -103,22 +108,31 @@ pub async fn run(args: DevArgs) -> Result<u8, super::Error> {
     let tell = teller(args.output);
     let work = async {
         let layout = Layout::make(&args.dir)?;
+        let (database, server) = match chosen {
+            Chosen::Url(url) => (url, None),
+            Chosen::OwnFile => (format!("sqlite:{}", layout.database().display()), None),
+            Chosen::OwnServer => {
+                let server = throwaway().await?;
+                server.create(DATABASE).await?;
+                (server.url(DATABASE), Some(server))
+            }
+        };
         let options = Options {
             relays: args.relays,
             issuers: args.issuers,
-            database: database.unwrap_or_else(|| format!("sqlite:{}", layout.database().display())),
+            database,
             restart: !args.no_restart,
             drain: args.drain,
             flags: Vec::new(),
             issuer_flags: Vec::new(),
             relay_flags: BTreeMap::new(),
         };
-        System::start(layout, &options, tell).await
+        Ok((System::start(layout, &options, tell).await?, server))
     };
     // A signal during the start drops what was started, which kills it.
     let Some(started) = tasks.soft().run_until_cancelled(work).await else { return Ok(stopped(args.output)) };
-    let system = match started {
-        Ok(system) => system,
+    let (system, server) = match started {
+        Ok(started) => started,
         Err(error) => {
             let in_use = matches!(error, DevError::InUse { .. });
             let code = if in_use { exit::TRY_AGAIN } else { exit::FAILED };
@@ -136,6 +150,7 @@ pub async fn run(args: DevArgs) -> Result<u8, super::Error> {
             system.stop().await;
         }
     }
+    blocking(move || drop(server)).await;
     Ok(stopped(args.output))
 }
 
@@ -144,23 +159,46 @@ fn stopped(output: Output) -> u8 {
     if output == Output::Json { say_result(exit::DONE, json!({"outcome": "stopped"})) } else { exit::DONE }
 }
 
-// The database's URL, `None` for the one in the folder.
-fn database_of(args: &DevArgs) -> Result<Option<String>, String> {
+/// The name of the database in a throw-away server.
+const DATABASE: &str = "todoke";
+
+/// Starts a server that is gone with all that is in it when it is dropped.
+///
+/// # Errors
+/// [`DevError::Database`], which says what to install.
+pub(crate) async fn throwaway() -> Result<Throwaway, DevError> {
+    Ok(blocking(|| Throwaway::start(Care::Durable)).await?)
+}
+
+/// Which database was chosen.
+#[derive(Debug, PartialEq, Eq)]
+enum Chosen {
+    /// The file in the folder.
+    OwnFile,
+    /// A throw-away server.
+    OwnServer,
+    /// This one.
+    Url(String),
+}
+
+fn chosen(args: &DevArgs) -> Result<Chosen, String> {
     if args.issuers > 1 {
         return Err(format!(
-            "--issuers {}: the embedded database takes one issuer; leave the flag out",
+            "--issuers {}: an embedded database takes one issuer, and several at one server are not tried \
+             out yet; leave the flag out",
             args.issuers
         ));
     }
     match args.database.split_once(':') {
-        None if args.database == "sqlite" => Ok(None),
+        None if args.database == "sqlite" => Ok(Chosen::OwnFile),
+        None if args.database == "postgres" => Ok(Chosen::OwnServer),
         Some(("sqlite", "")) => {
             let words = "--database sqlite: names no file: sqlite alone is DIR/issuer.db, or sqlite:FILE";
             Err(words.to_owned())
         }
-        Some(("sqlite", _)) => Ok(Some(args.database.clone())),
+        Some(("sqlite" | "postgres" | "postgresql", _)) => Ok(Chosen::Url(args.database.clone())),
         _ => Err(format!(
-            "--database {}: only the embedded database can be used so far: sqlite, or sqlite:FILE",
+            "--database {}: it is sqlite, sqlite:FILE, postgres, or postgres://USER@HOST/DATABASE",
             args.database.split(':').next().unwrap_or_default()
         )),
     }
@@ -199,20 +237,22 @@ mod tests {
     }
 
     #[test]
-    fn the_database_is_the_embedded_one_or_refused_without_showing_a_password() {
-        assert_eq!(database_of(&args(&[])), Ok(None));
-        let file = "sqlite:/tmp/a.db";
-        assert_eq!(database_of(&args(&["--database", file])), Ok(Some(file.to_owned())));
-        let words = database_of(&args(&["--database", "postgres://u:secret@h/d"])).expect_err("not yet");
-        assert!(words.contains("postgres") && words.contains("sqlite:FILE"), "{words}");
+    fn the_database_is_one_of_its_own_or_the_one_that_is_named_or_refused_without_showing_a_password() {
+        assert_eq!(chosen(&args(&[])), Ok(Chosen::OwnFile));
+        assert_eq!(chosen(&args(&["--database", "postgres"])), Ok(Chosen::OwnServer));
+        for url in ["sqlite:/tmp/a.db", "postgres://u@h/d", "postgresql://u@h/d"] {
+            assert_eq!(chosen(&args(&["--database", url])), Ok(Chosen::Url(url.to_owned())));
+        }
+        let words = chosen(&args(&["--database", "mysql://u:secret@h/d"])).expect_err("no such one");
+        assert!(words.contains("mysql") && words.contains("sqlite:FILE"), "{words}");
         assert!(!words.contains("secret"), "{words}");
-        let words = database_of(&args(&["--database", "sqlite:"])).expect_err("which file?");
-        assert!(words.contains("names no file") && !words.contains("so far"), "{words}");
+        let words = chosen(&args(&["--database", "sqlite:"])).expect_err("which file?");
+        assert!(words.contains("names no file"), "{words}");
     }
 
     #[test]
-    fn more_issuers_need_another_database() {
-        let words = database_of(&args(&["--issuers", "2"])).expect_err("SQLite takes one");
+    fn there_is_one_issuer() {
+        let words = chosen(&args(&["--issuers", "2"])).expect_err("SQLite takes one");
         assert!(words.contains("takes one issuer"), "{words}");
     }
 }
