@@ -6,6 +6,7 @@ mod cli;
 mod crash;
 mod dashboard;
 mod dev;
+mod failover;
 mod faults;
 mod foreign;
 mod frames;
