@@ -37,7 +37,7 @@ def runs(process):
 
 
 def family(process, *more):
-    """What runs of a process that was begun: itself, its session, and whatever these and others have started."""
+    """What runs of a process that was begun: itself, its session, and what these and others started."""
     leader, table = process.get("pid"), {}
     for place in glob.glob("/proc/[0-9]*"):
         with contextlib.suppress(OSError, IndexError):
@@ -99,8 +99,8 @@ def needed(program):
     """The path of a program."""
     path = shutil.which(program) or shutil.which(program, path="/usr/bin:/usr/sbin:/usr/local/bin")
     if not path:
-        raise Failed(f"{program} is missing: apt-get install patroni etcd-server postgresql openssl, and stop "
-                     "what that starts: systemctl disable --now etcd postgresql")
+        raise Failed(f"{program} is missing: apt-get install patroni etcd-server postgresql openssl, and "
+                     "stop what that starts: systemctl disable --now etcd postgresql")
     return path
 
 

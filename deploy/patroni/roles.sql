@@ -1,6 +1,6 @@
 -- What a new cluster has beside Patroni's own roles: the database, its owner, and the lesser role of issuers.
--- Patroni runs it once, on the node that makes the cluster. Nobody has a password: `pg_hba` asks for a certificate
--- whose CN is the role.
+-- Patroni runs it once, on the node that makes the cluster. Nobody has a password: `pg_hba` asks for a
+-- certificate whose CN is the role.
 
 -- `todoke migrate` connects as the owner. It has tables made and altered, and nothing else connects as it.
 CREATE ROLE todoke_owner LOGIN;

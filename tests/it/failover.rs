@@ -1,5 +1,5 @@
-//! Promise: the database that `deploy/patroni` sets up loses no acknowledged write when its primary dies, again
-//! and again; without synchronous replication the same test finds losses.
+//! Promise: the database that `deploy/patroni` sets up loses no acknowledged write when its primary dies,
+//! again and again; without synchronous replication the same test finds losses.
 
 mod cluster;
 mod writer;
@@ -21,8 +21,8 @@ struct Deaths {
     without_primary_ms: Vec<u128>,
 }
 
-/// Has the primary die so many times under writers, each second time, from the first on, when its standbys have not
-/// heard of its last writes: what sends to them stands still for a moment.
+/// Has the primary die so many times under writers, each second time, from the first on, when its standbys
+/// have not heard of its last writes: what sends to them stands still for a moment.
 async fn primary_dies(cluster: &Cluster, times: usize) -> Deaths {
     let writer = Writer::start(&cluster.file());
     let mut without_primary_ms = Vec::new();
@@ -59,6 +59,25 @@ async fn no_acknowledged_write_is_lost_when_the_primary_of_a_synchronous_cluster
     assert!(deaths.acknowledged >= 10 * SOME, "there was something to lose: {told}");
     assert!(deaths.asked_again >= 5, "each death met writes whose fate was unknown: {told}");
     writer::tell(&told);
+}
+
+#[tokio::test]
+async fn a_primary_that_stood_still_takes_nothing_away_from_the_next_one() {
+    let cluster = Cluster::up(&[]);
+    let writer = Writer::start(&cluster.file());
+    for _ in 0..2 {
+        cluster.is_whole();
+        writer.goes_on_by(SOME).await;
+        let former = cluster.stop_primary();
+        writer.goes_on_by(AT_STAKE).await;
+        cluster.go_on(&former);
+        writer.goes_on_by(AT_STAKE).await;
+    }
+    cluster.is_whole();
+    let (acknowledged, _) = writer.stop();
+    let kept = cluster.rows();
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !kept.contains(id)).collect();
+    assert!(lost.is_empty(), "{} of {} acknowledged were lost", lost.len(), acknowledged.len());
 }
 
 #[tokio::test]

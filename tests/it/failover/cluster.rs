@@ -78,6 +78,15 @@ impl Cluster {
         self.must("start", &[node]);
     }
 
+    /// Has all processes of the primary stand still, and returns its name.
+    pub(super) fn stop_primary(&self) -> String {
+        self.must("stop-primary", &[])
+    }
+
+    pub(super) fn go_on(&self, node: &str) {
+        self.must("continue", &[node]);
+    }
+
     /// Stops what sends to the standbys, until it is killed with its primary.
     pub(super) fn hold_standbys_back(&self) {
         let pids = self.query("SELECT pid FROM pg_stat_replication");
@@ -118,8 +127,8 @@ impl Cluster {
     }
 }
 
-/// A folder in memory if there is room, since three databases are made and removed; what a process that is killed
-/// has written is kept there, too.
+/// A folder in memory if there is room, since three databases are made and removed; what a process that is
+/// killed has written is kept there, too.
 fn folder() -> TempDir {
     let free = Command::new("df").args(["--output=avail", "--block-size=1G", "/dev/shm"]).output();
     let free = free.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();

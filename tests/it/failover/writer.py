@@ -1,26 +1,31 @@
-"""Writes small rows into the cluster of a cluster.json and says which are acknowledged, until it is asked to stop.
+"""Writes small rows into the cluster of a cluster.json and says which are acknowledged, until told to stop.
 
   python3 writer.py FOLDER/cluster.json
 
-Standard output has `ack ID` for each row whose COMMIT was answered without a warning, and `asked again ID` when the
-fate of one was unknown. Standard input that ends stops it; then it says `end`.
+Standard output has `ack ID` for each row whose COMMIT was answered without a warning, and `asked again ID`
+when the fate of one was unknown. Standard input that ends stops it; then it says `end`.
 """
 
 import json
+import select
 import sys
 import threading
 import urllib.parse
 
 import psycopg2
+from psycopg2 import extensions
 
 WRITERS = 4
-# Between two writes of one writer, in seconds: a machine that also has to run three databases is not to be flooded.
+# Between two writes of one writer, in seconds: a machine that also has to run three databases is not to be
+# flooded.
 PAUSE = 0.005
+# How long a host may say nothing, in seconds: a machine that hangs or is cut off does not say so.
+SILENCE_MAX = 3
 # An answer that says "done" and means "on this machine alone".
 NOT_REPLICATED = "canceling wait for synchronous replication"
 TABLE = "CREATE TABLE small_write (id BIGINT PRIMARY KEY, written BIGINT NOT NULL)"
-# The second time it must write, too: a row that is there may be there on this machine alone, and what only reads
-# waits for no standby.
+# The second time it must write, too: a row that is there may be there on this machine alone, and what only
+# reads waits for no standby.
 WRITE = """INSERT INTO small_write (id, written) VALUES (%s, 1)
            ON CONFLICT (id) DO UPDATE SET written = small_write.written + 1"""
 
@@ -38,10 +43,18 @@ def hosts(url):
     """A URL of several hosts as one set of words for each."""
     parts = urllib.parse.urlsplit(url)
     user, places = parts.netloc.split("@")
-    words = dict(urllib.parse.parse_qsl(parts.query), user=user, dbname=parts.path.lstrip("/"), connect_timeout=2)
+    words = dict(urllib.parse.parse_qsl(parts.query), user=user, dbname=parts.path.lstrip("/"))
     for place in places.split(","):
         host, port = place.split(":")
         yield dict(words, host=host, port=port)
+
+
+def answer(connection):
+    """Waits for the host."""
+    while (state := connection.poll()) != extensions.POLL_OK:
+        reads, writes = ([connection], []) if state == extensions.POLL_READ else ([], [connection])
+        if not any(select.select(reads, writes, [], SILENCE_MAX)):
+            raise psycopg2.OperationalError("it says nothing")
 
 
 def primary(url):
@@ -85,6 +98,7 @@ def write(url, which):
 
 def main():
     """Runs the writers until standard input ends."""
+    extensions.set_wait_callback(answer)
     with open(sys.argv[1], encoding="utf-8") as file:
         known = json.load(file)
     owner = primary(known["owner"])

@@ -12,7 +12,8 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Longest time that anything takes: a primary is replaced, and a dead one is back, on a machine with other work.
+/// Longest time that anything takes: a primary is replaced, and a dead one is back, on a machine with other
+/// work.
 const LIMIT: Duration = Duration::from_secs(120);
 /// Who hears nothing for so long waits for a standby.
 const SILENCE: Duration = Duration::from_secs(1);
