@@ -2,6 +2,7 @@
 //! again and again; without synchronous replication the same test finds losses.
 
 mod cluster;
+mod imports;
 mod writer;
 
 use cluster::{Cluster, sql};
