@@ -47,7 +47,7 @@
 //! | [`crash`] | where a test can kill a process; nothing in a build for use | nothing |
 //! | [`vault`] | sealing of personal data, blind index, signing | domain |
 //! | [`net`] | mutual TLS, limits of a server, channels, PKI | domain, wire, runtime, telemetry |
-//! | [`store`] | SQL for SQLite and PostgreSQL, and nothing of gRPC | domain, vault, pool, runtime, telemetry, crash |
+//! | [`store`] | SQL of two databases, nothing of gRPC | domain, vault, pool, runtime, telemetry, crash |
 //! | [`issuance`] | a batch's whole way | domain, wire, vault, store, net, pool, runtime, telemetry, crash |
 //! | [`client`] | reader, journal, uploader, receipts | domain, wire, net, runtime, telemetry, crash |
 //! | [`pool`] | evidence, rule, policy, controller, leases, view | domain, wire, net, runtime, telemetry |

@@ -254,6 +254,10 @@ on_both! {
             let sequence = int(new.manifest.sequence, "sequence")?;
             let query = sqlx::query_scalar(FIND_SEQUENCE).bind(&code).bind(sequence);
             let taken: Option<Uuid> = query.fetch_optional(&mut *conn).await?;
+            // Somebody has just opened the first one of this municipality, this very one.
+            if taken == Some(id.uuid()) {
+                return Err(Error::Busy);
+            }
             if taken.is_some() {
                 return Ok(Opened::SequenceReused);
             }

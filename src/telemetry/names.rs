@@ -167,7 +167,9 @@ metrics! {
     TLS_RELOAD_FAILURES = "todoke_tls_reload_failures_total", Kind::Counter, [];
 
     /// Transactions and reads of the store in seconds, by statement and outcome: ok, busy (another program
-    /// has the file), no-connection (overloaded), full (the disk), unknown (COMMIT gave no answer) or error.
+    /// has the file, or another transaction the row), no-connection (overloaded), away (no server can be
+    /// written to), cancelled (a statement took too long), full (the disk), unknown (COMMIT gave no answer,
+    /// or no synchronous standby has it) or error.
     STORE_SECONDS = "todoke_store_seconds", Kind::Histogram(SECONDS), [STATEMENT, OUTCOME];
     /// Transactions that were run again because the database was busy, by statement.
     STORE_RETRIES = "todoke_store_retries_total", Kind::Counter, [STATEMENT];

@@ -18,8 +18,8 @@ mod url;
 use std::{sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection as _, PgConnection, PgPool, Postgres, SqlSafeStr as _, Transaction, pool::PoolConnection,
-    postgres::PgPoolOptions,
+    Connection as _, PgConnection, PgPool, Postgres, Row as _, SqlSafeStr as _, Transaction,
+    pool::PoolConnection, postgres::PgPoolOptions,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -40,6 +40,9 @@ statements! {
         SELECT NOT pg_is_in_recovery() AS writable,
             current_setting('synchronous_commit') AS synchronous_commit" };
     ONLY_READ = { postgres: "SET default_transaction_read_only = on" };
+    // A transaction begins with its first statement, and so does the time of a statement that is alone. To be
+    // sent as text: a prepared one takes the time twice.
+    IS_ALONE = { postgres: "SELECT now() = statement_timestamp() AS alone" };
     // Its end would be taken for a user's wish to wait for no standby, and the commit would stand.
     UNTIMED = { postgres: "SET LOCAL statement_timeout = 0" };
 }
@@ -227,18 +230,21 @@ fn pool(hosts: &Arc<Hosts>, options: &StoreOptions, purpose: Purpose) -> PgPool 
         })
         .after_release(move |connection, meta| {
             let is_current = released.is_current(meta.age);
-            Box::pin(async move {
-                if is_current {
-                    is_there(connection).await?;
-                }
-                Ok(is_current)
-            })
+            Box::pin(async move { Ok(is_current && is_clean(connection).await?) })
         })
         .connect_lazy_with(hosts.options())
 }
 
-/// What a transaction or statement that somebody left is still at is waited for, and then given up with its
-/// connection.
+/// Returns whether a connection can carry the next transaction; the pool replaces it by a new one if not.
+///
+/// A statement that somebody left is waited for, and then given up with its connection. Whoever left in the
+/// very moment of BEGIN has begun a transaction of which the driver knows nothing, and which it does not roll
+/// back.
+async fn is_clean(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let alone = sqlx::raw_sql(IS_ALONE).fetch_one(connection);
+    timeout(PING_MAX, alone).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.try_get("alone")
+}
+
 async fn is_there(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     timeout(PING_MAX, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

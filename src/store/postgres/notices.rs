@@ -29,8 +29,10 @@ tokio::task_local! {
 
 /// Waits for an answer of the server; returns it with the warnings that came with it.
 pub(super) async fn heard<T>(answer: impl Future<Output = T>) -> (T, String) {
-    static LISTENER: OnceLock<Dispatch> = OnceLock::new();
-    let listener = LISTENER.get_or_init(|| Dispatch::new(Listener));
+    // Two: as long as there is only one in the whole process, `tracing` asks whoever listens where an event
+    // is met first, and goes by that for ever; so that one warning that nobody waited for would hide all.
+    static LISTENERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+    let [listener, _] = LISTENERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(Listener)));
     let told = async {
         let answer = answer.await;
         (answer, HEARD.with(RefCell::take))
@@ -97,6 +99,7 @@ mod tests {
             tokio::task::yield_now().await;
             7
         };
+        warned("nobody waits").await;
         let (one, two) = tokio::join!(heard(warned("one")), heard(warned("two")));
         assert_eq!((one, two), ((7, "one".to_owned()), (7, "two".to_owned())));
         assert_eq!(heard(async { 7 }).await, (7, String::new()));

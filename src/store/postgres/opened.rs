@@ -65,11 +65,13 @@ pub(super) async fn check(hosts: &Hosts, database: &str, rights: Rights) -> Resu
 async fn checked(conn: &mut PgConnection, database: &str, rights: Rights) -> Result<(), Error> {
     set(conn, database).await?;
     let (tables, ledgers): (i64, i64) = sqlx::query_as(TABLES).fetch_one(&mut *conn).await?;
-    if tables == 0 && !rights.make {
-        return Err(Refusal::Empty { database: database.to_owned() }.into());
-    }
-    if tables > 0 && (ledgers == 0 || !is_ours(conn).await?) {
+    // Another one that makes its tables at this moment has the ledger first, and all of a change with its row.
+    let ours = if ledgers == 0 { None } else { is_ours(conn).await? };
+    if ours == Some(false) || ours.is_none() && tables > ledgers {
         return Err(Refusal::Foreign { database: database.to_owned() }.into());
+    }
+    if ours.is_none() && !rights.make {
+        return Err(Refusal::Empty { database: database.to_owned() }.into());
     }
     let found: Option<i64> = match ledgers {
         0 => None,
@@ -126,13 +128,12 @@ pub(super) fn is_asynchronous(synchronous_commit: &str) -> bool {
     matches!(synchronous_commit, "off" | "local")
 }
 
-/// Whether the first change of the schema was ours.
-async fn is_ours(conn: &mut PgConnection) -> Result<bool, Error> {
-    let first = MIGRATOR.iter().next();
-    let Some(first) = first else { return Ok(false) };
+/// Whether the first change of the schema was ours; `None` if there was none yet.
+async fn is_ours(conn: &mut PgConnection) -> Result<Option<bool>, Error> {
+    let Some(first) = MIGRATOR.iter().next() else { return Ok(None) };
     let checksum: Option<Vec<u8>> =
         sqlx::query_scalar(FIRST).bind(first.version).fetch_optional(conn).await?;
-    Ok(checksum.is_some_and(|checksum| checksum == *first.checksum))
+    Ok(checksum.map(|checksum| checksum == *first.checksum))
 }
 
 fn known() -> i64 {

@@ -6,7 +6,7 @@ use std::{future::poll_fn, path::Path, pin::pin, task::Poll};
 use super::*;
 
 /// Drops `future` when it has had to wait `waits` times; `None` if it was dropped.
-async fn dropped_after<T>(waits: usize, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn dropped_after<T>(waits: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = waits;
     poll_fn(move |context| match future.as_mut().poll(context) {

@@ -19,6 +19,7 @@ mod restore;
 mod schema;
 mod server;
 mod template;
+mod together;
 mod work;
 
 use std::{

@@ -122,6 +122,19 @@ async fn a_connection_that_is_lost_before_commit_has_changed_nothing() {
     assert_eq!(case.row(1).await.uploader_epoch, 1);
 }
 
+#[tokio::test]
+async fn whoever_leaves_at_any_moment_leaves_no_transaction_behind() {
+    let case = Case::postgres().await;
+    let mut admin = beside(server(&case), "postgres").await;
+    for waits in (0..10).cycle().take(40) {
+        crash::dropped_after(waits, case.store.write_heartbeat("a test", NOW)).await;
+        case.calm().await;
+        let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+        let open: i64 = sqlx::query_scalar(open).fetch_one(&mut admin).await.expect("it reads");
+        assert_eq!(open, 0, "after {waits} waits");
+    }
+}
+
 /// Makes COMMIT wait for a standby that there is not.
 const NO_STANDBY: &str = "synchronous_standby_names = 'nobody'\n";
 
