@@ -18,6 +18,8 @@ use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
 /// Where Debian keeps the programs of each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
+/// Where others put them.
+const USUAL: [&str; 3] = ["/usr/local/bin", "/usr/local/pgsql/bin", "/usr/bin"];
 /// Who owns the databases.
 const USER: &str = "todoke";
 /// The name of the socket's file ends with it.
@@ -229,12 +231,11 @@ struct Programs {
 }
 
 impl Programs {
-    /// Those on the path, or the newest of Debian's.
+    /// Those in a usual place, or the newest of Debian's.
     fn find() -> Result<Self, Trouble> {
         let there = |folder: &PathBuf| ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file());
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let on_path = std::env::split_paths(&path).find(there);
-        let folder = on_path.or_else(|| {
+        let usual = USUAL.map(PathBuf::from).into_iter().find(there);
+        let folder = usual.or_else(|| {
             let versions = fs::read_dir(DEBIAN).into_iter().flatten().flatten();
             let numbered = versions.filter_map(|entry| {
                 let number: u32 = entry.file_name().to_str()?.parse().ok()?;

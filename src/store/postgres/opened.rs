@@ -65,7 +65,7 @@ pub(super) async fn check(hosts: &Hosts, database: &str, rights: Rights) -> Resu
 async fn checked(conn: &mut PgConnection, database: &str, rights: Rights) -> Result<(), Error> {
     set(conn, database).await?;
     let (tables, ledgers): (i64, i64) = sqlx::query_as(TABLES).fetch_one(&mut *conn).await?;
-    // Another one that makes its tables at this moment has the ledger first, and all of a change with its row.
+    // Who makes the tables at this moment has the ledger first, and all of a change with its row.
     let ours = if ledgers == 0 { None } else { is_ours(conn).await? };
     if ours == Some(false) || ours.is_none() && tables > ledgers {
         return Err(Refusal::Foreign { database: database.to_owned() }.into());

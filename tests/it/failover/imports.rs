@@ -1,5 +1,5 @@
-//! Promise: imports that meet the deaths of their database's primary end by themselves, with each record once and
-//! the receipt that they keep.
+//! Promise: imports that meet the deaths of their database's primary end by themselves, with each record
+//! once and the receipt that they keep.
 
 use super::cluster::Cluster;
 use crate::system::{Dev, Folder, Running};
