@@ -117,7 +117,8 @@ fn a_database_that_no_issuer_would_open_is_refused_by_the_check_without_its_pass
     let place = Place::new();
     let file = place.issuer("");
     for (url, why) in [
-        ("postgres://todoke:s3cret@db/todoke", "opens no other kind of database"),
+        ("mysql://todoke:s3cret@db/todoke", "opens no other kind of database"),
+        ("postgres://todoke:s3cret@db/todoke", "name the CA of its server with sslrootcert=FILE"),
         ("issuer.db", "has no scheme"),
         ("sqlite::memory:", "names no file"),
         ("sqlite:issuer.db?mode=ro", "takes no parameters"),
