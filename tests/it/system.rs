@@ -345,9 +345,14 @@ pub(crate) async fn http(address: SocketAddr, path: &str) -> String {
 
 /// Waits until a condition holds.
 pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    within(LONG, what, holds).await;
+}
+
+/// The same, for so long at the most.
+pub(crate) async fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < LONG, "waited for {what}");
+        assert!(begun.elapsed() < limit, "waited for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -12,6 +12,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::system::within;
+
 /// Longest time that anything takes: a primary is replaced, and a dead one is back, on a machine with other
 /// work.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -104,12 +106,8 @@ fn hear(heard: &mut Heard, line: &str) {
 }
 
 /// Waits until a condition holds.
-pub(super) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < LIMIT, "waited for {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+pub(super) async fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    within(LIMIT, what, holds).await;
 }
 
 /// A process that does nothing until it is killed.
