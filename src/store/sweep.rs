@@ -57,15 +57,22 @@ statements! {
     OPENED_OF = "
         SELECT opened_ms FROM batch
         WHERE municipality_code = $1 AND opened_ms > $2 AND state <> 'ABORTED'";
-    // Times of open batches that lie ahead of a clock that was set back: they would hide what does not move.
-    PULL_BACK = "
-        UPDATE batch SET progress_ms = CASE WHEN progress_ms > $1 THEN $1 ELSE progress_ms END,
-            sealed_ms = CASE WHEN sealed_ms > $1 THEN $1 ELSE sealed_ms END,
-            finished_ms = CASE WHEN finished_ms > $1 THEN $1 ELSE finished_ms END
+    // Whose times lie ahead of a clock that was set back; each municipality's are then changed by themselves.
+    AHEAD = "
+        SELECT municipality_code FROM batch
         WHERE state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')
-            AND (progress_ms > $1 OR sealed_ms > $1 OR finished_ms > $1)";
+            AND (progress_ms > $1 OR sealed_ms > $1 OR finished_ms > $1)
+        UNION SELECT municipality_code FROM work WHERE due_ms > $2
+        ORDER BY municipality_code";
+    // Of open batches: they would hide what does not move.
+    PULL_BACK = "
+        UPDATE batch SET progress_ms = CASE WHEN progress_ms > $2 THEN $2 ELSE progress_ms END,
+            sealed_ms = CASE WHEN sealed_ms > $2 THEN $2 ELSE sealed_ms END,
+            finished_ms = CASE WHEN finished_ms > $2 THEN $2 ELSE finished_ms END
+        WHERE municipality_code = $1 AND state NOT IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS', 'ABORTED')
+            AND (progress_ms > $2 OR sealed_ms > $2 OR finished_ms > $2)";
     // No lease and no wait is ever longer; the holder keeps its epoch, and renews.
-    PULL_BACK_WORK = "UPDATE work SET due_ms = $1 WHERE due_ms > $1";
+    PULL_BACK_WORK = "UPDATE work SET due_ms = $2 WHERE municipality_code = $1 AND due_ms > $2";
 }
 
 /// The reads that pass over what they cannot read.
@@ -183,17 +190,25 @@ impl Store {
     }
 
     /// Brings what lies ahead of `now_ms` back to it, after the clock was set back: no batch has moved in the
-    /// future, and no lease or wait ends later than `wait_max_ms` from now. Returns how many rows did.
+    /// future, and no lease or wait ends later than `wait_max_ms` from now. Returns how many rows did. Each
+    /// municipality's are changed in a transaction of their own; after a failure some are left for the next.
     ///
     /// # Errors
     /// Any [`Error`] of a transaction.
     pub async fn pull_back(&self, now_ms: i64, wait_max_ms: i64) -> Result<u64, Error> {
-        in_tx!(self, "pull_back", |tx| {
-            let batches = sqlx::query(PULL_BACK).bind(now_ms).execute(&mut *tx).await?.rows_affected();
-            let last_ms = now_ms.saturating_add(wait_max_ms);
-            let work = sqlx::query(PULL_BACK_WORK).bind(last_ms).execute(tx).await?.rows_affected();
-            Ok(batches + work)
-        })
+        let last_ms = now_ms.saturating_add(wait_max_ms);
+        let ahead: Vec<String> = on_read!(self, "ahead_of_clock", |conn| {
+            Ok(sqlx::query_scalar(AHEAD).bind(now_ms).bind(last_ms).fetch_all(conn).await?)
+        })?;
+        let mut rows = 0;
+        for code in &ahead {
+            rows += in_tx!(self, "pull_back", |tx| {
+                let batches = sqlx::query(PULL_BACK).bind(code).bind(now_ms).execute(&mut *tx).await?;
+                let work = sqlx::query(PULL_BACK_WORK).bind(code).bind(last_ms).execute(tx).await?;
+                Ok(batches.rows_affected() + work.rows_affected())
+            })?;
+        }
+        Ok(rows)
     }
 
     /// Returns when batches were opened after this moment that nobody gave up, by municipality. What cannot

@@ -159,7 +159,7 @@ const SCANS: [(&str, &str); 17] = [
     ("ledger::LIST", "the index of what is open, and of each the index of its chunks"),
     ("lost::LOST_OF_ALL", "what is lost, which is what is asked for"),
     ("lost::STANDINGS", "the sweeper's list of all municipalities, after a restore only"),
-    ("sweep::PULL_BACK", "what is open or has work, when the clock was set back"),
+    ("sweep::AHEAD", "what is open or has work, when the clock was set back"),
     ("texts::ANNOUNCED", "adds up what every batch announced, for the progress of verify-store"),
     ("texts::COUNT", "counts every batch, for the progress of verify-store"),
     ("texts::LOST", "verify-store reads everything: that is what it is for"),
