@@ -140,6 +140,17 @@ const INSERT_DISPOSITIONS: &str = "
         v.column7
     FROM (SELECT ? AS code, ? AS batch, ? AS attempt) AS c CROSS JOIN (VALUES @) AS v";
 
+/// All of them, for the tests that read every text: `@` stands for the rows.
+#[cfg(test)]
+pub(super) const BUILT: [(&str, &str); 6] = [
+    ("bulk::ADD_DISTRICTS", ADD_DISTRICTS),
+    ("bulk::TAKE_KEYS", TAKE_KEYS),
+    ("bulk::TAKE_OVER_KEYS", TAKE_OVER_KEYS),
+    ("bulk::FIND_KEYS", FIND_KEYS),
+    ("bulk::INSERT_ORDERS", INSERT_ORDERS),
+    ("bulk::INSERT_DISPOSITIONS", INSERT_DISPOSITIONS),
+];
+
 /// Returns the query of `text` with `rows` rows of `columns` values in place of `@`.
 ///
 /// Safe: the text is one of the constants above, and everything that came from outside is bound.

@@ -8,6 +8,8 @@ mod cards;
 mod chunks;
 mod crash;
 mod ends;
+mod filters;
+mod layout;
 mod limits;
 mod mend;
 mod model;

@@ -1,22 +1,10 @@
-//! Promise: every text of SQL fits the schema, every table is laid out by municipality, and no call of the
-//! hot path reads a whole table.
+//! Promise: every text of SQL fits the schema, which is the same on both databases, and no call of the hot
+//! path reads a whole table. How the tables are laid out by municipality is in `layout`.
 
 use sqlx::{Column as _, Executor as _, SqlSafeStr as _, Statement as _};
 
 use super::*;
 use crate::store::statement;
-
-/// Tables whose primary key does not begin with the municipality.
-const GLOBAL: [(&str, &str); 8] = [
-    ("_sqlx_migrations", "the migrations' own ledger"),
-    ("heartbeat", "a row a task of the whole system"),
-    ("pool_controller", "one row: who decides about relays"),
-    ("pool_decision", "the ledger of the pool, which is no municipality's"),
-    ("pool_order", "orders of operators about relays"),
-    ("pool_state", "one row: the state of all relays"),
-    ("restore", "a row each time that the whole file was restored"),
-    ("wrapped_secret", "a handful of secrets of the whole issuer"),
-];
 
 /// A statement as a database sees it: how many parameters it has, and the names of its columns.
 type Seen = BTreeMap<&'static str, (usize, Vec<String>)>;
@@ -110,32 +98,6 @@ async fn texts_on_a_server_are_ordered_by_their_bytes() {
     .await
     .expect("reads");
     assert_eq!(others, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn every_primary_key_begins_with_the_municipality() {
-    let case = Case::sqlite().await;
-    let (read, _) = case.file();
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-            .fetch_all(read)
-            .await
-            .expect("reads");
-    assert!(tables.len() >= 12, "{tables:?}");
-    for table in &tables {
-        let key: Vec<String> =
-            sqlx::query_scalar("SELECT name FROM pragma_table_info($1) WHERE pk > 0 ORDER BY pk")
-                .bind(table)
-                .fetch_all(read)
-                .await
-                .expect("reads");
-        let global = GLOBAL.iter().any(|(name, _)| name == table);
-        let by_municipality = key.first().is_some_and(|column| column == "municipality_code");
-        assert!(by_municipality != global, "{table}: {key:?}");
-    }
-    for (table, why) in GLOBAL {
-        assert!(tables.iter().any(|name| name == table), "{table} ({why}) is gone: take it off the list");
-    }
 }
 
 #[tokio::test]
