@@ -11,7 +11,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["import", "resume", "status", "rejects", "reconcile", "prove", "verify", "card", "abort", "repair"],
     ),
     ("Services", &["issuer", "relay"]),
-    ("Operators", &["config", "pki", "pool", "report", "restore", "vault"]),
+    ("Operators", &["config", "migrate", "pki", "pool", "report", "restore", "vault"]),
     ("Trying it out", &["demo", "dev", "sample"]),
     ("Shell", &["completions"]),
 ];

@@ -12,6 +12,7 @@ mod error;
 mod help;
 pub mod import;
 pub mod issuer;
+pub mod migrate;
 pub mod municipal;
 mod nothing;
 mod notices;
@@ -65,6 +66,7 @@ enum Command {
     Repair(upkeep::RepairArgs),
     Issuer(Box<issuer::IssuerArgs>),
     Config(config::ConfigArgs),
+    Migrate(migrate::MigrateArgs),
     Pki(pki::PkiArgs),
     Pool(Box<pool::PoolArgs>),
     Restore(restore::RestoreArgs),
@@ -126,6 +128,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Repair(args) => Box::pin(upkeep::repair(args)).await,
         Command::Issuer(args) => Box::pin(issuer::run(*args)).await,
         Command::Config(args) => config::run(&args),
+        Command::Migrate(args) => Box::pin(migrate::run(args)).await,
         Command::Pki(args) => pki::run(&args),
         Command::Pool(args) => Box::pin(pool::run(*args)).await,
         Command::Restore(args) => Box::pin(restore::run(args)).await,
@@ -142,6 +145,7 @@ impl Command {
     /// How an error is shown that the command does not show by itself.
     fn output(&self) -> Output {
         match self {
+            Command::Migrate(args) => args.output,
             Command::Restore(args) => args.output(),
             Command::Report(args) => args.output(),
             Command::Vault(args) => args.output(),

@@ -71,10 +71,10 @@ pub enum Error {
         /// The newest schema that this program knows.
         known: i64,
     },
-    /// The database was written by an older program, and only the issuer itself brings it up to date.
+    /// The database was written by an older program, and is not brought up to date by the way.
     #[error(
-        "the database has schema {found}, and this program needs {known}: start `todoke issuer` of this \
-         version once"
+        "the database has schema {found}, and this program needs {known}: run `todoke migrate --database \
+         URL` of this version, or start its issuer"
     )]
     OlderSchema {
         /// The schema of the file.

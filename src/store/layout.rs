@@ -2,13 +2,14 @@
 //! is told, and what a test holds against the schema and every statement.
 
 /// Tables of all municipalities together, with the reason: small, and seldom written.
-pub(super) const GLOBAL: [(&str, &str); 7] = [
+pub(super) const GLOBAL: [(&str, &str); 8] = [
     ("heartbeat", "a row a task of the whole system"),
     ("pool_controller", "one row: who decides about relays"),
     ("pool_decision", "the ledger of the pool, which is no municipality's"),
     ("pool_order", "orders of operators about relays"),
     ("pool_state", "one row: the state of all relays"),
     ("restore", "a row each time that the whole database was restored"),
+    ("schema_version", "a row a change of the schema"),
     ("wrapped_secret", "a handful of secrets of the whole issuer"),
 ];
 

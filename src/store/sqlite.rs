@@ -18,7 +18,11 @@ use sqlx::{
 
 use crate::crash;
 
-use super::{Error, Pool, options::StoreOptions};
+use super::{
+    Error, Pool,
+    migrate::{USABLE_FROM, newest, usable},
+    options::StoreOptions,
+};
 
 /// The changes of the schema, in order; the last one's number is the newest schema that is known.
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
@@ -85,8 +89,8 @@ async fn connected(
         .map_err(failed)?;
     // A connection that replaces another must never meet an empty file.
     write.set_connect_options(connect(&path, options, options.write_cache_bytes));
-    check(&path, &write, options.quick_check, alone, create).await?;
-    if alone {
+    let found = check(&path, &write, options.quick_check, alone, create).await?;
+    if alone && found <= newest(&MIGRATOR) {
         MIGRATOR.run(&write).await.map_err(|error| Error::Migrate(Box::new(error)))?;
     }
     let read = SqlitePoolOptions::new()
@@ -113,6 +117,22 @@ pub(super) async fn open_to_read(file: &str, options: &StoreOptions) -> Result<(
         .map_err(failed)?;
     check(&path, &pool, options.quick_check, false, false).await?;
     Ok((Pool::Sqlite { write: pool.clone(), read: pool, _lock: None }, path))
+}
+
+/// Looks which schema the file behind `sqlite:` has.
+pub(super) async fn schema(file: &str, options: &StoreOptions) -> Result<i64, Error> {
+    let path = existing(file)?;
+    let failed = |source: sqlx::Error| unusable(&path, source);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(options.acquire_max)
+        .connect_with(connect_to_read(&path, options, options.read_cache_bytes).read_only(true))
+        .await
+        .map_err(failed)?;
+    // An older one is what is looked for.
+    let found = check(&path, &pool, false, true, false).await;
+    pool.close().await;
+    found
 }
 
 /// Says what kept a file from being opened.
@@ -221,7 +241,7 @@ async fn check(
     quick_check: bool,
     alone: bool,
     create: bool,
-) -> Result<(), Error> {
+) -> Result<i64, Error> {
     let failed = |source: sqlx::Error| unusable(path, source);
     let application: i64 = sqlx::query_scalar(APPLICATION).fetch_one(write).await.map_err(failed)?;
     let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(write).await.map_err(failed)?;
@@ -229,9 +249,10 @@ async fn check(
         return Err(Error::Foreign { path: path.to_owned(), found: application });
     }
     let found: i64 = sqlx::query_scalar(SCHEMA).fetch_one(write).await.map_err(failed)?;
-    let known = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let known = newest(&MIGRATOR);
     if found > known {
-        return Err(Error::NewerSchema { found, known });
+        let told = sqlx::query_as(USABLE_FROM).bind(known).fetch_one(write).await;
+        usable(found, known, told.unwrap_or_default())?; // without that table nobody says so
     }
     if !alone && found < known {
         return Err(Error::OlderSchema { found, known });
@@ -242,5 +263,5 @@ async fn check(
             return Err(Error::Damaged { path: path.to_owned(), finding });
         }
     }
-    Ok(())
+    Ok(found)
 }

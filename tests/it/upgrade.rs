@@ -72,7 +72,11 @@ async fn a_database_and_a_journal_of_the_first_version_are_gone_on_with() {
     left_behind(&folder).await;
     let older = folder.todoke(&VERIFY, &[]).await;
     assert_eq!(older.code, Some(1), "whoever only looks changes no schema: {}", older.all());
-    assert!(older.stdout.contains("start `todoke issuer` of this version once"), "{}", older.all());
+    assert!(
+        older.stdout.contains("run `todoke migrate --database URL` of this version, or start its issuer"),
+        "{}",
+        older.all()
+    );
 
     let mut dev = Dev::start(&folder, &["--relays", "1"]).await;
     let said = folder.todoke(&["resume", "open.csv"], &folder.as_ward()).await;

@@ -29,7 +29,6 @@ use super::{
 };
 
 use hosts::{Hosts, Purpose};
-#[cfg(test)]
 pub(super) use opened::MIGRATOR;
 use opened::Rights;
 pub use refusal::Refusal;
@@ -70,6 +69,12 @@ impl Server {
     pub(super) async fn open(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
         let rights = Rights { make: true, migrate: true, alone: false };
         Self::opened(url, options, Purpose::Issuer, rights).await
+    }
+
+    /// The same for an operator's command that has the rights that the issuer may lack.
+    pub(super) async fn migrated(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
+        let rights = Rights { make: true, migrate: true, alone: false };
+        Self::opened(url, options, Purpose::Command, rights).await
     }
 
     /// The same for an operator's command that no issuer may come across.
@@ -205,6 +210,16 @@ impl Engine<Postgres> for Server {
             _ => {}
         }
     }
+}
+
+/// Looks which schema a database has; 0: it is empty.
+pub(super) async fn schema(url: &Url, options: &StoreOptions) -> Result<i64, Error> {
+    let hosts = Arc::new(Hosts::new(url, options, Purpose::Look)?);
+    let pool = pool(&hosts, options, Purpose::Look);
+    hosts.seek(&pool).await?;
+    let found = opened::found(&hosts, &url.shown()).await;
+    pool.close().await;
+    found
 }
 
 /// Connections are made when they are needed, to the host that is asked at that time.

@@ -1,19 +1,29 @@
 //! A database of a server is used only if it is ours, of a schema this program knows, in UTF-8, and durable
 //! at each commit.
 
+use std::time::Duration;
+
 use sqlx::{Connection as _, PgConnection, migrate::Migrator};
+use tokio::time::{Instant, sleep};
 
 use super::{
     Refusal,
     hosts::{Hosts, Purpose},
 };
-use crate::store::Error;
+use crate::store::{
+    Error,
+    migrate::{USABLE_FROM, is_forbidden, leaves_behind, newest, usable},
+};
 
 /// The changes of the schema, in order; the last one's number is the newest schema that is known.
 pub(in crate::store) static MIGRATOR: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 
 /// The oldest version that has all that is used.
 const VERSION_MIN: i32 = 130_000;
+/// Longest time for which a session that was closed may still be listed.
+const CLOSED_MAX: Duration = Duration::from_secs(1);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 statements! {
     SETTINGS = { postgres: "
@@ -21,9 +31,14 @@ statements! {
             current_setting('server_encoding') AS encoding,
             current_setting('synchronous_commit') AS synchronous_commit,
             current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes" };
+    // What an extension has made, as that of a distributed engine does, is no other program's.
     TABLES = { postgres: "
-        SELECT COUNT(*) AS tables, COUNT(*) FILTER (WHERE table_name = '_sqlx_migrations') AS ledgers
-        FROM information_schema.tables WHERE table_schema = current_schema()" };
+        SELECT COUNT(*) AS tables, COUNT(*) FILTER (WHERE c.relname = '_sqlx_migrations') AS ledgers
+        FROM pg_class AS c
+        WHERE c.relnamespace = CAST(current_schema() AS REGNAMESPACE)
+            AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND NOT EXISTS (SELECT 1 FROM pg_depend AS d
+                WHERE d.classid = CAST('pg_class' AS REGCLASS) AND d.objid = c.oid AND d.deptype = 'e')" };
     SCHEMA = { postgres: "SELECT MAX(version) AS version FROM _sqlx_migrations WHERE success" };
     FIRST = { postgres: "SELECT checksum FROM _sqlx_migrations WHERE version = $1" };
     // Of the same user all are shown, of others those that an administrator lets us see.
@@ -54,6 +69,14 @@ pub(super) struct Rights {
     pub(super) alone: bool,
 }
 
+/// Looks which schema the database has; 0: it is empty.
+pub(super) async fn found(hosts: &Hosts, database: &str) -> Result<i64, Error> {
+    let mut connection = hosts.connected().await?;
+    let found = schema(&mut connection, database).await;
+    let _ = connection.close().await; // it has answered
+    found
+}
+
 /// Looks at the database, and brings its schema up to date where that may be done.
 pub(super) async fn check(hosts: &Hosts, database: &str, rights: Rights) -> Result<(), Error> {
     let mut connection = hosts.connected().await?;
@@ -63,6 +86,32 @@ pub(super) async fn check(hosts: &Hosts, database: &str, rights: Rights) -> Resu
 }
 
 async fn checked(conn: &mut PgConnection, database: &str, rights: Rights) -> Result<(), Error> {
+    let found = schema(conn, database).await?;
+    let known = newest(&MIGRATOR);
+    if found == 0 && !rights.make {
+        return Err(Refusal::Empty { database: database.to_owned() }.into());
+    }
+    if !rights.migrate && found < known {
+        return Err(Error::OlderSchema { found, known });
+    }
+    let migrates = rights.migrate && found < known;
+    if rights.alone || (migrates && leaves_behind(&MIGRATOR, found)) {
+        alone(conn, database, rights).await?;
+    }
+    if migrates {
+        // A change of the schema takes as long as it takes. Of several that start at once one makes it: the
+        // driver holds an advisory lock meanwhile.
+        sqlx::query(NO_TIMEOUTS).execute(&mut *conn).await?;
+        MIGRATOR.run_direct(None, conn, false).await.map_err(|error| match is_forbidden(&error) {
+            true => Refusal::MayNotMigrate { database: database.to_owned(), found, known }.into(),
+            false => Error::Migrate(Box::new(error)),
+        })?;
+    }
+    Ok(())
+}
+
+/// Looks which schema there is; 0: there is nothing.
+async fn schema(conn: &mut PgConnection, database: &str) -> Result<i64, Error> {
     set(conn, database).await?;
     let (tables, ledgers): (i64, i64) = sqlx::query_as(TABLES).fetch_one(&mut *conn).await?;
     // Who makes the tables at this moment has the ledger first, and all of a change with its row.
@@ -70,34 +119,37 @@ async fn checked(conn: &mut PgConnection, database: &str, rights: Rights) -> Res
     if ours == Some(false) || ours.is_none() && tables > ledgers {
         return Err(Refusal::Foreign { database: database.to_owned() }.into());
     }
-    if ours.is_none() && !rights.make {
-        return Err(Refusal::Empty { database: database.to_owned() }.into());
-    }
     let found: Option<i64> = match ledgers {
         0 => None,
         _ => sqlx::query_scalar(SCHEMA).fetch_one(&mut *conn).await?,
     };
-    let (found, known) = (found.unwrap_or_default(), known());
+    let (found, known) = (found.unwrap_or_default(), newest(&MIGRATOR));
     if found > known {
-        return Err(Error::NewerSchema { found, known });
+        let told = sqlx::query_as(USABLE_FROM).bind(known).fetch_one(conn).await;
+        usable(found, known, told.unwrap_or_default())?; // without that table nobody says so
     }
-    if !rights.migrate && found < known {
-        return Err(Error::OlderSchema { found, known });
-    }
-    if rights.alone {
+    Ok(found)
+}
+
+/// Refuses if an issuer is connected. A session that was just closed is listed for a moment longer, and an
+/// issuer that takes the same steps at this moment leaves nobody behind.
+async fn alone(conn: &mut PgConnection, database: &str, rights: Rights) -> Result<(), Error> {
+    let begun = Instant::now();
+    loop {
+        let found: Option<i64> = sqlx::query_scalar(SCHEMA).fetch_one(&mut *conn).await?;
+        if !rights.alone && !leaves_behind(&MIGRATOR, found.unwrap_or_default()) {
+            return Ok(());
+        }
         let query = sqlx::query_scalar(ISSUERS).bind(Purpose::Issuer.name());
         let sessions: i64 = query.fetch_one(&mut *conn).await?;
-        if sessions > 0 {
+        if sessions == 0 {
+            return Ok(());
+        }
+        if begun.elapsed() >= CLOSED_MAX {
             return Err(Refusal::InUse { database: database.to_owned(), sessions }.into());
         }
+        sleep(LOOK_EVERY).await;
     }
-    if rights.migrate && found < known {
-        // A change of the schema takes as long as it takes. Of several that start at once one makes it: the
-        // driver holds an advisory lock meanwhile.
-        sqlx::query(NO_TIMEOUTS).execute(&mut *conn).await?;
-        MIGRATOR.run_direct(None, conn, false).await.map_err(|error| Error::Migrate(Box::new(error)))?;
-    }
-    Ok(())
 }
 
 /// Refuses what a commit, or a name, would not be safe with.
@@ -134,8 +186,4 @@ async fn is_ours(conn: &mut PgConnection) -> Result<Option<bool>, Error> {
     let checksum: Option<Vec<u8>> =
         sqlx::query_scalar(FIRST).bind(first.version).fetch_optional(conn).await?;
     Ok(checksum.map(|checksum| checksum == *first.checksum))
-}
-
-fn known() -> i64 {
-    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
 }

@@ -33,7 +33,7 @@ pub enum Refusal {
         words: String,
     },
     /// There is nothing in it yet, and only the issuer makes something.
-    #[error("the database {database} is empty: start `todoke issuer` with it once, or name another one")]
+    #[error("the database {database} is empty: run `todoke migrate` on it, or name another one")]
     Empty {
         /// Which, and where.
         database: String,
@@ -73,6 +73,19 @@ pub enum Refusal {
         database: String,
         /// The server's version.
         version: String,
+    },
+    /// This role may not change its tables.
+    #[error(
+        "the database {database} has schema {found}, this program needs {known}, and the URL's user may not \
+         change tables: run `todoke migrate --database URL` as their owner"
+    )]
+    MayNotMigrate {
+        /// Which, and where.
+        database: String,
+        /// Its schema; 0: it is empty.
+        found: i64,
+        /// The schema of this program.
+        known: i64,
     },
     /// Issuers are connected to it, and what is to be done needs it alone.
     #[error("the database {database} is in use by {sessions} connections of issuers: stop them all first")]

@@ -12,6 +12,7 @@ mod filters;
 mod layout;
 mod limits;
 mod mend;
+mod migrate;
 mod model;
 mod opening;
 mod orders;

@@ -31,7 +31,7 @@ fn the_version_is_the_crates() {
 #[test]
 fn wrong_usage_is_code_2_with_a_remedy_on_standard_error() {
     for (words, remedy) in [
-        (&["imprt"][..], "similar subcommands exist: 'report', 'import'"),
+        (&["imprt"][..], "similar subcommands exist: 'report', 'migrate', 'import'"),
         (&["import", "cards.csv"], "--as <ROLE/NAME>"),
         (&["import", "cards.csv", "--as", "x", "--chunk-records", "1000"], "a power of two"),
         (&["import", "cards.csv", "--as", "x", "--seal-by", "1"], "with its unit"),

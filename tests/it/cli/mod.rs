@@ -5,6 +5,7 @@ mod config;
 mod database;
 mod help;
 mod memory;
+mod migrate;
 mod results;
 mod roles;
 mod sample;
