@@ -10,7 +10,7 @@ use crate::domain::{
 };
 
 use super::{
-    Abort, BatchRow, Error, Repair, Store,
+    Abort, BatchRow, Error, Pool, Repair, Store,
     batches::BatchSteps as _,
     columns::{self, int},
     locks::LockSteps as _,
@@ -72,6 +72,15 @@ on_both! {
             query.bind(end.1).bind(now_ms).execute(&mut *conn).await?;
             sqlx::query(DROP_WORK).bind(&code).bind(id.uuid()).execute(conn).await?;
             Ok(())
+        }
+
+        async fn given_receipt(
+            &mut conn,
+            municipality: MunicipalityCode,
+            id: BatchId,
+        ) -> Result<Option<Vec<u8>>, Error> {
+            let query = sqlx::query_scalar(GET_RECEIPT).bind(municipality.to_string()).bind(id.uuid());
+            Ok(query.fetch_optional(conn).await?)
         }
     }
 }
@@ -221,17 +230,22 @@ impl Store {
 
     /// Returns the receipt of an accepted batch, the same bytes each time.
     ///
+    /// Who has it holds us to it. So a server commits what was read: its standby has the receipt then, even
+    /// if the server was started again since it was written.
+    ///
     /// # Errors
-    /// Any [`Error`] of a read.
+    /// Any [`Error`] of a transaction.
     pub async fn receipt(
         &self,
         municipality: MunicipalityCode,
         id: BatchId,
     ) -> Result<Option<Vec<u8>>, Error> {
-        on_read!(self, "receipt", |conn| {
-            let query = sqlx::query_scalar(GET_RECEIPT).bind(municipality.to_string()).bind(id.uuid());
-            Ok(query.fetch_optional(conn).await?)
-        })
+        match &self.pool {
+            Pool::Sqlite { .. } => {
+                on_read!(self, "receipt", |conn| conn.given_receipt(municipality, id).await)
+            }
+            Pool::Postgres(_) => in_tx!(self, "receipt", |tx| tx.given_receipt(municipality, id).await),
+        }
     }
 
     /// Returns the highest sequence that has a receipt, and the digest of that receipt.

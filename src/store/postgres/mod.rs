@@ -1,5 +1,5 @@
 //! A commit that is answered is durable on the server that could be written to, and on its synchronous
-//! standby if it has one; whatever is in doubt is said to be.
+//! standby if it has one, with all that was read in it; whatever is in doubt is said to be.
 //!
 //! `url` is what can be asked for, `hosts` which server is asked, `opened` what is used, `codes` and
 //! `notices` what answers mean, `bulk` how many rows are moved.
@@ -42,8 +42,12 @@ statements! {
     // A transaction begins with its first statement, and so does the time of a statement that is alone. To be
     // sent as text: a prepared one takes the time twice.
     IS_ALONE = { postgres: "SELECT now() = statement_timestamp() AS alone" };
-    // Its end would be taken for a user's wish to wait for no standby, and the commit would stand.
-    UNTIMED = { postgres: "SET LOCAL statement_timeout = 0" };
+    // The end of a timed COMMIT would be taken for a user's wish to wait for no standby, and it would stand.
+    // What has written nothing waits for no standby either, though it may have found what this machine alone
+    // has since it was started again: so each transaction writes one record of WAL that nobody reads.
+    TO_COMMIT = { postgres: "
+        SELECT set_config('statement_timeout', '0', true),
+            CAST(pg_logical_emit_message(true, 'todoke', '') AS TEXT)" };
 }
 
 /// A connection that nobody used for so long is asked whether it is still there.
@@ -187,8 +191,8 @@ impl Engine<Postgres> for Server {
     /// COMMIT has no time-out at the server. Here the wait has an end, after which nothing is claimed.
     async fn commit(&self, name: &'static str, mut tx: Transaction<'static, Postgres>) -> Result<(), Error> {
         // This also fails if a statement of the body has, where COMMIT alone would silently roll back.
-        let untimed = timeout(self.answer_max, sqlx::raw_sql(UNTIMED).execute(&mut *tx)).await;
-        untimed.map_err(|_| Error::silent(self.answer_max))??;
+        let ready = timeout(self.answer_max, sqlx::raw_sql(TO_COMMIT).execute(&mut *tx)).await;
+        ready.map_err(|_| Error::silent(self.answer_max))??;
         uncommitted(name);
         let (answer, warned) = notices::heard(timeout(self.answer_max, tx.commit())).await;
         let unknown = |words: String| Error::OutcomeUnknown { name, source: words.into() };

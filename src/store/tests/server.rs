@@ -166,6 +166,26 @@ async fn a_commit_that_no_standby_has_is_not_acknowledged_however_its_wait_ends(
     }
 }
 
+/// A receipt as a primary has it that was started again before it was on a standby.
+const RECEIPT_ON_ONE_MACHINE: &str = "
+    SET synchronous_commit = local;
+    SET session_replication_role = replica;
+    INSERT INTO receipt (municipality_code, batch_id, sequence, attempt, digest, receipt)
+    VALUES ('131229', '0192f0c1-2345-7abc-8def-000000000001', 1, 1, sha256('note'), 'note')";
+
+#[tokio::test]
+async fn an_answer_that_was_only_read_is_not_given_before_a_standby_has_what_it_was_read_from() {
+    let case = Case::postgres_with(NO_STANDBY).await;
+    run(&mut beside(server(&case), template::DATABASE).await, RECEIPT_ON_ONE_MACHINE).await;
+    let case = case.reopened(|options| options.answer_max = Duration::from_millis(500)).await;
+    let receipt = case.store.receipt(ward(), id(1)).await.map(|receipt| format!("{receipt:?}"));
+    let compared = case.store.compare_receipts(ward(), &[], true, NOW).await;
+    for answer in [receipt, compared.map(|compared| format!("{compared:?}"))] {
+        let unknown = answer.expect_err("no standby has it");
+        assert!(matches!(unknown, Error::OutcomeUnknown { .. }), "{unknown}");
+    }
+}
+
 #[tokio::test]
 async fn a_commit_that_is_not_answered_in_time_is_not_claimed_to_be_anything() {
     let case = Case::postgres_with(NO_STANDBY).await;
