@@ -5,6 +5,8 @@
 //! stands a shell that waits for the end of its standard input, which comes when we let go of it or are gone:
 //! then it ends the server and removes the folder.
 
+mod prepared;
+
 use std::{
     fs, io,
     os::unix::{fs::chown, process::CommandExt as _},
@@ -15,6 +17,8 @@ use std::{
 };
 
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+
+pub use prepared::DATABASE;
 
 /// Where Debian keeps the programs of each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
