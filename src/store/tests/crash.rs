@@ -28,17 +28,51 @@ async fn settled(case: &Case, n: u32) -> (BatchRow, u64, usize) {
     (case.row(n).await, durable, case.dispositions(n).await.len())
 }
 
-/// After how many waits a caller goes: early and late, again and again, and at last not at all.
-fn patience() -> impl Iterator<Item = usize> {
-    (0..12).cycle().take(48).chain([usize::MAX])
+/// When a caller goes: while it is kept from going on, then after so many waits, early and late, again and
+/// again, and at last not at all. How much is done between two waits depends on what else the machine does.
+fn patience() -> impl Iterator<Item = Option<usize>> {
+    [None; KEPT].into_iter().chain((0..12).cycle().take(48).chain([usize::MAX]).map(Some))
+}
+
+/// So many callers go while they are kept.
+const KEPT: usize = 4;
+
+/// Drops `future` when it cannot go on: on a file because it has no turn to write, on a server in the middle
+/// of its transaction, by this lock of somebody else's.
+async fn dropped_while_kept<T>(case: &Case, lock: &'static str, future: impl Future<Output = T>) {
+    let Place::Server(place) = &case.place else {
+        let held = case.held().await;
+        assert!(dropped_after(0, future).await.is_none(), "it had no turn");
+        return drop(held);
+    };
+    let mut other = server::beside(place, template::DATABASE).await;
+    let mut looks = server::beside(place, template::DATABASE).await;
+    server::run(&mut other, lock).await;
+    let waits = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
+    let waited_for = async {
+        while 0 == sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut looks).await.expect("it reads") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = future => panic!("nothing kept it"),
+        () = waited_for => {}
+    }
+    server::run(&mut other, "ROLLBACK").await;
 }
 
 contract!(a_chunk_whose_sender_goes_is_there_whole_or_not_at_all, |case| {
     let row = case.open(1, 4000).await;
-    let (mut number, mut gone) = (0, 0);
+    let (mut number, mut gone) = (0, 0usize);
     for waits in patience() {
         let before = settled(&case, 1).await.1;
-        let put = dropped_after(waits, put(&case.store, &row, number)).await;
+        let put = put(&case.store, &row, number);
+        let put = if let Some(waits) = waits {
+            dropped_after(waits, put).await
+        } else {
+            dropped_while_kept(&case, "BEGIN; LOCK TABLE chunk IN EXCLUSIVE MODE", put).await;
+            None
+        };
         let (now, durable, _) = settled(&case, 1).await;
         let stored = durable - before;
         assert_eq!((u64::from(now.chunks_stored), now.counts.stored), (durable, durable * u64::from(CHUNK)));
@@ -46,22 +80,27 @@ contract!(a_chunk_whose_sender_goes_is_there_whole_or_not_at_all, |case| {
         assert_eq!(districts.values().sum::<u64>(), now.counts.stored);
         match put {
             Some(put) => assert_eq!((put.expect("the store answers"), stored), (PutChunk::Stored, 1)),
-            None => gone += u32::from(stored == 0),
+            None => gone += usize::from(stored == 0),
         }
         number += u32::from(stored == 1);
     }
-    assert!(gone >= 4, "{gone} were dropped in time");
+    assert!(gone >= KEPT, "{gone} were dropped in time");
 });
 
 contract!(a_chunk_of_orders_whose_worker_goes_is_there_whole_or_not_at_all, |case| {
     case.sealed(1, 400).await;
     let claim = case.claim(1).await;
     let all = orders("K", 400);
-    let (mut number, mut gone) = (0, 0);
+    let (mut number, mut gone) = (0, 0usize);
     for waits in patience() {
         let at = number as usize * 4;
         let stored = case.store.store_orders(&claim, number, all[at..at + 4].to_vec(), Vec::new(), NOW);
-        let stored = dropped_after(waits, stored).await;
+        let stored = if let Some(waits) = waits {
+            dropped_after(waits, stored).await
+        } else {
+            dropped_while_kept(&case, "BEGIN; LOCK TABLE card_order IN EXCLUSIVE MODE", stored).await;
+            None
+        };
         let (now, _, lines) = settled(&case, 1).await;
         assert_eq!(now.counts.accepted, lines as u64);
         assert_eq!(now.counts.accepted, u64::from(now.chunks_worked) * 4);
@@ -72,11 +111,11 @@ contract!(a_chunk_of_orders_whose_worker_goes_is_there_whole_or_not_at_all, |cas
                     (done(4, 0, 0), number + 1)
                 );
             }
-            None => gone += u32::from(now.chunks_worked == number),
+            None => gone += usize::from(now.chunks_worked == number),
         }
         number = now.chunks_worked;
     }
-    assert!(gone >= 4, "{gone} were dropped in time");
+    assert!(gone >= KEPT, "{gone} were dropped in time");
 });
 
 contract!(nobody_waits_for_a_sender_that_is_gone, |case| {

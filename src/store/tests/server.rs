@@ -25,12 +25,12 @@ fn server(case: &Case) -> &Throwaway {
 }
 
 /// A connection of nobody's pool.
-async fn beside(server: &Throwaway, database: &str) -> PgConnection {
+pub(super) async fn beside(server: &Throwaway, database: &str) -> PgConnection {
     let options = PgConnectOptions::new_without_pgpass().socket(server.folder()).port(5432);
     options.username("todoke").database(database).connect().await.expect("it is there")
 }
 
-async fn run(connection: &mut PgConnection, sql: &'static str) {
+pub(super) async fn run(connection: &mut PgConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(connection).await.expect("it runs");
 }
 
