@@ -9,12 +9,20 @@ use todoke::{
     wire::pb,
 };
 
-use super::harness::{Issuer, Party, batch, id, records, state};
+use super::{
+    databases::on_both,
+    harness::{Issuer, Party, batch, id, records, state},
+};
 
-/// The orders of a first attempt are damaged as soon as they are stored.
-const FIRST_FAILS: &str = "
-    CREATE TRIGGER first_fails AFTER INSERT ON card_order WHEN NEW.attempt = 1 BEGIN
-        UPDATE card_order SET leaf = zeroblob(32) WHERE rowid = NEW.rowid; END";
+/// The orders of a first attempt are damaged as soon as they are stored: in a file, and on a server.
+const FIRST_FAILS: [&str; 2] = [
+    "CREATE TRIGGER first_fails AFTER INSERT ON card_order WHEN NEW.attempt = 1 BEGIN
+        UPDATE card_order SET leaf = zeroblob(32) WHERE rowid = NEW.rowid; END",
+    "CREATE FUNCTION damage() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN NEW.leaf = decode(repeat('00', 32), 'hex'); RETURN NEW; END $$;
+    CREATE TRIGGER first_fails BEFORE INSERT ON card_order FOR EACH ROW WHEN (NEW.attempt = 1)
+        EXECUTE FUNCTION damage()",
+];
 
 async fn audit(issuer: &Issuer, repair: bool) -> (Audited, Vec<String>) {
     let pki = issuer.dir.path().join("pki");
@@ -49,8 +57,8 @@ async fn repair(ward: &Party) {
 async fn come_again() -> (Issuer, Party, Vec<u8>) {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
-    issuer.backup("backup.db").await;
-    issuer.damage(FIRST_FAILS).await;
+    issuer.backup("backup").await;
+    issuer.damage_by(FIRST_FAILS).await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
     assert_eq!(state(&ward.import(&sent).await), BatchState::Discrepant);
     repair(&ward).await;
@@ -58,10 +66,7 @@ async fn come_again() -> (Issuer, Party, Vec<u8>) {
     assert_eq!((state(&done), done.attempt), (BatchState::Accepted, 2), "{}", done.discrepancy);
     let receipt = ward.receipt(id(1)).await.expect("a receipt");
     issuer.clock.advance(1000);
-    let put_back = |dir: &std::path::Path| {
-        std::fs::copy(dir.join("backup.db"), dir.join("issuer.db")).expect("it is put in place");
-    };
-    let issuer = issuer.restarted(put_back, |_| {}).await;
+    let issuer = issuer.put_back("backup", true, |_| {}).await;
     let ward = issuer.party_again("municipality/131229");
     let request = pb::CompareReceiptsRequest { receipts: vec![receipt.clone()], whole: true };
     ward.batches().compare_receipts(ward.request(request)).await.expect("compared");
@@ -71,8 +76,7 @@ async fn come_again() -> (Issuer, Party, Vec<u8>) {
     (issuer, ward, receipt)
 }
 
-#[tokio::test]
-async fn a_receipt_from_before_a_restore_is_its_batchs_and_is_made_again_of_its_copy() {
+on_both!(a_receipt_from_before_a_restore_is_its_batchs_and_is_made_again_of_its_copy, async {
     let (issuer, ward, receipt) = come_again().await;
     let (whole, found) = audit(&issuer, false).await;
     assert_eq!((whole.batches, found), (1, Vec::new()), "nothing is wrong with it");
@@ -92,4 +96,4 @@ async fn a_receipt_from_before_a_restore_is_its_batchs_and_is_made_again_of_its_
     issuer.damage("UPDATE lost_batch SET given_up_ms = 1; DELETE FROM receipt").await;
     let (left, found) = audit(&issuer, true).await;
     assert_eq!((left.findings, left.repaired), (1, 0), "{found:?}");
-}
+});

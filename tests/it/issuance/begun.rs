@@ -40,11 +40,9 @@ impl Issuer {
     /// Changes every batch as told, and gives it to the workers, as if it had been sealed.
     pub(super) async fn hand_to_workers(&self, changes: &str) {
         let sql = format!(
-            "BEGIN IMMEDIATE;
-            UPDATE batch SET {changes};
+            "UPDATE batch SET {changes};
             INSERT INTO work (municipality_code, batch_id, attempt, due_ms)
-                SELECT municipality_code, batch_id, 1, 0 FROM batch;
-            COMMIT"
+                SELECT municipality_code, batch_id, 1, 0 FROM batch"
         );
         self.damage(&sql).await;
     }

@@ -14,6 +14,7 @@ use todoke::{
 };
 
 use super::{
+    databases::on_both,
     harness::{Issuer, Party, batch, eventually, id, records, state},
     noticing::listen,
 };
@@ -41,8 +42,7 @@ fn soon() -> i64 {
     super::now_ms() / 1000 * 1000 + 60_000
 }
 
-#[tokio::test]
-async fn a_batch_that_never_comes_is_told_once_and_a_nil_return_closes_it() {
+on_both!(a_batch_that_never_comes_is_told_once_and_a_nil_return_closes_it, async {
     let (lines, _guard) = listen();
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("calendar.csv");
@@ -71,10 +71,9 @@ async fn a_batch_that_never_comes_is_told_once_and_a_nil_return_closes_it() {
     })
     .await;
     assert_eq!(lines.text().matches("expected-batch-missing at 131229").count(), 1, "told once");
-}
+});
 
-#[tokio::test]
-async fn a_batch_that_was_given_up_is_none() {
+on_both!(a_batch_that_was_given_up_is_none, async {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("calendar.csv");
     write(&file, &[soon()]);
@@ -86,10 +85,9 @@ async fn a_batch_that_was_given_up_is_none() {
     let request = ward.abort_request(ward.code(), id(1), "wrong extract");
     ward.batches().abort_batch(request).await.expect("aborted");
     assert_eq!(expected(&ward).await.0.len(), 1, "now none came");
-}
+});
 
-#[tokio::test]
-async fn a_calendar_is_read_again_and_a_wrong_one_leaves_the_old_in_force() {
+on_both!(a_calendar_is_read_again_and_a_wrong_one_leaves_the_old_in_force, async {
     let (lines, _guard) = listen();
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("calendar.csv");
@@ -109,7 +107,7 @@ async fn a_calendar_is_read_again_and_a_wrong_one_leaves_the_old_in_force() {
     assert_eq!(expected(&ward).await.1.len(), 1, "the old one is in force");
     write(&file, &[soon(), soon() + 1000]);
     eventually("it is read anew", || async { (expected(&ward).await.1.len() == 2).then_some(()) }).await;
-}
+});
 
 #[tokio::test]
 async fn an_issuer_does_not_start_with_a_calendar_that_it_cannot_use() {

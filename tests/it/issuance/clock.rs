@@ -10,6 +10,7 @@ use todoke::{
 
 use super::{
     begun,
+    databases::on_both,
     harness::{Issuer, Party, batch, eventually, id, records, state},
     noticing::{Lines, listen},
 };
@@ -36,8 +37,7 @@ async fn rounds(issuer: &Issuer) {
     .await;
 }
 
-#[tokio::test]
-async fn a_batch_that_stands_still_is_flagged_in_time_although_the_clock_went_back_an_hour() {
+on_both!(a_batch_that_stands_still_is_flagged_in_time_although_the_clock_went_back_an_hour, async {
     let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
@@ -54,10 +54,9 @@ async fn a_batch_that_stands_still_is_flagged_in_time_although_the_clock_went_ba
     let finished = ward.finished(id(1)).await;
     assert_eq!(state(&finished), BatchState::Accepted, "{}", finished.discrepancy);
     assert_eq!(finished.counts.expect("counts").accepted, 10, "each once");
-}
+});
 
-#[tokio::test]
-async fn a_day_forward_in_the_middle_of_a_batch_raises_flags_that_go_down_again_and_accepts_nothing() {
+on_both!(a_day_forward_in_the_middle_of_a_batch_raises_flags_that_go_down_again_and_accepts_nothing, async {
     let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
@@ -78,21 +77,18 @@ async fn a_day_forward_in_the_middle_of_a_batch_raises_flags_that_go_down_again_
     assert_eq!(flags(&ward).await, [""; 0]);
     says(&lines, "stalled of 131229 is over").await;
     says(&lines, "overdue of 131229 is over").await;
-}
+});
 
-#[tokio::test]
-async fn the_lease_of_a_dead_worker_ends_in_time_although_the_clock_went_back_an_hour() {
+on_both!(the_lease_of_a_dead_worker_ends_in_time_although_the_clock_went_back_an_hour, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     ward.sent(1, "K").await;
     // A worker that took it by the clock of before, and died.
     issuer
         .damage(
-            "BEGIN IMMEDIATE;
-            UPDATE batch SET state = 'IMPORTING', sealed_ms = progress_ms;
+            "UPDATE batch SET state = 'IMPORTING', sealed_ms = progress_ms;
             INSERT INTO work (municipality_code, batch_id, attempt, epoch, holder, due_ms)
-                SELECT municipality_code, batch_id, 1, 1, 'issuer-0', progress_ms + 10000 FROM batch;
-            COMMIT",
+                SELECT municipality_code, batch_id, 1, 1, 'issuer-0', progress_ms + 10000 FROM batch",
         )
         .await;
     issuer.clock.advance(-HOUR);
@@ -102,10 +98,9 @@ async fn the_lease_of_a_dead_worker_ends_in_time_although_the_clock_went_back_an
     let finished = ward.finished(id(1)).await;
     assert_eq!(state(&finished), BatchState::Accepted, "{}", finished.discrepancy);
     assert_eq!(finished.counts.expect("counts").accepted, 10);
-}
+});
 
-#[tokio::test]
-async fn a_batch_that_is_worked_off_while_the_clock_leaps_to_and_fro_is_accepted_once() {
+on_both!(a_batch_that_is_worked_off_while_the_clock_leaps_to_and_fro_is_accepted_once, async {
     let issuer = Issuer::start(|options| options.workers = 2).await;
     let ward = issuer.party("municipality/131229").await;
     let many = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 400));
@@ -130,10 +125,9 @@ async fn a_batch_that_is_worked_off_while_the_clock_leaps_to_and_fro_is_accepted
     let request = pb::ListCardsRequest { page_size: 1000, ..Default::default() };
     let cards = ward.cards().list_cards(request).await.expect("it lists").into_inner().cards;
     assert_eq!(cards.len(), 400);
-}
+});
 
-#[tokio::test]
-async fn a_heartbeat_of_before_the_clock_went_back_does_not_count_as_one_of_now() {
+on_both!(a_heartbeat_of_before_the_clock_went_back_does_not_count_as_one_of_now, async {
     let issuer = Issuer::start(|options| options.sweep_every = Duration::from_secs(3600)).await;
     eventually("the first round", || async {
         issuer.store.heartbeat(todoke::issuance::HEARTBEAT).await.expect("reads")
@@ -146,4 +140,4 @@ async fn a_heartbeat_of_before_the_clock_went_back_does_not_count_as_one_of_now(
         reasons.len() == 1 && reasons[0].contains("sweeper"),
         "nobody has looked by this clock: {reasons:?}"
     );
-}
+});

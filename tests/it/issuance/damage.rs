@@ -6,17 +6,17 @@ use todoke::{
 };
 
 use super::{
+    databases::on_both,
     harness::{Issuer, batch, eventually, id, records, state},
     noticing::listen,
 };
 
-#[tokio::test]
-async fn work_on_a_damaged_row_is_put_off_and_the_sweeper_still_tells_of_the_others() {
+on_both!(work_on_a_damaged_row_is_put_off_and_the_sweeper_still_tells_of_the_others, async {
     let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     ward.sent(1, "A").await;
-    issuer.hand_to_workers("state = 'SEALDE', manifest_digest = x'00'").await;
+    issuer.hand_to_workers("state = 'SEALDE', manifest_digest = unhex('00')").await;
     let whole = batch(ward.code(), 2, Policy::AllOrNothing, &records("B", 10));
     assert_eq!(state(&ward.import(&whole).await), BatchState::Accepted);
     assert!(lines.text().contains("cannot be begun"), "the damaged one is told");
@@ -27,10 +27,9 @@ async fn work_on_a_damaged_row_is_put_off_and_the_sweeper_still_tells_of_the_oth
         (text.contains("stalled at 131229") && text.contains("is unreadable and passed over")).then_some(())
     })
     .await;
-}
+});
 
-#[tokio::test]
-async fn a_data_key_that_does_not_open_makes_the_batch_wait_not_fail() {
+on_both!(a_data_key_that_does_not_open_makes_the_batch_wait_not_fail, async {
     let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
@@ -43,22 +42,20 @@ async fn a_data_key_that_does_not_open_makes_the_batch_wait_not_fail() {
     issuer.damage("UPDATE batch SET wrapped_key = (SELECT wrapped_key FROM kept); DROP TABLE kept").await;
     issuer.clock.advance(61_000);
     assert_eq!(state(&ward.finished(id(1)).await), BatchState::Accepted);
-}
+});
 
-#[tokio::test]
-async fn a_manifest_that_cannot_be_read_any_more_makes_the_batch_discrepant() {
+on_both!(a_manifest_that_cannot_be_read_any_more_makes_the_batch_discrepant, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let batch = ward.sent(1, "A").await;
     ward.seal(&batch).await.expect("nothing is missing");
     ward.finished(id(1)).await;
-    issuer.damage("UPDATE manifest SET manifest = x'00'").await;
+    issuer.damage("UPDATE manifest SET manifest = unhex('00')").await;
     issuer.hand_to_workers("state = 'IMPORTING'").await;
     assert_eq!(state(&ward.finished(id(1)).await), BatchState::Discrepant);
-}
+});
 
-#[tokio::test]
-async fn an_issuer_does_not_start_on_a_database_of_another_key() {
+on_both!(an_issuer_does_not_start_on_a_database_of_another_key, async {
     let issuer = Issuer::start(|_| {}).await;
     let other = issuer.dir.path().join("other.key");
     std::fs::write(&other, "5a1b".repeat(16)).expect("it is written");
@@ -67,10 +64,9 @@ async fn an_issuer_does_not_start_on_a_database_of_another_key() {
     let refused = issuer.started_with(&other).await.err().expect("it is refused");
     assert!(matches!(refused, issuance::Error::OtherKek(_)), "{refused}");
     assert!(issuer.started_with(&issuer.dir.path().join("pki/kek.key")).await.is_ok());
-}
+});
 
-#[tokio::test]
-async fn each_further_hole_of_a_sequence_is_told() {
+on_both!(each_further_hole_of_a_sequence_is_told, async {
     let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
@@ -85,4 +81,4 @@ async fn each_further_hole_of_a_sequence_is_told() {
         lines.text().contains("sequence-hole of 131229 is over").then_some(())
     })
     .await;
-}
+});

@@ -9,7 +9,9 @@ use todoke::{
 use super::{
     begun::flags,
     beside::flipped,
+    databases::on_both,
     harness::{Batch, Issuer, Party, batch, eventually, id, records, state},
+    noticing::listen,
 };
 
 async fn gaps(ward: &Party) -> pb::ListGapsResponse {
@@ -29,7 +31,8 @@ async fn repair(ward: &Party) -> pb::Batch {
 
 /// What was set aside: kind, place and whether bytes were kept.
 async fn set_aside(issuer: &Issuer) -> Vec<(String, i64, i64)> {
-    let sql = "SELECT kind, place, length(content) > 0 FROM quarantine ORDER BY kind, place";
+    let kept = "CAST(CASE WHEN length(content) > 0 THEN 1 ELSE 0 END AS BIGINT)";
+    let sql = format!("SELECT kind, place, {kept} FROM quarantine ORDER BY kind, place");
     issuer.read(sql).await
 }
 
@@ -41,8 +44,7 @@ async fn send_what_is_missing(ward: &Party, sent: &Batch) {
     ward.upload(sent, opened.uploader_epoch, missing).await.end.expect("all is taken");
 }
 
-#[tokio::test]
-async fn a_flipped_bit_in_a_chunk_is_found_by_the_seal_and_the_chunk_is_sent_again() {
+on_both!(a_flipped_bit_in_a_chunk_is_found_by_the_seal_and_the_chunk_is_sent_again, async {
     let bit = |column| format!("UPDATE chunk SET {column} = {} WHERE chunk_number = 1", flipped(column));
     for flip in [
         bit("sealed"),
@@ -72,10 +74,9 @@ async fn a_flipped_bit_in_a_chunk_is_found_by_the_seal_and_the_chunk_is_sent_aga
         assert_eq!((state(&done), flags(&done).len()), (BatchState::Accepted, 0), "{flip}");
         assert_eq!(done.counts.expect("counts").accepted, 10);
     }
-}
+});
 
-#[tokio::test]
-async fn a_chunk_that_is_damaged_after_the_seal_quarantines_its_records_until_it_was_sent_again() {
+on_both!(a_chunk_that_is_damaged_after_the_seal_quarantines_its_records_until_it_was_sent_again, async {
     let issuer = Issuer::start(|options| options.workers = 0).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = ward.sent(1, "A").await;
@@ -110,13 +111,12 @@ async fn a_chunk_that_is_damaged_after_the_seal_quarantines_its_records_until_it
     let sql = "SELECT COUNT(*), COUNT(DISTINCT record_index) FROM card_order WHERE attempt = 2";
     let rows: Vec<(i64, i64)> = issuer.read(sql).await;
     assert_eq!(rows, [(10, 10)], "each record is an order of the second attempt exactly once");
-}
+});
 
-#[tokio::test]
-async fn a_changed_manifest_is_never_sealed_over_and_its_sender_puts_it_right() {
+on_both!(a_changed_manifest_is_never_sealed_over_and_its_sender_puts_it_right, async {
     for damage in [
         "UPDATE manifest SET
-            manifest = CAST(replace(CAST(manifest AS TEXT), 'records 10', 'records 11') AS BLOB)",
+            manifest = unhex(replace(hex(manifest), hex('records 10'), hex('records 11')))",
         "UPDATE manifest SET chunk_roots = unhex('00' || substr(hex(chunk_roots), 3))",
         "UPDATE manifest SET chunk_roots = unhex(substr(hex(chunk_roots), 3))",
         "UPDATE manifest SET signature = zeroblob(length(signature))",
@@ -138,11 +138,10 @@ async fn a_changed_manifest_is_never_sealed_over_and_its_sender_puts_it_right() 
         ward.seal(&sent).await.expect("nothing is missing");
         assert_eq!(state(&ward.finished(id(1)).await), BatchState::Accepted, "{damage}");
     }
-}
+});
 
-#[tokio::test]
-async fn the_server_itself_tells_of_damage() {
-    let (lines, _guard) = super::noticing::listen();
+on_both!(the_server_itself_tells_of_damage, async {
+    let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = ward.sent(1, "A").await;
@@ -155,12 +154,11 @@ async fn the_server_itself_tells_of_damage() {
     let text = lines.text();
     assert!(text.contains("chunk 2 is unreadable or altered in the database; set aside"), "{text}");
     assert!(!text.contains("カナリヤ"), "{text}");
-}
+});
 
-#[tokio::test]
-async fn a_chunk_set_aside_in_an_accepted_batch_is_flagged_until_it_has_come_again() {
+on_both!(a_chunk_set_aside_in_an_accepted_batch_is_flagged_until_it_has_come_again, async {
     let metrics = todoke::telemetry::prometheus();
-    let (lines, _guard) = super::noticing::listen();
+    let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("A", 10));
@@ -168,10 +166,8 @@ async fn a_chunk_set_aside_in_an_accepted_batch_is_flagged_until_it_has_come_aga
     // As `verify-store --repair` leaves it.
     issuer
         .damage(
-            "BEGIN IMMEDIATE;
-            DELETE FROM chunk WHERE chunk_number = 1;
-            UPDATE batch SET chunks_stored = chunks_stored - 1, damaged_ms = progress_ms;
-            COMMIT",
+            "DELETE FROM chunk WHERE chunk_number = 1;
+            UPDATE batch SET chunks_stored = chunks_stored - 1, damaged_ms = progress_ms",
         )
         .await;
     let stands = async |count: u32| {
@@ -182,11 +178,10 @@ async fn a_chunk_set_aside_in_an_accepted_batch_is_flagged_until_it_has_come_aga
     assert!(lines.text().contains("damaged at 131229"), "{}", lines.text());
     send_what_is_missing(&ward, &sent).await;
     stands(0).await;
-}
+});
 
-#[tokio::test]
-async fn damage_in_the_ledger_is_no_conflict_of_its_sender() {
-    let (lines, _guard) = super::noticing::listen();
+on_both!(damage_in_the_ledger_is_no_conflict_of_its_sender, async {
+    let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = ward.sent(1, "A").await;
@@ -201,4 +196,4 @@ async fn damage_in_the_ledger_is_no_conflict_of_its_sender() {
     send_what_is_missing(&ward, &sent).await;
     ward.seal(&sent).await.expect("nothing is missing");
     assert_eq!(state(&ward.finished(id(1)).await), BatchState::Accepted);
-}
+});

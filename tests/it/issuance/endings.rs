@@ -8,7 +8,10 @@ use todoke::{
     },
 };
 
-use super::harness::{Batch, Issuer, Party, batch, fault, id, records, state};
+use super::{
+    databases::on_both,
+    harness::{Batch, Issuer, Party, batch, fault, id, records, state},
+};
 
 async fn dispositions(ward: &Party, n: u32, only_not_accepted: bool) -> Vec<pb::Disposition> {
     let mut all = Vec::new();
@@ -32,8 +35,7 @@ fn one_bad(ward: &Party, n: u32, policy: Policy) -> Batch {
     batch(ward.code(), n, policy, &all)
 }
 
-#[tokio::test]
-async fn one_reject_makes_all_or_nothing_discrepant_and_is_named() {
+on_both!(one_reject_makes_all_or_nothing_discrepant_and_is_named, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let finished = ward.import(&one_bad(&ward, 1, Policy::AllOrNothing)).await;
@@ -48,10 +50,9 @@ async fn one_reject_makes_all_or_nothing_discrepant_and_is_named() {
         ("INDIVIDUAL_NUMBER_CHECK_DIGIT", "individual_number")
     );
     assert_eq!(dispositions(&ward, 1, false).await.len(), 10, "each record has a line");
-}
+});
 
-#[tokio::test]
-async fn rejects_within_the_policy_stand_in_the_receipt() {
+on_both!(rejects_within_the_policy_stand_in_the_receipt, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = one_bad(&ward, 1, Policy::AcceptValid { max_rejects: 1 });
@@ -68,10 +69,9 @@ async fn rejects_within_the_policy_stand_in_the_receipt() {
         all
     });
     assert_eq!(state(&ward.import(&none_allowed).await), BatchState::Discrepant);
-}
+});
 
-#[tokio::test]
-async fn what_came_before_is_a_duplicate_and_a_reused_id_is_rejected() {
+on_both!(what_came_before_is_a_duplicate_and_a_reused_id_is_rejected, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let first = records("K", 6);
@@ -90,7 +90,7 @@ async fn what_came_before_is_a_duplicate_and_a_reused_id_is_rejected() {
     let receipt =
         Receipt::parse(note::open(&receipt, &issuer.verifier).expect("verifies")).expect("canonical");
     assert_eq!(receipt.faults(), Vec::<String>::new());
-}
+});
 
 async fn abort(ward: &Party, n: u32, reason: &str) -> Result<pb::Batch, Fault> {
     let request = ward.abort_request(ward.code(), id(n), reason);
@@ -98,8 +98,7 @@ async fn abort(ward: &Party, n: u32, reason: &str) -> Result<pb::Batch, Fault> {
     Ok(answer.into_inner().batch.expect("a batch"))
 }
 
-#[tokio::test]
-async fn an_aborted_batch_frees_its_order_ids() {
+on_both!(an_aborted_batch_frees_its_order_ids, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     assert_eq!(state(&ward.import(&one_bad(&ward, 1, Policy::AllOrNothing)).await), BatchState::Discrepant);
@@ -111,10 +110,9 @@ async fn an_aborted_batch_frees_its_order_ids() {
     assert_eq!(mended.counts.expect("counts").accepted, 10);
     assert_eq!(abort(&ward, 2, "too late").await.expect_err("accepted").reason, Reason::BatchState);
     assert_eq!(abort(&ward, 7, "nothing").await.expect_err("absent").reason, Reason::NotFound);
-}
+});
 
-#[tokio::test]
-async fn a_relay_cannot_abort_for_a_municipality() {
+on_both!(a_relay_cannot_abort_for_a_municipality, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     ward.open(&batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 3))).await.expect("opens");
@@ -124,10 +122,9 @@ async fn a_relay_cannot_abort_for_a_municipality() {
     let refused = relay.batches().abort_batch(relay.request(request)).await.map_err(fault);
     assert_eq!(refused.expect_err("not its own").reason, Reason::SignatureInvalid);
     assert_eq!(state(&ward.get(id(1)).await.expect("the batch")), BatchState::Announced, "it goes on");
-}
+});
 
-#[tokio::test]
-async fn a_repair_works_the_stored_chunks_off_again_as_a_new_attempt() {
+on_both!(a_repair_works_the_stored_chunks_off_again_as_a_new_attempt, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = one_bad(&ward, 1, Policy::AllOrNothing);
@@ -147,4 +144,4 @@ async fn a_repair_works_the_stored_chunks_off_again_as_a_new_attempt() {
     assert_eq!(reused.expect_err("another request").reason, Reason::RequestIdReused);
     let silent = ward.batches().repair_batch(ask("r-2", "")).await.map_err(fault);
     assert_eq!(silent.expect_err("no reason").reason, Reason::ReasonRequired);
-}
+});

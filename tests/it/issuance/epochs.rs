@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     begun::flags,
+    databases::on_both,
     harness::{Issuer, Party, batch, fault, id, records, state},
 };
 
@@ -25,8 +26,7 @@ async fn cards(ward: &Party) -> usize {
     ward.cards().list_cards(request).await.expect("a page").into_inner().cards.len()
 }
 
-#[tokio::test]
-async fn an_uploader_that_stood_still_for_ten_minutes_is_fenced_and_nothing_is_doubled() {
+on_both!(an_uploader_that_stood_still_for_ten_minutes_is_fenced_and_nothing_is_doubled, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 12));
@@ -66,7 +66,7 @@ async fn an_uploader_that_stood_still_for_ten_minutes_is_fenced_and_nothing_is_d
     ward.seal(&sent).await.expect("nothing is missing");
     assert_eq!(state(&ward.finished(id(1)).await), BatchState::Accepted);
     assert_eq!(cards(&ward).await, 12);
-}
+});
 
 /// Tries every change that a claim allows.
 async fn refused(issuer: &Issuer, claim: &Claim) {
@@ -85,8 +85,7 @@ async fn refused(issuer: &Issuer, claim: &Claim) {
     assert!(!store.reject_batch(claim, "late", now_ms).await.expect("the store answers"));
 }
 
-#[tokio::test]
-async fn a_worker_that_stood_still_for_ten_minutes_has_lost_its_batch_to_another_issuer() {
+on_both!(a_worker_that_stood_still_for_ten_minutes_has_lost_its_batch_to_another_issuer, async {
     let issuer = Issuer::start(|options| options.workers = 0).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 12));
@@ -110,4 +109,4 @@ async fn a_worker_that_stood_still_for_ten_minutes_has_lost_its_batch_to_another
     let after = (ward.get(id(1)).await.expect("the batch"), ward.receipt(id(1)).await.expect("its receipt"));
     assert_eq!(before, after);
     assert_eq!(cards(&ward).await, 12);
-}
+});

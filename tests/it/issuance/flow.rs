@@ -8,10 +8,12 @@ use todoke::{
     wire::{fault::Reason, pb},
 };
 
-use super::harness::{Issuer, batch, fault, id, records, state};
+use super::{
+    databases::on_both,
+    harness::{Issuer, batch, fault, id, records, state},
+};
 
-#[tokio::test]
-async fn a_whole_batch_ends_with_a_receipt_that_verifies() {
+on_both!(a_whole_batch_ends_with_a_receipt_that_verifies, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
@@ -42,10 +44,9 @@ async fn a_whole_batch_ends_with_a_receipt_that_verifies() {
         ward.batches().list_batches(pb::ListBatchesRequest::default()).await.expect("a list").into_inner();
     assert_eq!(listed.last_receipt_digest, Digest::of(text.as_bytes()).0.to_vec());
     assert_eq!((listed.last_sequence, listed.batches.len()), (1, 1));
-}
+});
 
-#[tokio::test]
-async fn what_is_missing_is_named_by_range_and_district_until_it_is_sent() {
+on_both!(what_is_missing_is_named_by_range_and_district_until_it_is_sent, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
@@ -67,10 +68,9 @@ async fn what_is_missing_is_named_by_range_and_district_until_it_is_sent() {
     assert_eq!((district.declared_records, district.stored_records), (4, 2));
 
     assert_eq!(state(&ward.import(&sent).await), BatchState::Accepted);
-}
+});
 
-#[tokio::test]
-async fn sealing_a_hundred_times_is_sealing_once() {
+on_both!(sealing_a_hundred_times_is_sealing_once, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 6));
@@ -80,10 +80,9 @@ async fn sealing_a_hundred_times_is_sealing_once() {
         assert_eq!(state(&ward.seal(&sent).await.expect("answers its state")), BatchState::Accepted);
     }
     assert_eq!(ward.receipt(id(1)).await.expect("a receipt"), receipt);
-}
+});
 
-#[tokio::test]
-async fn every_record_is_proved_to_be_in_the_batch() {
+on_both!(every_record_is_proved_to_be_in_the_batch, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let all = records("K", 11);
@@ -102,10 +101,9 @@ async fn every_record_is_proved_to_be_in_the_batch() {
     let none = ward.batches().get_inclusion_proof(request).await.map_err(fault).expect_err("no such record");
     assert_eq!(none.reason, Reason::RecordNotFound);
     assert!(none.message.contains("holds no such record; it has 11, counted from 0"), "{none}");
-}
+});
 
-#[tokio::test]
-async fn a_card_shows_personal_data_only_for_a_purpose() {
+on_both!(a_card_shows_personal_data_only_for_a_purpose, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let mut all = records("K", 5);
@@ -141,4 +139,4 @@ async fn a_card_shows_personal_data_only_for_a_purpose() {
         }
     }
     assert_eq!(seen, [0, 1, 2, 3, 4]);
-}
+});

@@ -2,7 +2,6 @@
 //! other streams nothing, and is not lost.
 
 use futures_util::FutureExt as _;
-use sqlx::Connection as _;
 use todoke::{
     domain::manifest::Policy,
     wire::pb::{self, upload_chunks_request::Frame},
@@ -11,7 +10,10 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::harness::{BUSY_MAX, Batch, Issuer, Party, batch, records};
+use super::{
+    databases::on_both,
+    harness::{BUSY_MAX, Batch, Issuer, Party, batch, records},
+};
 
 const MAX: usize = 3;
 
@@ -51,8 +53,7 @@ impl Stream {
     }
 }
 
-#[tokio::test]
-async fn one_stream_has_so_many_frames_in_work_and_the_next_frame_waits() {
+on_both!(one_stream_has_so_many_frames_in_work_and_the_next_frame_waits, async {
     let issuer = Issuer::start(|options| {
         options.frames_in_work_max = MAX;
         options.ack_chunks_max = 1;
@@ -72,8 +73,8 @@ async fn one_stream_has_so_many_frames_in_work_and_the_next_frame_waits() {
     }
     let early = above.acks.message().now_or_never();
     assert!(early.is_none(), "{MAX} are in work, and one more was taken up: {early:?}");
-    held.close().await.expect("it closes");
+    held.close().await;
     let told = above.told().await;
     assert_ne!(told.durable_chunks, [], "one in work had to end before");
     assert_eq!(told.faults.len(), 1, "and then it was taken");
-}
+});

@@ -1,4 +1,4 @@
-//! A real issuer on a free port with SQLite in a temporary folder, and municipalities that call it over mTLS.
+//! A real issuer on a free port with a database of its own, and municipalities that call it over mTLS.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -20,16 +20,14 @@ use todoke::{
         record::{Field, Record},
         totals::TotalsBuilder,
     },
-    issuance::{self, Options},
+    issuance::Options,
     net::{
         channel::{ChannelOptions, connect},
         pki::Authority,
         tls::{ClientTls, ServerTls, TlsFiles},
     },
-    pool::controller::Controller,
     runtime::{Tasks, clock::Clock},
-    store::{Store, StoreOptions},
-    vault::Vault,
+    store::Store,
     wire::{
         fault::Fault,
         pb::{
@@ -39,6 +37,8 @@ use todoke::{
     },
 };
 use tonic::{Status, transport::Channel};
+
+use super::databases::Place;
 
 /// Records in a chunk of the tests.
 pub(crate) const CHUNK: u32 = 4;
@@ -120,6 +120,7 @@ pub(crate) struct Issuer {
     pub(crate) address: std::net::SocketAddr,
     pub(super) tls: ServerTls,
     pub(crate) tasks: Tasks,
+    pub(super) place: Place,
 }
 
 impl Drop for Issuer {
@@ -135,49 +136,7 @@ impl Issuer {
         let authority =
             Authority::create(&dir.path().join("pki"), OffsetDateTime::now_utc()).expect("an authority");
         issue(&authority, "issuer/issuer-1");
-        Self::start_in(dir, authority, Clock::fixed(super::now_ms()), change).await
-    }
-
-    /// Starts an issuer in a folder that has an authority.
-    pub(super) async fn start_in(
-        dir: TempDir,
-        authority: Authority,
-        clock: Clock,
-        change: impl FnOnce(&mut Options),
-    ) -> Self {
-        Self::start_with(dir, authority, clock, change, |_, _| None).await
-    }
-
-    /// The same with what judges the relays.
-    pub(crate) async fn start_with(
-        dir: TempDir,
-        authority: Authority,
-        clock: Clock,
-        change: impl FnOnce(&mut Options),
-        pool: impl FnOnce(&Store, &Vault) -> Option<Controller>,
-    ) -> Self {
-        let pki = dir.path().join("pki");
-        let vault = Vault::open(&pki.join("kek.key"), &pki.join("receipt.key")).expect("a vault");
-        let verifier = vault.verifier_key();
-        let url = format!("sqlite:{}", dir.path().join("issuer.db").display());
-        let store = StoreOptions { url, busy_max: BUSY_MAX, ..StoreOptions::default() };
-        let store = Store::open(&store).await.expect("a store");
-        let tls = ServerTls::load(&files(&pki, "issuer-1")).expect("a server certificate");
-        let tasks = Tasks::new();
-        let mut options = Options {
-            work_poll: Duration::from_millis(20),
-            sweep_every: Duration::from_millis(20),
-            watch_pause: Duration::from_millis(5),
-            ..Options::default()
-        };
-        change(&mut options);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let (served, timed, pool) = (tls.clone(), clock.clone(), pool(&store, &vault));
-        let parts = issuance::Parts { store: store.clone(), vault, tls: served, clock: timed, pool };
-        let started = issuance::start(options, listener, parts, &tasks);
-        let running = started.await.expect("it starts");
-        let (address, not_ready) = (running.address, running.not_ready);
-        Self { dir, authority, clock, store, verifier, not_ready, address, tls, tasks }
+        Self::start_with(dir, authority, Clock::fixed(super::now_ms()), change, |_, _| None).await
     }
 
     /// Revokes a party's certificates; the issuer knows it when this returns.

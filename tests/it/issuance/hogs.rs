@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use prost::Message as _;
-use sqlx::Connection as _;
 use todoke::{
     domain::{batch::BatchState, chunk::PAYLOAD_BYTES_MAX, manifest::Policy},
     wire::{
@@ -15,7 +14,10 @@ use todoke::{
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::harness::{Batch, Issuer, Party, batch, eventually, fault, id, records, state};
+use super::{
+    databases::on_both,
+    harness::{Batch, Issuer, Party, batch, eventually, fault, id, records, state},
+};
 
 fn framed(frame: Frame) -> pb::UploadChunksRequest {
     pb::UploadChunksRequest { frame: Some(frame) }
@@ -177,8 +179,7 @@ async fn one_municipality_has_its_share_of_watchers_and_others_have_theirs() {
     eventually("the place of a watcher that went", || async { watch().await.ok() }).await;
 }
 
-#[tokio::test]
-async fn one_municipality_seals_one_batch_at_once() {
+on_both!(one_municipality_seals_one_batch_at_once, async {
     let issuer = Issuer::start(|_| {}).await;
     let hog = issuer.party("municipality/131229").await;
     let sent = batch(hog.code(), 1, Policy::AllOrNothing, &records("H", 10));
@@ -191,11 +192,11 @@ async fn one_municipality_seals_one_batch_at_once() {
         let refused = seals.next().await.expect("eight were sent");
         over_the_limit(&refused.expect_err("only one has the turn"));
     }
-    held.close().await.expect("it closes");
+    held.close().await;
     seals.next().await.expect("eight were sent").expect("the one that had the turn");
     let next = batch(hog.code(), 2, Policy::AllOrNothing, &records("K", 10));
     assert_eq!(state(&hog.import(&next).await), BatchState::Accepted, "the turn is free again");
-}
+});
 
 /// Two municipalities seal while one turn is all there is, and the one that has it keeps it; returns what the
 /// other is told.
@@ -217,24 +218,22 @@ async fn refused_a_turn(change: impl FnOnce(&mut todoke::issuance::Options)) -> 
     let mut seals: FuturesUnordered<_> = [seal(0), seal(1)].into_iter().collect();
     let (late, refused) = seals.next().await.expect("two were sent");
     let refused = refused.expect_err("the other has the turn");
-    held.close().await.expect("it closes");
+    held.close().await;
     seals.next().await.expect("two were sent").1.expect("the one that had the turn");
     parties[late].seal(&sent[late]).await.expect("the turn is free again");
     refused
 }
 
-#[tokio::test]
-async fn so_many_seals_run_at_once_and_who_waits_too_long_for_a_turn_is_told() {
+on_both!(so_many_seals_run_at_once_and_who_waits_too_long_for_a_turn_is_told, async {
     let wait = Duration::from_millis(300);
     let refused = refused_a_turn(|options| options.seal_wait = wait).await;
     assert_eq!((refused.reason, refused.retry_after), (Reason::LaneFull, Some(wait)), "{refused}");
     // A call that names no deadline has the one of the option.
     let refused = refused_a_turn(|options| options.call_deadline = wait).await;
     assert_eq!(refused.reason, Reason::DeadlineExceeded, "{refused}");
-}
+});
 
-#[tokio::test]
-async fn one_municipality_has_its_share_of_open_batches_and_others_have_theirs() {
+on_both!(one_municipality_has_its_share_of_open_batches_and_others_have_theirs, async {
     let issuer = Issuer::start(|options| options.caller_open_batches_max = 2).await;
     let hog = issuer.party("municipality/131229").await;
     let other = issuer.party("municipality/011002").await;
@@ -249,10 +248,9 @@ async fn one_municipality_has_its_share_of_open_batches_and_others_have_theirs()
     other.open(&of(&other, 1)).await.expect("another has its own places");
     assert_eq!(state(&hog.import(&first).await), BatchState::Accepted);
     hog.open(&third).await.expect("the first one's place is free");
-}
+});
 
-#[tokio::test]
-async fn a_seal_by_too_far_away_is_refused_by_name() {
+on_both!(a_seal_by_too_far_away_is_refused_by_name, async {
     let issuer = Issuer::start(|options| options.seal_by_max = Duration::from_secs(3_600)).await;
     let ward = issuer.party("municipality/131229").await;
     let now_ms = issuer.clock.now_ms();
@@ -269,10 +267,9 @@ async fn a_seal_by_too_far_away_is_refused_by_name() {
             }
         }
     }
-}
+});
 
-#[tokio::test]
-async fn a_sequence_too_far_above_the_last_one_is_refused_by_name_and_uses_none_up() {
+on_both!(a_sequence_too_far_above_the_last_one_is_refused_by_name_and_uses_none_up, async {
     let issuer = Issuer::start(|options| options.sequence_ahead_max = 3).await;
     let ward = issuer.party("municipality/131229").await;
     let other = issuer.party("municipality/011002").await;
@@ -294,4 +291,4 @@ async fn a_sequence_too_far_above_the_last_one_is_refused_by_name_and_uses_none_
     }
     assert!(other.open(&of(&other, 4)).await.is_err(), "another's sequence is no help");
     other.open(&of(&other, 3)).await.expect("another has its own");
-}
+});

@@ -11,7 +11,10 @@ use todoke::{
     },
 };
 
-use super::harness::{Issuer, Party, batch, fault, id, records};
+use super::{
+    databases::on_both,
+    harness::{Issuer, Party, batch, fault, id, records},
+};
 
 /// A page of each list that the API has, of this size.
 async fn page(ward: &Party, list: &str, page_size: u32) -> Result<(), Fault> {
@@ -38,8 +41,7 @@ async fn page(ward: &Party, list: &str, page_size: u32) -> Result<(), Fault> {
     .map_err(fault)
 }
 
-#[tokio::test]
-async fn a_page_is_as_long_as_the_api_says_and_not_one_longer() {
+on_both!(a_page_is_as_long_as_the_api_says_and_not_one_longer, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
@@ -54,7 +56,7 @@ async fn a_page_is_as_long_as_the_api_says_and_not_one_longer() {
         let words = format!("{:?}", refused.violations);
         assert!(words.contains(&max.to_string()), "{list} names its limit: {words}");
     }
-}
+});
 
 #[tokio::test]
 async fn a_chain_has_eight_certificates_and_not_nine() {
@@ -93,15 +95,14 @@ async fn abort(ward: &Party, reason: &str) -> Result<(), Fault> {
     ward.batches().abort_batch(request).await.map(drop).map_err(fault)
 }
 
-#[tokio::test]
-async fn a_reason_has_up_to_five_hundred_characters_of_any_script() {
+on_both!(a_reason_has_up_to_five_hundred_characters_of_any_script, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     ward.open(&batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 3))).await.expect("it opens");
     assert_eq!(abort(&ward, &"届".repeat(501)).await.expect_err("one above").reason, Reason::ReasonRequired);
     assert_eq!(abort(&ward, "").await.expect_err("none").reason, Reason::ReasonRequired);
     abort(&ward, &"届".repeat(500)).await.expect("at the limit");
-}
+});
 
 #[tokio::test]
 async fn an_uploader_may_be_silent_as_long_as_the_option_says_and_is_then_told() {

@@ -7,7 +7,9 @@ use todoke::domain::batch::BatchState;
 
 use super::{
     begun::flags,
+    databases::on_both,
     harness::{Batch, Issuer, Party, eventually, id, state},
+    noticing::listen,
 };
 
 /// An issuer whose sweeper looks when it starts, and then no more.
@@ -27,7 +29,8 @@ async fn counts(issuer: &Issuer, ward: &Party, missing: u64, stored: u64) {
     let counts = now.counts.expect("counts");
     assert_eq!((state(&now), counts.missing, counts.stored), (BatchState::Receiving, missing, stored));
     assert_eq!(flags(&now), ["damaged"]);
-    let by_district = "SELECT COALESCE(SUM(stored_records), 0) FROM batch_district".to_owned();
+    let by_district =
+        "SELECT CAST(COALESCE(SUM(stored_records), 0) AS BIGINT) FROM batch_district".to_owned();
     assert_eq!(issuer.number(by_district).await, stored);
     let chunks = "SELECT chunks_stored - (SELECT COUNT(*) FROM chunk) FROM batch".to_owned();
     assert_eq!(issuer.number(chunks).await, 0);
@@ -46,9 +49,8 @@ async fn accepted(issuer: &Issuer, ward: &Party, sent: &Batch, epoch: u32, chunk
     assert_eq!(orders, [(10, 10)]);
 }
 
-#[tokio::test]
-async fn a_chunk_lost_while_its_batch_is_incomplete_is_missing_again_when_the_batch_is_opened() {
-    let (lines, _guard) = super::noticing::listen();
+on_both!(a_chunk_lost_while_its_batch_is_incomplete_is_missing_again_when_the_batch_is_opened, async {
+    let (lines, _guard) = listen();
     let (issuer, ward) = unswept().await;
     let (sent, _) = ward.begun(1, "A", &[0, 1]).await;
     lose(&issuer, 0).await;
@@ -60,11 +62,10 @@ async fn a_chunk_lost_while_its_batch_is_incomplete_is_missing_again_when_the_ba
     counts(&issuer, &ward, 6, 4).await;
     assert!(lines.text().contains("1 of 2 chunks that were stored are gone"), "{}", lines.text());
     accepted(&issuer, &ward, &sent, opened.uploader_epoch, &[0, 2]).await;
-}
+});
 
-#[tokio::test]
-async fn a_chunk_lost_between_two_uploads_is_taken_when_it_comes_again() {
-    let (lines, _guard) = super::noticing::listen();
+on_both!(a_chunk_lost_between_two_uploads_is_taken_when_it_comes_again, async {
+    let (lines, _guard) = listen();
     let (issuer, ward) = unswept().await;
     let (sent, epoch) = ward.begun(1, "A", &[0, 1]).await;
     lose(&issuer, 0).await;
@@ -72,11 +73,10 @@ async fn a_chunk_lost_between_two_uploads_is_taken_when_it_comes_again() {
     ward.upload(&sent, epoch, vec![sent.chunk(2)]).await.end.expect("it is taken");
     accepted(&issuer, &ward, &sent, epoch, &[0, 1]).await;
     assert!(lines.text().contains("1 of 3 chunks that were stored are gone"), "{}", lines.text());
-}
+});
 
-#[tokio::test]
-async fn a_chunk_lost_while_nobody_sends_is_noticed_by_the_sweeper() {
-    let (lines, _guard) = super::noticing::listen();
+on_both!(a_chunk_lost_while_nobody_sends_is_noticed_by_the_sweeper, async {
+    let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let (sent, epoch) = ward.begun(1, "A", &[0, 1]).await;
@@ -87,4 +87,4 @@ async fn a_chunk_lost_while_nobody_sends_is_noticed_by_the_sweeper() {
     .await;
     counts(&issuer, &ward, 6, 4).await;
     accepted(&issuer, &ward, &sent, epoch, &[1, 2]).await;
-}
+});

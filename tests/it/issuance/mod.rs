@@ -8,6 +8,7 @@ mod calendar;
 mod clock;
 mod damage;
 mod damaged_store;
+pub(crate) mod databases;
 mod durable;
 mod endings;
 mod epochs;

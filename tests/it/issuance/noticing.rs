@@ -12,6 +12,7 @@ use todoke::{
 
 use super::{
     begun::flags,
+    databases::on_both,
     harness::{Issuer, batch, eventually, id, records, state},
 };
 
@@ -46,8 +47,7 @@ pub(super) fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
     (lines, tracing::subscriber::set_default(subscriber))
 }
 
-#[tokio::test]
-async fn a_stalled_batch_is_told_once_by_itself_and_once_when_it_is_over() {
+on_both!(a_stalled_batch_is_told_once_by_itself_and_once_when_it_is_over, async {
     let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
@@ -63,10 +63,9 @@ async fn a_stalled_batch_is_told_once_by_itself_and_once_when_it_is_over() {
     })
     .await;
     assert_eq!(lines.text().matches("stalled at 131229").count(), 1, "told once");
-}
+});
 
-#[tokio::test]
-async fn the_heartbeat_shows_that_somebody_looks() {
+on_both!(the_heartbeat_shows_that_somebody_looks, async {
     let issuer = Issuer::start(|_| {}).await;
     issuer.clock.advance(30_000);
     let now_ms = issuer.clock.now_ms();
@@ -76,10 +75,9 @@ async fn the_heartbeat_shows_that_somebody_looks() {
     })
     .await;
     assert_eq!((issuer.not_ready)(), Vec::<String>::new());
-}
+});
 
-#[tokio::test]
-async fn an_issuer_whose_sweeper_is_silent_is_not_ready() {
+on_both!(an_issuer_whose_sweeper_is_silent_is_not_ready, async {
     let issuer = Issuer::start(|options| options.sweep_every = std::time::Duration::from_secs(3600)).await;
     eventually("the first round", || async {
         issuer.store.heartbeat(todoke::issuance::HEARTBEAT).await.expect("reads")
@@ -90,10 +88,9 @@ async fn an_issuer_whose_sweeper_is_silent_is_not_ready() {
     issuer.clock.advance(1);
     let reasons = (issuer.not_ready)();
     assert!(reasons.len() == 1 && reasons[0].contains("sweeper"), "{reasons:?}");
-}
+});
 
-#[tokio::test]
-async fn every_municipality_that_asks_can_see_that_nobody_looks() {
+on_both!(every_municipality_that_asks_can_see_that_nobody_looks, async {
     let issuer = Issuer::start(|options| options.sweep_every = std::time::Duration::from_secs(3600)).await;
     let ward = issuer.party("municipality/131229").await;
     let silent_ms = || async {
@@ -104,10 +101,9 @@ async fn every_municipality_that_asks_can_see_that_nobody_looks() {
     assert_eq!(eventually("the first round", silent_ms).await, 0);
     issuer.clock.advance(61_000);
     assert_eq!(silent_ms().await, Some(61_000));
-}
+});
 
-#[tokio::test]
-async fn no_log_line_shows_a_person() {
+on_both!(no_log_line_shows_a_person, async {
     let (lines, _guard) = listen();
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
@@ -127,4 +123,4 @@ async fn no_log_line_shows_a_person() {
     for canary in ["カナリヤ", "𠮷田", "123456789018", "123456789017", "1980-02"] {
         assert!(!seen.contains(canary), "{canary} is shown");
     }
-}
+});

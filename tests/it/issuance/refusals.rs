@@ -5,7 +5,10 @@ use todoke::{
     wire::{fault::Reason, pb},
 };
 
-use super::harness::{Issuer, batch, fault, id, records};
+use super::{
+    databases::on_both,
+    harness::{Issuer, batch, fault, id, records},
+};
 
 #[tokio::test]
 async fn only_a_relay_may_say_who_calls() {
@@ -61,8 +64,7 @@ async fn a_manifest_needs_its_senders_own_signature() {
     assert!(!early.message.contains("our CA"), "it does lead to it: {}", early.message);
 }
 
-#[tokio::test]
-async fn an_id_and_a_sequence_stand_for_one_content_for_ever() {
+on_both!(an_id_and_a_sequence_stand_for_one_content_for_ever, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 3));
@@ -76,10 +78,9 @@ async fn an_id_and_a_sequence_stand_for_one_content_for_ever() {
     doubled.manifest.sequence = 1;
     doubled.bytes = doubled.manifest.to_text().into_bytes();
     assert_eq!(ward.open(&doubled).await.expect_err("taken").reason, Reason::SequenceReused);
-}
+});
 
-#[tokio::test]
-async fn a_changed_chunk_is_asked_for_again_and_the_stream_lives_on() {
+on_both!(a_changed_chunk_is_asked_for_again_and_the_stream_lives_on, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
@@ -96,10 +97,9 @@ async fn a_changed_chunk_is_asked_for_again_and_the_stream_lives_on() {
         assert_eq!((faults[0].chunk_number, faults[0].reason.as_str()), (1, "CHUNK_DIGEST_MISMATCH"));
         assert_eq!(uploaded.acks.last().expect("one").missing_count, 6);
     }
-}
+});
 
-#[tokio::test]
-async fn other_content_for_a_chunk_is_a_conflict_that_is_remembered() {
+on_both!(other_content_for_a_chunk_is_a_conflict_that_is_remembered, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
@@ -109,10 +109,9 @@ async fn other_content_for_a_chunk_is_a_conflict_that_is_remembered() {
     assert_eq!(conflict.reason, Reason::ChunkContentConflict);
     let seen = ward.get(id(1)).await.expect("the batch");
     assert!(seen.flags.iter().any(|flag| flag.name == "conflict"), "{:?}", seen.flags);
-}
+});
 
-#[tokio::test]
-async fn the_order_of_checks_is_duplicate_then_sealed_then_fenced() {
+on_both!(the_order_of_checks_is_duplicate_then_sealed_then_fenced, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10));
@@ -130,7 +129,7 @@ async fn the_order_of_checks_is_duplicate_then_sealed_then_fenced() {
     ward.upload(&sent, new, sent.chunks()).await.end.expect("taken");
     ward.seal(&sent).await.expect("whole");
     ward.upload(&sent, old, vec![sent.chunk(1)]).await.end.expect("a duplicate, even after the seal");
-}
+});
 
 #[tokio::test]
 async fn foreign_tokens_ids_and_sizes_are_refused() {

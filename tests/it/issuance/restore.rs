@@ -11,6 +11,7 @@ use todoke::{
 };
 
 use super::{
+    databases::on_both,
     harness::{Batch, Issuer, Party, batch, eventually, fault, id, records, state},
     noticing::listen,
 };
@@ -63,13 +64,13 @@ fn standings(answer: &pb::CompareReceiptsResponse) -> Vec<(u64, pb::ReceiptStand
 }
 
 /// An issuer whose backup of after batch 1 took the place of its database after batch 3, the three batches
-/// and their receipts. `keep_witness` leaves what tells that the database is an older one.
-async fn restored(keep_witness: bool) -> (Issuer, [Batch; 3], [Vec<u8>; 3]) {
+/// and their receipts. Unless it is `told`, nothing says that the database is an older one.
+async fn restored(told: bool) -> (Issuer, [Batch; 3], [Vec<u8>; 3]) {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let first = following(&ward, 1, None);
     let receipt_1 = receipted(&ward, &first).await;
-    issuer.backup("backup.db").await;
+    issuer.backup("backup").await;
     let second = following(&ward, 2, Some(&receipt_1));
     let receipt_2 = receipted(&ward, &second).await;
     issuer.clock.advance(1000);
@@ -81,13 +82,7 @@ async fn restored(keep_witness: bool) -> (Issuer, [Batch; 3], [Vec<u8>; 3]) {
         (issuer.store.heartbeats().await.expect("reads") > beats).then_some(())
     })
     .await;
-    let put_back = move |dir: &std::path::Path| {
-        std::fs::copy(dir.join("backup.db"), dir.join("issuer.db")).expect("it is put in place");
-        if !keep_witness {
-            std::fs::remove_file(dir.join("issuer.db-witness")).expect("it was written");
-        }
-    };
-    let issuer = issuer.restarted(put_back, |options| options.sequence_ahead_max = 3).await;
+    let issuer = issuer.put_back("backup", told, |options| options.sequence_ahead_max = 3).await;
     (issuer, [first, second, third], [receipt_1, receipt_2, receipt_3])
 }
 
@@ -121,8 +116,7 @@ async fn a_backup_in_the_place_of_its_database_is_noticed_at_the_start_and_takes
     assert_eq!(ward.open(&fresh).await.expect_err("each for itself").reason, Reason::ReconcileFirst);
 }
 
-#[tokio::test]
-async fn what_was_lost_is_named_and_taken_again_once_with_the_receipt_that_it_had() {
+on_both!(what_was_lost_is_named_and_taken_again_once_with_the_receipt_that_it_had, async {
     let (issuer, [_, second, third], receipts) = restored(true).await;
     let ward = issuer.party_again("municipality/131229");
     let answer = compare(&ward, &receipts, true).await.expect("compared");
@@ -160,10 +154,9 @@ async fn what_was_lost_is_named_and_taken_again_once_with_the_receipt_that_it_ha
     let again = compare(&ward, &receipts, true).await.expect("compared again");
     assert_eq!(standings(&again), [(1, Known), (2, Known), (3, Known)]);
     receipted(&ward, &following(&ward, 4, Some(&receipts[2]))).await;
-}
+});
 
-#[tokio::test]
-async fn a_receipt_that_the_database_does_not_have_shows_a_restore_that_nobody_told_of() {
+on_both!(a_receipt_that_the_database_does_not_have_shows_a_restore_that_nobody_told_of, async {
     let (lines, _guard) = listen();
     let (issuer, [_, _, third], receipts) = restored(false).await;
     let ward = issuer.party_again("municipality/131229");
@@ -191,10 +184,9 @@ async fn a_receipt_that_the_database_does_not_have_shows_a_restore_that_nobody_t
         (lines.text().matches("lost-batch at 131229").count() == 2).then_some(())
     })
     .await;
-}
+});
 
-#[tokio::test]
-async fn nobody_can_make_up_a_loss() {
+on_both!(nobody_can_make_up_a_loss, async {
     let (issuer, _, receipts) = restored(true).await;
     let ward = issuer.party_again("municipality/131229");
     let other = issuer.party("municipality/011002").await;
@@ -225,26 +217,22 @@ async fn nobody_can_make_up_a_loss() {
     let many = vec![receipts[0].clone(); 1001];
     assert_eq!(compare(&ward, &many, true).await.expect_err("too many").reason, Reason::LimitExceeded);
     assert!(compare(&ward, &many[..1000], false).await.is_ok(), "at the limit");
-}
+});
 
-#[tokio::test]
-async fn work_of_before_the_backup_waits_too_so_that_no_batch_gets_a_second_receipt() {
+on_both!(work_of_before_the_backup_waits_too_so_that_no_batch_gets_a_second_receipt, async {
     let issuer = Issuer::start(|options| options.workers = 0).await;
     let ward = issuer.party("municipality/131229").await;
     let sent = following(&ward, 1, None);
     let epoch = ward.open(&sent).await.expect("opens").uploader_epoch;
     ward.upload(&sent, epoch, sent.chunks()).await.end.expect("taken");
     ward.seal(&sent).await.expect("whole");
-    issuer.backup("backup.db").await;
+    issuer.backup("backup").await;
     let issuer = issuer.restarted(|_| {}, |_| {}).await;
     let ward = issuer.party_again("municipality/131229");
     assert_eq!(state(&ward.finished(id(1)).await), BatchState::Accepted);
     let receipt = ward.receipt(id(1)).await.expect("a receipt");
     issuer.clock.advance(60_000);
-    let put_back = |dir: &std::path::Path| {
-        std::fs::copy(dir.join("backup.db"), dir.join("issuer.db")).expect("it is put in place");
-    };
-    let issuer = issuer.restarted(put_back, |_| {}).await;
+    let issuer = issuer.put_back("backup", true, |_| {}).await;
     let ward = issuer.party_again("municipality/131229");
     let beats = issuer.store.heartbeats().await.expect("reads");
     eventually("many rounds of everybody", || async {
@@ -256,10 +244,9 @@ async fn work_of_before_the_backup_waits_too_so_that_no_batch_gets_a_second_rece
     assert_eq!(standings(&answer), [(1, pb::ReceiptStanding::Lost)]);
     assert_eq!(state(&ward.finished(id(1)).await), BatchState::Accepted, "and goes on by itself");
     assert_eq!(ward.receipt(id(1)).await.expect("a receipt"), receipt, "the same bytes");
-}
+});
 
-#[tokio::test]
-async fn a_lost_batch_that_comes_out_otherwise_than_its_receipt_says_is_never_accepted_in_silence() {
+on_both!(a_lost_batch_that_comes_out_otherwise_than_its_receipt_says_is_never_accepted_in_silence, async {
     let (issuer, [_, second, _], receipts) = restored(true).await;
     let ward = issuer.party_again("municipality/131229");
     issuer.store.release(ward.code(), "it does not answer", 1).await.expect("released");
@@ -290,10 +277,9 @@ async fn a_lost_batch_that_comes_out_otherwise_than_its_receipt_says_is_never_ac
     assert_eq!(cards(&ward).await, all, "and no card was ordered twice");
     let answer = compare(&ward, &receipts[..2], true).await.expect("compared");
     assert_eq!(answer.receipts[1].standing(), pb::ReceiptStanding::Different, "its owner is told");
-}
+});
 
-#[tokio::test]
-async fn an_operator_says_that_it_is_a_backup_and_lets_one_go_on_with_a_reason() {
+on_both!(an_operator_says_that_it_is_a_backup_and_lets_one_go_on_with_a_reason, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let receipt = receipted(&ward, &following(&ward, 1, None)).await;
@@ -313,14 +299,13 @@ async fn an_operator_says_that_it_is_a_backup_and_lets_one_go_on_with_a_reason()
     issuer.store.mark_restored(Cause::Operator, "again", now_ms).await.expect("marked");
     let third = following(&ward, 3, None);
     assert_eq!(ward.open(&third).await.expect_err("it waits").reason, Reason::ReconcileFirst);
-}
+});
 
-#[tokio::test]
-async fn a_lost_batch_is_judged_by_the_day_of_its_receipt_not_by_the_day_that_it_comes_again() {
+on_both!(a_lost_batch_is_judged_by_the_day_of_its_receipt_not_by_the_day_that_it_comes_again, async {
     const DAY_MS: i64 = 86_400_000;
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
-    issuer.backup("backup.db").await;
+    issuer.backup("backup").await;
     let in_japan = issuer.clock.now_ms() + DAY_MS / 24 * 9;
     let tomorrow = time::OffsetDateTime::from_unix_timestamp(in_japan / 1000 + 86_400).expect("a moment");
     let mut all = records("T", 5);
@@ -328,20 +313,16 @@ async fn a_lost_batch_is_judged_by_the_day_of_its_receipt_not_by_the_day_that_it
     let sent = batch(ward.code(), 1, Policy::AcceptValid { max_rejects: 1 }, &all);
     assert_eq!(state(&ward.import(&sent).await), BatchState::AcceptedWithRejects);
     let receipt = ward.receipt(id(1)).await.expect("a receipt");
-    let put_back = |dir: &std::path::Path| {
-        std::fs::copy(dir.join("backup.db"), dir.join("issuer.db")).expect("it is put in place");
-    };
-    let issuer = issuer.restarted(put_back, |_| {}).await;
+    let issuer = issuer.put_back("backup", true, |_| {}).await;
     let ward = issuer.party_again("municipality/131229");
     issuer.clock.advance(DAY_MS - in_japan % DAY_MS);
     compare(&ward, std::slice::from_ref(&receipt), true).await.expect("compared");
     let finished = ward.import(&sent).await;
     assert_eq!(state(&finished), BatchState::AcceptedWithRejects, "{}", finished.discrepancy);
     assert_eq!(ward.receipt(id(1)).await.expect("a receipt"), receipt, "the same bytes");
-}
+});
 
-#[tokio::test]
-async fn receipts_of_a_former_key_are_compared_if_its_public_key_is_kept() {
+on_both!(receipts_of_a_former_key_are_compared_if_its_public_key_is_kept, async {
     let issuer = Issuer::start(|_| {}).await;
     let ward = issuer.party("municipality/131229").await;
     let receipt = receipted(&ward, &following(&ward, 1, None)).await;
@@ -368,7 +349,7 @@ async fn receipts_of_a_former_key_are_compared_if_its_public_key_is_kept() {
     note::open(&next, &issuer.verifier).expect("new receipts are of the new key");
     let answer = compare(&ward, &[held[0].clone(), next], true).await.expect("of both keys");
     assert_eq!(standings(&answer), [(1, pb::ReceiptStanding::Known), (2, pb::ReceiptStanding::Known)]);
-}
+});
 
 /// Compares these receipts, and imports the batch that follows.
 async fn receipted_after_comparing(ward: &Party, held: &[Vec<u8>]) -> Vec<u8> {
