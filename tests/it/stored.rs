@@ -7,6 +7,7 @@ mod keys;
 mod repair;
 mod rotation;
 mod sealed;
+mod server;
 
 use std::time::Duration;
 
@@ -43,7 +44,11 @@ async fn count(folder: &Folder, sql: &str) -> i64 {
 }
 
 async fn verify(folder: &Folder, more: &[&str]) -> Said {
-    let args = ["report", "verify-store", "--database", "sqlite:dev/issuer.db", "--kek", "dev/pki/kek.key"];
+    verify_at(folder, "sqlite:dev/issuer.db", more).await
+}
+
+async fn verify_at(folder: &Folder, database: &str, more: &[&str]) -> Said {
+    let args = ["report", "verify-store", "--database", database, "--kek", "dev/pki/kek.key"];
     let keys = ["--receipt-key", "dev/pki/receipt.key", "--ca", "dev/pki/ca.pem"];
     folder.todoke(&[&args[..], &keys, more].concat(), &[]).await
 }
@@ -55,7 +60,12 @@ fn events(said: &Said, event: &str) -> Vec<Value> {
 
 /// Imports a file of which one record is rejected, and stops the system.
 async fn imported(folder: &Folder) {
-    let mut dev = Dev::start(folder, &["--relays", "1"]).await;
+    imported_into(folder, &[]).await;
+}
+
+/// The same, with these flags of the system.
+async fn imported_into(folder: &Folder, more: &[&str]) {
+    let mut dev = Dev::start(folder, &[&["--relays", "1"], more].concat()).await;
     let args = ["sample", "--municipality", "131229", "--records", RECORDS, "--out", "cards.csv"];
     let said = folder.todoke(&[&args[..], &["--wrong-check-digit", "1"]].concat(), &[]).await;
     assert_eq!(said.code, Some(0), "{}", said.all());
