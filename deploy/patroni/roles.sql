@@ -2,7 +2,7 @@
 -- Patroni runs it once, on the node that makes the cluster. Nobody has a password: `pg_hba` asks for a
 -- certificate whose CN is the role.
 
--- Whoever changes the schema connects as the owner: for now the issuers, which do so when they start.
+-- Operators, who run `todoke migrate` and their other commands.
 CREATE ROLE todoke_owner LOGIN;
 -- Issuers read and write rows. They cannot alter a table, and what they empty they empty row by row.
 CREATE ROLE todoke_issuer LOGIN;

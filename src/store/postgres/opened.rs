@@ -41,7 +41,7 @@ statements! {
                 WHERE d.classid = CAST('pg_class' AS REGCLASS) AND d.objid = c.oid AND d.deptype = 'e')" };
     SCHEMA = { postgres: "SELECT MAX(version) AS version FROM _sqlx_migrations WHERE success" };
     FIRST = { postgres: "SELECT checksum FROM _sqlx_migrations WHERE version = $1" };
-    // Of the same user all are shown, of others those that an administrator lets us see.
+    // Everybody sees how the sessions of others are called, though not what they do.
     ISSUERS = { postgres: "
         SELECT COUNT(*) AS sessions FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid()" };
