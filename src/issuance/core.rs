@@ -40,7 +40,7 @@ pub(crate) struct Core {
     pub(crate) watchers: Places,
     pub(crate) frames: Arc<Semaphore>,
     pub(crate) cores: Arc<Semaphore>,
-    /// When the sweeper last finished a round, by the clock.
+    /// When a sweeper last finished a round, here or at another issuer, by its clock.
     pub(crate) heartbeat_ms: AtomicI64,
 }
 

@@ -2,7 +2,7 @@
 //! what does not move.
 //!
 //! A batch's way: [`open`] → [`upload`] → [`seal`] → [`work`] → [`reconcile`]; [`sweep`] looks at all of
-//! them.
+//! them, at one issuer at a time ([`sweeper`]).
 
 pub mod audit;
 mod batch_calls;
@@ -28,6 +28,7 @@ mod rotate;
 mod routes;
 mod seal;
 mod sweep;
+mod sweeper;
 mod upload;
 mod view;
 mod watches;
@@ -151,7 +152,7 @@ pub async fn start(
         pool.begin().await;
         routes = with_pool(routes, pool, &core, tasks);
     }
-    tasks.spawn("sweeper", OnDeath::Shutdown, sweep::run(Arc::clone(&core), tasks.soft()));
+    tasks.spawn("sweeper", OnDeath::Shutdown, sweeper::run(Arc::clone(&core), tasks.soft()));
     for _ in 0..workers {
         tasks.spawn("import-worker", OnDeath::Shutdown, work::run(Arc::clone(&core), tasks.soft()));
     }

@@ -1,13 +1,10 @@
-//! Nothing stalls in silence: every open batch, and every one that is damaged, is looked at again and again,
-//! and each round leaves a heartbeat.
+//! Nothing stalls in silence: a round looks at every open batch, and at every one that is damaged, and leaves
+//! a heartbeat.
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
@@ -27,6 +24,8 @@ pub const HEARTBEAT: &str = "sweeper";
 /// A sweeper that was silent for longer looks at nothing any more: municipalities are told, and
 /// deploy/alerts.yml raises an alarm. It is the same for all, so that no client has to be told of it.
 pub const SILENT_MAX: Duration = Duration::from_secs(60);
+/// By how much the clocks of two issuers may differ, in ms, before it looks as if one was set back.
+const CLOCKS_APART_MAX_MS: i64 = 5_000;
 /// Batches read together.
 const PAGE: u32 = 500;
 /// Municipalities that are named in one round, with holes or with receipts still to be compared.
@@ -40,7 +39,7 @@ const LOST_MAX: u32 = 20_000;
 const RAISED_MAX: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Raised {
+pub(crate) struct Raised {
     municipality: MunicipalityCode,
     batch: Option<BatchId>,
     kind: FlagKind,
@@ -49,42 +48,17 @@ struct Raised {
     which: u64,
 }
 
-/// Sweeps until told to stop.
-pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
-    let mut raised = HashSet::new();
-    let mut last_ms = None;
-    loop {
-        let swept = match set_back(&core, &mut last_ms).await {
-            Ok(()) => round(&core, &mut raised).await,
-            Err(error) => Err(error),
-        };
-        match swept {
-            Ok(()) => {
-                let now_ms = core.clock.now_ms();
-                core.heartbeat_ms.store(now_ms, Ordering::Relaxed);
-                metrics::gauge!(names::SWEEP_HEARTBEAT).set(seconds(now_ms));
-            }
-            Err(error) => {
-                tracing::error!(%error, "the sweeper's round failed: stalled batches may go unnoticed");
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(core.options.sweep_every) => {}
-        }
-    }
-}
-
-/// Looks whether the clock was set back since the last round, or since this database was last swept, and then
-/// forgets the moments that have not come yet. A clock that was set forward only ends leases early and raises
-/// flags early: the epoch of a lease keeps that safe, and the next progress takes the flags down.
-async fn set_back(core: &Core, last_ms: &mut Option<i64>) -> Result<(), store::Error> {
+/// Looks whether the clock was set back since the last round, or since this database was last swept by
+/// whatever clock, and then forgets the moments that have not come yet. A clock that was set forward only
+/// ends leases early and raises flags early: the epoch of a lease keeps that safe, and the next progress
+/// takes the flags down.
+pub(crate) async fn set_back(core: &Core, last_ms: &mut Option<i64>) -> Result<(), store::Error> {
     let now_ms = core.clock.now_ms();
-    let before = match *last_ms {
-        Some(before) => Some(before),
-        None => core.store.heartbeat(HEARTBEAT).await?,
+    let (before, apart_ms) = match *last_ms {
+        Some(before) => (Some(before), 0),
+        None => (core.store.heartbeat(HEARTBEAT).await?, CLOCKS_APART_MAX_MS),
     };
-    if let Some(before) = before.filter(|before| now_ms < *before) {
+    if let Some(before) = before.filter(|before| now_ms + apart_ms < *before) {
         let wait_max = core.options.lease.max(core.options.retry.1);
         let rows = core.store.pull_back(now_ms, ms(wait_max)).await?;
         metrics::counter!(names::CLOCK_SET_BACK).increment(1);
@@ -99,16 +73,8 @@ async fn set_back(core: &Core, last_ms: &mut Option<i64>) -> Result<(), store::E
     Ok(())
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a gauge is a float; milliseconds of this century fit into 53 bits"
-)]
-fn seconds(now_ms: i64) -> f64 {
-    now_ms as f64 / 1000.0
-}
-
 /// Looks at everything that is open, and at what is accepted and damaged, once.
-async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::Error> {
+pub(crate) async fn round(core: &Core, raised: &mut HashSet<Raised>) -> Result<(), store::Error> {
     counted(core).await?;
     let mut standing = HashSet::new();
     let mut after = None;
@@ -250,7 +216,8 @@ fn stand(standing: &mut HashSet<Raised>, before: &HashSet<Raised>, key: Raised, 
         "{} at {}: {}", flag.kind, key.municipality, flag.detail);
 }
 
-fn gauges(standing: &HashSet<Raised>) {
+/// Shows how many flags of each kind stand.
+pub(crate) fn gauges(standing: &HashSet<Raised>) {
     let mut counts: BTreeMap<FlagKind, u32> = FlagKind::ALL.iter().map(|kind| (*kind, 0)).collect();
     for one in standing {
         *counts.entry(one.kind).or_default() += 1;

@@ -2,8 +2,9 @@
 //! is told, and what a test holds against the schema and every statement.
 
 /// Tables of all municipalities together, with the reason: small, and seldom written.
-pub(super) const GLOBAL: [(&str, &str); 8] = [
+pub(super) const GLOBAL: [(&str, &str); 9] = [
     ("heartbeat", "a row a task of the whole system"),
+    ("lease", "a row a task that one issuer does for all"),
     ("pool_controller", "one row: who decides about relays"),
     ("pool_decision", "the ledger of the pool, which is no municipality's"),
     ("pool_order", "orders of operators about relays"),

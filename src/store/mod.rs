@@ -23,6 +23,7 @@ mod heartbeat;
 mod inspect;
 mod keys;
 mod layout;
+mod lease;
 mod ledger;
 mod locks;
 mod lost;

@@ -130,13 +130,16 @@ metrics! {
     CHUNKS_DAMAGED = "todoke_chunks_damaged_total", Kind::Counter, [];
     /// Records worked off, by disposition.
     RECORDS = "todoke_records_total", Kind::Counter, [DISPOSITION];
-    /// Flags that stand now, by kind. Any but zero needs a look: ListBatches tells which batches.
+    /// Flags that stand now, by kind; at the issuer that sweeps. Any but zero needs a look: ListBatches tells
+    /// which batches.
     FLAGS = "todoke_flags", Kind::Gauge, [FLAG];
     /// Flags that were raised, by kind.
     FLAGS_RAISED = "todoke_flags_raised_total", Kind::Counter, [FLAG];
-    /// When the sweeper last finished a round, in seconds since the Unix epoch. If it lags behind, nobody
-    /// notices stalled batches.
+    /// When an issuer's sweeper last finished a round, be it here or elsewhere, in seconds since the Unix
+    /// epoch. If it lags behind, nobody notices stalled batches.
     SWEEP_HEARTBEAT = "todoke_sweep_heartbeat_timestamp_seconds", Kind::Gauge, [];
+    /// Of the lease to sweep that is held here; 0: another issuer sweeps, or nobody.
+    SWEEP_EPOCH = "todoke_sweep_epoch", Kind::Gauge, [];
     /// Times that the clock stood earlier than at the sweeper's round before. Look at this machine's time
     /// service.
     CLOCK_SET_BACK = "todoke_clock_set_back_total", Kind::Counter, [];
@@ -185,8 +188,8 @@ metrics! {
     /// caller_resets, caller_connections, all_calls, upstream_calls, or none.
     RELAY_REFUSALS = "todoke_relay_refusals_total", Kind::Counter, [REASON, LIMIT];
     /// What happened at a relay besides calls: client_reset, resent, header_stripped, answer_unread,
-    /// handshake_failed, connection_refused, connections_full, peer_dead, peer_revoked, fenced (it lost its
-    /// lease).
+    /// handshake_failed, connection_refused, connections_full, peer_dead, issuer_silent (new calls go to
+    /// others), peer_revoked, fenced (it lost its lease).
     RELAY_EVENTS = "todoke_relay_events_total", Kind::Counter, [EVENT];
     /// Bytes of messages that went through a relay.
     RELAY_BYTES = "todoke_relay_bytes_total", Kind::Counter, [DIRECTION];

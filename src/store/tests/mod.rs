@@ -10,6 +10,7 @@ mod crash;
 mod ends;
 mod filters;
 mod layout;
+mod lease;
 mod limits;
 mod mend;
 mod migrate;
