@@ -7,6 +7,9 @@ use crate::pool::{
     policy::{self, Policy},
 };
 
+/// Who follows and made no step for so long, in ms, may have missed reports.
+const MISSED_MS: i64 = 5_000;
+
 /// Who decides, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -21,9 +24,30 @@ impl Core {
     /// lease is believed to hold it.
     pub(super) fn go_on(&mut self, now_ms: i64) {
         self.recorder.interrupt();
+        self.believe(now_ms);
+    }
+
+    /// Decides no more, and shows it, from now on; returns in which epoch it did, 0: in none.
+    pub(super) fn rest(&mut self, now_ms: i64) -> u64 {
+        let epoch = std::mem::take(&mut self.epoch);
+        let now_s = self.seconds.at(super::seconds(now_ms));
+        self.show(now_s);
+        epoch
+    }
+
+    fn believe(&mut self, now_ms: i64) {
         self.believed_until_ms = now_ms + intake::LEASE_MS;
         let Self { intake, policy, .. } = self;
         intake.believe(policy, now_ms);
+    }
+
+    /// Follows what was `read` of another issuer's decisions. Who begins to, or was stopped meanwhile, has
+    /// not heard of any relay lately, and lets those in that hold a lease by what was read.
+    pub(super) fn follow_on(&mut self, read: bool, now_ms: i64) {
+        let heard_ms = std::mem::replace(&mut self.followed_ms, now_ms);
+        if read && !(heard_ms..heard_ms + MISSED_MS).contains(&now_ms) {
+            self.believe(now_ms);
+        }
     }
 }
 

@@ -192,6 +192,8 @@ struct Core {
     seconds: self::seconds::Seconds,
     /// Until when leases of before are believed, in ms since 1970.
     believed_until_ms: i64,
+    /// When what another issuer decided was followed last, in ms since 1970; 0: never yet.
+    followed_ms: i64,
     recorder: Recorder,
 }
 
@@ -217,6 +219,7 @@ impl Core {
             kept_ms: 0,
             restored: None,
             believed_until_ms: 0,
+            followed_ms: 0,
             seconds: self::seconds::Seconds::default(),
             recorder,
         }
@@ -305,7 +308,7 @@ impl Controller {
                 tracing::debug!("the pool's step was not kept: {}", fault.message);
             }
         }
-        let epoch = self.core().epoch;
+        let epoch = self.core().rest(self.0.clock.now_ms());
         if epoch > 0 {
             let given = self.0.keeper.give_up(&self.0.name, epoch, self.0.clock.now_ms());
             if let Ok(Err(error)) = tokio::time::timeout(KEEP_MAX, given).await {

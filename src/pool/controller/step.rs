@@ -184,6 +184,7 @@ impl Controller {
         let now_ms = self.0.clock.now_ms();
         {
             let mut core = self.core();
+            core.follow_on(read, now_ms);
             core.frozen = !read || core.unrenewed;
             let now_s = core.seconds.at(seconds(now_ms));
             core.judgement = core.judge_evidence(now_s).1;

@@ -49,13 +49,18 @@ async fn without_its_database_the_pool_is_frozen_and_relays_serve_on() {
     eventually("the alarm is over", || async { (pool.issuer.not_ready)().is_empty().then_some(()) }).await;
 }
 
-/// What another issuer on the same database judges the pool by; it runs until the set is dropped.
-pub(super) fn beside(pool: &Pool, options: Options) -> (Controller, JoinSet<()>) {
+/// What another issuer on the same database judges the pool by; it does nothing yet.
+fn another(pool: &Pool, options: Options) -> Controller {
     issue(&pool.issuer.authority, "issuer/issuer-2");
     let pki = pool.issuer.dir.path().join("pki");
     let vault = Vault::open(&pki.join("kek.key"), &pki.join("receipt.key")).expect("a vault");
     let (tls, store, clock) = (files(&pki, "issuer-2"), &pool.issuer.store, &pool.issuer.clock);
-    let other = controller(("issuer-2", &tls), options, store, &vault, clock);
+    controller(("issuer-2", &tls), options, store, &vault, clock)
+}
+
+/// The same, which runs until the set is dropped.
+pub(super) fn beside(pool: &Pool, options: Options) -> (Controller, JoinSet<()>) {
+    let other = another(pool, options);
     let mut running = JoinSet::new();
     running.spawn(other.clone().run(CancellationToken::new()));
     (other, running)
@@ -88,6 +93,24 @@ async fn of_two_issuers_on_one_database_one_decides_and_the_other_takes_over_whe
     assert_eq!(done.unit.as_ref().map(pb::Unit::state), Some(UnitState::Draining));
     assert!(pool.issuer.rows("pool_decision").await > others, "in the same ledger");
     drop(relays);
+}
+
+#[tokio::test]
+async fn an_issuer_that_begins_beside_another_lets_those_in_that_hold_a_lease_before_they_report_to_it() {
+    let pool = Pool::start(quick()).await;
+    let _relays = pool.relays(2).await;
+    let other = another(&pool, quick());
+    other.begin().await;
+    assert_eq!(other.standing().epoch, 0, "it follows");
+    let enters = |relay: &str, generation| {
+        let relay = relay.parse().expect("an identity");
+        let (path, now_ms) = ("/todoke.v1.BatchService/GetBatch", pool.issuer.clock.now_ms());
+        other.gate().enter(&relay, Some(generation), path, now_ms).map(drop).map_err(|fault| fault.reason)
+    };
+    let generation = pool.units().await["relay-1"].generation;
+    assert_eq!(enters("relay/relay-1", generation), Ok(()));
+    assert_eq!(enters("relay/relay-1", generation - 1), Err(Reason::GenerationStale));
+    assert_eq!(enters("relay/relay-9", generation), Err(Reason::RelayFenced));
 }
 
 #[tokio::test]
