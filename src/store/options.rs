@@ -22,7 +22,8 @@ pub struct StoreOptions {
     /// Default 30 s.
     pub statement_max: Duration,
     /// PostgreSQL: how long a statement waits for a row that another transaction changes; then the whole
-    /// transaction is tried again, five times. Default 5 s.
+    /// transaction is tried again, five times. The server ends one that does nothing for twice as long.
+    /// Default 5 s.
     pub lock_max: Duration,
     /// PostgreSQL: longest wait for what is asked of a server that says nothing, COMMIT among it: then its
     /// connection is given up, and of a COMMIT it is not known whether it was done. Default 60 s.

@@ -256,14 +256,18 @@ fn connect(
 /// Prepared statements that a connection keeps: more than there are.
 const STATEMENTS: usize = 256;
 
+/// The least time that a transaction may do nothing, which a busy machine needs at times.
+const IDLE_MIN: Duration = Duration::from_secs(1);
+
 /// What a session is set to. `statement_timeout` is taken back before each COMMIT.
 fn settings(options: &StoreOptions) -> [(&'static str, String); 3] {
     let ms = |time: Duration| time.as_millis().max(1).to_string();
     [
         ("statement_timeout", ms(options.statement_max)),
         ("lock_timeout", ms(options.lock_max)),
-        // A process that hangs in the middle of a transaction keeps its rows from nobody for longer.
-        ("idle_in_transaction_session_timeout", ms(options.answer_max)),
+        // A process that hangs in the middle of a transaction keeps its rows from nobody for longer than they
+        // try to get them.
+        ("idle_in_transaction_session_timeout", ms((2 * options.lock_max).max(IDLE_MIN))),
     ]
 }
 

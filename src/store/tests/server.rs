@@ -233,6 +233,29 @@ async fn a_row_that_somebody_keeps_is_waited_for_and_then_told() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_hangs_inside_a_transaction_holds_another_up_no_longer_than_that_one_tries() {
+    let case = Case::postgres().await.reopened(|options| options.lock_max = Duration::from_millis(500)).await;
+    let (row, held) = (case.open(1, 80).await, tokio::sync::Notify::new());
+    let second = Store::open(&case.options).await.expect("issuers may share it");
+    let hangs = async {
+        let ended: Result<(), Error> = in_tx!(second, "a_test", |tx| {
+            sqlx::query("UPDATE batch SET progress_ms = progress_ms").execute(tx).await?;
+            held.notify_one();
+            std::future::pending().await
+        });
+        ended
+    };
+    let puts = async {
+        held.notified().await;
+        put(&case.store, &row, 0).await
+    };
+    tokio::select! {
+        ended = hangs => panic!("nothing ends it here: {ended:?}"),
+        stored = puts => assert_eq!(stored.expect("the row comes free"), PutChunk::Stored),
+    }
+}
+
+#[tokio::test]
 async fn of_two_hosts_the_one_that_can_be_written_to_is_asked_and_after_a_failover_the_other() {
     let (one, two) = tokio::join!(template::server(""), template::server(""));
     let url = format!(
