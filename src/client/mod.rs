@@ -23,7 +23,6 @@ pub mod issuers;
 pub mod journal;
 mod kept_view;
 pub mod outcome;
-mod penalty;
 pub mod picker;
 pub mod plan;
 pub mod proof;

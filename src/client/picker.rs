@@ -12,10 +12,8 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{
-    penalty::{FAILURE, Penalty},
-    retry::Dice,
-};
+use super::retry::Dice;
+use crate::net::penalty::{FAILURE, Penalty};
 
 /// The share of a relay that is to be used like any other, in per cent.
 pub const WHOLE: u8 = 100;

@@ -6,6 +6,7 @@ mod first_word;
 pub mod headers;
 pub(crate) mod late_frames;
 pub mod listen;
+pub(crate) mod penalty;
 pub mod pki;
 pub mod serve;
 pub mod tcp;

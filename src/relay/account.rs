@@ -1,11 +1,11 @@
-//! A call stands once in the account of calls and bad ones, as soon as it is known which it is; in a relay
-//! of no pool it stands in none.
+//! A call stands once in the account of calls and bad ones, as soon as it is known which it is, and for or
+//! against the issuer that it was sent to; in a relay of no pool it stands in no account.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{peer::Peer, seen::Outcome};
+use super::{peer::Peer, seen::Outcome, upstream::Link};
 
 /// A deadline of this is one that can be kept, whatever the threshold is: it is long before any is measured.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,13 +25,16 @@ pub(super) struct Account {
     ours: bool,
     /// The nudge that it has followed.
     nudged: u32,
+    /// The way to the issuer that it was sent to.
+    link: Option<Arc<Link>>,
 }
 
 impl Account {
     /// A call began.
     pub(super) fn open(peer: &Peer, started: Instant) -> Self {
         let (counts, nudged) = (peer.shard.common().counts, peer.shard.bell().nudges());
-        let account = Self { started, owed: None, unanswered: counts, counted: !counts, ours: false, nudged };
+        let (owed, ours, link) = (None, false, None);
+        let account = Self { started, owed, unanswered: counts, counted: false, ours, nudged, link };
         account.wait(peer);
         account
     }
@@ -104,6 +107,11 @@ impl Account {
         self.count(peer, Outcome::of(status, answered, old));
     }
 
+    /// It is sent to an issuer, which it counts for or against as well.
+    pub(super) fn asks(&mut self, link: &Arc<Link>) {
+        self.link = Some(Arc::clone(link));
+    }
+
     /// Says whether it is a call of ours.
     pub(super) fn is_ours(&mut self, ours: bool) {
         self.ours = ours;
@@ -114,7 +122,13 @@ impl Account {
             return;
         }
         if outcome != Outcome::Nothing && !std::mem::replace(&mut self.counted, true) {
-            peer.count(outcome == Outcome::Bad);
+            let bad = outcome == Outcome::Bad;
+            if peer.shard.common().counts {
+                peer.count(bad);
+            }
+            if let Some(link) = self.link.take() {
+                link.took(bad);
+            }
         }
     }
 }

@@ -206,8 +206,8 @@ impl Back {
         let Dialled { ask, mut connection, io, trust } = dialled;
         let options = shard.options();
         let ping = connection.ping_pong().expect("nobody took it before");
-        let mut keep_alive =
-            KeepAlive::new(ping, options.upstream_alive_every, options.upstream_alive_answer);
+        let keep_alive = KeepAlive::new(ping, options.upstream_alive_every, options.upstream_alive_answer);
+        let mut keep_alive = keep_alive.answered_soon(options.upstream_alive_soon);
         keep_alive.ask();
         let (shard, stage) = (Arc::clone(shard), Stage::Proving { ask, up });
         Self { shard, connection, io, keep_alive, stage, graves: Vec::new(), issuer, trust }
@@ -235,12 +235,7 @@ impl Back {
         self.graves.drain(..oldest);
         let Some((ask, up)) = self.stage.proved() else { return };
         let upstreams = self.shard.upstreams();
-        let link = Arc::new(Link::new(
-            upstreams.next_id(),
-            self.issuer,
-            ask,
-            self.shard.options().upstream_calls_max,
-        ));
+        let link = upstreams.link(self.issuer, ask, self.shard.options().upstream_calls_max);
         if up.send(link.gone()).is_ok() {
             upstreams.join(&link);
             self.shard.links_changed();
@@ -264,6 +259,24 @@ impl Back {
             if Arc::strong_count(link) == 1 && self.graves.is_empty() {
                 self.stage = Stage::Closing;
             }
+        }
+    }
+
+    /// Says of a link that is in use whether its issuer answers.
+    fn listen(&self) {
+        let Stage::InUse(link) = &self.stage else { return };
+        let (silent, shard) = (self.keep_alive.is_silent(), &self.shard);
+        if !link.is_silent_now(silent) {
+            return;
+        }
+        let issuer = &shard.options().upstreams[self.issuer];
+        if silent {
+            shard.stats().event(Event::IssuerSilent);
+            shard.recorder().note("upstream_silent", issuer);
+            tracing::warn!(%issuer, "issuer {issuer} does not answer: new calls go to others, if any does");
+        } else {
+            shard.recorder().note("upstream_answers", issuer);
+            tracing::info!(%issuer, "issuer {issuer} answers again");
         }
     }
 
@@ -307,6 +320,7 @@ impl Future for Back {
                 }
             }
         }
+        me.listen();
         let ended = Pin::new(&mut me.connection).poll(cx);
         me.advance(cx);
         let flushed = me.io.write_out(cx);

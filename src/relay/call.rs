@@ -176,6 +176,7 @@ impl Call {
         let kept = (untouched && self.resent < RESENDS_MAX).then(|| Box::new(head.clone()));
         match slot.link.send(Request::from_parts(head, ()), body.is_none()) {
             Ok((answer, sink)) => {
+                self.account.asks(&slot.link);
                 let mut asked = Asked { slot, up: body.map(|body| Pump::new(body, sink)), answer, kept };
                 // Whatever this finds that is not the end, the call's task finds again.
                 if let Some(up) = &mut asked.up

@@ -1,4 +1,5 @@
-//! A peer that is gone is noticed: a connection on which nothing comes is asked, and must answer in time.
+//! A peer that is gone is noticed: a connection on which nothing comes is asked, and must answer in time. One
+//! that does not answer soon is silent until it does.
 
 use std::{
     pin::Pin,
@@ -25,14 +26,27 @@ pub(super) struct KeepAlive {
     ping: PingPong,
     every: Duration,
     answer: Duration,
+    soon: Duration,
     timer: Pin<Box<Sleep>>,
     asked: Option<Instant>,
+    silent: bool,
     bytes_seen: u64,
 }
 
 impl KeepAlive {
     pub(super) fn new(ping: PingPong, every: Duration, answer: Duration) -> Self {
-        Self { ping, every, answer, timer: Box::pin(sleep(every)), asked: None, bytes_seen: 0 }
+        let timer = Box::pin(sleep(every));
+        Self { ping, every, answer, soon: answer, timer, asked: None, silent: false, bytes_seen: 0 }
+    }
+
+    /// The same, with a peer that is silent when it has not answered within `soon`.
+    pub(super) fn answered_soon(self, soon: Duration) -> Self {
+        Self { soon: soon.min(self.answer), ..self }
+    }
+
+    /// Whether the peer was asked, and nothing has come from it soon enough.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent
     }
 
     /// Whether an answer is awaited.
@@ -48,7 +62,7 @@ impl KeepAlive {
         }
         let now = Instant::now();
         self.asked = Some(now);
-        self.timer.as_mut().reset(now + self.answer);
+        self.timer.as_mut().reset(now + self.soon);
     }
 
     /// Says what happened. `bytes_read` is what came from the peer so far.
@@ -56,7 +70,7 @@ impl KeepAlive {
         if self.asked.is_some() {
             match self.ping.poll_pong(cx) {
                 Poll::Ready(Ok(_)) => {
-                    self.asked = None;
+                    (self.asked, self.silent) = (None, false);
                     self.bytes_seen = bytes_read;
                     self.timer.as_mut().reset(Instant::now() + self.every);
                     return Poll::Ready(Beat::Pong);
@@ -65,19 +79,27 @@ impl KeepAlive {
                 Poll::Pending => {}
             }
         }
+        if self.silent && self.bytes_seen != bytes_read {
+            self.silent = false;
+        }
         while self.timer.as_mut().poll(cx).is_ready() {
             let quiet = self.bytes_seen == bytes_read;
             self.bytes_seen = bytes_read;
-            let again = if self.asked.is_some() { self.answer } else { self.every };
-            self.timer.as_mut().reset(Instant::now() + again);
-            if self.asked.is_some() {
+            let now = Instant::now();
+            if self.asked.is_none() {
+                self.timer.as_mut().reset(now + self.every);
                 if quiet {
-                    return Poll::Ready(Beat::Dead);
+                    self.ask();
+                    return Poll::Ready(Beat::Quiet);
                 }
+            } else if !quiet {
                 // It is busy sending, and its answer comes behind all that.
-            } else if quiet {
-                self.ask();
-                return Poll::Ready(Beat::Quiet);
+                self.timer.as_mut().reset(now + self.soon);
+            } else if self.silent || self.soon == self.answer {
+                return Poll::Ready(Beat::Dead);
+            } else {
+                self.silent = true;
+                self.timer.as_mut().reset(now + (self.answer - self.soon));
             }
         }
         Poll::Pending

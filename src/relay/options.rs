@@ -73,10 +73,13 @@ pub struct Options {
     pub upstream_wait: Duration,
     /// Longest time that connecting to an issuer may take, TLS included. Default 2 s.
     pub connect: Duration,
-    /// How long a silent connection to an issuer is left before it is asked whether it lives. Default 2
-    /// s: all callers wait for it.
+    /// How long a silent connection to an issuer is left before it is asked whether it lives. Default 500 ms:
+    /// all callers wait for it.
     pub upstream_alive_every: Duration,
-    /// How long the answer to that may take. Default 4 s.
+    /// How long the answer to that may take until new calls go to other issuers, if there are any that
+    /// answer. Default 500 ms.
+    pub upstream_alive_soon: Duration,
+    /// How long it may take until the connection is given up, with the calls on it. Default 4 s.
     pub upstream_alive_answer: Duration,
     /// Shortest and longest pause between two attempts to connect. Default 50 ms and 2 s.
     pub reconnect: (Duration, Duration),
@@ -152,7 +155,8 @@ impl Default for Options {
             upstream_calls_max: 1_024,
             upstream_wait: seconds(1),
             connect: seconds(2),
-            upstream_alive_every: seconds(2),
+            upstream_alive_every: Duration::from_millis(500),
+            upstream_alive_soon: Duration::from_millis(500),
             upstream_alive_answer: seconds(4),
             reconnect: (Duration::from_millis(50), seconds(2)),
             away_max: seconds(3),

@@ -46,8 +46,10 @@ use super::{
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The longest wait for an issuer's answer.
+/// The longest wait for an issuer's answer, and for that of one which gave none the last time: one that hangs
+/// must not hold up the next second of the others.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+const SILENT_ANSWER_MAX: Duration = Duration::from_millis(900);
 
 /// Seconds that are kept for an issuer that does not answer; what is older says nothing of now.
 const KEPT_MAX: usize = 30;
@@ -96,7 +98,6 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         for issuer in &mut issuers {
             issuer.keep(&buckets);
         }
-        // One that hangs must not hold up the others, nor the next second.
         let asked = issuers.iter_mut().map(|issuer| issuer.report(&shared, &reporting, late, &shallow));
         futures_util::future::join_all(asked).await;
         if let Some(standing) = settle(&Vec::from_iter(issuers.iter().map(|issuer| &issuer.said))) {
@@ -197,11 +198,12 @@ impl Issuer {
 
     /// Sends a report, and waits for its answer no longer than the longest wait since `begun`.
     async fn ask(&mut self, report: ReportRequest, begun: Instant) -> Result<ReportResponse, tonic::Status> {
+        let max = if self.silent { SILENT_ANSWER_MAX } else { ANSWER_MAX };
         let mut request = tonic::Request::new(report);
-        request.set_timeout(ANSWER_MAX);
-        match tokio::time::timeout_at(begun + ANSWER_MAX, self.client.report(request)).await {
+        request.set_timeout(max);
+        match tokio::time::timeout_at(begun + max, self.client.report(request)).await {
             Ok(answer) => answer.map(tonic::Response::into_inner),
-            Err(_) => Err(tonic::Status::deadline_exceeded(format!("no answer in {ANSWER_MAX:?}"))),
+            Err(_) => Err(tonic::Status::deadline_exceeded(format!("no answer in {max:?}"))),
         }
     }
 

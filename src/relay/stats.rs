@@ -61,12 +61,14 @@ pub(super) enum Event {
     ConnectionRefused,
     /// A connection did not answer its ping.
     PeerDead,
+    /// An issuer did not answer its ping soon: new calls go to others.
+    IssuerSilent,
     /// The certificate of a client or an issuer was revoked, or ran out, while it was connected.
     PeerRevoked,
 }
 
 impl Event {
-    const ALL: [Event; 8] = [
+    const ALL: [Event; 9] = [
         Event::ClientReset,
         Event::Resent,
         Event::Stripped,
@@ -74,6 +76,7 @@ impl Event {
         Event::HandshakeFailed,
         Event::ConnectionRefused,
         Event::PeerDead,
+        Event::IssuerSilent,
         Event::PeerRevoked,
     ];
 
@@ -86,6 +89,7 @@ impl Event {
             Event::HandshakeFailed => "handshake_failed",
             Event::ConnectionRefused => "connection_refused",
             Event::PeerDead => "peer_dead",
+            Event::IssuerSilent => "issuer_silent",
             Event::PeerRevoked => "peer_revoked",
         }
     }

@@ -1,5 +1,7 @@
-//! A call goes to the issuer with the fewest calls in flight among those that are connected, or waits a
-//! bounded time for a place.
+//! A call goes to the issuer with the fewest calls in flight among those that are connected and answer, in
+//! turn where that is the same, or waits a bounded time for a place. One that fails calls counts as slow for
+//! a while, so that quick failures attract nothing, and gets its calls back by and by; one that does not
+//! answer gets none while another does. The last one is never left: where all are alike, all are used.
 
 use std::{
     sync::{
@@ -24,7 +26,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::refusal::{Limit, Refusal};
-use crate::wire::fault::{Fault, Reason};
+use crate::{
+    net::penalty::Penalty,
+    wire::fault::{Fault, Reason},
+};
 
 /// Answered calls whose streams may wait for the next request.
 const ENDED_MAX: usize = 16;
@@ -45,6 +50,8 @@ pub(super) struct Link {
     driver: AtomicWaker,
     gone: CancellationToken,
     severed: AtomicBool,
+    silent: AtomicBool,
+    penalty: Arc<Mutex<Penalty>>,
 }
 
 /// What is left of a call that nobody waits for any more; dropping it resets the stream.
@@ -79,8 +86,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Link {
-    pub(super) fn new(id: u64, issuer: usize, ask: SendRequest<Bytes>, calls_max: u32) -> Self {
+    fn new(id: u64, to: (usize, &Arc<Mutex<Penalty>>), ask: SendRequest<Bytes>, calls_max: u32) -> Self {
         let slots_max = (calls_max as usize).min(ask.current_max_send_streams()).max(1);
+        let (issuer, penalty) = to;
         Self {
             id,
             issuer,
@@ -93,6 +101,8 @@ impl Link {
             driver: AtomicWaker::new(),
             gone: CancellationToken::new(),
             severed: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+            penalty: Arc::clone(penalty),
         }
     }
 
@@ -164,8 +174,24 @@ impl Link {
         self.severed.load(Relaxed)
     }
 
-    fn in_flight(&self) -> usize {
-        self.slots_max - self.slots.available_permits()
+    /// Says whether its issuer is asked and does not answer; returns whether that is new.
+    pub(super) fn is_silent_now(&self, silent: bool) -> bool {
+        self.silent.swap(silent, Relaxed) != silent
+    }
+
+    /// A call on it went well, or failed in a way that an issuer can cause.
+    pub(super) fn took(&self, bad: bool) {
+        let (mut penalty, now) = (locked(&self.penalty), Instant::now());
+        if bad { penalty.failed(now) } else { penalty.answered(now) }
+    }
+
+    /// By what it loses against others: whether it does not answer, whether it stands back in this draw of 0
+    /// to 1, and its share of the calls that it may have.
+    fn rank(&self, draw: f64, now: Instant) -> (bool, bool, u64) {
+        let penalty = locked(&self.penalty);
+        let in_flight = self.slots_max - self.slots.available_permits();
+        let load = (in_flight as f64 + penalty.left(now)) / self.slots_max as f64;
+        (self.silent.load(Relaxed), penalty.trust(now) < draw, (load * 65_536.0) as u64)
     }
 }
 
@@ -179,6 +205,9 @@ pub(super) struct Upstreams {
     connected: AtomicUsize,
     changed: Notify,
     wait: Duration,
+    /// By issuer: it outlives its connections.
+    penalties: Vec<Arc<Mutex<Penalty>>>,
+    turn: AtomicUsize,
 }
 
 impl Upstreams {
@@ -189,11 +218,15 @@ impl Upstreams {
             connected: AtomicUsize::new(0),
             changed: Notify::new(),
             wait,
+            penalties: (0..issuers).map(|_| Arc::new(Mutex::new(Penalty::new(Instant::now())))).collect(),
+            turn: AtomicUsize::new(0),
         }
     }
 
-    pub(super) fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Relaxed)
+    /// A link to an issuer that has answered; it is not in use yet.
+    pub(super) fn link(&self, issuer: usize, ask: SendRequest<Bytes>, calls_max: u32) -> Arc<Link> {
+        let id = self.next_id.fetch_add(1, Relaxed);
+        Arc::new(Link::new(id, (issuer, &self.penalties[issuer]), ask, calls_max))
     }
 
     /// How many issuers are connected.
@@ -239,12 +272,18 @@ impl Upstreams {
         }
     }
 
-    /// The link with the fewest calls in flight, by share of what it may have.
+    /// The link that answers and has the fewest calls in flight, by share of what it may have.
     fn least(&self, avoid: Avoid) -> Option<Arc<Link>> {
         let links = locked(&self.links);
-        let open = links.iter().flatten();
-        let least = |link: &&Arc<Link>| (Some(link.id) == avoid, link.in_flight() * 1024 / link.slots_max);
-        open.min_by_key(least).cloned()
+        if let [only] = links.as_slice() {
+            return only.clone();
+        }
+        let (turn, now) = (self.turn.fetch_add(1, Relaxed), Instant::now());
+        let draw = draw(turn);
+        // Of the first one of equals each has its turn.
+        let (before, from) = links.split_at(turn % links.len().max(1));
+        let open = from.iter().chain(before).flatten();
+        open.min_by_key(|link| (Some(link.id) == avoid, link.rank(draw, now))).cloned()
     }
 
     /// Takes a place at once, if there is one.
@@ -279,6 +318,11 @@ impl Upstreams {
             }
         }
     }
+}
+
+/// A number from 0 to 1 for each turn; any few turns in a row have them spread evenly.
+fn draw(turn: usize) -> f64 {
+    (turn as f64 * 0.618_033_988_749_894_9).fract()
 }
 
 /// What a call is told while no issuer is connected.

@@ -17,8 +17,8 @@ use tokio::{
 const CALL_BYTES_MIN: usize = 100;
 
 /// The link; gone when dropped.
-pub(super) struct Link {
-    pub(super) address: SocketAddr,
+pub(crate) struct Link {
+    pub(crate) address: SocketAddr,
     whole: watch::Sender<bool>,
     /// How many pieces of calls have gone through it.
     calls: watch::Sender<u64>,
@@ -27,7 +27,7 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that leads to this address.
-    pub(super) async fn to(target: SocketAddr) -> Self {
+    pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it has one");
         let (whole, calls) = (watch::Sender::new(true), watch::Sender::new(0));
@@ -37,17 +37,17 @@ impl Link {
     }
 
     /// From now on nothing comes through; what is sent waits, as on a network that comes apart.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.whole.send_replace(false);
     }
 
     /// All that waited goes on.
-    pub(super) fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.whole.send_replace(true);
     }
 
     /// Counts the pieces of calls that go through it.
-    pub(super) fn calls(&self) -> watch::Receiver<u64> {
+    pub(crate) fn calls(&self) -> watch::Receiver<u64> {
         self.calls.subscribe()
     }
 }

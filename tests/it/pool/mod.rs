@@ -14,7 +14,7 @@ mod harness;
 mod killed;
 mod lapse;
 mod liar;
-mod link;
+pub(crate) mod link;
 mod orders;
 mod parted;
 mod probed;

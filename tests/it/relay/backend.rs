@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
 };
@@ -44,6 +44,8 @@ pub(super) struct Seen {
     pub(super) connections: AtomicUsize,
     /// `Wait` answers once this is true.
     pub(super) go: watch::Sender<bool>,
+    /// Whether each call fails at once.
+    pub(super) fails: AtomicBool,
 }
 
 /// Counts a call as open for as long as it is held.
@@ -134,7 +136,7 @@ where
     }
 
     fn call(&mut self, request: HttpRequest<B>) -> Self::Future {
-        let method = request.uri().path().trim_start_matches("/test.Backend/").to_owned();
+        let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
         let seen = Arc::clone(&self.0);
         Box::pin(async move {
             Ok(tonic::server::Grpc::new(Plain)
@@ -166,6 +168,9 @@ impl StreamingService<Bytes> for Method {
 
 async fn answer(method: &str, request: Request<Streaming<Bytes>>, seen: &Seen) -> Result<Answers, Status> {
     let (metadata, _, mut messages) = request.into_parts();
+    if seen.fails.load(SeqCst) {
+        return Err(Status::unavailable("it is broken"));
+    }
     match method {
         // One answer: every header that came, one a line.
         "Headers" => {

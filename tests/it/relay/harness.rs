@@ -183,7 +183,7 @@ impl Caller {
         Self { channel: channel(pki.client(name), address) }
     }
 
-    /// Calls a method of the backend with a stream of messages.
+    /// Calls a method of the backend, or any by its path, with a stream of messages.
     pub(super) async fn stream(
         &self,
         method: &str,
@@ -193,7 +193,9 @@ impl Caller {
             .max_decoding_message_size(64 << 20)
             .max_encoding_message_size(64 << 20);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-        let path: PathAndQuery = format!("/test.Backend/{method}").parse().expect("a path");
+        let path =
+            if method.starts_with('/') { method.to_owned() } else { format!("/test.Backend/{method}") };
+        let path: PathAndQuery = path.parse().expect("a path");
         grpc.streaming(request, path, Plain).await
     }
 

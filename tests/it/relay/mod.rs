@@ -11,4 +11,5 @@ mod limits;
 mod neighbours;
 mod raw;
 mod revoked;
+mod several;
 mod windows;

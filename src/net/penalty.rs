@@ -1,5 +1,6 @@
-//! What a relay's failures are worth to one client: for a while it loses against the others, and then it is
-//! tried anew with few calls at first, which become more with each that goes well.
+//! What failures of one of several servers are worth to who calls them, as those of a relay to a client, and
+//! of an issuer to a relay: for a while it loses against the others, and then it is tried anew with few calls
+//! at first, which become more with each that goes well.
 
 use std::time::Duration;
 
@@ -8,21 +9,21 @@ use tokio::time::Instant;
 /// A penalty halves in this time.
 const HALF_LIFE: Duration = Duration::from_secs(5);
 /// What one failure weighs, in calls in flight.
-pub(super) const FAILURE: f64 = 8.0;
+pub(crate) const FAILURE: f64 = 8.0;
 /// What is left of a penalty below this is forgotten.
 const FORGOTTEN: f64 = 0.1;
 /// The most that failures can weigh together.
 const PENALTY_MAX: f64 = 64.0;
-/// The part of the draws that a relay takes part in: after a failure a quarter of what it was, and not less
+/// The part of the draws that a server takes part in: after a failure a quarter of what it was, and not less
 /// than this, so that one that is well for seconds, as one that flaps, does not get all of its calls back at
 /// once.
 const TRUST_MIN: f64 = 0.02;
 /// It doubles in this time, for clients that call seldom.
 const TRUST_DOUBLES: Duration = Duration::from_secs(30);
 
-/// What is remembered against one relay.
+/// What is remembered against one server.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Penalty {
+pub(crate) struct Penalty {
     /// In calls in flight, at the time of the last failure.
     weight: f64,
     /// At the time of the last failure or answer.
@@ -32,19 +33,19 @@ pub(super) struct Penalty {
 }
 
 impl Penalty {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { weight: 0.0, trust: 1.0, last: now, trusted: now }
     }
 
     /// What is left of it, in calls in flight.
-    pub(super) fn left(&self, now: Instant) -> f64 {
+    pub(crate) fn left(&self, now: Instant) -> f64 {
         let left = self.weight * 0.5f64.powf(times(self.last, now, HALF_LIFE));
         // Forgotten at last: otherwise it would lose every tie for ever.
         if left < FORGOTTEN { 0.0 } else { left }
     }
 
-    /// The part of the draws that the relay takes part in, up to 1.
-    pub(super) fn trust(&self, now: Instant) -> f64 {
+    /// The part of the draws that the server takes part in, up to 1.
+    pub(crate) fn trust(&self, now: Instant) -> f64 {
         if self.trust >= 1.0 {
             return 1.0;
         }
@@ -52,14 +53,14 @@ impl Penalty {
     }
 
     /// It failed, or did not answer.
-    pub(super) fn failed(&mut self, now: Instant) {
+    pub(crate) fn failed(&mut self, now: Instant) {
         let (left, trust) = (self.left(now), self.trust(now));
         (self.weight, self.last) = ((left + FAILURE).min(PENALTY_MAX), now);
         (self.trust, self.trusted) = ((trust / 4.0).max(TRUST_MIN), now);
     }
 
     /// It answered: thirteen times in a row are enough for full trust.
-    pub(super) fn answered(&mut self, now: Instant) {
+    pub(crate) fn answered(&mut self, now: Instant) {
         if self.trust < 1.0 {
             (self.trust, self.trusted) = ((self.trust(now) * 1.25 + 0.01).min(1.0), now);
         }
