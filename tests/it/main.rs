@@ -12,6 +12,7 @@ mod foreign;
 mod frames;
 mod input;
 mod issuance;
+mod issuers;
 mod ledger;
 mod net;
 mod operators;

@@ -34,7 +34,8 @@ pub(crate) use self::{
 /// Runs issuer and relays on loopback, with a throw-away PKI, and keeps them alive.
 ///
 /// A process that dies is started again after a second. Ctrl-C stops everything in order, a second one at
-/// once. The folder can be used again: PKI, database and ports stay.
+/// once. The folder can be used again: PKI, database and ports stay. Several issuers share one server's
+/// database, and every relay knows them all.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example: todoke dev --dir dev, then in another shell\n  \
                         todoke import cards.csv --endpoints dev/endpoints.json --as municipality/131229")]
@@ -45,8 +46,8 @@ pub struct DevArgs {
     /// How many relays
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub relays: u16,
-    /// How many issuers; so far there can be one
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// How many issuers; more than one need a server: --database postgres
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
     pub issuers: u16,
     /// The database: sqlite for DIR/issuer.db, or sqlite:FILE; postgres for a throw-away server, gone with
     /// all that is in it when this ends, or postgres://USER@HOST/DATABASE
@@ -182,10 +183,10 @@ enum Chosen {
 }
 
 fn chosen(args: &DevArgs) -> Result<Chosen, String> {
-    if args.issuers > 1 {
+    let scheme = args.database.split(':').next().unwrap_or_default();
+    if args.issuers > 1 && scheme == "sqlite" {
         return Err(format!(
-            "--issuers {}: an embedded database takes one issuer, and several at one server are not tried \
-             out yet; leave the flag out",
+            "--issuers {}: a file takes one issuer; pass --database postgres, or leave the flag out",
             args.issuers
         ));
     }
@@ -198,8 +199,7 @@ fn chosen(args: &DevArgs) -> Result<Chosen, String> {
         }
         Some(("sqlite" | "postgres" | "postgresql", _)) => Ok(Chosen::Url(args.database.clone())),
         _ => Err(format!(
-            "--database {}: it is sqlite, sqlite:FILE, postgres, or postgres://USER@HOST/DATABASE",
-            args.database.split(':').next().unwrap_or_default()
+            "--database {scheme}: it is sqlite, sqlite:FILE, postgres, or postgres://USER@HOST/DATABASE"
         )),
     }
 }
@@ -251,8 +251,11 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_issuer() {
-        let words = chosen(&args(&["--issuers", "2"])).expect_err("SQLite takes one");
-        assert!(words.contains("takes one issuer"), "{words}");
+    fn several_issuers_need_a_server() {
+        for database in ["sqlite", "sqlite:a.db"] {
+            let words = chosen(&args(&["--issuers", "2", "--database", database])).expect_err("one process");
+            assert!(words.contains("takes one issuer; pass --database postgres"), "{words}");
+        }
+        assert_eq!(chosen(&args(&["--issuers", "2", "--database", "postgres"])), Ok(Chosen::OwnServer));
     }
 }
