@@ -10,15 +10,16 @@ use crate::{
 use super::{
     CardRow, Error, Store,
     columns::{self, batch_id, bound, uint},
+    statement::Speaks as _,
 };
 
 /// Every column of a [`RawCard`], of orders whose batch is accepted in their attempt.
 macro_rules! select_card {
-    ($from:literal, $rest:literal) => {
+    ($($from:literal),+; $rest:literal) => {
         concat!(
             "SELECT o.municipality_code, o.order_id, o.batch_id, o.record_index, o.kind, o.district,
                 o.protected, o.accommodations, o.ordered_ms, o.sealed ",
-            $from,
+            $($from,)+
             " JOIN batch AS b ON b.municipality_code = o.municipality_code AND b.batch_id = o.batch_id
                 AND b.attempt = o.attempt
             WHERE b.state IN ('ACCEPTED', 'ACCEPTED_WITH_REJECTS') AND ",
@@ -27,21 +28,31 @@ macro_rules! select_card {
     };
 }
 
+/// The orders of a person, from the few rows of the look-up on; its joins are written with this word.
+macro_rules! by_person {
+    ($join:literal) => {
+        select_card!(
+            "FROM card_person AS p", $join, "batch AS c ON c.municipality_code = p.municipality_code
+                AND c.sequence = p.sequence", $join, "card_order AS o
+                ON o.municipality_code = p.municipality_code AND o.batch_id = c.batch_id
+                AND o.attempt = p.attempt AND o.record_index = p.record_index";
+            "p.municipality_code = $1 AND o.person_index = $2 AND p.person_key = substr($2, 1, 8)
+            ORDER BY o.ordered_ms DESC, o.record_index DESC LIMIT $3"
+        )
+    };
+}
+
 statements! {
     BY_ORDER_ID = select_card!(
         "FROM order_key AS k JOIN card_order AS o ON o.municipality_code = k.municipality_code
-            AND o.batch_id = k.batch_id AND o.attempt = k.attempt AND o.record_index = k.record_index",
+            AND o.batch_id = k.batch_id AND o.attempt = k.attempt AND o.record_index = k.record_index";
         "k.municipality_code = $1 AND k.order_id = $2"
     );
-    BY_PERSON = select_card!(
-        "FROM card_person AS p JOIN batch AS c ON c.municipality_code = p.municipality_code
-            AND c.sequence = p.sequence JOIN card_order AS o ON o.municipality_code = p.municipality_code
-            AND o.batch_id = c.batch_id AND o.attempt = p.attempt AND o.record_index = p.record_index",
-        "p.municipality_code = $1 AND o.person_index = $2 AND p.person_key = substr($2, 1, 8)
-        ORDER BY o.ordered_ms DESC, o.record_index DESC LIMIT $3"
-    );
+    // SQLite takes joins in their order only if it is told to; otherwise it begins with all orders of the
+    // municipality.
+    BY_PERSON = { sqlite: by_person!(" CROSS JOIN "), postgres: by_person!(" JOIN ") };
     IN_BATCH = select_card!(
-        "FROM card_order AS o",
+        "FROM card_order AS o";
         "o.municipality_code = $1 AND o.batch_id = $2 AND o.record_index > $3
         ORDER BY o.record_index LIMIT $4"
     );
@@ -113,8 +124,9 @@ impl Store {
         count: u32,
     ) -> Result<Vec<CardRow>, Error> {
         on_read!(self, "cards_by_person", |conn| {
-            let query =
-                sqlx::query_as(BY_PERSON).bind(municipality.to_string()).bind(person_index.as_slice());
+            let query = sqlx::query_as(conn.sql(BY_PERSON))
+                .bind(municipality.to_string())
+                .bind(person_index.as_slice());
             let cards: Vec<RawCard> = query.bind(i64::from(count)).fetch_all(conn).await?;
             cards.into_iter().map(CardRow::try_from).collect()
         })
