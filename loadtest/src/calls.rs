@@ -12,7 +12,9 @@ use crate::{
     echo::Echo,
     failure::Failure,
     figures::{Report, Spread},
+    import::Database,
     peers::{self, MUNICIPALITIES, Pki, Place},
+    server::Server,
     side::{Load, Side, measure},
     targets::{self, REPLY_BYTES, REQUEST_BYTES},
 };
@@ -27,6 +29,9 @@ pub(crate) struct CallsArgs {
     /// Another build of todoke, whose relay is measured beside this one
     #[arg(long, value_name = "PROGRAM")]
     other: Option<PathBuf>,
+    /// The issuer's database; postgres is a throw-away server
+    #[arg(long, value_enum, default_value_t = Database::Sqlite)]
+    database: Database,
 }
 
 pub(crate) async fn run(args: &CallsArgs, todoke: &Path) -> Result<Report, Failure> {
@@ -64,8 +69,9 @@ fn method(args: &CallsArgs, haproxy: Option<&str>) -> Vec<String> {
             tokio::runtime::Handle::current().metrics().num_workers()
         ),
         format!(
-            "issuer: GetBatch of one batch, direct and through one relay, closed loop with {} in flight and \
-             open loop at {} calls/s.",
+            "issuer on {:?}: GetBatch of one batch, direct and through one relay, closed loop with {} in \
+             flight and open loop at {} calls/s.",
+            args.database,
             args.load.issuer_callers(),
             args.load.issuer_rate
         ),
@@ -122,7 +128,16 @@ async fn before_the_issuer(
     pki: &Pki,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let issuer = peers::issuer(todoke, folder, pki, true)?;
+    let (_server, database) = match args.database {
+        Database::Sqlite => (None, None),
+        Database::Postgres => {
+            let mut server = Server::start()?;
+            let database = server.database().await?;
+            let url = server.url(&database);
+            (Some(server), Some(url))
+        }
+    };
+    let issuer = peers::issuer(todoke, folder, pki, true, database.as_deref())?;
     let upstream = issuer.address.clone();
     let relay =
         peers::relay(todoke, folder, pki, &Place { number: 1, upstream: &upstream, pool: true }).await?;

@@ -31,6 +31,6 @@ impl From<serde_json::Error> for Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        Self(format!("SQLite: {error}"))
+        Self(format!("database: {error}"))
     }
 }

@@ -1,178 +1,273 @@
-//! From a record file to a verified receipt through relays, against SQLite's own bulk insert of the same
-//! records: both end with every record durable, and both begin with an empty database.
+//! From record files to verified receipts through relays, against the database's own bulk load: SQLite's
+//! insert of the same records, or psql's `\copy` of the same rows. Every side ends with everything durable
+//! and begins with an empty database.
 
-use std::{
-    ffi::OsStr,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::{fs, path::Path};
 
-use clap::{Args, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 
 use crate::{
-    bulk::{self, Row},
+    bulk, copy,
     failure::Failure,
     figures::{Report, Spread},
-    process::{self, Finished},
+    imported::{CALLERS, Input, Slice, import, sample},
     progress,
-    system::{self, System, pid},
+    server::Server,
+    system::Setup,
 };
 
-const CALLER: &str = "municipality/131229";
 pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// How many records the file has
+    /// How many records each file has
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = most(10_000_000))]
     records: u32,
-    /// How many times both sides are measured
+    /// How many files are imported at once, each of a municipality of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=5))]
+    files: u16,
+    /// How many times each side is measured
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = most(100))]
     cycles: u32,
     /// How many relays the client has
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = value_parser!(u16).range(1..=16))]
     relays: u16,
+    /// Whose records they become; postgres is a throw-away server
+    #[arg(long, value_enum, default_value_t = Database::Sqlite)]
+    database: Database,
+    /// How many issuers, at one PostgreSQL; what one does is measured beside it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=8))]
+    issuers: u16,
+}
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Database {
+    /// A file of SQLite.
+    Sqlite,
+    /// A throw-away server of PostgreSQL.
+    Postgres,
 }
 
 pub(crate) fn most(limit: i64) -> clap::builder::RangedI64ValueParser<u32> {
     value_parser!(u32).range(1..=limit)
 }
 
-/// What one import used, process by process.
-pub(crate) struct Slice {
-    pub(crate) client: Finished,
-    relays_cpu_s: f64,
-    /// Of the larger relay.
-    pub(crate) relay_peak_rss: f64,
-    issuer_cpu_s: f64,
-    pub(crate) issuer_peak_rss: f64,
+/// What is measured in turn.
+enum Side {
+    /// An import through so many issuers.
+    Import { issuers: u16, slices: Vec<Slice>, server_cpu_s: Vec<f64> },
+    /// A bulk load.
+    Bulk(Bulk),
 }
 
-#[derive(Default)]
+enum Bulk {
+    Insert(Vec<bulk::Row>),
+    Copy { only: Option<&'static str> },
+}
+
+/// A side, and how many records a second it did in each cycle.
 struct Measured {
-    import: Vec<f64>,
-    bulk: Vec<f64>,
-    slices: Vec<Slice>,
+    name: String,
+    side: Side,
+    per_s: Vec<f64>,
+}
+
+/// What all sides share.
+struct Bench<'a> {
+    args: &'a ImportArgs,
+    todoke: &'a Path,
+    inputs: Vec<Input>,
+    /// The server, and the rows of one import in files.
+    server: Option<(Server, copy::Rows)>,
 }
 
 pub(crate) async fn run(args: &ImportArgs, todoke: &Path) -> Result<Report, Failure> {
+    if args.issuers > 1 && args.database == Database::Sqlite {
+        return Err(Failure::new("a file of SQLite has one issuer: pass --database postgres"));
+    }
     let folder = tempfile::Builder::new().prefix("todoke-loadtest-").tempdir()?;
-    let file = sample(todoke, folder.path(), args.records)?;
-    let rows = bulk::read(&file)?;
-    let records = f64::from(args.records);
-    let mut measured = Measured::default();
-    for cycle in 0..args.cycles {
-        for side in 0..2 {
-            if (side + cycle) % 2 == 0 {
-                let slice = import(args.relays, todoke, &file)?;
-                measured.import.push(records / slice.client.wall.as_secs_f64());
-                measured.slices.push(slice);
-            } else {
-                measured.bulk.push(records / bulk_slice(&rows).await?);
+    let callers = &CALLERS[..usize::from(args.files)];
+    let inputs = callers.iter().map(|of| sample(todoke, folder.path(), of, args.records));
+    let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+    let mut bench = Bench { args, todoke, inputs, server: None };
+    if args.database == Database::Postgres {
+        bench.server = Some(bench.filled(folder.path()).await?);
+    }
+    let mut sides = bench.sides()?;
+    let count = sides.len();
+    for cycle in 0..args.cycles as usize {
+        for turn in 0..count {
+            bench.slice(&mut sides[(turn + cycle) % count]).await?;
+            tokio::task::yield_now().await; // a signal is heard here
+        }
+        let last = |side: &Measured| {
+            format!("{} {:.0} records/s", side.name, side.per_s.last().copied().unwrap_or_default())
+        };
+        let last: Vec<String> = sides.iter().map(last).collect();
+        progress(&format!("cycle {} of {}: {}", cycle + 1, args.cycles, last.join(", ")));
+    }
+    bench.report(&sides)
+}
+
+impl Bench<'_> {
+    fn records(&self) -> f64 {
+        f64::from(self.args.records) * f64::from(self.args.files)
+    }
+
+    /// A server, and the rows that an import leaves in it.
+    async fn filled(&self, folder: &Path) -> Result<(Server, copy::Rows), Failure> {
+        let mut server = Server::start()?;
+        let database = server.database().await?;
+        import(self.todoke, &self.setup(1, Some(server.url(&database))), &self.inputs)?;
+        let rows = copy::Rows::of(&server, &database, &folder.join("rows")).await?;
+        server.remove(&database).await?;
+        let orders = rows.count(copy::ORDERS);
+        if orders as f64 != self.records() {
+            return Err(Failure::new(format!("{} records became {orders} orders", self.records())));
+        }
+        Ok((server, rows))
+    }
+
+    fn setup(&self, issuers: u16, database: Option<String>) -> Setup {
+        Setup { relays: self.args.relays, issuers, database }
+    }
+
+    fn sides(&self) -> Result<Vec<Measured>, Failure> {
+        let side = |name: &str, side| Measured { name: name.to_owned(), side, per_s: Vec::new() };
+        let import = |issuers| Side::Import { issuers, slices: Vec::new(), server_cpu_s: Vec::new() };
+        let mut sides = vec![side("import", import(1))];
+        if self.server.is_none() {
+            let mut rows = Vec::new();
+            for input in &self.inputs {
+                rows.extend(bulk::read(&input.file)?);
+            }
+            sides.push(side("bulk insert", Side::Bulk(Bulk::Insert(rows))));
+            return Ok(sides);
+        }
+        sides.push(side("\\copy of the same rows", Side::Bulk(Bulk::Copy { only: None })));
+        let only = Some(copy::ORDERS);
+        sides.push(side("\\copy of the orders alone", Side::Bulk(Bulk::Copy { only })));
+        if self.args.issuers > 1 {
+            sides.push(side(&format!("import, {} issuers", self.args.issuers), import(self.args.issuers)));
+        }
+        Ok(sides)
+    }
+
+    async fn slice(&mut self, measured: &mut Measured) -> Result<(), Failure> {
+        let seconds = match &mut measured.side {
+            Side::Import { issuers, slices, server_cpu_s } => {
+                let (slice, server_cpu) = self.import(*issuers).await?;
+                server_cpu_s.extend(server_cpu);
+                slices.push(slice);
+                slices.last().map_or(0.0, |slice| slice.wall.as_secs_f64())
+            }
+            Side::Bulk(Bulk::Insert(rows)) => {
+                let folder = tempfile::Builder::new().prefix("todoke-loadtest-").tempdir()?;
+                bulk::insert(folder.path(), rows).await?.as_secs_f64()
+            }
+            Side::Bulk(Bulk::Copy { only }) => {
+                let Some((server, rows)) = &mut self.server else { return Ok(()) };
+                rows.load(server, *only).await?.as_secs_f64()
+            }
+        };
+        measured.per_s.push(self.records() / seconds);
+        Ok(())
+    }
+
+    /// One import, and the CPU time of PostgreSQL's processes meanwhile, in seconds.
+    async fn import(&mut self, issuers: u16) -> Result<(Slice, Option<f64>), Failure> {
+        let setup = self.setup(issuers, None);
+        let Some((server, _)) = &mut self.server else {
+            return Ok((import(self.todoke, &setup, &self.inputs)?, None));
+        };
+        let database = server.database_with_tables().await?;
+        server.checkpoint().await?;
+        let before = server.cpu()?;
+        let setup = Setup { database: Some(server.url(&database)), ..setup };
+        let slice = import(self.todoke, &setup, &self.inputs)?;
+        let used = server.cpu()?.saturating_sub(before).as_secs_f64();
+        server.remove(&database).await?;
+        Ok((slice, Some(used)))
+    }
+
+    fn method(&self) -> Result<Vec<String>, Failure> {
+        let mut bytes = 0;
+        for input in &self.inputs {
+            bytes += fs::metadata(&input.file)?.len();
+        }
+        let of = match self.args.database {
+            Database::Sqlite => "an empty issuer on SQLite",
+            Database::Postgres => "an empty issuer on PostgreSQL",
+        };
+        let ours = format!(
+            "`todoke import` of {} records ({:.1} MiB of CSV in {} files at once) through {} relays into \
+             {of}, from the start of the processes to the end of the last with a verified receipt,",
+            self.records(),
+            bytes as f64 / MIB,
+            self.args.files,
+            self.args.relays
+        );
+        let theirs = match &self.server {
+            None => {
+                "against SQLite's own multi-row prepared insert of the same records in the same run (WAL, \
+                     synchronous=FULL, a commit every 4,096 rows)."
+                    .to_owned()
+            }
+            Some((_, rows)) => format!(
+                "against psql's binary \\copy, in one transaction, of all rows that it leaves ({} of them in \
+                 {} tables), and of the orders' table alone, into the same tables with the same indexes at \
+                 the same server (durable), in the same run.",
+                rows.all(),
+                rows.tables()
+            ),
+        };
+        Ok(vec![ours, theirs])
+    }
+
+    fn report(&self, sides: &[Measured]) -> Result<Report, Failure> {
+        let mut report = Report { method: self.method()?, lines: Vec::new() };
+        for side in sides {
+            report.add(&side.name, "records/s", Spread::of(&side.per_s));
+        }
+        let [ours, others @ ..] = sides else { return Ok(report) };
+        for other in others {
+            let (name, ratios) = match other.side {
+                Side::Bulk(_) => (format!("import / {}", other.name), (&ours.per_s, &other.per_s)),
+                Side::Import { issuers, .. } => {
+                    (format!("{issuers} issuers / one"), (&other.per_s, &ours.per_s))
+                }
+            };
+            report.add(name, "ratio", Spread::of_ratios(ratios.0, ratios.1));
+        }
+        for side in sides {
+            if let Side::Import { slices, server_cpu_s, .. } = &side.side {
+                used(&side.name, slices, server_cpu_s, &mut report);
             }
         }
-        progress(&format!(
-            "cycle {} of {}: import {:.0} records/s, bulk insert {:.0} records/s",
-            cycle + 1,
-            args.cycles,
-            measured.import.last().copied().unwrap_or_default(),
-            measured.bulk.last().copied().unwrap_or_default()
-        ));
+        Ok(report)
     }
-    Ok(report(args, &measured, fs::metadata(&file)?.len()))
 }
 
-pub(crate) fn sample(todoke: &Path, folder: &Path, records: u32) -> Result<PathBuf, Failure> {
-    let file = folder.join("cards.csv");
-    if file.exists() {
-        fs::remove_file(&file)?; // of the run before: a file that is there is not written over
-    }
-    let records = records.to_string();
-    let words = ["sample", "--municipality", "131229", "--seed", "7", "--records", &records, "--out"];
-    let words: Vec<&OsStr> = words.iter().map(OsStr::new).chain([file.as_os_str()]).collect();
-    system::run(todoke, &words)?;
-    Ok(file)
-}
-
-/// One import into an empty system; the system's start and end are not in the time, everything else is.
-pub(crate) fn import(relays: u16, todoke: &Path, file: &Path) -> Result<Slice, Failure> {
-    let system = System::start(todoke, relays)?;
-    // Journal and receipt are written beside the file, so that each run has a name of its own for it.
-    let own = system.folder().join("cards.csv");
-    fs::hard_link(file, &own).or_else(|_| fs::copy(file, &own).map(drop))?;
-    let relays = system.endpoints().relays.iter().map(pid).collect::<Result<Vec<u32>, _>>()?;
-    let issuer =
-        pid(system.endpoints().issuers.first().ok_or_else(|| Failure::new("there is no issuer"))?)?;
-    let before = (cpu_of(&relays)?, cpu_of(&[issuer])?);
-
-    let log = system.folder().join("import.log");
-    let started = Instant::now();
-    let client = Command::new(todoke)
-        .arg("import")
-        .arg(&own)
-        .args(["--as", CALLER, "--output", "json", "--endpoints"])
-        .arg(system.endpoints_file())
-        .stdin(Stdio::null())
-        .stdout(fs::File::create(&log)?)
-        .stderr(Stdio::null())
-        .spawn()?;
-    let client = process::watch(client, started)?;
-    if !client.status.success() {
-        let words = fs::read_to_string(&log).unwrap_or_default();
-        return Err(Failure::new(format!("`todoke import` ended with {}: {words}", client.status)));
-    }
-    let peaks =
-        relays.iter().map(|relay| process::peak_rss_bytes(*relay)).collect::<Result<Vec<u64>, _>>()?;
-    Ok(Slice {
-        client,
-        relays_cpu_s: cpu_of(&relays)? - before.0,
-        relay_peak_rss: peaks.into_iter().max().unwrap_or_default() as f64,
-        issuer_cpu_s: cpu_of(&[issuer])? - before.1,
-        issuer_peak_rss: process::peak_rss_bytes(issuer)? as f64,
-    })
-}
-
-pub(crate) fn cpu_of(processes: &[u32]) -> Result<f64, Failure> {
-    let mut seconds = 0.0;
-    for process in processes {
-        seconds += process::cpu(*process)?.as_secs_f64();
-    }
-    Ok(seconds)
-}
-
-async fn bulk_slice(rows: &[Row]) -> Result<f64, Failure> {
-    let folder = tempfile::Builder::new().prefix("todoke-loadtest-").tempdir()?;
-    Ok(bulk::insert(folder.path(), rows).await?.as_secs_f64())
-}
-
-fn report(args: &ImportArgs, measured: &Measured, file_bytes: u64) -> Report {
-    let mut report = Report {
-        method: vec![
-            format!(
-                "`todoke import` of {} records ({:.1} MiB of CSV) through {} relays into an empty issuer on \
-                 SQLite, from the start of the process to its end with a verified receipt,",
-                args.records,
-                file_bytes as f64 / MIB,
-                args.relays
-            ),
-            "against SQLite's own multi-row prepared insert of the same records in the same run (WAL, \
-             synchronous=FULL, a commit every 4,096 rows)."
-                .to_owned(),
-        ],
-        lines: Vec::new(),
+/// Reports what the processes used.
+fn used(side: &str, slices: &[Slice], server_cpu_s: &[f64], report: &mut Report) {
+    let of = |figure: fn(&Slice) -> f64| slices.iter().map(figure).collect::<Vec<f64>>();
+    let behind = side.strip_prefix("import").unwrap_or_default();
+    let mut add = |what: &str, unit, values: &[f64]| {
+        report.add(format!("{what}{behind}"), unit, Spread::of(values));
     };
-    let of =
-        |figure: fn(&Slice) -> f64| Spread::of(&measured.slices.iter().map(figure).collect::<Vec<f64>>());
-    report.add("import", "records/s", Spread::of(&measured.import));
-    report.add("bulk insert", "records/s", Spread::of(&measured.bulk));
-    report.add("import / bulk insert", "ratio", Spread::of_ratios(&measured.import, &measured.bulk));
-    report.add("CPU of the client", "s", of(|slice| slice.client.cpu.as_secs_f64()));
-    report.add("CPU of all relays", "s", of(|slice| slice.relays_cpu_s));
-    report.add("CPU of the issuer", "s", of(|slice| slice.issuer_cpu_s));
-    report.add("peak memory of the client", "MiB", of(|slice| slice.client.peak_rss_bytes as f64 / MIB));
-    report.add("peak memory of the larger relay", "MiB", of(|slice| slice.relay_peak_rss / MIB));
-    report.add("peak memory of the issuer", "MiB", of(|slice| slice.issuer_peak_rss / MIB));
-    report
+    let cpu =
+        [of(|slice| slice.clients_cpu_s), of(|slice| slice.relays_cpu_s), of(|slice| slice.issuers_cpu_s)];
+    add("CPU of the client", "s", &cpu[0]);
+    add("CPU of all relays", "s", &cpu[1]);
+    add("CPU of the issuer", "s", &cpu[2]);
+    add("CPU of PostgreSQL", "s", server_cpu_s);
+    let busy = |(number, slice): (usize, &Slice)| {
+        let server = server_cpu_s.get(number).copied().unwrap_or_default();
+        (cpu.iter().map(|of| of[number]).sum::<f64>() + server) / slice.wall.as_secs_f64()
+    };
+    add("busy by all of these", "cores", &slices.iter().enumerate().map(busy).collect::<Vec<f64>>());
+    add("peak memory of the client", "MiB", &of(|slice| slice.client_peak_rss / MIB));
+    add("peak memory of the larger relay", "MiB", &of(|slice| slice.relay_peak_rss / MIB));
+    add("peak memory of the issuer", "MiB", &of(|slice| slice.issuer_peak_rss / MIB));
 }

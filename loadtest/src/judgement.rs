@@ -49,7 +49,7 @@ pub(crate) async fn run(args: &JudgementArgs, todoke: &Path) -> Result<Report, F
     let pki = Pki::make(&folder.path().join("pki"))?;
     let bench = Bench { todoke, folder: folder.path(), pki };
     let mut report = Report { method: method(args), lines: Vec::new() };
-    let issuer = peers::issuer(todoke, folder.path(), &bench.pki, true)?;
+    let issuer = peers::issuer(todoke, folder.path(), &bench.pki, true, None)?;
     let echo = Echo::start(bench.pki.backend_tls()?, Some(bench.pki.relay_channel(&issuer.address)?)).await?;
     let upstream = echo.address.to_string();
     let judged = bench.relay(1, &upstream).await?;
@@ -125,7 +125,7 @@ impl Bench<'_> {
     ) -> Result<(), Failure> {
         let folder = self.folder.join("without-pool");
         fs::create_dir(&folder)?;
-        let issuer = peers::issuer(self.todoke, &folder, &self.pki, false)?;
+        let issuer = peers::issuer(self.todoke, &folder, &self.pki, false, None)?;
         let plain = self.relay(OUTSIDE, &issuer.address).await?;
         let endpoints = targets::endpoints(&folder, &self.pki, &issuer, &plain)?;
         let batches = [

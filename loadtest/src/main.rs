@@ -3,17 +3,20 @@
 
 mod bulk;
 mod calls;
+mod copy;
 mod echo;
 mod failure;
 mod figures;
 mod generator;
 mod import;
+mod imported;
 mod judgement;
 mod memory;
 mod operator;
 mod peers;
 mod process;
 mod raw;
+mod server;
 mod sick;
 mod side;
 mod system;
@@ -40,6 +43,7 @@ use figures::Report;
 #[command(after_help = "Examples:\n  \
     cargo build --workspace --profile dist && target/dist/loadtest import\n  \
     target/dist/loadtest import --records 50000 --cycles 3 --output json\n  \
+    target/dist/loadtest import --database postgres --issuers 2 --files 4\n  \
     target/dist/loadtest memory\n  \
     target/dist/loadtest calls\n  \
     target/dist/loadtest calls --slice 4 --cycles 11 --without-haproxy\n  \
@@ -67,7 +71,7 @@ enum Output {
 
 #[derive(Debug, Subcommand)]
 enum Scenario {
-    /// A record file from `todoke import` to the verified receipt, against SQLite's own bulk insert
+    /// Record files from `todoke import` to the verified receipt, against the database's own bulk load
     Import(import::ImportArgs),
     /// The peak memory of client, relays and issuer at a small and at a large import, against its goals
     Memory(memory::MemoryArgs),

@@ -1,15 +1,17 @@
 //! The peak memory of each process of an import, small and large: what a process needs must not grow with the
 //! number of records, and a missed goal is said as plainly as one that is met.
 
-use std::path::Path;
+use std::{path::Path, slice};
 
 use clap::{Args, value_parser};
 
 use crate::{
     failure::Failure,
     figures::{Report, Spread},
-    import::{MIB, Slice, import, most, sample},
+    import::{MIB, most},
+    imported::{CALLERS, Slice, import, sample},
     progress,
+    system::Setup,
 };
 
 /// What the client may need, in MiB.
@@ -39,7 +41,7 @@ pub(crate) struct MemoryArgs {
 type Party = (&'static str, fn(&Slice) -> f64, Option<f64>);
 
 const PARTIES: [Party; 3] = [
-    ("the client", |slice| slice.client.peak_rss_bytes as f64 / MIB, Some(CLIENT_GOAL)),
+    ("the client", |slice| slice.client_peak_rss / MIB, Some(CLIENT_GOAL)),
     ("the larger relay", |slice| slice.relay_peak_rss / MIB, Some(RELAY_GOAL)),
     ("the issuer", |slice| slice.issuer_peak_rss / MIB, None),
 ];
@@ -48,10 +50,10 @@ pub(crate) async fn run(args: &MemoryArgs, todoke: &Path) -> Result<Report, Fail
     let folder = tempfile::Builder::new().prefix("todoke-loadtest-").tempdir()?;
     let mut sizes = Vec::new();
     for records in [args.small, args.large] {
-        let file = sample(todoke, folder.path(), records)?;
+        let input = sample(todoke, folder.path(), CALLERS[0], records)?;
         let mut slices = Vec::new();
         for _ in 0..args.cycles {
-            slices.push(import(args.relays, todoke, &file)?);
+            slices.push(import(todoke, &Setup::of(args.relays), slice::from_ref(&input))?);
             tokio::task::yield_now().await; // a signal is heard here
         }
         progress(&format!("{records} records: done"));

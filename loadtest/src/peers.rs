@@ -228,11 +228,18 @@ async fn serves(channel: &Channel) -> bool {
     ready && grpc.unary(Request::new(Bytes::new()), path, Raw).await.is_ok_and(|it| it.get_ref() == SERVING)
 }
 
-/// An issuer on SQLite in `folder`, which keeps the pool or none.
-pub(crate) fn issuer(program: &Path, folder: &Path, pki: &Pki, pool: bool) -> Result<Peer, Failure> {
+/// An issuer on this database, or on SQLite in `folder`, which keeps the pool or none.
+pub(crate) fn issuer(
+    program: &Path,
+    folder: &Path,
+    pki: &Pki,
+    pool: bool,
+    database: Option<&str>,
+) -> Result<Peer, Failure> {
     let config = folder.join("issuer.toml");
     fs::write(&config, format!("[pool]\nenabled = {pool}\n"))?;
-    let database = PathBuf::from(format!("sqlite:{}", folder.join("issuer.db").display()));
+    let own = || format!("sqlite:{}", folder.join("issuer.db").display());
+    let database = PathBuf::from(database.map_or_else(own, str::to_owned));
     todoke(
         program,
         folder,

@@ -4,7 +4,7 @@ use std::{
     fs, io,
     process::{Child, ExitStatus},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// The kernel's unit of CPU time in /proc, fixed for user space at a hundredth of a second.
@@ -14,7 +14,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// CPU time that a process has used in all its threads, those that have ended included.
 pub(crate) fn cpu(pid: u32) -> io::Result<Duration> {
-    stat(pid).map(|(_, cpu)| cpu)
+    stat(pid).map(|stat| stat.used)
+}
+
+/// The same of a process with its children, those that have ended included, as long as it waits for them.
+pub(crate) fn cpu_with_children(pid: u32) -> io::Result<Duration> {
+    let own = stat(pid)?;
+    let mut all = own.used + own.of_ended_children;
+    for entry in fs::read_dir("/proc")? {
+        let other = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        // One that has ended meanwhile is counted by its parent the next time.
+        let child = other.and_then(|other| stat(other).ok()).filter(|other| other.parent == pid);
+        all += child.map_or(Duration::ZERO, |child| child.used);
+    }
+    Ok(all)
 }
 
 /// The most memory that a process has had at a time, in bytes.
@@ -28,15 +41,28 @@ fn gone(pid: u32) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("process {pid} has ended"))
 }
 
-/// The state letter and the CPU time of a process; a zombie still has both.
-fn stat(pid: u32) -> io::Result<(char, Duration)> {
+/// What the kernel tells of a process.
+struct Stat {
+    /// One letter.
+    state: char,
+    parent: u32,
+    used: Duration,
+    /// Of those that it has waited for.
+    of_ended_children: Duration,
+}
+
+/// The state and the CPU time of a process; a zombie still has both.
+fn stat(pid: u32) -> io::Result<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The second field is the program's name in brackets, and may hold spaces.
-    let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
-    let state = fields.next().and_then(|state| state.chars().next());
-    let mut ticks = fields.skip(10).map_while(|field| field.parse::<u32>().ok());
-    match (state, ticks.next(), ticks.next()) {
-        (Some(state), Some(user), Some(system)) => Ok((state, TICK * (user + system))),
+    let fields: Vec<&str> = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
+    let number = |place: usize| fields.get(place).and_then(|field| field.parse::<u32>().ok());
+    let state = fields.first().and_then(|state| state.chars().next());
+    match (state, number(1), number(11), number(12), number(13), number(14)) {
+        (Some(state), Some(parent), Some(user), Some(system), Some(their_user), Some(their_system)) => {
+            let of_ended_children = TICK * (their_user + their_system);
+            Ok(Stat { state, parent, used: TICK * (user + system), of_ended_children })
+        }
         _ => Err(gone(pid)),
     }
 }
@@ -44,19 +70,17 @@ fn stat(pid: u32) -> io::Result<(char, Duration)> {
 /// What a child used from its start to its end.
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
-    pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
     pub(crate) peak_rss_bytes: u64,
 }
 
-/// Waits for a child that was started at `started`, and says what it used.
-pub(crate) fn watch(mut child: Child, started: Instant) -> io::Result<Finished> {
+/// Waits for a child, and says what it used.
+pub(crate) fn watch(mut child: Child) -> io::Result<Finished> {
     let mut peak_rss = 0;
     loop {
-        let (state, cpu) = stat(child.id())?;
+        let Stat { state, used: cpu, .. } = stat(child.id())?;
         if state == 'Z' {
-            let wall = started.elapsed();
-            return Ok(Finished { status: child.wait()?, wall, cpu, peak_rss_bytes: peak_rss });
+            return Ok(Finished { status: child.wait()?, cpu, peak_rss_bytes: peak_rss });
         }
         peak_rss = peak_rss_bytes(child.id()).unwrap_or(peak_rss);
         thread::sleep(LOOK_EVERY);
@@ -65,7 +89,7 @@ pub(crate) fn watch(mut child: Child, started: Instant) -> io::Result<Finished> 
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{process::Command, time::Instant};
 
     use super::*;
 
@@ -75,14 +99,30 @@ mod tests {
         let started = Instant::now();
         let script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; exit 7";
         let child = Command::new("sh").args(["-c", script]).spawn().expect("there is a shell");
-        let finished = watch(child, started).expect("it is ours");
+        let finished = watch(child).expect("it is ours");
         assert_eq!(finished.status.code(), Some(7));
         assert!(
-            finished.cpu > Duration::ZERO && finished.cpu <= finished.wall + 2 * TICK,
+            finished.cpu > Duration::ZERO && finished.cpu <= started.elapsed() + 2 * TICK,
             "{:?}",
             finished.cpu
         );
         assert!((100 << 10..1 << 30).contains(&finished.peak_rss_bytes), "{}", finished.peak_rss_bytes);
+    }
+
+    #[test]
+    fn a_childs_time_counts_while_it_runs_and_after_it_was_waited_for() {
+        let mut child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
+        let (us, used) = (std::process::id(), Duration::from_millis(50));
+        let begun = Instant::now();
+        while cpu(child.id()).expect("it runs") < used {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it has no CPU");
+            thread::yield_now();
+        }
+        assert!(cpu_with_children(us).expect("we are alive") >= used);
+        child.kill().expect("it is ours");
+        child.wait().expect("it is ours");
+        let (own, all) = (cpu(us).expect("we are alive"), cpu_with_children(us).expect("we are alive"));
+        assert!(all >= own + used, "{all:?} and {own:?}");
     }
 
     #[test]

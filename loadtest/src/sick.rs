@@ -28,7 +28,7 @@ use crate::{
     generator::{histogram, microseconds, schedule},
     operator::{MUNICIPALITIES, Pool, sessions},
     progress,
-    system::System,
+    system::{Setup, System},
 };
 
 /// The unit that falls sick.
@@ -121,7 +121,7 @@ type Figures = Vec<(&'static str, &'static str, f64)>;
 
 /// Plays one fault in a new system.
 async fn one(args: &SickArgs, todoke: &Path, fault: &str) -> Result<Figures, Failure> {
-    let system = Arc::new(System::start(todoke, RELAYS)?);
+    let system = Arc::new(System::start(todoke, &Setup::of(RELAYS))?);
     let sessions = sessions(&system, DEADLINE)?;
     let unit = system.endpoints().relays.iter().position(|relay| relay.id == UNIT);
     let unit = unit.ok_or_else(|| Failure::new(format!("endpoints.json lists no {UNIT}")))?;

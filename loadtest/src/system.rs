@@ -20,6 +20,22 @@ const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// What a system is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) relays: u16,
+    pub(crate) issuers: u16,
+    /// A database of a server; `None`: a file of its own.
+    pub(crate) database: Option<String>,
+}
+
+impl Setup {
+    /// One issuer on a file of its own, and so many relays.
+    pub(crate) fn of(relays: u16) -> Self {
+        Self { relays, issuers: 1, database: None }
+    }
+}
+
 /// A running system.
 pub(crate) struct System {
     dev: Child,
@@ -28,12 +44,14 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// Starts `todoke dev` with one issuer and so many relays, and waits until all are ready.
-    pub(crate) fn start(todoke: &Path, relays: u16) -> Result<Self, Failure> {
+    /// Starts `todoke dev`, and waits until all its processes are ready.
+    pub(crate) fn start(todoke: &Path, setup: &Setup) -> Result<Self, Failure> {
         let dir = tempfile::Builder::new().prefix("todoke-loadtest-").tempdir()?;
         let log = dir.path().join("dev.log");
         let mut dev = Command::new(todoke)
-            .args(["dev", "--no-restart", "--relays", &relays.to_string(), "--dir"])
+            .args(["dev", "--no-restart", "--relays", &setup.relays.to_string()])
+            .args(["--issuers", &setup.issuers.to_string()])
+            .args(["--database", setup.database.as_deref().unwrap_or("sqlite"), "--dir"])
             .arg(dir.path().join("system"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

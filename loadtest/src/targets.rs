@@ -14,7 +14,7 @@ use todoke::{net::pki::Issued, wire::pb};
 use crate::{
     failure::Failure,
     generator::Target,
-    import,
+    imported,
     peers::{MUNICIPALITIES, Peer, Pki, SERVER_NAME},
     system,
 };
@@ -67,10 +67,11 @@ pub(crate) fn endpoints(folder: &Path, pki: &Pki, issuer: &Peer, relay: &Peer) -
 
 /// Imports one batch and returns its id.
 pub(crate) fn one_batch(todoke: &Path, folder: &Path, endpoints: &Path) -> Result<String, Failure> {
-    let file = import::sample(todoke, folder, BATCH_RECORDS)?;
+    let input = imported::sample(todoke, folder, imported::CALLERS[0], BATCH_RECORDS)?;
+    let file = &input.file;
     let words = ["import", "--as", "municipality/131229", "--endpoints"].map(OsStr::new);
     system::run(todoke, &[&words[..], &[endpoints.as_os_str(), file.as_os_str()]].concat())?;
-    let receipt = fs::read_to_string(folder.join("cards.csv.receipt"))?;
+    let receipt = fs::read_to_string(file.with_extension("csv.receipt"))?;
     let id = receipt.lines().find_map(|line| line.strip_prefix("batch "));
     id.map(str::to_owned).ok_or_else(|| Failure::new("the receipt names no batch"))
 }

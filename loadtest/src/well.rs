@@ -22,10 +22,11 @@ use crate::{
     failure::Failure,
     figures::{Report, Spread},
     generator::schedule,
-    import::{cpu_of, most},
+    import::most,
+    imported::cpu_of,
     operator::{MUNICIPALITIES, Pool, sessions},
     progress,
-    system::{self, System, pid},
+    system::{self, Setup, System, pid},
 };
 
 /// A call that is not answered by then has failed.
@@ -68,7 +69,7 @@ struct Load {
 }
 
 pub(crate) async fn run(args: &WellArgs, todoke: &Path) -> Result<Report, Failure> {
-    let system = Arc::new(System::start(todoke, args.relays)?);
+    let system = Arc::new(System::start(todoke, &Setup::of(args.relays))?);
     let pool = Pool { todoke, endpoints: system.endpoints_file() };
     pool.until_all_are_in_use(usize::from(args.relays)).await?;
     let mut report = Report { method: method(args), lines: Vec::new() };

@@ -45,6 +45,15 @@ mod processes {
     }
 
     #[test]
+    fn an_import_into_postgres_is_measured_beside_a_copy_of_the_same_rows() {
+        let small = ["--records", "600", "--files", "2", "--cycles", "1"];
+        let figures = figures(&[&["import", "--database", "postgres"][..], &small].concat());
+        check(&figures, &["import", "\\copy of the same rows", "import / \\copy of the same rows"]);
+        check(&figures, &["import / \\copy of the orders alone", "busy by all of these"]);
+        check(&figures, &["CPU of the client", "CPU of PostgreSQL"]);
+    }
+
+    #[test]
     fn the_memory_of_each_process_is_said_at_both_sizes() {
         let figures = figures(&["memory", "--small", "300", "--large", "3000"]);
         check(&figures, &["the client, 300 records", "the client, 3000 records"]);
@@ -132,7 +141,7 @@ mod processes {
         let load =
             ["--callers", "16", "--rate", "200", "--issuer-rate", "50", "--cycles", "1", "--slice", "1"];
         let todoke = Path::new(env!("CARGO_BIN_EXE_loadtest")).with_file_name("todoke");
-        let other = ["--other", todoke.to_str().expect("UTF-8")];
+        let other = ["--other", todoke.to_str().expect("UTF-8"), "--database", "postgres"];
         let figures = figures(&[&["calls", "--without-haproxy"][..], &other, &load].concat());
         check(&figures, &["echo direct: closed loop", "echo through the relay: CPU a call, closed"]);
         check(&figures, &["echo through the other relay: closed loop", "relay / the other relay: calls"]);
