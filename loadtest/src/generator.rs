@@ -72,29 +72,55 @@ fn failed(error: &tonic::Status) -> Failure {
     Failure::new(format!("a call failed, so the figures would be of something else: {error}"))
 }
 
+/// What callers do again and again.
+pub(crate) trait Work: Clone + Send + Sync + 'static {
+    /// What one caller keeps from one time to the next.
+    type Caller: Send + 'static;
+
+    /// Does it once.
+    fn once(&self, caller: &mut Self::Caller) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+impl Work for Target {
+    type Caller = Grpc<Channel>;
+
+    async fn once(&self, grpc: &mut Grpc<Channel>) -> Result<(), Failure> {
+        self.call(grpc).await.map_err(|error| failed(&error))
+    }
+}
+
 /// Keeps `callers` calls in flight for as long as `duration`; each caller asks again once it is answered.
 pub(crate) async fn closed(target: &Target, callers: usize, duration: Duration) -> Result<Sample, Failure> {
+    let grpc = |caller: usize| Grpc::new(target.channels[caller % target.channels.len()].clone());
+    Ok(busy(target, (0..callers).map(grpc).collect(), duration).await?.0)
+}
+
+/// Keeps all callers busy for as long as `duration`, and gives them back.
+pub(crate) async fn busy<W: Work>(
+    work: &W,
+    callers: Vec<W::Caller>,
+    duration: Duration,
+) -> Result<(Sample, Vec<W::Caller>), Failure> {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for caller in 0..callers {
-        let target = target.clone();
-        let mut grpc = Grpc::new(target.channels[caller % target.channels.len()].clone());
-        let mut latency = histogram()?;
+    for mut caller in callers {
+        let (work, mut latency) = (work.clone(), histogram()?);
         tasks.spawn(async move {
             while started.elapsed() < duration {
                 let asked = Instant::now();
-                target.call(&mut grpc).await.map_err(|error| failed(&error))?;
+                work.once(&mut caller).await?;
                 latency.saturating_record(microseconds(asked.elapsed()));
             }
-            Ok::<_, Failure>(latency)
+            Ok::<_, Failure>((latency, caller))
         });
     }
-    let mut all = histogram()?;
+    let (mut all, mut callers) = (histogram()?, Vec::new());
     while let Some(ended) = tasks.join_next().await {
-        let latency = ended.map_err(Failure::while_doing("a caller"))??;
+        let (latency, caller) = ended.map_err(Failure::while_doing("a caller"))??;
         all.add(latency).map_err(Failure::while_doing("histogram"))?;
+        callers.push(caller);
     }
-    Ok(Sample { calls: all.len(), wall: started.elapsed(), latency: all })
+    Ok((Sample { calls: all.len(), wall: started.elapsed(), latency: all }, callers))
 }
 
 /// Makes `rate` calls a second for as long as `duration`, each at its time, however the others fare.

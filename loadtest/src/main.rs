@@ -1,6 +1,7 @@
 //! `loadtest`: measures todoke against its peers on this machine, in interleaved slices, and says how sure
 //! the figures are. Everything stays on loopback, is bounded in time and count, and ends by itself.
 
+mod batches;
 mod bulk;
 mod calls;
 mod copy;
@@ -12,6 +13,7 @@ mod import;
 mod imported;
 mod judgement;
 mod memory;
+mod mutations;
 mod operator;
 mod peers;
 mod process;
@@ -21,6 +23,8 @@ mod sick;
 mod side;
 mod system;
 mod targets;
+mod timed;
+mod ways;
 mod well;
 
 use std::{
@@ -49,7 +53,8 @@ use figures::Report;
     target/dist/loadtest calls --slice 4 --cycles 11 --without-haproxy\n  \
     target/dist/loadtest judgement --cycles 20\n  \
     target/dist/loadtest sick-unit --fault hang --fault fail:0.3\n  \
-    target/dist/loadtest well --seconds 21600")]
+    target/dist/loadtest well --seconds 21600\n  \
+    target/dist/loadtest mutations")]
 struct Arguments {
     #[command(subcommand)]
     scenario: Scenario,
@@ -83,6 +88,8 @@ enum Scenario {
     SickUnit(sick::SickArgs),
     /// A pool in which all is well: nobody may be evicted; and what its probes cost
     Well(well::WellArgs),
+    /// Small durable changes by 64 callers: a transaction each, and grouped
+    Mutations(mutations::MutationArgs),
 }
 
 fn main() -> ExitCode {
@@ -131,6 +138,7 @@ async fn measured(scenario: &Scenario, todoke: &Path) -> Result<Report, Failure>
         Scenario::Judgement(args) => judgement::run(args, todoke).await,
         Scenario::SickUnit(args) => sick::run(args, todoke).await,
         Scenario::Well(args) => well::run(args, todoke).await,
+        Scenario::Mutations(args) => mutations::run(args).await,
     }
 }
 

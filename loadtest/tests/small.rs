@@ -54,6 +54,19 @@ mod processes {
     }
 
     #[test]
+    fn small_mutations_are_measured_one_a_transaction_and_grouped() {
+        let small = ["--callers", "4", "--connections", "2", "--cycles", "1", "--slice", "1"];
+        let figures = figures(&[&["mutations"][..], &small].concat());
+        check(&figures, &["a chunk of one record: grouped / one connection"]);
+        check(&figures, &["opening a batch: all connections / one connection"]);
+        check(&figures, &["a card's change: grouped / one connection"]);
+        check(
+            &figures,
+            &["a card's change, grouped: CPU of PostgreSQL", "a whole chunk, one caller, grouped: p50"],
+        );
+    }
+
+    #[test]
     fn the_memory_of_each_process_is_said_at_both_sizes() {
         let figures = figures(&["memory", "--small", "300", "--large", "3000"]);
         check(&figures, &["the client, 300 records", "the client, 3000 records"]);
