@@ -8,10 +8,12 @@ mod copy;
 mod echo;
 mod failure;
 mod figures;
+mod filled;
 mod generator;
 mod import;
 mod imported;
 mod judgement;
+mod lookups;
 mod memory;
 mod mutations;
 mod operator;
@@ -54,6 +56,7 @@ use figures::Report;
     target/dist/loadtest judgement --cycles 20\n  \
     target/dist/loadtest sick-unit --fault hang --fault fail:0.3\n  \
     target/dist/loadtest well --seconds 21600\n  \
+    target/dist/loadtest look-ups --rows 100000 --rows 1000000\n  \
     target/dist/loadtest mutations")]
 struct Arguments {
     #[command(subcommand)]
@@ -88,6 +91,8 @@ enum Scenario {
     SickUnit(sick::SickArgs),
     /// A pool in which all is well: nobody may be evicted; and what its probes cost
     Well(well::WellArgs),
+    /// Look-ups of cards in databases of 100,000 to 10,000,000
+    LookUps(lookups::LookUpArgs),
     /// Small durable changes by 64 callers: a transaction each, and grouped
     Mutations(mutations::MutationArgs),
 }
@@ -138,6 +143,7 @@ async fn measured(scenario: &Scenario, todoke: &Path) -> Result<Report, Failure>
         Scenario::Judgement(args) => judgement::run(args, todoke).await,
         Scenario::SickUnit(args) => sick::run(args, todoke).await,
         Scenario::Well(args) => well::run(args, todoke).await,
+        Scenario::LookUps(args) => lookups::run(args).await,
         Scenario::Mutations(args) => mutations::run(args).await,
     }
 }

@@ -54,6 +54,18 @@ mod processes {
     }
 
     #[test]
+    fn look_ups_are_measured_at_each_size_on_both_databases() {
+        for database in ["sqlite", "postgres"] {
+            let small = ["--rows", "300", "--rows", "12000", "--cycles", "1", "--slice", "1"];
+            let figures = figures(&[&["look-ups", "--database", database][..], &small].concat());
+            for kind in ["by order id", "by person", "a page of 100"] {
+                check(&figures, &[&format!("{kind}, 300 orders"), &format!("{kind}, 12000 orders: p99")]);
+                check(&figures, &[&format!("{kind}, 12000 / 300: p50")]);
+            }
+        }
+    }
+
+    #[test]
     fn small_mutations_are_measured_one_a_transaction_and_grouped() {
         let small = ["--callers", "4", "--connections", "2", "--cycles", "1", "--slice", "1"];
         let figures = figures(&[&["mutations"][..], &small].concat());
