@@ -6,12 +6,12 @@
 //! then it ends the server and removes the folder.
 
 mod prepared;
+mod programs;
 
 use std::{
     fs, io,
-    os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Child,
     thread,
     time::{Duration, Instant},
 };
@@ -19,11 +19,8 @@ use std::{
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 
 pub use prepared::DATABASE;
+use programs::{Folder, Programs, copy, last_lines, succeeded};
 
-/// Where Debian keeps the programs of each version.
-const DEBIAN: &str = "/usr/lib/postgresql";
-/// Where others put them.
-const USUAL: [&str; 3] = ["/usr/local/bin", "/usr/local/pgsql/bin", "/usr/bin"];
 /// Who owns the databases.
 const USER: &str = "todoke";
 /// The name of the socket's file ends with it.
@@ -32,20 +29,6 @@ const PORT: u16 = 5432;
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Lines of its log that are shown when it does not start.
-const LINES_SHOWN: usize = 5;
-
-/// Ends with the server gone and its folder removed, whatever becomes of whoever started it.
-const KEEPER: &str = r#"
-folder=$1; shift
-"$@" >>"$folder/log" 2>&1 &
-server=$!
-read -r _
-kill -QUIT "$server" 2>/dev/null
-wait "$server"
-cd / && rm -rf "$folder"
-"#;
-
 /// Why there is no server; each text ends with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
@@ -97,6 +80,21 @@ pub enum Care {
     Hasty,
 }
 
+/// What a server is started with beside its data.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extra<'a> {
+    /// Lines of postgresql.conf. By itself it listens on no network.
+    pub settings: &'a str,
+    /// Files in its data folder by their names, with what stands in them; only it may read them.
+    pub files: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> From<&'a str> for Extra<'a> {
+    fn from(settings: &'a str) -> Self {
+        Self { settings, files: &[] }
+    }
+}
+
 /// A server that runs until this is dropped.
 #[derive(Debug)]
 pub struct Throwaway {
@@ -110,25 +108,30 @@ impl Throwaway {
     /// # Errors
     /// Any [`Trouble`]; nothing is left then.
     pub fn start(care: Care) -> Result<Self, Trouble> {
-        let programs = Programs::find()?;
-        let folder = Folder::make(&programs)?;
-        programs.init(&folder, care)?;
-        programs.launch(folder, care)
+        Self::start_with(care, "")
     }
 
-    /// Starts a server on a copy of the data folder of another one that was stopped, with these settings, as
-    /// lines of postgresql.conf.
+    /// The same, with more than its data.
     ///
     /// # Errors
     /// Any [`Trouble`]; nothing is left then.
-    pub fn start_copy(data: &Path, care: Care, settings: &str) -> Result<Self, Trouble> {
+    pub fn start_with<'a>(care: Care, extra: impl Into<Extra<'a>>) -> Result<Self, Trouble> {
+        let programs = Programs::find()?;
+        let folder = Folder::make(&programs)?;
+        programs.init(&folder, care)?;
+        programs.furnish(&folder, extra.into())?;
+        programs.launch(folder, care)
+    }
+
+    /// Starts a server on a copy of the data folder of another one that was stopped, or of a base backup.
+    ///
+    /// # Errors
+    /// Any [`Trouble`]; nothing is left then.
+    pub fn start_copy<'a>(data: &Path, care: Care, extra: impl Into<Extra<'a>>) -> Result<Self, Trouble> {
         let programs = Programs::find()?;
         let folder = Folder::make(&programs)?;
         copy(data, &folder.data(), programs.owner).map_err(io("its data cannot be copied"))?;
-        // What ALTER SYSTEM writes into as well, and can so take back.
-        let file = fs::File::options().append(true).open(folder.data().join("postgresql.auto.conf"));
-        let written = file.and_then(|mut file| io::Write::write_all(&mut file, settings.as_bytes()));
-        written.map_err(io("its settings cannot be written"))?;
+        programs.furnish(&folder, extra.into())?;
         programs.launch(folder, care)
     }
 
@@ -198,105 +201,6 @@ fn waited(child: &mut Child) -> bool {
     false
 }
 
-/// A folder that is removed if nothing comes of it.
-struct Folder(Option<PathBuf>);
-
-impl Folder {
-    fn make(programs: &Programs) -> Result<Self, Trouble> {
-        let folder = tempfile::Builder::new().prefix("todoke-pg-").tempdir();
-        let folder = Self(Some(folder.map_err(io("it has no folder"))?.keep()));
-        if let Some((user, group)) = programs.owner {
-            chown(folder.path(), Some(user), Some(group)).map_err(io("its folder cannot be given away"))?;
-        }
-        Ok(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.as_deref().unwrap_or(Path::new(""))
-    }
-
-    fn data(&self) -> PathBuf {
-        self.path().join("data")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
-            let _ = fs::remove_dir_all(path);
-        }
-    }
-}
-
-/// The programs, and who is to run them if we may not.
-struct Programs {
-    folder: PathBuf,
-    owner: Option<(u32, u32)>,
-}
-
-impl Programs {
-    /// Those in a usual place, or the newest of Debian's.
-    fn find() -> Result<Self, Trouble> {
-        let there = |folder: &PathBuf| ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file());
-        let usual = USUAL.map(PathBuf::from).into_iter().find(there);
-        let folder = usual.or_else(|| {
-            let versions = fs::read_dir(DEBIAN).into_iter().flatten().flatten();
-            let numbered = versions.filter_map(|entry| {
-                let number: u32 = entry.file_name().to_str()?.parse().ok()?;
-                Some((number, entry.path().join("bin")))
-            });
-            numbered.filter(|(_, folder)| there(folder)).max().map(|(_, folder)| folder)
-        });
-        let folder = folder.ok_or(Trouble::NotInstalled)?;
-        let owner = match rustix::process::geteuid().is_root() {
-            true => Some(user("postgres").ok_or(Trouble::NoUser)?),
-            false => None,
-        };
-        Ok(Self { folder, owner })
-    }
-
-    /// A command that runs as whoever may, in a process group of its own: a Ctrl-C is not for it.
-    fn command(&self, name: &str, folder: &Path) -> Command {
-        self.as_owner(Command::new(self.folder.join(name)), folder)
-    }
-
-    fn as_owner(&self, mut command: Command, folder: &Path) -> Command {
-        command.current_dir(folder).env("LC_ALL", "C").process_group(0);
-        if let Some((user, group)) = self.owner {
-            command.uid(user).gid(group);
-        }
-        command
-    }
-
-    fn init(&self, folder: &Folder, care: Care) -> Result<(), Trouble> {
-        let mut init = self.command("initdb", folder.path());
-        init.args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"]);
-        init.args(["--username", USER, "--pgdata"]).arg(folder.data());
-        if care == Care::Hasty {
-            init.args(["--no-sync", "--wal-segsize=1"]);
-        }
-        succeeded("initdb", init)
-    }
-
-    fn launch(&self, mut folder: Folder, care: Care) -> Result<Throwaway, Trouble> {
-        let path = folder.path().to_owned();
-        let mut keeper = self.as_owner(Command::new("/bin/sh"), &path);
-        keeper.args(["-c", KEEPER, "keeper"]).arg(&path).arg(self.folder.join("postgres"));
-        keeper.arg("-D").arg(folder.data()).arg("-k").arg(&path);
-        let settings = ["listen_addresses=", "max_connections=200", "shared_buffers=64MB"];
-        let hasty = ["fsync=off", "full_page_writes=off", "autovacuum=off", "max_wal_size=64MB"];
-        for setting in settings.iter().chain(hasty.iter().filter(|_| care == Care::Hasty)) {
-            keeper.arg("-c").arg(setting);
-        }
-        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let keeper = keeper.spawn().map_err(io("it cannot be started"))?;
-        folder.0 = None; // it is the keeper's from now on
-        let mut server = Throwaway { folder: path, keeper };
-        server.ready()?;
-        Ok(server)
-    }
-}
-
 impl Throwaway {
     /// Waits until it says that it takes connections.
     fn ready(&mut self) -> Result<(), Trouble> {
@@ -315,52 +219,6 @@ impl Throwaway {
         }
         Err(Trouble::Failed { what: "postgres", output: "it did not become ready".to_owned() })
     }
-}
-
-/// Runs a program to its end.
-fn succeeded(what: &'static str, mut command: Command) -> Result<(), Trouble> {
-    let done = command.stdin(Stdio::null()).output().map_err(io("a program cannot be run"))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    let told = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Err(Trouble::Failed { what, output: last_lines(&told.concat()) })
-}
-
-fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES_SHOWN)..].join(" | ")
-}
-
-/// Who has this name, and the group.
-fn user(name: &str) -> Option<(u32, u32)> {
-    let all = fs::read_to_string("/etc/passwd").ok()?;
-    let fields = all.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let found = fields.into_iter().find(|fields| fields.first() == Some(&name))?;
-    Some((found.get(2)?.parse().ok()?, found.get(3)?.parse().ok()?))
-}
-
-/// Copies a folder with all that is in it, for its owner only.
-fn copy(from: &Path, to: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    fs::DirBuilder::new().mode(0o700).create(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (there, place) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
-            copy(&there, &place, owner)?;
-            continue;
-        }
-        fs::copy(&there, &place)?;
-        if let Some((user, group)) = owner {
-            chown(&place, Some(user), Some(group))?;
-        }
-    }
-    if let Some((user, group)) = owner {
-        chown(to, Some(user), Some(group))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -384,7 +242,7 @@ mod tests {
         for trouble in [Trouble::NotInstalled, Trouble::NoUser] {
             assert!(trouble.to_string().contains("apt-get install postgresql"), "{trouble}");
         }
-        assert_eq!(user("root"), Some((0, 0)));
-        assert_eq!(user("nobody at all"), None);
+        assert_eq!(programs::user("root"), Some((0, 0)));
+        assert_eq!(programs::user("nobody at all"), None);
     }
 }

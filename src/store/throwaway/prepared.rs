@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Care, Throwaway, Trouble, io};
+use super::{Care, Extra, Throwaway, Trouble, io};
 use crate::{
     domain::digest::Digest,
     runtime::blocking,
@@ -24,8 +24,24 @@ impl Throwaway {
     /// # Errors
     /// Any [`Trouble`].
     pub async fn prepared(folder: &Path, settings: &'static str) -> Result<Self, Trouble> {
-        let data = data(folder).await?;
-        blocking(move || Self::start_copy(&data, Care::Hasty, settings)).await
+        Self::prepared_with(folder, settings, Vec::new()).await
+    }
+
+    /// The same, with these files in its data folder, by their names.
+    ///
+    /// # Errors
+    /// Any [`Trouble`].
+    pub async fn prepared_with(
+        folder: &Path,
+        settings: impl Into<String>,
+        files: Vec<(&'static str, String)>,
+    ) -> Result<Self, Trouble> {
+        let (data, settings) = (data(folder).await?, settings.into());
+        blocking(move || {
+            let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+            Self::start_copy(&data, Care::Hasty, Extra { settings: &settings, files: &files })
+        })
+        .await
     }
 }
 
