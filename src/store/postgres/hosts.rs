@@ -184,10 +184,15 @@ enum Told {
     Away(String),
     /// It does not let us in.
     Out { words: String, code: String },
+    /// It is not spoken to without TLS that can be believed.
+    Tls(String),
 }
 
 impl Told {
     fn of(error: sqlx::Error) -> Self {
+        if is_of_tls(&error) {
+            return Told::Tls(error.to_string());
+        }
         let code = error.as_database_error().and_then(|error| {
             error.try_downcast_ref::<PgDatabaseError>().map(|refused| refused.code().to_owned())
         });
@@ -200,13 +205,28 @@ impl Told {
     }
 }
 
+/// Whether a certificate, a key or the want of TLS is what is wrong, which no waiting mends.
+fn is_of_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => true,
+        sqlx::Error::Io(error) => {
+            let Some(source) = error.get_ref() else { return false };
+            source.is::<rustls::Error>()
+        }
+        _ => false,
+    }
+}
+
 /// What to say if no host can be taken.
 fn none_of(told: &[(&Host, Told)]) -> Error {
     if let [(host, Told::Out { words, code })] = told {
         return Refusal::of_login(&host.name, words, code).into();
     }
+    if let [(host, Told::Tls(words))] = told {
+        return Refusal::Tls { host: host.name.clone(), words: words.clone() }.into();
+    }
     let words = |(host, told): &(&Host, Told)| match told {
-        Told::Away(words) | Told::Out { words, .. } => format!("{}: {words}", host.name),
+        Told::Away(words) | Told::Out { words, .. } | Told::Tls(words) => format!("{}: {words}", host.name),
     };
     Error::Away(told.iter().map(words).collect::<Vec<_>>().join("; "))
 }

@@ -25,7 +25,9 @@ pub enum Refusal {
         host: String,
     },
     /// The server lets nobody in who says so.
-    #[error("{host} lets nobody in who asks like this ({words}): look at user, password and pg_hba.conf")]
+    #[error(
+        "{host} lets nobody in who asks like this ({words}): look at user, password, sslcert and pg_hba.conf"
+    )]
     Login {
         /// The host that was asked.
         host: String,
@@ -86,6 +88,28 @@ pub enum Refusal {
         found: i64,
         /// The schema of this program.
         known: i64,
+    },
+    /// What is to be copied into it would meet what is there.
+    #[error(
+        "the database {database} has rows in {tables}: name an empty one, or make this one anew. If they are \
+         of a copy that was made before, `todoke store compare` says whether it is whole"
+    )]
+    NotEmpty {
+        /// Which, and where.
+        database: String,
+        /// The tables that are not empty.
+        tables: String,
+    },
+    /// TLS with it did not come about.
+    #[error(
+        "{host} cannot be spoken to by TLS ({words}): look at sslrootcert and sslcert of the database URL, \
+         and whether the server has ssl = on and a certificate for {host}"
+    )]
+    Tls {
+        /// The host that was asked.
+        host: String,
+        /// What was wrong.
+        words: String,
     },
     /// Issuers are connected to it, and what is to be done needs it alone.
     #[error("the database {database} is in use by {sessions} connections of issuers: stop them all first")]

@@ -1,7 +1,7 @@
 //! Promise: the contract of the store holds on every database that it can be opened on.
 //!
 //! `contract!(name, |case| { … })` makes a test of that name for each database. What only a file has is in
-//! `opening`, `recovery`, `limits` and `crash`, and what only a server has in `server`.
+//! `opening`, `recovery`, `limits` and `crash`, and what only a server has in `server` and `tls`.
 
 mod batches;
 mod cards;
@@ -25,6 +25,7 @@ mod server;
 mod template;
 mod together;
 mod work;
+mod tls;
 
 use std::{
     collections::BTreeMap,
