@@ -12,15 +12,15 @@ macro_rules! in_tx {
     ($store:expr, $name:literal, |$tx:ident| $body:expr) => {
         match &$store.pool {
             $crate::store::Pool::Sqlite { write, .. } => {
-                in_tx!(@run write, ::sqlx::SqliteConnection, $name, $tx, $body)
+                in_tx!(@run write, $store, ::sqlx::SqliteConnection, $name, $tx, $body)
             }
             $crate::store::Pool::Postgres(server) => {
-                in_tx!(@run server, ::sqlx::PgConnection, $name, $tx, $body)
+                in_tx!(@run server, $store, ::sqlx::PgConnection, $name, $tx, $body)
             }
         }
     };
-    (@run $engine:ident, $conn:ty, $name:literal, $tx:ident, $body:expr) => {
-        $crate::store::transact::run_tx($engine, $name, &mut |guard| {
+    (@run $engine:ident, $store:expr, $conn:ty, $name:literal, $tx:ident, $body:expr) => {
+        $crate::store::transact::run_tx($engine, $name, $store.slow_min, &mut |guard| {
             ::std::boxed::Box::pin(async {
                 let mut guard = guard; // owned: a borrow here would need a `for<'c>` closure
                 let $tx: &mut $conn = &mut guard;
@@ -37,15 +37,15 @@ macro_rules! on_read {
     ($store:expr, $name:literal, |$conn:ident| $body:expr) => {
         match &$store.pool {
             $crate::store::Pool::Sqlite { read, .. } => {
-                on_read!(@run read, ::sqlx::SqliteConnection, $name, $conn, $body)
+                on_read!(@run read, $store, ::sqlx::SqliteConnection, $name, $conn, $body)
             }
             $crate::store::Pool::Postgres(server) => {
-                on_read!(@run server, ::sqlx::PgConnection, $name, $conn, $body)
+                on_read!(@run server, $store, ::sqlx::PgConnection, $name, $conn, $body)
             }
         }
     };
-    (@run $engine:ident, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
-        $crate::store::transact::run_read($engine, $name, ::std::boxed::Box::pin(async {
+    (@run $engine:ident, $store:expr, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
+        $crate::store::transact::run_read($engine, $name, $store.slow_min, ::std::boxed::Box::pin(async {
             let mut guard = $crate::store::transact::Engine::reader($engine).await?;
             let $conn: &mut $ty = &mut guard;
             $body
@@ -59,15 +59,15 @@ macro_rules! on_snapshot {
     ($store:expr, $name:literal, |$conn:ident| $body:expr) => {
         match &$store.pool {
             $crate::store::Pool::Sqlite { read, .. } => {
-                on_snapshot!(@run read, ::sqlx::SqliteConnection, $name, $conn, $body)
+                on_snapshot!(@run read, $store, ::sqlx::SqliteConnection, $name, $conn, $body)
             }
             $crate::store::Pool::Postgres(server) => {
-                on_snapshot!(@run server, ::sqlx::PgConnection, $name, $conn, $body)
+                on_snapshot!(@run server, $store, ::sqlx::PgConnection, $name, $conn, $body)
             }
         }
     };
-    (@run $engine:ident, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
-        $crate::store::transact::run_read($engine, $name, ::std::boxed::Box::pin(async {
+    (@run $engine:ident, $store:expr, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
+        $crate::store::transact::run_read($engine, $name, $store.slow_min, ::std::boxed::Box::pin(async {
             let mut guard = $crate::store::transact::Engine::snapshot($engine).await?;
             let result = {
                 let $conn: &mut $ty = &mut guard;

@@ -44,7 +44,7 @@ pub mod throwaway;
 mod transact;
 mod work;
 
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::SqlitePool;
 
@@ -76,6 +76,7 @@ pub struct Store {
     persons_together: u64,
 }
 
+    slow_min: Duration,
 /// The databases there are.
 #[derive(Debug, Clone)]
 enum Pool {
@@ -160,6 +161,7 @@ impl Store {
             persons_together: u64::from(options.persons_together),
         }
     }
+            slow_min: options.slow_min,
 
     /// Notes it if this file is older than the one that was last in its place; returns whether it is.
     ///

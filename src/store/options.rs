@@ -28,6 +28,9 @@ pub struct StoreOptions {
     /// PostgreSQL: longest wait for what is asked of a server that says nothing, COMMIT among it: then its
     /// connection is given up, and of a COMMIT it is not known whether it was done. Default 60 s.
     pub answer_max: Duration,
+    /// A transaction or read that takes so long is in the log by its name, with its time and no value.
+    /// Default 1 s.
+    pub slow_min: Duration,
     /// SQLite: how long one statement waits for a lock that a tool beside this process holds; a transaction
     /// is tried five times. Default 200 ms.
     pub busy_max: Duration,
@@ -58,6 +61,7 @@ impl fmt::Debug for StoreOptions {
             .field("statement_max", &self.statement_max)
             .field("lock_max", &self.lock_max)
             .field("answer_max", &self.answer_max)
+            .field("slow_min", &self.slow_min)
             .field("busy_max", &self.busy_max)
             .field("write_cache_bytes", &self.write_cache_bytes)
             .field("read_cache_bytes", &self.read_cache_bytes)
@@ -136,6 +140,7 @@ impl Default for StoreOptions {
             statement_max: Duration::from_secs(30),
             lock_max: Duration::from_secs(5),
             answer_max: Duration::from_secs(60),
+            slow_min: Duration::from_secs(1),
             busy_max: Duration::from_millis(200),
             write_cache_bytes: 64 << 20,
             read_cache_bytes: 8 << 20,

@@ -109,6 +109,7 @@ macro_rules! within {
 pub(crate) async fn run_tx<'a, DB: Database, T: Send>(
     engine: &dyn Engine<DB>,
     name: &'static str,
+    slow_min: Duration,
     body: &mut (dyn FnMut(Transaction<'static, DB>) -> Ran<'a, DB, T> + Send),
 ) -> Result<T, Error> {
     assert_not_in_tx(name);
@@ -122,7 +123,7 @@ pub(crate) async fn run_tx<'a, DB: Database, T: Send>(
             attempt += 1;
             continue;
         }
-        measure(name, started, &result);
+        measure(name, started, slow_min, &result);
         return result.inspect_err(|error| engine.failed(error));
     }
 }
@@ -151,17 +152,30 @@ async fn once<'a, DB: Database, T: Send>(
 pub(crate) async fn run_read<DB: Database, T: Send>(
     engine: &dyn Engine<DB>,
     name: &'static str,
+    slow_min: Duration,
     body: Pin<Box<dyn Future<Output = Result<T, Error>> + Send + '_>>,
 ) -> Result<T, Error> {
     assert_not_in_tx(name);
     let started = Instant::now();
     let result = within!(engine, outside(body)).flatten();
-    measure(name, started, &result);
+    measure(name, started, slow_min, &result);
     result.inspect_err(|error| engine.failed(error))
 }
 
-fn measure<T>(name: &'static str, started: Instant, result: &Result<T, Error>) {
+/// Counts how long it took; what was slow is in the log by its name, and no value of it.
+fn measure<T>(name: &'static str, started: Instant, slow_min: Duration, result: &Result<T, Error>) {
     let outcome = result.as_ref().map_or_else(Error::outcome, |_| "ok");
+    let elapsed = started.elapsed();
     metrics::histogram!(names::STORE_SECONDS, names::STATEMENT => name, names::OUTCOME => outcome)
-        .record(started.elapsed().as_secs_f64());
+        .record(elapsed.as_secs_f64());
+    if elapsed >= slow_min {
+        metrics::counter!(names::STORE_SLOW, names::STATEMENT => name).increment(1);
+        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(
+            statement = name,
+            elapsed_ms = ms,
+            outcome,
+            "slow in the database: `{name}` took {ms} ms, and ended with: {outcome}"
+        );
+    }
 }

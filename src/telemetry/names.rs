@@ -174,6 +174,9 @@ metrics! {
     /// written to), cancelled (a statement took too long), full (the disk), unknown (COMMIT gave no answer,
     /// or no synchronous standby has it) or error.
     STORE_SECONDS = "todoke_store_seconds", Kind::Histogram(SECONDS), [STATEMENT, OUTCOME];
+    /// Transactions and reads of the store that took longer than store.slow_min, by statement. The log has
+    /// each of them.
+    STORE_SLOW = "todoke_store_slow_total", Kind::Counter, [STATEMENT];
     /// Transactions that were run again because the database was busy, by statement.
     STORE_RETRIES = "todoke_store_retries_total", Kind::Counter, [STATEMENT];
     /// Rows of batches or of their work that could not be read and were passed over, by statement. If it

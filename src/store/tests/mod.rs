@@ -23,6 +23,7 @@ mod restore;
 mod schema;
 mod server;
 mod template;
+mod slow;
 mod together;
 mod work;
 mod tls;
