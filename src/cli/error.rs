@@ -156,6 +156,7 @@ impl Error {
             | Error::Issuance(issuance::Error::Calendar(_))
             | Error::Relay(relay::Error::Options(_)) => exit::CONFIG,
             Error::Store(error) if error.is_transient() => exit::TRY_AGAIN,
+            Error::Issuance(issuance::Error::Store(error)) if error.is_transient() => exit::TRY_AGAIN,
             Error::Rotate(issuance::RotateError::Store(error)) if error.is_transient() => exit::TRY_AGAIN,
             Error::Store(_)
             | Error::Rotate(_)

@@ -11,7 +11,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["import", "resume", "status", "rejects", "reconcile", "prove", "verify", "card", "abort", "repair"],
     ),
     ("Services", &["issuer", "relay"]),
-    ("Operators", &["config", "migrate", "pki", "pool", "report", "restore", "vault"]),
+    ("Operators", &["config", "migrate", "pki", "pool", "report", "restore", "store", "vault"]),
     ("Trying it out", &["demo", "dev", "sample"]),
     ("Shell", &["completions"]),
 ];
@@ -23,8 +23,8 @@ Examples:
   todoke verify cards.csv.receipt --file cards.csv --key dev/pki/receipt.pub
 
 Exit codes: 0 done and proved, 1 failed, 2 wrong usage, 64 bad configuration;
-3 gaps left (import, resume), 4 totals disagree (import, resume, verify) or stored data is damaged
-(report, vault), 75 try again later.
+3 gaps left (import, resume), 4 totals disagree (import, resume, verify, store) or stored data is
+damaged (report, vault), 75 try again later.
 `todoke COMMAND --help` says more.";
 
 /// The whole command line, with its help in groups.

@@ -30,6 +30,7 @@ pub mod restore;
 pub mod resume;
 pub mod sample;
 pub mod status;
+pub mod store;
 pub mod upkeep;
 pub mod vault;
 pub mod verify;
@@ -70,6 +71,7 @@ enum Command {
     Pki(pki::PkiArgs),
     Pool(Box<pool::PoolArgs>),
     Restore(restore::RestoreArgs),
+    Store(store::StoreArgs),
     Vault(vault::VaultArgs),
     Report(report::ReportArgs),
     Demo(demo::DemoArgs),
@@ -132,6 +134,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Pki(args) => pki::run(&args),
         Command::Pool(args) => Box::pin(pool::run(*args)).await,
         Command::Restore(args) => Box::pin(restore::run(args)).await,
+        Command::Store(args) => Box::pin(store::run(args)).await,
         Command::Report(args) => Box::pin(report::run(args)).await,
         Command::Vault(args) => Box::pin(vault::run(args)).await,
         Command::Demo(args) => Box::pin(demo::run(args)).await,
@@ -147,6 +150,7 @@ impl Command {
         match self {
             Command::Migrate(args) => args.output,
             Command::Restore(args) => args.output(),
+            Command::Store(args) => args.output(),
             Command::Report(args) => args.output(),
             Command::Vault(args) => args.output(),
             Command::Sample(args) => args.output,

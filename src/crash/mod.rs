@@ -58,6 +58,8 @@ points! {
     ReceiptWritten = "receipt-written",
     /// Rotation of the key: the next page of data keys was not read.
     RotationPage = "rotation-page",
+    /// Copy of a database: some rows of a table were read, and the rest of them were not.
+    CopyPage = "copy-page",
 }
 
 #[cfg(debug_assertions)]

@@ -95,6 +95,16 @@ pub enum Error {
         /// What the check found first.
         finding: String,
     },
+    /// The file is an older one than was last in its place, and its issuer was not started since.
+    #[error(
+        "{} has fewer heartbeats than were seen beside it, as a restored backup has: start its issuer once, \
+         which marks it as restored, and stop it again",
+        path.display()
+    )]
+    Forgetful {
+        /// The database.
+        path: PathBuf,
+    },
     /// A program beside this one held the database for too long.
     #[error(
         "another program kept the database locked: try again, and let nothing but the issuer write to it"
@@ -178,6 +188,7 @@ impl Error {
             | Self::OlderSchema { .. }
             | Self::Migrate(_)
             | Self::Damaged { .. }
+            | Self::Forgetful { .. }
             | Self::Corrupt(_)
             | Self::Database(_) => false,
         }
@@ -198,6 +209,7 @@ impl Error {
             | Self::OlderSchema { .. }
             | Self::Migrate(_)
             | Self::Damaged { .. }
+            | Self::Forgetful { .. }
             | Self::Busy
             | Self::NoConnection
             | Self::Away(_)
@@ -229,6 +241,7 @@ impl Error {
             | Self::OlderSchema { .. }
             | Self::Migrate(_)
             | Self::Damaged { .. }
+            | Self::Forgetful { .. }
             | Self::Corrupt(_)
             | Self::Database(_) => "error",
         }

@@ -16,6 +16,7 @@ mod bulk;
 mod cards;
 mod chunks;
 mod columns;
+mod copy;
 mod ends;
 mod error;
 mod group;
@@ -48,6 +49,7 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::SqlitePool;
 
+pub use copy::{Progress, TableTotals, TellProgress, Total, compare, copy};
 pub use error::{Error, Source};
 pub use inspect::{RawKey, RawOrder, RawReceipt, ReceiptBefore, Snapshot};
 pub use keys::KeyOf;
@@ -74,9 +76,9 @@ pub struct Store {
     /// Beside a file only: of a server nothing outlives the server.
     witness: Option<Arc<heartbeat::Witness>>,
     persons_together: u64,
+    slow_min: Duration,
 }
 
-    slow_min: Duration,
 /// The databases there are.
 #[derive(Debug, Clone)]
 enum Pool {
@@ -159,9 +161,9 @@ impl Store {
             group: Arc::new(group::Group::new(options.group_chunks_max)),
             witness,
             persons_together: u64::from(options.persons_together),
+            slow_min: options.slow_min,
         }
     }
-            slow_min: options.slow_min,
 
     /// Notes it if this file is older than the one that was last in its place; returns whether it is.
     ///

@@ -107,16 +107,29 @@ async fn connected(
 /// it is changed, so its schema must be this program's own.
 pub(super) async fn open_to_read(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
     let path = existing(file)?;
-    let failed = |source: sqlx::Error| unusable(&path, source);
+    let pool = connected_to_read(&path, options, None).await?;
+    Ok((pool, path))
+}
+
+/// The same for a file that nobody else may write to meanwhile.
+pub(super) async fn open_alone_to_read(file: &str, options: &StoreOptions) -> Result<(Pool, PathBuf), Error> {
+    let path = existing(file)?;
+    let lock = lock(&path)?;
+    let pool = connected_to_read(&path, options, Some(lock)).await?;
+    Ok((pool, path))
+}
+
+async fn connected_to_read(path: &Path, options: &StoreOptions, lock: Option<File>) -> Result<Pool, Error> {
+    let failed = |source: sqlx::Error| unusable(path, source);
     let pool = SqlitePoolOptions::new()
         .max_connections(options.readers_max.max(1))
         .acquire_timeout(options.acquire_max)
         .test_before_acquire(false)
-        .connect_with(connect_to_read(&path, options, options.read_cache_bytes).read_only(true))
+        .connect_with(connect_to_read(path, options, options.read_cache_bytes).read_only(true))
         .await
         .map_err(failed)?;
-    check(&path, &pool, options.quick_check, false, false).await?;
-    Ok((Pool::Sqlite { write: pool.clone(), read: pool, _lock: None }, path))
+    check(path, &pool, options.quick_check, false, false).await?;
+    Ok(Pool::Sqlite { write: pool.clone(), read: pool, _lock: lock.map(Arc::new) })
 }
 
 /// Looks which schema the file behind `sqlite:` has.

@@ -1,7 +1,8 @@
-//! Promise: an operator finds every flipped bit of what is stored, puts it right from what is whole, and
-//! changes the key without losing any of it.
+//! Promise: an operator finds every flipped bit of what is stored, puts it right from what is whole, changes
+//! the key and moves to another database without losing any of it.
 
 mod beside;
+mod copy;
 mod file;
 mod keys;
 mod repair;

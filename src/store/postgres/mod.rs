@@ -87,6 +87,18 @@ impl Server {
         Self::opened(url, options, Purpose::Command, rights).await
     }
 
+    /// The same for one that fills it, and so may make its tables.
+    pub(super) async fn open_to_fill(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
+        let rights = Rights { make: true, migrate: true, alone: true };
+        Self::opened(url, options, Purpose::Command, rights).await
+    }
+
+    /// The same for one that only looks, at what stands still.
+    pub(super) async fn open_still(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
+        let rights = Rights { make: false, migrate: false, alone: true };
+        Self::opened(url, options, Purpose::Look, rights).await
+    }
+
     /// The same beside issuers, and the schema stays as it is.
     pub(super) async fn open_beside(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
         let rights = Rights { make: false, migrate: false, alone: false };

@@ -170,7 +170,7 @@ impl Url {
     }
 
     /// The database and where it is, without whoever asks and how.
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::store) fn shown(&self) -> String {
         let hosts: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
         format!("{} at {}", self.database, hosts.join(","))
     }

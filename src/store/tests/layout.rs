@@ -191,9 +191,13 @@ fn no_text_is_run_that_is_not_among_those_that_are_read_here() {
         for literal in ["query(\"", "query_as(\"", "query_scalar(\"", "raw_sql(\""] {
             assert!(!text.contains(literal), "{name}: {literal} is not registered: put it among statements!");
         }
-        // What is built at run time is made of the texts of `BUILT`; the other one names a database.
+        // What is built at run time is made of the texts of `BUILT`; or names a database; or copies all of
+        // each table, by the names that the schema gives.
         let built = text.contains("AssertSqlSafe(");
-        assert!(!built || ["bulk.rs", "throwaway.rs"].contains(&name.as_str()), "{name} builds a text");
+        assert!(
+            !built || ["bulk.rs", "throwaway.rs", "catalogue.rs"].contains(&name.as_str()),
+            "{name} builds a text"
+        );
         rows += text.matches("VALUES @").count();
     }
     assert_eq!(rows, BUILT.iter().map(|(_, text)| text.matches("VALUES @").count()).sum::<usize>());

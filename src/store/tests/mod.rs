@@ -6,6 +6,7 @@
 mod batches;
 mod cards;
 mod chunks;
+mod copy;
 mod crash;
 mod ends;
 mod filters;
@@ -22,11 +23,11 @@ mod recovery;
 mod restore;
 mod schema;
 mod server;
-mod template;
 mod slow;
+mod template;
+mod tls;
 mod together;
 mod work;
-mod tls;
 
 use std::{
     collections::BTreeMap,

@@ -1,0 +1,303 @@
+//! A database of a server holds all that a file held, every row and column of it, or nothing of it.
+//!
+//! One transaction locks all tables, fills them, reads back what stands there now and holds it against the
+//! file, which is read once more; only if all is the same it is committed. Whatever breaks off before leaves
+//! nothing, and an issuer that is started in the middle cannot read, and does not start.
+//!
+//! `catalogue` is what there is to copy, `rows` the bytes that a row is on both sides.
+
+mod catalogue;
+mod rows;
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, SqliteConnection, SqlitePool};
+
+use crate::{
+    crash::{self, Point},
+    domain::digest::Digest,
+};
+
+use super::{
+    Error, Pool, Refusal, Store, StoreOptions,
+    columns::uint,
+    options::Named,
+    postgres::{Server, Url},
+    sqlite,
+    transact::Engine as _,
+};
+use catalogue::{STEPS, Table};
+use rows::{HEAD, Reader, TAIL};
+
+statements! {
+    // All of a database may take hours, and while the other side is read nothing is asked of this one.
+    UNTIMED = { postgres: "SET LOCAL statement_timeout = 0" };
+    UNHURRIED = { postgres: "SET LOCAL idle_in_transaction_session_timeout = 0" };
+}
+
+/// A standby that has to have it all before COMMIT is answered gets so long.
+const COMMIT_MAX: Duration = Duration::from_secs(600);
+
+/// How much stands in a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Total {
+    /// How many rows.
+    pub rows: u64,
+    /// SHA-256 of all of them as `COPY (SELECT … ORDER BY key) TO STDOUT (FORMAT binary)` gives them.
+    pub digest: Digest,
+}
+
+/// A table on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableTotals {
+    /// Its name.
+    pub table: &'static str,
+    /// In the file.
+    pub from: Total,
+    /// In the server's database.
+    pub to: Total,
+}
+
+impl TableTotals {
+    /// Whether both sides have the same rows.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.from == self.to
+    }
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Rows that were copied or compared.
+    pub rows: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// Who hears how far it is.
+pub type TellProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
+
+/// Copies all of a file into a server's database in which nothing stands, and returns the totals of both
+/// sides, table by table. It is kept only if all of them are the same.
+///
+/// The file's issuer must be stopped, and the file is not changed; no issuer may be connected to the other
+/// one, whose tables are made if there are none.
+///
+/// # Errors
+/// Any [`Error`] of opening; [`Refusal::NotEmpty`]; [`Error::Forgetful`]. Nothing is kept then, unless it
+/// says that it may be: then [`compare`] tells.
+pub async fn copy(
+    from: &StoreOptions,
+    to: &StoreOptions,
+    tell: TellProgress<'_>,
+) -> Result<Vec<TableTotals>, Error> {
+    let file = Source::open(from).await?;
+    let url = url_of(to)?;
+    is_of_today(to).await?;
+    let patient = StoreOptions { answer_max: to.answer_max.max(COMMIT_MAX), ..to.clone() };
+    let server = Server::open_to_fill(&url, &patient).await?;
+    let totals = Box::pin(filled(&file, &server, &url, tell)).await;
+    server.close().await;
+    file.close().await;
+    totals
+}
+
+/// Reads a file and a server's database and returns the totals of both, table by table; nothing is changed.
+///
+/// # Errors
+/// Any [`Error`] of opening or reading.
+pub async fn compare(
+    from: &StoreOptions,
+    to: &StoreOptions,
+    tell: TellProgress<'_>,
+) -> Result<Vec<TableTotals>, Error> {
+    let file = Source::open(from).await?;
+    let url = url_of(to)?;
+    let server = Server::open_still(&url, to).await?;
+    let totals = Box::pin(both(&file, &server, to, tell)).await;
+    server.close().await;
+    file.close().await;
+    totals
+}
+
+fn url_of(options: &StoreOptions) -> Result<Url, Error> {
+    match options.named().map_err(Error::Url)? {
+        Named::Server(url) => Ok(url),
+        Named::File(_) => Err(Error::Url("only a server's database is copied to".to_owned())),
+    }
+}
+
+/// The file, which nobody else writes to.
+struct Source {
+    store: Store,
+}
+
+impl Source {
+    async fn open(options: &StoreOptions) -> Result<Self, Error> {
+        let Named::File(file) = options.named().map_err(Error::Url)? else {
+            return Err(Error::Url("only a file is copied from".to_owned()));
+        };
+        is_of_today(options).await?;
+        let (pool, path) = sqlite::open_alone_to_read(file, options).await?;
+        let store = Store::over_file((pool, path.clone()), options);
+        let seen = store.witness.as_ref().map_or(0, |witness| witness.seen());
+        if store.heartbeats().await? < seen {
+            store.close().await;
+            return Err(Error::Forgetful { path });
+        }
+        Ok(Self { store })
+    }
+
+    fn pool(&self) -> Result<&SqlitePool, Error> {
+        match &self.store.pool {
+            Pool::Sqlite { read, .. } => Ok(read),
+            Pool::Postgres(_) => Err(Error::Closed), // it was opened as a file
+        }
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// Refuses a schema that this program only can go on with: it does not know all that stands in it.
+async fn is_of_today(options: &StoreOptions) -> Result<(), Error> {
+    let schema = Store::schema(options).await?;
+    match schema.found > schema.known {
+        true => Err(Error::NewerSchema { found: schema.found, known: schema.known }),
+        false => Ok(()),
+    }
+}
+
+async fn filled(
+    file: &Source,
+    server: &Server,
+    url: &Url,
+    tell: TellProgress<'_>,
+) -> Result<Vec<TableTotals>, Error> {
+    let mut source = file.pool()?.acquire().await?;
+    let mut tx = server.begin().await?;
+    sqlx::query(UNTIMED).execute(&mut *tx).await?;
+    sqlx::query(UNHURRIED).execute(&mut *tx).await?;
+    let tables = catalogue::tables(&mut source, &mut tx).await?;
+    sqlx::query(catalogue::lock(&tables)).execute(&mut *tx).await?;
+    let held = held(&mut tx, &tables).await?;
+    if !held.is_empty() {
+        tx.rollback().await?;
+        return Err(Refusal::NotEmpty { database: url.shown(), tables: held.join(", ") }.into());
+    }
+    let mut seen = Seen { now: Progress { rows: 0, of: 2 * count(&mut source, &tables).await? }, tell };
+    for table in tables.iter().filter(|table| table.name != STEPS) {
+        fill(&mut source, &mut tx, table, &mut seen).await.map_err(|error| named(table.name, error))?;
+    }
+    let totals = totals(&mut source, &mut tx, &tables, &mut seen).await?;
+    match totals.iter().all(TableTotals::is_same) {
+        true => server.commit("copy", tx).await?,
+        false => tx.rollback().await?,
+    }
+    Ok(totals)
+}
+
+async fn both(
+    file: &Source,
+    server: &Server,
+    to: &StoreOptions,
+    tell: TellProgress<'_>,
+) -> Result<Vec<TableTotals>, Error> {
+    is_of_today(to).await?;
+    let mut source = file.pool()?.acquire().await?;
+    let mut tx = server.snapshot().await?;
+    sqlx::query(UNTIMED).execute(&mut *tx).await?;
+    sqlx::query(UNHURRIED).execute(&mut *tx).await?;
+    let tables = catalogue::tables(&mut source, &mut tx).await?;
+    let mut seen = Seen { now: Progress { rows: 0, of: count(&mut source, &tables).await? }, tell };
+    let totals = totals(&mut source, &mut tx, &tables, &mut seen).await?;
+    tx.rollback().await?; // nothing was written
+    Ok(totals)
+}
+
+/// How far it is, and who is told.
+struct Seen<'a> {
+    now: Progress,
+    tell: TellProgress<'a>,
+}
+
+impl Seen<'_> {
+    fn add(&mut self, rows: u64) {
+        self.now.rows += rows;
+        (self.tell)(self.now);
+    }
+}
+
+/// The tables in which something stands.
+async fn held(server: &mut PgConnection, tables: &[Table]) -> Result<Vec<&'static str>, Error> {
+    let mut held = Vec::new();
+    for table in tables.iter().filter(|table| table.name != STEPS) {
+        if sqlx::query_scalar(table.is_held()).fetch_one(&mut *server).await? {
+            held.push(table.name);
+        }
+    }
+    Ok(held)
+}
+
+/// How many rows there are to copy.
+async fn count(file: &mut SqliteConnection, tables: &[Table]) -> Result<u64, Error> {
+    let mut all = 0;
+    for table in tables {
+        let rows = sqlx::query_scalar(table.count()).fetch_one(&mut *file).await?;
+        all += uint(rows, table.name)?;
+    }
+    Ok(all)
+}
+
+async fn fill(
+    file: &mut SqliteConnection,
+    server: &mut PgConnection,
+    table: &Table,
+    seen: &mut Seen<'_>,
+) -> Result<(), Error> {
+    let mut reader = Reader::of(file, table);
+    let mut target = server.copy_in_raw(&table.copy_in()).await?;
+    let mut page = HEAD.to_vec();
+    loop {
+        target.send(page.as_slice()).await?;
+        match reader.page(&mut page).await {
+            Ok(0) => break,
+            Ok(count) => seen.add(count),
+            Err(error) => {
+                let _ = target.abort("the file cannot be read").await; // the first error is the one to tell
+                return Err(error);
+            }
+        }
+        crash::point(Point::CopyPage);
+    }
+    target.send(TAIL).await?;
+    target.finish().await?; // how many rows stand there now is counted with all others
+    Ok(())
+}
+
+/// Reads both sides, at the same time.
+async fn totals(
+    file: &mut SqliteConnection,
+    server: &mut PgConnection,
+    tables: &[Table],
+    seen: &mut Seen<'_>,
+) -> Result<Vec<TableTotals>, Error> {
+    let mut totals = Vec::new();
+    for table in tables {
+        let mut tell = |rows| seen.add(rows);
+        let of_file = rows::total_of_file(file, table, &mut tell);
+        let (from, to) = tokio::try_join!(of_file, rows::total_of_server(server, table))?;
+        totals.push(TableTotals { table: table.name, from, to });
+    }
+    Ok(totals)
+}
+
+/// Says which table it was that the database refused.
+fn named(table: &'static str, error: Error) -> Error {
+    match error {
+        Error::Database(source) => Error::Database(format!("table {table}: {source}").into()),
+        other => other,
+    }
+}
