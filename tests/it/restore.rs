@@ -1,19 +1,25 @@
 //! Promise: with nothing but the commands and the files of a municipality, what a restored backup has
 //! forgotten is found, sent again, and has the receipt that it had.
 
+mod server;
+
 use super::system::{Dev, Folder, Said};
 
 async fn import(folder: &Folder, file: &str) -> Said {
     folder.todoke(&["import", file], &folder.as_ward()).await
 }
 
+async fn samples(folder: &Folder) {
+    for (file, records, seed) in [("a.csv", "200", "1"), ("b.csv", "300", "2"), ("c.csv", "100", "3")] {
+        folder.sample_with(file, records, &["--seed", seed]).await;
+    }
+}
+
 /// A system whose backup of after `a.csv` took the place of its database after `b.csv`, with the receipt of
 /// `b.csv` and the order ids of before.
 async fn restored(folder: &Folder) -> (Dev, Vec<u8>, Vec<String>) {
     let mut dev = Dev::start(folder, &["--relays", "2"]).await;
-    for (file, records, seed) in [("a.csv", "200", "1"), ("b.csv", "300", "2"), ("c.csv", "100", "3")] {
-        folder.sample_with(file, records, &["--seed", seed]).await;
-    }
+    samples(folder).await;
     assert_eq!(import(folder, "a.csv").await.code, Some(0));
     assert_eq!(dev.stop().await, Some(0));
     std::fs::copy(folder.path("dev/issuer.db"), folder.path("backup.db")).expect("one file is all of it");
@@ -30,12 +36,10 @@ async fn restored(folder: &Folder) -> (Dev, Vec<u8>, Vec<String>) {
     (dev, receipt, before)
 }
 
-#[tokio::test]
-async fn a_restored_backup_is_noticed_and_what_it_forgot_comes_again_once() {
-    let folder = Folder::new();
-    let (mut dev, receipt, before) = restored(&folder).await;
+/// Sees a database that has forgotten the batch of `b.csv` through to where both sides agree again.
+async fn what_it_forgot_comes_again(folder: &Folder, database: &str, receipt: &[u8], before: &[String]) {
     // The receipt of b.csv lies beside c.csv, and is named as the one before.
-    let said = import(&folder, "c.csv").await;
+    let said = import(folder, "c.csv").await;
     assert_eq!((said.code, &said.result()["reason"]), (Some(1), &"RECONCILE_FIRST".into()), "{}", said.all());
     assert!(said.all().contains("`todoke reconcile --all FILES`"), "that is what helps: {}", said.all());
     let remedy = said.result()["remedy"].clone();
@@ -45,8 +49,7 @@ async fn a_restored_backup_is_noticed_and_what_it_forgot_comes_again_once() {
     assert_eq!((said.code, &said.result()["reconcile_first"]), (Some(1), &true.into()), "{}", said.all());
     let said = folder.todoke(&["status"], &folder.as_ward()).await;
     assert_eq!(said.result()["reconcile_first"], true, "{}", said.all());
-    let database = format!("sqlite:{}", folder.path("dev/issuer.db").display());
-    let at_the_issuer = ["restore", "status", "--database", &database];
+    let at_the_issuer = ["restore", "status", "--database", database];
     let said = folder.todoke(&at_the_issuer, &[]).await;
     assert_eq!((said.code, &said.result()["waiting"]), (Some(1), &1.into()), "beside it: {}", said.all());
     let reconcile = ["reconcile", "--all", "a.csv", "b.csv"];
@@ -65,8 +68,16 @@ async fn a_restored_backup_is_noticed_and_what_it_forgot_comes_again_once() {
     let said = folder.todoke(&at_the_issuer, &[]).await;
     assert_eq!((said.code, &said.result()["lost"]), (Some(0), &0.into()), "{}", said.all());
 
-    let said = import(&folder, "c.csv").await;
+    let said = import(folder, "c.csv").await;
     assert_eq!((said.code, &said.result()["sequence"]), (Some(0), &3.into()), "{}", said.all());
+}
+
+#[tokio::test]
+async fn a_restored_backup_is_noticed_and_what_it_forgot_comes_again_once() {
+    let folder = Folder::new();
+    let (mut dev, receipt, before) = restored(&folder).await;
+    let database = format!("sqlite:{}", folder.path("dev/issuer.db").display());
+    what_it_forgot_comes_again(&folder, &database, &receipt, &before).await;
     assert_eq!(dev.stop().await, Some(0));
 }
 
