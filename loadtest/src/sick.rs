@@ -18,6 +18,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use todoke::{
     client::{calls::Weight, session::Session},
+    pool::drill::Fault,
     wire::pb,
 };
 use tokio::task::JoinSet;
@@ -55,7 +56,7 @@ pub(crate) struct SickArgs {
     /// What it does, in the words of `todoke pool drill`; more than once for several
     #[arg(long = "fault", value_name = "FAULT",
         default_values = ["fail:0.3", "slow:2s:0.3", "hang", "flap:3s:2s", "drop-upstream"])]
-    faults: Vec<String>,
+    faults: Vec<Fault>,
     /// How many times each fault is played, each time in a system of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=100))]
     cycles: u32,
@@ -82,8 +83,8 @@ impl Call {
 
 pub(crate) async fn run(args: &SickArgs, todoke: &Path) -> Result<Report, Failure> {
     let mut report = Report { method: method(args), lines: Vec::new() };
-    let mut all: Vec<(&str, Vec<Figures>)> =
-        args.faults.iter().map(|fault| (fault.as_str(), Vec::new())).collect();
+    let mut all: Vec<(String, Vec<Figures>)> =
+        args.faults.iter().map(|fault| (fault.to_string(), Vec::new())).collect();
     for cycle in 0..args.cycles {
         for (fault, figures) in &mut all {
             figures.push(one(args, todoke, fault).await?);
