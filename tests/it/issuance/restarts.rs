@@ -18,6 +18,9 @@ use super::{
     harness::{BUSY_MAX, Issuer, eventually, files},
 };
 
+/// By then every lease that was given has ended.
+const LEASES_END_MS: i64 = 11_000;
+
 impl Issuer {
     /// Starts an issuer in a folder that has an authority, with what judges the relays.
     pub(crate) async fn start_with(
@@ -78,6 +81,9 @@ impl Issuer {
         let now_ms = self.clock.now_ms();
         let stopped = self.stopped(false).await;
         stopped.place.put_back(stopped.dir.path(), backup, told, now_ms).await;
+        if matches!(stopped.place, Place::Server(_)) {
+            stopped.clock.advance(LEASES_END_MS); // a backup holds those of the issuer that it was made of
+        }
         stopped.again(|_| {}, change).await
     }
 
