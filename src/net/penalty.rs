@@ -59,6 +59,12 @@ impl Penalty {
         (self.trust, self.trusted) = ((trust / 4.0).max(TRUST_MIN), now);
     }
 
+    /// It refused for want of room, which says nothing of its health: it weighs as a failure does, and is
+    /// trusted as before.
+    pub(crate) fn refused(&mut self, now: Instant) {
+        (self.weight, self.last) = ((self.left(now) + FAILURE).min(PENALTY_MAX), now);
+    }
+
     /// It answered: thirteen times in a row are enough for full trust.
     pub(crate) fn answered(&mut self, now: Instant) {
         if self.trust < 1.0 {
@@ -86,6 +92,14 @@ mod tests {
         assert_eq!(lasts(&penalty), Some(32));
         (0..100).for_each(|_| penalty.failed(now));
         assert_eq!(lasts(&penalty), Some(47));
+    }
+
+    #[test]
+    fn a_refusal_for_want_of_room_weighs_and_costs_no_trust() {
+        let now = Instant::now();
+        let mut penalty = Penalty::new(now);
+        penalty.refused(now);
+        assert!(penalty.left(now) >= FAILURE && penalty.trust(now) >= 1.0);
     }
 
     #[test]

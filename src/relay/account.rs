@@ -9,6 +9,8 @@ use super::{peer::Peer, seen::Outcome, upstream::Link};
 
 /// A deadline of this is one that can be kept, whatever the threshold is: it is long before any is measured.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// gRPC's number.
+const RESOURCE_EXHAUSTED: u8 = 8;
 
 /// What of a call was accounted for.
 pub(super) struct Account {
@@ -104,12 +106,22 @@ impl Account {
         self.wait_no_more(peer, None);
         let answered = spoke && !self.unanswered;
         let old = self.is_old(peer) || self.age() >= PATIENCE;
+        if status == Some(RESOURCE_EXHAUSTED)
+            && let Some(link) = self.link.take()
+        {
+            link.was_full();
+        }
         self.count(peer, Outcome::of(status, answered, old));
     }
 
     /// It is sent to an issuer, which it counts for or against as well.
     pub(super) fn asks(&mut self, link: &Arc<Link>) {
         self.link = Some(Arc::clone(link));
+    }
+
+    /// It was not looked at there, and is to be sent elsewhere.
+    pub(super) fn asks_no_more(&mut self) {
+        self.link = None;
     }
 
     /// Says whether it is a call of ours.

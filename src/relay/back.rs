@@ -265,13 +265,13 @@ impl Back {
     /// Says of a link that is in use whether its issuer answers.
     fn listen(&self) {
         let Stage::InUse(link) = &self.stage else { return };
-        let (silent, shard) = (self.keep_alive.is_silent(), &self.shard);
+        let (silent, shard) = (self.keep_alive.is_silent(self.io.bytes_read()), &self.shard);
         if !link.is_silent_now(silent) {
             return;
         }
         let issuer = &shard.options().upstreams[self.issuer];
         if silent {
-            shard.stats().event(Event::IssuerSilent);
+            shard.stats().event(Event::UpstreamSilent);
             shard.recorder().note("upstream_silent", issuer);
             tracing::warn!(%issuer, "issuer {issuer} does not answer: new calls go to others, if any does");
         } else {
@@ -320,8 +320,8 @@ impl Future for Back {
                 }
             }
         }
-        me.listen();
         let ended = Pin::new(&mut me.connection).poll(cx);
+        me.listen(); // not before what is here already was read
         me.advance(cx);
         let flushed = me.io.write_out(cx);
         if ended.is_ready() || matches!(flushed, Poll::Ready(Err(_))) {

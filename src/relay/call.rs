@@ -288,6 +288,7 @@ impl Call {
             let avoid = Some(asked.slot.link.id());
             let body = asked.up.take().map(Pump::into_source);
             self.resent += 1;
+            self.account.asks_no_more();
             self.peer.shard.stats().event(Event::Resent);
             return self.wait(head, body, avoid);
         }

@@ -44,9 +44,10 @@ impl KeepAlive {
         Self { soon: soon.min(self.answer), ..self }
     }
 
-    /// Whether the peer was asked, and nothing has come from it soon enough.
-    pub(super) fn is_silent(&self) -> bool {
-        self.silent
+    /// Whether the peer was asked, and nothing has come from it soon enough. `bytes_read` is what came from
+    /// it so far.
+    pub(super) fn is_silent(&self, bytes_read: u64) -> bool {
+        self.silent && self.bytes_seen == bytes_read
     }
 
     /// Whether an answer is awaited.
@@ -80,7 +81,8 @@ impl KeepAlive {
             }
         }
         if self.silent && self.bytes_seen != bytes_read {
-            self.silent = false;
+            (self.silent, self.bytes_seen) = (false, bytes_read);
+            self.timer.as_mut().reset(Instant::now() + self.soon);
         }
         while self.timer.as_mut().poll(cx).is_ready() {
             let quiet = self.bytes_seen == bytes_read;

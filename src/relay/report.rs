@@ -46,8 +46,8 @@ use super::{
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The longest wait for an issuer's answer, and for that of one which gave none the last time: one that hangs
-/// must not hold up the next second of the others.
+/// The longest wait for an issuer's answer, and for that of one which gave none the last time where another
+/// did: one that hangs must not hold up the next second of the others.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 const SILENT_ANSWER_MAX: Duration = Duration::from_millis(900);
 
@@ -98,6 +98,10 @@ pub(super) async fn run(shared: Arc<Shared>, shards: Vec<Arc<Shard>>, reporting:
         for issuer in &mut issuers {
             issuer.keep(&buckets);
         }
+        let hurries = issuers.iter().any(|issuer| !issuer.silent);
+        for issuer in &mut issuers {
+            issuer.hurries = hurries && issuer.silent;
+        }
         let asked = issuers.iter_mut().map(|issuer| issuer.report(&shared, &reporting, late, &shallow));
         futures_util::future::join_all(asked).await;
         if let Some(standing) = settle(&Vec::from_iter(issuers.iter().map(|issuer| &issuer.said))) {
@@ -122,6 +126,8 @@ struct Issuer {
     kept: VecDeque<Vec<EvidenceBucket>>,
     said: Said,
     silent: bool,
+    /// Whether others answer, which it must not hold up.
+    hurries: bool,
     /// Whether it refuses what was seen; that is said once.
     refuses: bool,
 }
@@ -132,7 +138,8 @@ impl Issuer {
         let channel = channel::connect(address, &shared.upstream_tls, authority, ChannelOptions::default());
         let client = PoolServiceClient::new(channel.ok()?); // the authority was checked at the start
         let (address, kept) = (address.to_owned(), VecDeque::new());
-        Some(Self { address, client, kept, said: Said::Nothing, silent: false, refuses: false })
+        let said = Said::Nothing;
+        Some(Self { address, client, kept, said, silent: false, hurries: false, refuses: false })
     }
 
     fn keep(&mut self, buckets: &[EvidenceBucket]) {
@@ -198,7 +205,7 @@ impl Issuer {
 
     /// Sends a report, and waits for its answer no longer than the longest wait since `begun`.
     async fn ask(&mut self, report: ReportRequest, begun: Instant) -> Result<ReportResponse, tonic::Status> {
-        let max = if self.silent { SILENT_ANSWER_MAX } else { ANSWER_MAX };
+        let max = if self.hurries { SILENT_ANSWER_MAX } else { ANSWER_MAX };
         let mut request = tonic::Request::new(report);
         request.set_timeout(max);
         match tokio::time::timeout_at(begun + max, self.client.report(request)).await {

@@ -62,7 +62,7 @@ pub(super) enum Event {
     /// A connection did not answer its ping.
     PeerDead,
     /// An issuer did not answer its ping soon: new calls go to others.
-    IssuerSilent,
+    UpstreamSilent,
     /// The certificate of a client or an issuer was revoked, or ran out, while it was connected.
     PeerRevoked,
 }
@@ -76,7 +76,7 @@ impl Event {
         Event::HandshakeFailed,
         Event::ConnectionRefused,
         Event::PeerDead,
-        Event::IssuerSilent,
+        Event::UpstreamSilent,
         Event::PeerRevoked,
     ];
 
@@ -89,7 +89,7 @@ impl Event {
             Event::HandshakeFailed => "handshake_failed",
             Event::ConnectionRefused => "connection_refused",
             Event::PeerDead => "peer_dead",
-            Event::IssuerSilent => "issuer_silent",
+            Event::UpstreamSilent => "upstream_silent",
             Event::PeerRevoked => "peer_revoked",
         }
     }

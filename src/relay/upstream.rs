@@ -185,13 +185,20 @@ impl Link {
         if bad { penalty.failed(now) } else { penalty.answered(now) }
     }
 
-    /// By what it loses against others: whether it does not answer, whether it stands back in this draw of 0
-    /// to 1, and its share of the calls that it may have.
-    fn rank(&self, draw: f64, now: Instant) -> (bool, bool, u64) {
+    /// It refused a call for want of room: it has more in hand than is seen here.
+    pub(super) fn was_full(&self) {
+        locked(&self.penalty).refused(Instant::now());
+    }
+
+    /// By what it loses against others, the first of these first: it does not answer; it has just refused the
+    /// call; it has no place; it stands back in this draw of 0 to 1; its share of the calls that it may have,
+    /// with what failures weigh.
+    fn rank(&self, avoid: Avoid, draw: f64, now: Instant) -> (bool, bool, bool, bool, u64) {
         let penalty = locked(&self.penalty);
         let in_flight = self.slots_max - self.slots.available_permits();
         let load = (in_flight as f64 + penalty.left(now)) / self.slots_max as f64;
-        (self.silent.load(Relaxed), penalty.trust(now) < draw, (load * 65_536.0) as u64)
+        let (silent, full) = (self.silent.load(Relaxed), in_flight >= self.slots_max);
+        (silent, Some(self.id) == avoid, full, penalty.trust(now) < draw, (load * 65_536.0) as u64)
     }
 }
 
@@ -283,7 +290,7 @@ impl Upstreams {
         // Of the first one of equals each has its turn.
         let (before, from) = links.split_at(turn % links.len().max(1));
         let open = from.iter().chain(before).flatten();
-        open.min_by_key(|link| (Some(link.id) == avoid, link.rank(draw, now))).cloned()
+        open.min_by_key(|link| link.rank(avoid, draw, now)).cloned()
     }
 
     /// Takes a place at once, if there is one.

@@ -191,7 +191,7 @@ metrics! {
     /// caller_resets, caller_connections, all_calls, upstream_calls, or none.
     RELAY_REFUSALS = "todoke_relay_refusals_total", Kind::Counter, [REASON, LIMIT];
     /// What happened at a relay besides calls: client_reset, resent, header_stripped, answer_unread,
-    /// handshake_failed, connection_refused, connections_full, peer_dead, issuer_silent (new calls go to
+    /// handshake_failed, connection_refused, connections_full, peer_dead, upstream_silent (new calls go to
     /// others), peer_revoked, fenced (it lost its lease).
     RELAY_EVENTS = "todoke_relay_events_total", Kind::Counter, [EVENT];
     /// Bytes of messages that went through a relay.
