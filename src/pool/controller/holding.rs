@@ -44,8 +44,11 @@ impl Core {
     /// Follows what was `read` of another issuer's decisions. Who begins to, or was stopped meanwhile, has
     /// not heard of any relay lately, and lets those in that hold a lease by what was read.
     pub(super) fn follow_on(&mut self, read: bool, now_ms: i64) {
+        if !read {
+            return;
+        }
         let heard_ms = std::mem::replace(&mut self.followed_ms, now_ms);
-        if read && !(heard_ms..heard_ms + MISSED_MS).contains(&now_ms) {
+        if !(heard_ms..heard_ms + MISSED_MS).contains(&now_ms) {
             self.believe(now_ms);
         }
     }
