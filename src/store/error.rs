@@ -105,6 +105,15 @@ pub enum Error {
         /// The database.
         path: PathBuf,
     },
+    /// Somebody wrote to the file while it was read as a whole.
+    #[error(
+        "somebody wrote to {} meanwhile, and nothing was kept: see to it that nobody does, and begin again",
+        path.display()
+    )]
+    Changed {
+        /// The database.
+        path: PathBuf,
+    },
     /// A program beside this one held the database for too long.
     #[error(
         "another program kept the database locked: try again, and let nothing but the issuer write to it"
@@ -189,6 +198,7 @@ impl Error {
             | Self::Migrate(_)
             | Self::Damaged { .. }
             | Self::Forgetful { .. }
+            | Self::Changed { .. }
             | Self::Corrupt(_)
             | Self::Database(_) => false,
         }
@@ -210,6 +220,7 @@ impl Error {
             | Self::Migrate(_)
             | Self::Damaged { .. }
             | Self::Forgetful { .. }
+            | Self::Changed { .. }
             | Self::Busy
             | Self::NoConnection
             | Self::Away(_)
@@ -242,6 +253,7 @@ impl Error {
             | Self::Migrate(_)
             | Self::Damaged { .. }
             | Self::Forgetful { .. }
+            | Self::Changed { .. }
             | Self::Corrupt(_)
             | Self::Database(_) => "error",
         }

@@ -12,9 +12,8 @@ statements! {
     FILE_COLUMNS = { sqlite: "
         SELECT name, \"type\" AS kind, pk AS place FROM pragma_table_info($1) ORDER BY cid" };
     SERVER_COLUMNS = { postgres: "
-        SELECT CAST(column_name AS TEXT) AS name, CAST(data_type AS TEXT) AS kind
-        FROM information_schema.columns
-        WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position" };
+        SELECT CAST(attname AS TEXT) AS name, format_type(atttypid, NULL) AS kind FROM pg_attribute
+        WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum" };
 }
 
 /// What the steps of the schema write themselves: it is compared, and not copied.

@@ -9,9 +9,9 @@
 mod catalogue;
 mod rows;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use sqlx::{PgConnection, SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, PgConnection, SqliteConnection, SqlitePool};
 
 use crate::{
     crash::{self, Point},
@@ -30,9 +30,18 @@ use catalogue::{STEPS, Table};
 use rows::{HEAD, Reader, TAIL};
 
 statements! {
-    // All of a database may take hours, and while the other side is read nothing is asked of this one.
-    UNTIMED = { postgres: "SET LOCAL statement_timeout = 0" };
-    UNHURRIED = { postgres: "SET LOCAL idle_in_transaction_session_timeout = 0" };
+    // All of a database may take hours, and while the other side is read nothing is asked of this one; but
+    // of a machine that is gone its locks must not stay. Rows that were filled in the order of their key are
+    // read by it, where sorting them would need their size once more on the disk.
+    UNHURRIED = { postgres: "
+        SELECT set_config('statement_timeout', '0', true),
+            set_config('idle_in_transaction_session_timeout', '0', true),
+            set_config('tcp_keepalives_idle', '30', true), set_config('tcp_keepalives_interval', '10', true),
+            set_config('tcp_keepalives_count', '3', true), set_config('tcp_user_timeout', '60000', true),
+            set_config('enable_sort', 'off', true)" };
+    WHOLE = { sqlite: "PRAGMA integrity_check(1)" };
+    // It changes when somebody else has written to the file.
+    CHANGES = { sqlite: "PRAGMA data_version" };
 }
 
 /// A standby that has to have it all before COMMIT is answered gets so long.
@@ -79,14 +88,16 @@ pub struct Progress {
 pub type TellProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
 /// Copies all of a file into a server's database in which nothing stands, and returns the totals of both
-/// sides, table by table. It is kept only if all of them are the same.
+/// sides, table by table. It is kept only if all of them are the same, and nobody wrote to the file
+/// meanwhile.
 ///
 /// The file's issuer must be stopped, and the file is not changed; no issuer may be connected to the other
 /// one, whose tables are made if there are none.
 ///
 /// # Errors
-/// Any [`Error`] of opening; [`Refusal::NotEmpty`]; [`Error::Forgetful`]. Nothing is kept then, unless it
-/// says that it may be: then [`compare`] tells.
+/// Any [`Error`] of opening; [`Refusal::NotEmpty`]; [`Error::Damaged`], [`Error::Forgetful`] and
+/// [`Error::Changed`] of the file. Nothing is kept then, unless it says that it may be: then [`compare`]
+/// tells.
 pub async fn copy(
     from: &StoreOptions,
     to: &StoreOptions,
@@ -128,9 +139,10 @@ fn url_of(options: &StoreOptions) -> Result<Url, Error> {
     }
 }
 
-/// The file, which nobody else writes to.
+/// The file, which no issuer has, and which is whole.
 struct Source {
     store: Store,
+    path: PathBuf,
 }
 
 impl Source {
@@ -146,7 +158,14 @@ impl Source {
             store.close().await;
             return Err(Error::Forgetful { path });
         }
-        Ok(Self { store })
+        let source = Self { store, path };
+        // What an index lacks would be lacking on both sides.
+        let finding: String = sqlx::query_scalar(WHOLE).fetch_one(source.pool()?).await?;
+        if finding != "ok" {
+            source.close().await;
+            return Err(Error::Damaged { path: source.path, finding });
+        }
+        Ok(source)
     }
 
     fn pool(&self) -> Result<&SqlitePool, Error> {
@@ -176,22 +195,32 @@ async fn filled(
     url: &Url,
     tell: TellProgress<'_>,
 ) -> Result<Vec<TableTotals>, Error> {
-    let mut source = file.pool()?.acquire().await?;
+    let mut connection = file.pool()?.acquire().await?;
+    let before = changes(&mut connection).await?;
+    let mut source = connection.begin().await?; // one state of the file for all tables
     let mut tx = server.begin().await?;
-    sqlx::query(UNTIMED).execute(&mut *tx).await?;
     sqlx::query(UNHURRIED).execute(&mut *tx).await?;
     let tables = catalogue::tables(&mut source, &mut tx).await?;
     sqlx::query(catalogue::lock(&tables)).execute(&mut *tx).await?;
+    // Whoever comes later reads nothing of it before it is over; one that came before has read that it is
+    // empty.
+    server.nobody(&mut tx, url).await?;
     let held = held(&mut tx, &tables).await?;
     if !held.is_empty() {
         tx.rollback().await?;
         return Err(Refusal::NotEmpty { database: url.shown(), tables: held.join(", ") }.into());
     }
-    let mut seen = Seen { now: Progress { rows: 0, of: 2 * count(&mut source, &tables).await? }, tell };
+    let (all, copied) = count(&mut source, &tables).await?;
+    let mut seen = Seen { now: Progress { rows: 0, of: all + copied }, tell };
     for table in tables.iter().filter(|table| table.name != STEPS) {
         fill(&mut source, &mut tx, table, &mut seen).await.map_err(|error| named(table.name, error))?;
     }
     let totals = totals(&mut source, &mut tx, &tables, &mut seen).await?;
+    source.rollback().await?; // nothing was written
+    if changes(&mut connection).await? != before {
+        tx.rollback().await?;
+        return Err(Error::Changed { path: file.path.clone() });
+    }
     match totals.iter().all(TableTotals::is_same) {
         true => server.commit("copy", tx).await?,
         false => tx.rollback().await?,
@@ -206,14 +235,15 @@ async fn both(
     tell: TellProgress<'_>,
 ) -> Result<Vec<TableTotals>, Error> {
     is_of_today(to).await?;
-    let mut source = file.pool()?.acquire().await?;
+    let mut connection = file.pool()?.acquire().await?;
+    let mut source = connection.begin().await?;
     let mut tx = server.snapshot().await?;
-    sqlx::query(UNTIMED).execute(&mut *tx).await?;
     sqlx::query(UNHURRIED).execute(&mut *tx).await?;
     let tables = catalogue::tables(&mut source, &mut tx).await?;
-    let mut seen = Seen { now: Progress { rows: 0, of: count(&mut source, &tables).await? }, tell };
+    let mut seen = Seen { now: Progress { rows: 0, of: count(&mut source, &tables).await?.0 }, tell };
     let totals = totals(&mut source, &mut tx, &tables, &mut seen).await?;
     tx.rollback().await?; // nothing was written
+    source.rollback().await?;
     Ok(totals)
 }
 
@@ -241,14 +271,21 @@ async fn held(server: &mut PgConnection, tables: &[Table]) -> Result<Vec<&'stati
     Ok(held)
 }
 
-/// How many rows there are to copy.
-async fn count(file: &mut SqliteConnection, tables: &[Table]) -> Result<u64, Error> {
-    let mut all = 0;
+/// How many rows there are to read, and how many of them to copy.
+async fn count(file: &mut SqliteConnection, tables: &[Table]) -> Result<(u64, u64), Error> {
+    let (mut all, mut copied) = (0, 0);
     for table in tables {
         let rows = sqlx::query_scalar(table.count()).fetch_one(&mut *file).await?;
-        all += uint(rows, table.name)?;
+        let rows = uint(rows, table.name)?;
+        all += rows;
+        copied += if table.name == STEPS { 0 } else { rows };
     }
-    Ok(all)
+    Ok((all, copied))
+}
+
+/// A number that changes when somebody else writes to the file.
+async fn changes(file: &mut SqliteConnection) -> Result<i64, Error> {
+    Ok(sqlx::query_scalar(CHANGES).fetch_one(file).await?)
 }
 
 async fn fill(

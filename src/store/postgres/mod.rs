@@ -125,6 +125,14 @@ impl Server {
         Ok(Self { pool, hosts, acquire_max, answer_max })
     }
 
+    /// Refuses if an issuer is connected now.
+    pub(super) async fn nobody(&self, conn: &mut PgConnection, url: &Url) -> Result<(), Error> {
+        match opened::issuers(conn).await? {
+            0 => Ok(()),
+            sessions => Err(Refusal::InUse { database: url.shown(), sessions }.into()),
+        }
+    }
+
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }

@@ -142,8 +142,7 @@ async fn alone(conn: &mut PgConnection, database: &str, rights: Rights) -> Resul
                 return Ok(());
             }
         }
-        let query = sqlx::query_scalar(ISSUERS).bind(Purpose::Issuer.name());
-        let sessions: i64 = query.fetch_one(&mut *conn).await?;
+        let sessions = issuers(conn).await?;
         if sessions == 0 {
             return Ok(());
         }
@@ -152,6 +151,11 @@ async fn alone(conn: &mut PgConnection, database: &str, rights: Rights) -> Resul
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// How many sessions issuers have.
+pub(super) async fn issuers(conn: &mut PgConnection) -> Result<i64, Error> {
+    Ok(sqlx::query_scalar(ISSUERS).bind(Purpose::Issuer.name()).fetch_one(conn).await?)
 }
 
 /// Refuses what a commit, or a name, would not be safe with.

@@ -1,7 +1,7 @@
 //! Promise: a database of a server is put back to a moment with a base backup and the archived log, as
 //! deploy/README.md has it, and what it has forgotten since comes again once.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use todoke::{
@@ -52,6 +52,12 @@ async fn asked(server: &Throwaway, sql: &'static str) -> String {
     sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("it answers")
 }
 
+/// Waits until the server has read the log up to its moment, and can be written to. It takes callers before.
+async fn at_its_moment(server: &Throwaway) {
+    let read = async { while asked(server, "SELECT CAST(pg_is_in_recovery() AS TEXT)").await == "true" {} };
+    tokio::time::timeout(Duration::from_secs(60), read).await.expect("it comes to its moment");
+}
+
 #[tokio::test]
 async fn a_server_is_put_back_to_a_moment_and_what_it_forgot_comes_again_once() {
     let folder = Folder::new();
@@ -89,6 +95,7 @@ async fn a_server_is_put_back_to_a_moment_and_what_it_forgot_comes_again_once() 
         Throwaway::start_copy(&base, Care::Durable, extra)
     };
     let server = blocking(restored).await.unwrap_or_else(|trouble| panic!("{trouble}"));
+    at_its_moment(&server).await;
     let url = server.url(DATABASE);
     let batches = asked(&server, "SELECT CAST(COUNT(*) AS TEXT) FROM batch").await;
     assert_eq!(batches, "1", "that of b.csv came later");
