@@ -175,7 +175,7 @@ fn measure<T>(name: &'static str, started: Instant, slow_min: Duration, result: 
             statement = name,
             elapsed_ms = ms,
             outcome,
-            "slow in the database: `{name}` took {ms} ms, and ended with: {outcome}"
+            "slow: `{name}` took {ms} ms with its waits for the database, and ended with: {outcome}"
         );
     }
 }

@@ -219,10 +219,15 @@ fn is_of_tls(error: &sqlx::Error) -> bool {
 
 /// What to say if no host can be taken.
 fn none_of(told: &[(&Host, Told)]) -> Error {
-    if let [(host, Told::Out { words, code })] = told {
+    // What all hosts say alike does not pass by itself.
+    if let [(host, Told::Out { words, code }), rest @ ..] = told
+        && rest.iter().all(|(_, other)| matches!(other, Told::Out { .. }))
+    {
         return Refusal::of_login(&host.name, words, code).into();
     }
-    if let [(host, Told::Tls(words))] = told {
+    if let [(host, Told::Tls(words)), rest @ ..] = told
+        && rest.iter().all(|(_, other)| matches!(other, Told::Tls(_)))
+    {
         return Refusal::Tls { host: host.name.clone(), words: words.clone() }.into();
     }
     let words = |(host, told): &(&Host, Told)| match told {
