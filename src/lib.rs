@@ -7,7 +7,7 @@
 //! missing, an exit code.
 //!
 //! ```text
-//!  municipal system              relays (hold nothing)          issuer
+//!  municipal system              relays (hold nothing)          issuer (one, or several on PostgreSQL)
 //!  todoke import, any   mTLS   ┌─ relay-1 ─┐   mTLS          ┌─ issuance ─┐
 //!  gRPC client        ───────► ├─ relay-2 ─┤ ──────────────► │ vault      │ ──► SQLite or PostgreSQL
 //!                              └─ relay-n ─┘  bytes unread   └─ store ────┘
@@ -31,8 +31,8 @@
 //! a stated reason, and publishes a signed view, by which our client goes, too ([`client::picker`]). A relay
 //! without a lease serves nobody, and the issuer refuses it whether it listens or not.
 //!
-//! A sweeper derives what does not move (stalled, overdue, stuck, a hole in the sequence) from
-//! the database, so that nobody has to remember to look.
+//! A sweeper, at one issuer at a time, derives what does not move (stalled, overdue, stuck, a hole in the
+//! sequence) from the database, so that nobody has to remember to look.
 //!
 //! # Rooms
 //! Imports go one way; `tests/it/tidy` holds them to this table on every run.
