@@ -1,12 +1,12 @@
 //! Chunks that wait for the same connection share a commit; whoever is first in turn commits for all of them.
 //!
 //! They are stored one by one in the transaction that they share, so that of a chunk that is in a group
-//! twice the second finds the first. That spares a file a commit for each. A server, which flushes what
-//! several connections commit at once anyway, it spares little: what a small change costs there is its
-//! statements, and only a group whose changes go together in each of them is many times as fast, in which
-//! an id that repeats has to wait for the next group. `loadtest mutations` measures both, and chunks
-//! without. Batches are opened, sealed and aborted each in a transaction of its own: 1,741 municipalities
-//! that do so within the same ten minutes are three in a second.
+//! twice the second finds the first. That spares a file a commit for each. On a server as many chunks of one
+//! record come through as by 16 connections that commit each by itself (1.06 times as many), at half the CPU.
+//! A group whose changes go together in each statement does 4.6 times as many small changes as 16
+//! connections, and 19 times as many as one (`loadtest mutations`); in it an id that repeats waits for the
+//! next group. Nothing of that kind is here: batches are opened, sealed and aborted each in a transaction of
+//! its own, since 1,741 municipalities that do so within the same ten minutes are three in a second.
 
 use std::{
     collections::VecDeque,
