@@ -287,10 +287,11 @@ impl OtherTools {
             let needed = format!("{FALL} are needed: failed checks, or each {ERROR_LIMIT} calls that failed");
             let why = format!("at most {errors} in a row, and {needed}");
             self.say(&unit, DefaultRule::HaproxyObserve, why);
-            if checks.now >= FALL {
+            // Without a check nothing is new.
+            if seen.n > 0 && checks.now >= FALL {
                 self.eject(second, &unit, DefaultRule::HaproxyCheck);
             }
-            if observed.now >= FALL {
+            if seen.n > 0 && observed.now >= FALL {
                 self.eject(second, &unit, DefaultRule::HaproxyObserve);
             }
         }

@@ -113,6 +113,19 @@ fn haproxy_falls_at_three_failed_checks_two_seconds_apart() {
 }
 
 #[test]
+fn haproxy_ejects_nobody_again_who_is_not_checked_any_more() {
+    let mut tools = OtherTools::new();
+    for second in 1..=90 {
+        let (n, bad) = if second <= 6 { (4, 4) } else { (0, 0) };
+        tools.second(second, &[bucket(second, 1, Class::Probe, n, bad)]);
+    }
+    for rule in [DefaultRule::HaproxyCheck, DefaultRule::HaproxyObserve] {
+        let opinion = tools.opinions(&unit(1)).into_iter().find(|one| one.rule == rule).expect("one of each");
+        assert_eq!((opinion.first, opinion.last), (Some(6), Some(6)), "{rule:?}");
+    }
+}
+
+#[test]
 fn haproxy_takes_ten_failed_calls_in_a_row_for_one_failed_check() {
     let rule = DefaultRule::HaproxyObserve;
     assert_eq!(first(&traffic(&[(1, 1)], 29), 1, rule), None);
