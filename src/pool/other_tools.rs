@@ -84,7 +84,7 @@ impl DefaultRule {
             DefaultRule::EnvoySuccessRate => "Envoy, success rate",
             DefaultRule::GrpcSuccessRate => "gRPC, success rate",
             DefaultRule::GrpcFailurePercentage => "gRPC, failure percentage (off by default)",
-            DefaultRule::HaproxyCheck => "HAProxy, 3 failed checks in a row",
+            DefaultRule::HaproxyCheck => "HAProxy, 3 failed checks (here: deep probes) in a row",
             DefaultRule::HaproxyObserve => "HAProxy, observe layer7 (off by default)",
         }
     }
@@ -258,7 +258,7 @@ impl OtherTools {
         let simulated = tally.errors.go_on(seen);
         tally.observed.go_on(Count { n: simulated, bad: simulated });
         let fallen = simulated > 0 && tally.observed.now >= FALL;
-        let why = format!("at most {most} in a row, and {CONSECUTIVE} are needed");
+        let why = format!("the longest run was {most}; it needs {CONSECUTIVE}");
         self.say(unit, DefaultRule::EnvoyConsecutive, why);
         if longest >= CONSECUTIVE {
             self.eject(second, unit, DefaultRule::EnvoyConsecutive);
@@ -282,10 +282,13 @@ impl OtherTools {
             let (checks, observed) = (tally.checks, tally.observed);
             let (most, errors) = (checks.longest, observed.longest);
             let noun = if most == 1 { "check" } else { "checks" };
-            let why = format!("at most {most} {noun} in a row, and {FALL} are needed");
+            let why = format!("the longest run was {most} failed {noun}; it needs {FALL}");
             self.say(&unit, DefaultRule::HaproxyCheck, why);
-            let needed = format!("{FALL} are needed: failed checks, or each {ERROR_LIMIT} calls that failed");
-            let why = format!("at most {errors} in a row, and {needed}");
+            let noun = if errors == 1 { "check" } else { "checks" };
+            let why = format!(
+                "the longest run was {errors} failed {noun} ({ERROR_LIMIT} failed calls in a row are one); \
+                 it needs {FALL}"
+            );
             self.say(&unit, DefaultRule::HaproxyObserve, why);
             // Without a check nothing is new.
             if seen.n > 0 && checks.now >= FALL {
@@ -310,17 +313,14 @@ impl OtherTools {
         let rule = DefaultRule::GrpcFailurePercentage;
         for (unit, count) in &seen {
             let why = if seen.len() < HOSTS_MIN {
-                format!("{}, and {HOSTS_MIN} are needed", units(seen.len()))
+                format!("{}; it needs {HOSTS_MIN}", units(seen.len()))
             } else if count.n < FAILURE_CALLS_MIN {
-                format!("{} calls in {INTERVAL_S} s, and {FAILURE_CALLS_MIN} are needed", count.n)
+                format!("{} calls in {INTERVAL_S} s; it needs {FAILURE_CALLS_MIN}", count.n)
             } else {
                 if count.bad * 100 > FAILURE_PERCENT * count.n {
                     self.eject(second, unit, rule);
                 }
-                format!(
-                    "{} % failed, and more than {FAILURE_PERCENT} % are needed",
-                    count.bad * 100 / count.n
-                )
+                format!("{} % failed; it needs more than {FAILURE_PERCENT} %", count.bad * 100 / count.n)
             };
             self.say(unit, rule, why);
         }
@@ -339,11 +339,11 @@ impl OtherTools {
         for (unit, count) in seen {
             let why = if enough.len() < HOSTS_MIN {
                 format!(
-                    "{} had {SUCCESS_CALLS_MIN} calls in {INTERVAL_S} s, and {HOSTS_MIN} are needed",
+                    "{} had {SUCCESS_CALLS_MIN} calls in {INTERVAL_S} s; it needs {HOSTS_MIN}",
                     units(enough.len())
                 )
             } else if count.n < SUCCESS_CALLS_MIN {
-                format!("{} calls in {INTERVAL_S} s, and {SUCCESS_CALLS_MIN} are needed", count.n)
+                format!("{} calls in {INTERVAL_S} s; it needs {SUCCESS_CALLS_MIN}", count.n)
             } else {
                 let rate = count.success_percent();
                 if rate < threshold {

@@ -41,7 +41,7 @@ fn envoy_ejects_at_five_failures_in_a_row() {
     broken.second(5, &[bucket(5, 1, Class::Traffic, 1, 0)]);
     broken.second(6, &[bucket(6, 1, Class::Traffic, 4, 4)]);
     assert_eq!(first(&broken, 1, DefaultRule::EnvoyConsecutive), None);
-    assert_eq!(why(&broken, 1, DefaultRule::EnvoyConsecutive), "at most 4 in a row, and 5 are needed");
+    assert_eq!(why(&broken, 1, DefaultRule::EnvoyConsecutive), "the longest run was 4; it needs 5");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_unit_of_four_that_fails_30_percent_of_500_calls_a_second_escapes_all_of_the
     for rule in DefaultRule::ALL {
         assert_eq!(first(&tools, 2, rule), None, "{rule:?}");
     }
-    let words = "4 units had 100 calls in 10 s, and 5 are needed";
+    let words = "4 units had 100 calls in 10 s; it needs 5";
     assert_eq!(why(&tools, 2, DefaultRule::EnvoySuccessRate), words);
     assert_eq!(why(&tools, 2, DefaultRule::GrpcSuccessRate), words);
 }
@@ -107,7 +107,7 @@ fn haproxy_falls_at_three_failed_checks_two_seconds_apart() {
         tools.second(second, &[bucket(second, 1, Class::Probe, 4, 4)]);
     }
     assert_eq!(first(&tools, 1, DefaultRule::HaproxyCheck), None);
-    assert_eq!(why(&tools, 1, DefaultRule::HaproxyCheck), "at most 2 checks in a row, and 3 are needed");
+    assert_eq!(why(&tools, 1, DefaultRule::HaproxyCheck), "the longest run was 2 failed checks; it needs 3");
     tools.second(6, &[bucket(6, 1, Class::Probe, 4, 4)]);
     assert_eq!(first(&tools, 1, DefaultRule::HaproxyCheck), Some(6));
 }

@@ -273,7 +273,7 @@ impl Explanation {
     fn elsewhere(&self) -> Vec<String> {
         let since = self.elsewhere_since.map(time_of).unwrap_or_else(|| "now".to_owned());
         let mut lines = vec![format!(
-            "Default rules elsewhere: they decide nothing here, and would have said with the same evidence \
+            "Default rules elsewhere decide nothing here. What they would have done with the same evidence, \
              since {since}:"
         )];
         if self.elsewhere.is_empty() {
@@ -355,7 +355,10 @@ fn opinion(opinion: &Opinion) -> String {
     let Opinion { rule, first, last, why } = opinion;
     match (first, last) {
         (Some(first), Some(last)) => {
-            let again = if last > first { format!(", last at {}", time_of(*last)) } else { String::new() };
+            let again = match last > first {
+                true => format!(", and again, last at {}", time_of(*last)),
+                false => String::new(),
+            };
             format!("  {}: EJECTED at {}{again}; {why}", rule.name(), time_of(*first))
         }
         _ => format!("  {}: not ejected; {why}", rule.name()),
