@@ -49,21 +49,22 @@ pub(super) fn left_out(bets: &[Bet]) -> &[Observer] {
 fn terms(p0: f64, threshold_us: u64, left_out_caller: Option<MunicipalityCode>) -> Vec<String> {
     let mut lines = vec![
         format!(
-            "  S rises while it is worse than the others by more than {} (p0), and else falls.",
+            "  S rises while WORSE BY is above {} (p0, which is tolerated), and falls otherwise.",
             percent(p0)
         ),
-        "  WORSE BY is its share of bad calls less the others', and less what may be chance.".to_owned(),
+        "  WORSE BY is its share of bad calls, minus the others' share, minus a margin for chance."
+            .to_owned(),
         format!(
-            "  A call is bad if it failed for a reason that a relay can cause, or is older than {} ms.",
+            "  A call is bad if it failed for a reason that a relay can cause, or took longer than {} ms.",
             grouped((threshold_us / 1_000) as f64)
         ),
-        "  traffic: callers' calls; probes: deep ones, test calls through it to an issuer; both: together."
+        "  traffic: callers' calls; probes: deep probes (test calls through it to an issuer); both: together."
             .to_owned(),
     ];
     if let Some(caller) = left_out_caller {
         lines.push(format!(
-            "  The calls of municipality {caller}, which had the most bad ones on it, are left out: no \
-             caller alone may evict."
+            "  Municipality {caller} had the most bad calls on it. Its calls are left out, as no caller \
+             alone may evict."
         ));
     }
     lines
@@ -71,20 +72,33 @@ fn terms(p0: f64, threshold_us: u64, left_out_caller: Option<MunicipalityCode>) 
 
 /// The bets, which of them decides, and who is left out of them, if that makes a difference.
 fn table(unit: &UnitId, bets: &[Bet]) -> Vec<String> {
-    let mut rows: Vec<(&Bet, bool)> = Vec::new();
-    let mut decides = false;
+    let mut rows: Vec<(&Bet, bool, String)> = Vec::new();
+    let (mut decides, mut is_compared) = (false, false);
     for (at, bet) in bets.iter().enumerate() {
         decides |= decisive(bets).is_some_and(|one| std::ptr::eq(one, bet));
         let beside = bets.get(at + 1).filter(|_| is_beside(bets, at + 1));
         // Where leaving somebody out changes nothing, what all have seen says more.
         if beside.is_none_or(|all| !is_same(all, bet)) {
-            rows.push((bet, std::mem::take(&mut decides)));
+            let whom = if is_compared { "nobody; not counted".to_owned() } else { named(&bet.left_out) };
+            rows.push((bet, std::mem::take(&mut decides), whom));
+            is_compared = beside.is_some();
         }
     }
-    let most = rows.iter().map(|(bet, _)| bet.left_out.len()).max().unwrap_or(0);
+    let most = rows.iter().map(|(bet, ..)| bet.left_out.len()).max().unwrap_or(0);
     let head = if most == 0 { HEADER.to_owned() } else { format!("{HEADER}  WITHOUT OBSERVER") };
-    let all = rows.into_iter().map(|(bet, decides)| row(bet, decides, most > 0));
+    let all = rows.into_iter().map(|(bet, decides, whom)| match most {
+        0 => row(bet, decides),
+        _ => format!("{}  {whom}", row(bet, decides)),
+    });
     std::iter::once(head).chain(all).chain(without(unit, bets, most)).collect()
+}
+
+/// Those who are left out of a bet.
+fn named(left_out: &[Observer]) -> String {
+    match left_out {
+        [] => "-".to_owned(),
+        some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// That observers are left out, and why.
@@ -106,7 +120,7 @@ fn without(unit: &UnitId, bets: &[Bet], most: usize) -> Option<String> {
 
 const HEADER: &str = "    CALLS    WITHIN      S  LIMIT  ITS BAD CALLS  OTHERS' BAD CALLS  WORSE BY";
 
-fn row(bet: &Bet, decides: bool, some_left_out: bool) -> String {
+fn row(bet: &Bet, decides: bool) -> String {
     let mark = if decides { '*' } else { ' ' };
     let class = match bet.class {
         Some(Class::Traffic) => "traffic",
@@ -114,15 +128,9 @@ fn row(bet: &Bet, decides: bool, some_left_out: bool) -> String {
         None => "both",
     };
     let worse = if bet.played { percent(bet.d) } else { "too few".to_owned() };
-    let left_out: Vec<String> = bet.left_out.iter().map(ToString::to_string).collect();
-    let left_out = match (some_left_out, left_out.is_empty()) {
-        (false, _) => String::new(),
-        (true, true) => "  -".to_owned(),
-        (true, false) => format!("  {}", left_out.join(", ")),
-    };
     let of = |(bad, all): (u64, u64)| format!("{} of {}", grouped(bad as f64), grouped(all as f64));
     format!(
-        "  {mark} {class:7}  {:>4} s  {:>5.1}  {:>5.1}  {:>13}  {:>17}  {worse:>8}{left_out}",
+        "  {mark} {class:7}  {:>4} s  {:>5.1}  {:>5.1}  {:>13}  {:>17}  {worse:>8}",
         bet.scale,
         bet.s,
         bet.limit,
@@ -160,7 +168,7 @@ impl Explanation {
                  below {back_below:.1}; {evicted} {limit:.1}"
             ),
             format!(
-                "  {} The line marked * is nearest to its limit, and decides.",
+                "  {} The line marked * decides: it is nearest to its limit.",
                 seconds_needed(judged, frozen)
             ),
         ];
@@ -188,8 +196,8 @@ impl Explanation {
 /// Why it was evicted though nothing was wrong by the verdict.
 fn unneeded(decision: &Decision) -> &'static str {
     match (&decision.verdict, decision.rule) {
-        (Verdict::None, Rule::E2) => "; a burst at a step of its return needs no verdict",
-        (Verdict::None, Rule::E4) => "; a lease that is not renewed needs no verdict",
+        (Verdict::None, Rule::E2) => ". A burst of failures at a step of its return is enough to evict",
+        (Verdict::None, Rule::E4) => ". A lease that is not renewed is enough to evict",
         _ => "",
     }
 }
@@ -205,7 +213,9 @@ fn evicted_by(unit: &UnitId, told: &Told) -> Vec<String> {
     if let Some(kept) = &decision.evidence {
         lines.push(match rule {
             Rule::E1 => "    Evidence in that second (S); the line marked * decided:".to_owned(),
-            _ => "    Evidence in that second (S), which is not why; * was nearest to its limit:".to_owned(),
+            _ => "    Evidence in that second (S). It was not the reason; the line marked * was nearest to \
+                  its limit:"
+                .to_owned(),
         });
         let all = terms(kept.p0, kept.threshold_us, kept.left_out_caller).into_iter();
         lines.extend(all.chain(table(unit, &kept.bets)).map(|line| format!("    {line}")));

@@ -34,6 +34,8 @@ fn an_observer_that_is_left_out_is_named_with_the_reason_and_nobody_is_where_tha
     let why =
         "relay/relay-3 is left out of S: it says most against relay-2, and no observer alone may evict.";
     assert!(said.contains(why) && left_out(&said) == [true; 3], "{said}");
+    assert!(said.contains("18.3 21.4 33 of 40 0 of 120 80.2 % nobody; not counted"), "{said}");
+    assert_eq!(said.matches("not counted").count(), 1, "the others have nobody to leave out: {said}");
     let same = with_bets(|bets| bets[1].s = bets[0].s);
     assert_eq!(left_out(&same), [false; 3], "{same}");
     let two = with_bets(|bets| bets[0].left_out.push(observer("relay/relay-4")));
@@ -85,7 +87,7 @@ fn a_verdict_of_none_says_who_is_not_judged() {
     let out = said(&pool, |_| ());
     assert!(out.contains(&format!("{none}; those that are out of use are not judged")), "{out}");
     assert!(
-        out.contains(&format!("Verdict then: {none}; a lease that is not renewed needs no verdict")),
+        out.contains(&format!("Verdict then: {none}. A lease that is not renewed is enough to evict")),
         "{out}"
     );
 }
