@@ -107,7 +107,7 @@ fn while_the_database_is_away_nothing_is_forecast() {
         let told = |known: &mut Known<'_>| known.issuer.frozen = frozen;
         whole(&explained_with(&pool, 2, 0, forecast, told).text())
     };
-    let forecasts = ["in 34 s", "34 s more", "as now", "and then EVICTED", "evicted at"];
+    let forecasts = ["in 34 s", "enough in 34 s", "as now", "and then EVICTED", "evicted at"];
     let seen = |said: &str| forecasts.map(|words| said.contains(words));
     assert_eq!((seen(&text(false)), seen(&text(true))), ([true; 5], [false; 5]), "{}", text(true));
     assert!(text(true).contains("Next: nothing changes until the database is back"));
@@ -122,5 +122,5 @@ fn whom_there_is_too_little_evidence_against_is_named() {
         judgement.verdict = Verdict::Undecided { seconds: Some(34) };
     };
     let said = whole(&explained(&pool, 3, 0, undecided).text());
-    assert!(said.contains("34 s more, if all goes on as now. It is against relay-2"), "{said}");
+    assert!(said.contains("enough in 34 s if all goes on as now. The evidence is against relay-2"), "{said}");
 }

@@ -45,10 +45,10 @@ pub fn verdict_words(verdict: &Verdict, units: usize) -> String {
             format!("{observer} alone sees {unit} fail: look at the way between them")
         }
         Verdict::Undecided { seconds: Some(seconds) } => {
-            format!("there is evidence, and not enough of it: {seconds} s more, if all goes on as now")
+            format!("there is evidence, but not enough yet: enough in {seconds} s if all goes on as now")
         }
         Verdict::Undecided { seconds: None } => {
-            "there is evidence, and not enough of it, or too few observers; nobody can say for how long"
+            "there is evidence, but not enough yet, or too few observers; nobody can say for how long"
                 .to_owned()
         }
     };
@@ -195,7 +195,9 @@ impl Explanation {
         let whom = if self.stands.some_out { "the units in use" } else { "all units" };
         let held: Vec<&str> = self.stands.held_against.iter().map(UnitId::as_str).collect();
         let against = match self.verdict {
-            Verdict::Undecided { .. } if !held.is_empty() => format!(". It is against {}", held.join(", ")),
+            Verdict::Undecided { .. } if !held.is_empty() => {
+                format!(". The evidence is against {}", held.join(", "))
+            }
             _ => String::new(),
         };
         let verdict = match &self.verdict {
@@ -214,7 +216,8 @@ impl Explanation {
             lines.push("Siblings: none, as no other unit shares an attribute with it".to_owned());
         } else {
             lines.push(
-                "Siblings: units that share an attribute with it. If they fail too, that may be the cause"
+                "Siblings: units that share an attribute with it. If they fail too, what they share may be \
+                 the cause"
                     .to_owned(),
             );
             lines.extend(self.siblings.iter().map(sibling));
