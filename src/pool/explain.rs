@@ -335,6 +335,11 @@ impl Explanation {
         }
     }
 
+    /// The second in which it is explained.
+    fn now_s(&self) -> u64 {
+        self.since.saturating_add(self.seconds)
+    }
+
     /// The bet that decides: the one that is nearest to its limit, or farthest beyond.
     #[must_use]
     pub fn decisive(&self) -> Option<&Bet> {

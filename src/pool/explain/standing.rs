@@ -88,8 +88,7 @@ impl Explanation {
 
     /// Whether an alarm's cause is gone. Nobody looks while the database is away.
     fn is_over(&self, raised: &Raised) -> bool {
-        let now = self.since.saturating_add(self.seconds);
-        !self.issuer.frozen && now.saturating_sub(raised.seen) > SEEN_WITHIN_S
+        !self.issuer.frozen && self.now_s().saturating_sub(raised.seen) > SEEN_WITHIN_S
     }
 
     /// Of one that joins: that it is not new, but was stopped.

@@ -147,39 +147,49 @@ impl Explanation {
             more => format!("{more} discarded"),
         };
         let mut lines = vec![match (n, self.votes.len()) {
-            (_, 0) => "Votes: none, as nobody saw a call of it in the last minute".to_owned(),
+            (_, 0) => "Votes: none, as nobody saw a call on it in the last minute".to_owned(),
             _ => format!(
-                "Votes: {k} of {} (relays, issuers) saw bad calls of it in the last minute; {discarded}:",
-                many(n, "observer")
+                "Votes: {k} of {} (relays, issuers) saw bad calls on it in the last minute{}; {discarded}:",
+                many(n, "counted observer"),
+                self.in_use_lately()
             ),
         }];
         lines.extend(self.votes.iter().map(|vote| self.vote(vote)));
         let Shallow { probes, bad, .. } = self.shallow;
         lines.push(match self.shallow.colour {
-            "NONE" => "Health checks (shallow probes), by which nobody is judged: none lately".to_owned(),
+            "NONE" => "Health checks (shallow probes, which judge nobody): none lately".to_owned(),
             colour => format!(
-                "Health checks (shallow probes), by which nobody is judged: {}, {bad} bad of {probes} lately",
+                "Health checks (shallow probes, which judge nobody): {}, {bad} bad of the last {probes}",
                 colour.to_lowercase()
             ),
         });
         lines
     }
 
+    /// Of one that is out: that the votes tell of the time before, too.
+    fn in_use_lately(&self) -> &'static str {
+        let taken_out = self.evicted_by.as_ref().filter(|_| !self.stands.state.serves());
+        match taken_out.is_some_and(|told| told.decision.second.saturating_add(60) > self.now_s()) {
+            true => ", in part before it was taken out",
+            false => "",
+        }
+    }
+
     fn vote(&self, vote: &Vote) -> String {
         let Vote { observer, calls, bad, weight_percent, discarded } = vote;
         let mut notes = Vec::new();
         if observer.to_string() == format!("relay/{}", self.unit) {
-            notes.push("the unit itself".to_owned());
+            notes.push("what the unit says of itself".to_owned());
         }
         match discarded {
             Some(Discarded::Starved) => {
-                notes.push("DISCARDED: it misses its own timers, so it may see its own slowness".to_owned());
+                notes.push("DISCARDED: its own timers are late, so it may see its own slowness".to_owned());
             }
             Some(Discarded::LeftOut) => {
                 notes.push("DISCARDED: left out of S, as said above".to_owned());
             }
             None if *weight_percent < 100 => {
-                notes.push(format!("its word counts {weight_percent} %, as it misses its own timers"));
+                notes.push(format!("its word counts {weight_percent} %, as its own timers are late"));
             }
             None => {}
         }
