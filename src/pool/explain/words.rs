@@ -248,31 +248,34 @@ impl Explanation {
     fn arithmetic(&self) -> Vec<String> {
         let Floor { peak_calls_per_s, unit_calls_per_s, needed, full } = self.floor;
         let may = match (self.stands.state.serves(), self.may_be_taken_out) {
-            (false, _) => String::new(),
-            (true, true) => ": it may be taken out".to_owned(),
-            (true, false) => ": it may not be taken out".to_owned(),
+            (false, _) => "",
+            (true, true) => ": it can be spared",
+            (true, false) => ": it cannot be spared",
         };
         let (fast, slow) = (grouped(self.penalties.fast), grouped(self.penalties.slow));
         let (out, reuse) = (grouped(self.limits.fast.0.into()), grouped(self.limits.fast.1.into()));
         let (fast_half, slow_half) = self.limits.half_lives_s;
-        let held = if self.penalties.quarantined { ", and so it is now" } else { "" };
-        let kept = if self.penalties.suppressed { ", and so it is now" } else { "" };
+        let held = if self.penalties.quarantined { ", as now" } else { "" };
+        let kept = if self.penalties.suppressed { ", as now" } else { "" };
+        let peak = match peak_calls_per_s {
+            0 => "no peak is configured".to_owned(),
+            some => format!("the peak is {} calls/s by configuration", grouped(some.into())),
+        };
         vec![
             format!(
-                "Floor: at least {} must stay in full use (the peak is {} calls/s, and a unit carries {}); \
-                 now {}{may}",
+                "Floor: at least {} must stay in full use ({peak}, and a unit carries {} calls/s); now {} in \
+                 full use{may}",
                 many(needed, "unit"),
-                grouped(peak_calls_per_s.into()),
                 grouped(unit_calls_per_s.into()),
                 units_are(full)
             ),
             format!("Penalties: an eviction adds {} to each", grouped(self.stands.penalty.into())),
             format!(
-                "  fast: {fast}, halves every {}; it is kept out from {out} on, until {reuse} is left{kept}",
+                "  fast: {fast}, halves every {}. From {out} on it is kept out until {reuse} is left{kept}",
                 span(fast_half)
             ),
             format!(
-                "  slow: {slow}, halves every {}; it is quarantined from {} on{held}",
+                "  slow: {slow}, halves every {}. From {} on it is quarantined{held}",
                 span(slow_half),
                 grouped(self.limits.slow.into())
             ),
