@@ -302,15 +302,18 @@ impl Explanation {
     fn past(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.decisions.is_empty() {
-            lines.push("Decisions about it: none yet".to_owned());
+            lines.push("Decisions about it: none on record".to_owned());
         } else {
             lines.push("Last decisions about it, newest first:".to_owned());
             lines.extend((0..self.decisions.len()).map(|at| self.told(at)));
         }
         let Issuer { name, decides, epoch, .. } = &self.issuer;
+        let now = time_of(self.now_s());
         lines.push(match decides {
-            true => format!("Told by {name}, which decides for the pool (epoch {epoch} of its lease)"),
-            false => format!("Told by {name}, which does not decide"),
+            true => format!(
+                "Told at {now} by {name}, which decides for the pool (epoch {epoch} of its own lease)"
+            ),
+            false => format!("Told at {now} by {name}, which does not decide"),
         });
         lines
     }
