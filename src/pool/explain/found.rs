@@ -10,7 +10,7 @@ use crate::pool::{
 use super::{
     Discarded, Known, Limits, Sibling, Suspect, Told, Vote, rules,
     weighed::{left_out, nearest},
-    words::as_of_then,
+    words::{as_of_then, time_of},
 };
 
 impl Known<'_> {
@@ -37,13 +37,17 @@ impl Known<'_> {
         let drains = decisions.iter().find(|told| told.decision.to == Some(State::Draining));
         let (rule, why) = match drains.filter(|_| drained) {
             Some(Told { decision, .. }) => {
-                let words = "It has drained, and what was still open on it was reset";
+                let since = time_of(decision.second);
+                let words = format!(
+                    "It drained from {since} on, and calls still open at the end, if any, were cut off \
+                     (reset)"
+                );
                 (decision.rule, format!("{}. {words}", decision.reason))
             }
             // Others are in use meanwhile.
             None if unit.why.rule == Rule::F2 && unit.state == State::Healthy => {
                 let words =
-                    "when it was let in nobody else was in full use, and it was the best with a lease";
+                    "when it was let in, no other unit was in full use, and it was the best one with a lease";
                 (Rule::F2, words.to_owned())
             }
             // Its trickle is another by now: the first line has it.

@@ -182,14 +182,17 @@ fn why_one_that_has_drained_is_out_is_said_first_and_by_which_rule() {
     let mut pool = evicted(Parameters::default());
     pool.run(12);
     let said = whole(&text(&pool, 2, 0));
-    let why = "Why: relay-2 is worse than its peers: S = 21.6, the limit is 21.4. It has drained, and what \
-               was still open on it was reset Rule: E1, evicted";
+    let why = "Why: relay-2 is worse than its peers: S = 21.6, the limit is 21.4. It drained from \
+               1970-01-12T13:48:12Z on, and calls still open at the end, if any, were cut off (reset) Rule: \
+               E1, evicted";
     assert!(said.contains(why), "{said}");
+    let drained = "relay-2 is EVICTED since 1970-01-12T13:48:22Z";
+    assert!(said.contains(drained), "it is out since its drain is over: {said}");
     let reason = "a new fan".to_owned();
     pool.tell(vec![order("alice", Request::Drain { unit: id(3), reason })]);
     pool.run(12);
     let said = whole(&text(&pool, 3, 0));
-    assert!(said.contains("Why: operator/alice drains relay-3: a new fan. It has drained"), "{said}");
+    assert!(said.contains("Why: operator/alice drains relay-3: a new fan. It drained from 1970-"), "{said}");
     assert!(said.contains("Rule: O1, an operator's order"), "{said}");
 }
 
