@@ -95,7 +95,7 @@ impl Known<'_> {
             _ if judged.is_some() => "nothing at once: it is about to be taken out by itself".to_owned(),
             State::Suspect => format!(
                 "nothing at once: it is evicted, or comes back, by itself. If it stays SUSPECT, look at the \
-                 box, or `todoke pool drain {id} --reason …`"
+                 box; `todoke pool drain {id} --reason …` takes it out by hand"
             ),
             State::Returning(_) => self.at_once("it comes back by itself if its calls go well", unit),
             _ => self.at_once("all is well", unit),
@@ -155,7 +155,7 @@ impl Known<'_> {
                  cause found: `todoke pool override {id} --reason …`, for a day"
             ),
             Some(first) if unit.other_approvals.is_empty() => {
-                format!("another operator than {} signs, too: `todoke pool sign-off {id}`", first.by)
+                format!("an operator other than {} must sign too: `todoke pool sign-off {id}`", first.by)
             }
             Some(_) => {
                 let all: Vec<String> = unit.signatures().map(|one| one.by.to_string()).collect();

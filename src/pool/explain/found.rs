@@ -4,13 +4,13 @@
 use crate::pool::{
     evidence::{Observer, UnitId},
     judgement::{UnitJudgement, Verdict},
-    policy::{Alarm, Kind, PROBED, Raised, Rule, State, Unit, units_are},
+    policy::{Alarm, Kind, Lease, PROBED, Raised, Rule, State, Unit, units_are},
 };
 
 use super::{
     Discarded, Known, Limits, Sibling, Suspect, Told, Vote, rules,
     weighed::{left_out, nearest},
-    words::{as_of_then, time_of},
+    words::{as_of_then, span, time_of},
 };
 
 impl Known<'_> {
@@ -126,7 +126,19 @@ impl Known<'_> {
             return "it stays in use, though it fails: while all fail alike nobody is evicted".to_owned();
         }
         let held = self.held_back(unit).map(|held| format!("its limit is reached: {held}"));
-        held.or_else(|| self.policy.outlook(unit.id())).unwrap_or_default()
+        held.or_else(|| self.policy.outlook(unit.id())).unwrap_or_default() + &self.forecast(unit)
+    }
+
+    /// When the evidence against a suspect one reaches its limit, if that is foreseen.
+    fn forecast(&self, unit: &Unit) -> String {
+        let waits = unit.state == State::Suspect && unit.lease == Lease::Live;
+        let is_held = self.judgement.verdict == Verdict::Shared || self.is_raised(Alarm::FewObservers);
+        let judged = self.judgement.units.get(unit.id()).filter(|_| waits && !is_held);
+        let judged = judged.filter(|judged| judged.beyond < 0.0 && !judged.hearsay);
+        match judged.and_then(|judged| judged.seconds_to_sick) {
+            Some(seconds) => format!(", in {} if all goes on as now", span(seconds)),
+            None => String::new(),
+        }
     }
 
     /// What becomes of one whose evidence has reached its limit, and that is in use still.

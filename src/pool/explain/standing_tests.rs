@@ -23,6 +23,7 @@ fn what_is_to_be_done_is_said_of_each_state_on_the_way_out_and_back() {
     pool.sick(2, 10.0);
     pool.run(1);
     assert!(action(&pool).contains("`todoke pool drain relay-2 --reason …`"), "{}", action(&pool));
+    assert!(explained(&pool, 2, 0, |_| ()).next.ends_with("its limit, in 65 s if all goes on as now"));
     let out = "nothing at once: it comes back by itself. Look for the cause before it fails again";
     pool.sick(2, 30.0);
     pool.until(&Kind::Evict, 2, 1);
@@ -171,7 +172,7 @@ fn who_has_to_sign_what_is_said_with_the_command_until_a_unit_is_released() {
     pool.tell(vec![by("alice", "a fan")]);
     assert_eq!(
         action(&pool),
-        "another operator than operator/alice signs, too: `todoke pool sign-off relay-2`"
+        "an operator other than operator/alice must sign too: `todoke pool sign-off relay-2`"
     );
     pool.tell(vec![by("bob", "a disk")]);
     assert!(action(&pool).contains("the same as one of"), "{}", action(&pool));

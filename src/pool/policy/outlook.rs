@@ -10,6 +10,9 @@ use crate::pool::{evidence::UnitId, explain::time_of};
 /// What becomes of a suspect one otherwise.
 const EVICTED: &str = "DRAINING, and then EVICTED, when the evidence against it reaches its limit";
 
+/// What an evicted one begins with.
+const PROBATION: &str = "PROBATION (probed, without callers)";
+
 /// Whose deep probes of a unit are left out of what is counted, if anybody's are, and why.
 fn whose_do_not_count(unit: &Unit) -> String {
     let words = |(observer, (n, failed))| {
@@ -46,7 +49,7 @@ impl Policy {
                 let (seen, wanted) = (unit.probed(), &self.parameters);
                 format!(
                     "RETURNING after {} deep probes in at least {} s, of which {} may fail; so far {} in {} \
-                     s, of which {} failed{}",
+                     s, of which {} failed. If more fail, EVICTED again with a new back-off{}",
                     wanted.probation_probes,
                     wanted.probation_s,
                     wanted.probation_failures_max,
@@ -58,8 +61,10 @@ impl Policy {
             }
             State::Returning(percent) => self.until_stepped(unit, percent),
             State::Quarantined => match &unit.approval {
-                None => "nothing by itself: it stays out until two operators sign".to_owned(),
-                Some(_) => "nothing by itself: it stays out until another operator signs".to_owned(),
+                None => format!("nothing by itself: it stays out until two operators sign; then {PROBATION}"),
+                Some(_) => {
+                    format!("nothing by itself: it stays out until another operator signs; then {PROBATION}")
+                }
             },
             State::Drained => "nothing by itself: it stays out until an operator lets it back".to_owned(),
         })
@@ -135,9 +140,7 @@ impl Policy {
                  began anew or its probes were paused; {EVICTED}"
             )
         } else {
-            "HEALTHY when the evidence against it is nearly gone; DRAINING, and then EVICTED, when it \
-             reaches its limit"
-                .to_owned()
+            format!("HEALTHY when the evidence against it is nearly gone; {EVICTED}")
         }
     }
 
@@ -161,9 +164,9 @@ impl Policy {
             waits.push("its lease is held where it is registered".to_owned());
         }
         if waits.is_empty() {
-            "PROBATION at once".to_owned()
+            format!("{PROBATION} at once")
         } else {
-            format!("PROBATION when {}", waits.join(", and "))
+            format!("{PROBATION} when {}", waits.join(", and "))
         }
     }
 }

@@ -214,14 +214,15 @@ fn an_operator_is_told_what_a_unit_waits_for() {
     let back_off = back_off_s(&Parameters::default(), &id(2), 1) - 10;
     // 1,000 → 750 takes 747.1 s of half an hour's half-life.
     let waits = format!(
-        "PROBATION when its back-off ends in {back_off} s, and its fast penalty falls from 996 to 750, \
-         in 738 s, and it asks for a lease"
+        "PROBATION (probed, without callers) when its back-off ends in {back_off} s, and its fast penalty \
+         falls from 996 to 750, in 738 s, and it asks for a lease"
     );
     assert_eq!(next(&pool), waits);
     pool.until(&Kind::StartProbation, 2, 738);
     pool.run(1);
     let wanted = "RETURNING after 200 deep probes in at least 60 s, of which 1 may fail";
-    assert_eq!(next(&pool), format!("{wanted}; so far 4 in 1 s, of which 0 failed"));
+    let or = "If more fail, EVICTED again with a new back-off";
+    assert_eq!(next(&pool), format!("{wanted}; so far 4 in 1 s, of which 0 failed. {or}"));
     pool.until(&Kind::Step(1), 2, 60);
     pool.run(3);
     let by_calls = "5 % of a full share after 50 calls in at least 60 s; so far 1 in 3 s";
