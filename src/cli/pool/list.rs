@@ -209,12 +209,12 @@ mod tests {
             units: vec!["relay-2".to_owned()],
             signed: signed.to_owned(),
         };
-        let suspects = vec![suspect(""), suspect("operator/alice: a fan, to test: heat")];
+        let suspects = vec![suspect(""), suspect("operator/alice; changed: a fan; hypothesis: heat")];
         let list = pb::ListUnitsResponse { suspects, ..pb::ListUnitsResponse::default() };
         let said = lines(&list).into_iter().filter(|line| line.starts_with("Suspect: "));
         let plain = "Suspect: probe=deep, since 1970-01-12T13:46:40Z, as relay-2 failed with it";
-        let signed = "; said to be mended by operator/alice: a fan, to test: heat; another operator must \
-                      sign the same";
+        let signed = "; said to be mended by operator/alice; changed: a fan; hypothesis: heat; another \
+                      operator must sign the same";
         assert_eq!(Vec::from_iter(said), [plain.to_owned(), format!("{plain}{signed}")]);
     }
 

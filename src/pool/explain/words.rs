@@ -58,7 +58,7 @@ pub fn verdict_words(verdict: &Verdict, units: usize) -> String {
 /// Who signed what.
 #[must_use]
 pub fn signed_words(Approval { by, intervention }: &Approval) -> String {
-    format!("{by}: {}, to test: {}", intervention.changed, intervention.hypothesis)
+    format!("{by}; changed: {}; hypothesis: {}", intervention.changed, intervention.hypothesis)
 }
 
 /// A time span in its largest whole unit, once there are two of it.
