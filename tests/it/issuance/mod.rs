@@ -1,5 +1,6 @@
 //! Promise: the issuer keeps what it says over real gRPC, mutual TLS and SQL.
 
+mod acknowledged;
 mod asked;
 mod audited;
 pub(crate) mod begun;
