@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     core::{Core, store_fault},
-    recount::{Recount, by_district, in_words},
+    recount::{self, Recount, by_district, in_words},
 };
 
 /// How often the chunks are looked at before the caller has to ask again: they may change meanwhile.
@@ -44,8 +44,8 @@ async fn counted_again(core: &Core, then: &Miscounted) -> Result<bool, Fault> {
     let mut recount = Recount::default();
     for number in then.durable.iter().flat_map(|(first, last)| first..=last) {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
-        let announced = stored.chunk_roots.get(number as usize).copied();
-        recount = recount.add(core, row, &key, number, announced).await.map_err(store_fault)?;
+        let payload = recount::read(core, row, &key, number, &stored.chunk_roots).await;
+        recount = recount.add(core, number, payload.map_err(store_fault)?).await;
     }
     let (whole, damaged) = recount.finish();
     let mut chunks = then.gone_chunks();

@@ -30,35 +30,37 @@ pub(crate) struct Recount {
     pub(crate) damaged: Vec<u32>,
 }
 
+/// Reads and opens a chunk, of which `roots` has the root that was announced; `None` if it is damaged, or if
+/// none of this number was announced.
+pub(crate) async fn read(
+    core: &Core,
+    row: &BatchRow,
+    key: &Arc<DataKey>,
+    number: u32,
+    roots: &[Digest],
+) -> Result<Option<Zeroizing<Vec<u8>>>, store::Error> {
+    let (municipality, batch) = (row.municipality, row.batch_id);
+    let Some(announced) = roots.get(number as usize).copied() else { return Ok(None) };
+    let stored = match core.store.chunk_payload(municipality, batch, number).await {
+        Ok(Some(stored)) => stored,
+        Ok(None) | Err(store::Error::Corrupt(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (key, len) = (Arc::clone(key), row.records_in(&[number]));
+    let aad = chunk_aad(municipality, batch, number);
+    Ok(core.on_core(move || opened(&key, &aad, &stored, announced, len)).await)
+}
+
 impl Recount {
-    /// Looks at one chunk, of which `announced` is the root.
-    pub(crate) async fn add(
-        mut self,
-        core: &Core,
-        row: &BatchRow,
-        key: &Arc<DataKey>,
-        number: u32,
-        announced: Option<Digest>,
-    ) -> Result<Self, store::Error> {
-        let (municipality, batch) = (row.municipality, row.batch_id);
-        let stored = match core.store.chunk_payload(municipality, batch, number).await {
-            Ok(stored) => stored,
-            Err(store::Error::Corrupt(_)) => None,
-            Err(error) => return Err(error),
-        };
-        let (Some(stored), Some(announced)) = (stored, announced) else {
-            self.damaged.push(number);
-            return Ok(self);
-        };
-        let (key, len) = (Arc::clone(key), row.records_in(&[number]));
+    /// Adds up the payload of a chunk as [`read`] gave it.
+    pub(crate) async fn add(mut self, core: &Core, number: u32, payload: Option<Zeroizing<Vec<u8>>>) -> Self {
         let added = core.on_core(move || {
-            let payload = opened(&key, &chunk_aad(municipality, batch, number), &stored, announced, len);
             if !payload.is_some_and(|payload| chunks::add_to(&mut self.totals, &payload)) {
                 self.damaged.push(number);
             }
             self
         });
-        Ok(added.await)
+        added.await
     }
 
     /// Returns the totals of what is whole, and the chunks that are not.

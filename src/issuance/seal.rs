@@ -24,7 +24,7 @@ use super::{
     chunks,
     core::{Core, store_fault},
     deadline::Deadline,
-    recount::{Recount, by_district, in_words},
+    recount::{self, Recount, by_district, in_words},
     view,
 };
 
@@ -120,7 +120,8 @@ fn json_list(items: impl Iterator<Item = String>, bytes_max: usize) -> String {
     out
 }
 
-/// Re-reads every chunk from the database and adds up what is whole; holds one chunk at a time.
+/// Re-reads every chunk from the database and adds up what is whole. While one is added up, the next is read
+/// and opened, so that two are held at a time.
 async fn recompute(
     core: &Arc<Core>,
     row: &BatchRow,
@@ -129,11 +130,13 @@ async fn recompute(
 ) -> Result<(Totals, Vec<u32>), Fault> {
     let key = Arc::new(core.data_key(row)?);
     let mut recount = Recount::default();
+    let mut ahead = recount::read(core, row, &key, 0, roots).await.map_err(store_fault)?;
     for number in 0..row.chunk_count {
         deadline.check()?;
         crash::point(Point::SealReading);
-        let announced = roots.get(number as usize).copied();
-        recount = recount.add(core, row, &key, number, announced).await.map_err(store_fault)?;
+        let next = recount::read(core, row, &key, number + 1, roots); // nothing, after the last
+        let (added, next) = tokio::join!(recount.add(core, number, ahead), next);
+        (recount, ahead) = (added, next.map_err(store_fault)?);
     }
     Ok(recount.finish())
 }

@@ -256,8 +256,8 @@ impl Job {
         let mut recount = Recount::default();
         for number in 0..self.row.chunk_count {
             self.keep().await?;
-            let announced = self.roots.get(number as usize).copied();
-            recount = recount.add(&self.core, &self.row, &self.key, number, announced).await?;
+            let opened = recount::read(&self.core, &self.row, &self.key, number, &self.roots).await?;
+            recount = recount.add(&self.core, number, opened).await;
         }
         let (whole, damaged) = recount.finish();
         if damaged.is_empty() {
