@@ -60,6 +60,9 @@ pub struct Options {
     pub seal_by_max: Duration,
     /// Batches worked off at once by this issuer. Default 2.
     pub workers: usize,
+    /// Records whose orders are stored in one transaction at most, unless a chunk has more. More cost less,
+    /// and are held in memory three times, some 0.7 KiB each. Default 8,192, which is 4 chunks.
+    pub records_together: u32,
     /// How often an idle worker looks for work. Default 1 s.
     pub work_poll: Duration,
     /// How long a worker's lease lasts without being renewed. Default 10 s.
@@ -113,6 +116,7 @@ impl Default for Options {
             sequence_ahead_max: 1000,
             seal_by_max: seconds(31 * 86_400),
             workers: 2,
+            records_together: 8192,
             work_poll: seconds(1),
             lease: seconds(10),
             retry: (seconds(1), seconds(60)),

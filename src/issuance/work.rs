@@ -1,7 +1,7 @@
-//! A sealed batch is worked off chunk by chunk, each exactly once, by whoever holds its lease; a worker that
-//! dies loses the lease, and another goes on where the last commit was.
+//! The chunks of a sealed batch are worked off in their order, each exactly once, by whoever holds its lease;
+//! a worker that dies loses the lease, and another goes on where the last commit was.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -203,19 +203,24 @@ impl Job {
         reconcile::reconcile(self).await
     }
 
-    /// Makes orders of the chunks that are left; while one is stored, the next is prepared on another core.
+    /// The chunks from `first` on that are gone through together: one at least, and none at the end.
+    fn together(&self, first: u32) -> Range<u32> {
+        let chunks = self.core.options.records_together / self.row.chunk_records;
+        first..first.saturating_add(chunks.max(1)).min(self.row.chunk_count)
+    }
+
+    /// Makes orders of the chunks that are left. While some are stored, the next are prepared on
+    /// another core.
     async fn explode(&mut self) -> Result<(), Stop> {
-        let end = self.row.chunk_count;
-        let mut number = self.claim.next_chunk;
-        let mut ready = if number < end { Some(self.exploded(number).await?) } else { None };
-        while let Some(exploded) = ready.take() {
+        let mut numbers = self.together(self.claim.next_chunk);
+        let mut ready = self.exploded(numbers.clone()).await?;
+        while !numbers.is_empty() {
             self.keep().await?;
-            let store = self.core.store.clone();
-            let now_ms = self.core.clock.now_ms();
-            let stored = store.store_orders(&self.claim, number, exploded.orders, exploded.rejects, now_ms);
-            let next =
-                async { if number + 1 < end { self.exploded(number + 1).await.map(Some) } else { Ok(None) } };
-            let (stored, next) = tokio::join!(stored, next);
+            let (store, now_ms) = (self.core.store.clone(), self.core.clock.now_ms());
+            let Exploded { orders, rejects } = ready;
+            let stored = store.store_orders(&self.claim, numbers.clone(), orders, rejects, now_ms);
+            let next = self.together(numbers.end);
+            let (stored, exploded) = tokio::join!(stored, self.exploded(next.clone()));
             match stored? {
                 Stored::Done { accepted, duplicate, rejected } => {
                     metrics::counter!(names::RECORDS, names::DISPOSITION => "accepted").increment(accepted);
@@ -226,13 +231,22 @@ impl Job {
             }
             crash::point(Point::ChunkExploded);
             self.core.changed(self.row.municipality, self.row.batch_id);
-            ready = next?;
-            number += 1;
+            (numbers, ready) = (next, exploded?);
         }
         Ok(())
     }
 
-    async fn exploded(&self, number: u32) -> Result<Exploded, Stop> {
+    async fn exploded(&self, numbers: Range<u32>) -> Result<Exploded, Stop> {
+        let mut all = Exploded { orders: Vec::new(), rejects: Vec::new() };
+        for number in numbers {
+            let one = self.exploded_chunk(number).await?;
+            all.orders.extend(one.orders);
+            all.rejects.extend(one.rejects);
+        }
+        Ok(all)
+    }
+
+    async fn exploded_chunk(&self, number: u32) -> Result<Exploded, Stop> {
         let (municipality, batch) = (self.row.municipality, self.row.batch_id);
         let stored = self.core.store.chunk_payload(municipality, batch, number).await?;
         let (Some(stored), Some(announced)) = (stored, self.roots.get(number as usize).copied()) else {

@@ -1,7 +1,7 @@
-//! A chunk's records become orders once, in the transaction that moves the batch on; an order id stands for
-//! one record of a municipality for ever, unless its batch was given up.
+//! The records of chunks become orders once, in the transaction that moves the batch on; an order id stands
+//! for one record of a municipality for ever, unless its batch was given up.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use crate::{
     crash::{self, Point},
@@ -23,11 +23,12 @@ const ORDER_ID_FIELD: &str = "order_id";
 
 statements! {
     LEDGER = "
-        SELECT record_count FROM chunk WHERE municipality_code = $1 AND batch_id = $2 AND chunk_number = $3";
+        SELECT CAST(COALESCE(SUM(record_count), 0) AS BIGINT) AS records FROM chunk
+        WHERE municipality_code = $1 AND batch_id = $2 AND chunk_number >= $3 AND chunk_number < $4";
     COUNT_OUT = "
         UPDATE batch SET stored = stored - $3 - $4 - $5 - $6, accepted = accepted + $3,
             rejected = rejected + $4, duplicate = duplicate + $5, quarantined = quarantined + $6,
-            chunks_worked = chunks_worked + 1, progress_ms = $7
+            chunks_worked = $8, progress_ms = $7
         WHERE municipality_code = $1 AND batch_id = $2";
     MOVED = "UPDATE work SET tries = 0 WHERE municipality_code = $1 AND batch_id = $2 AND tries > 0";
     INDEX_PERSONS = "
@@ -40,15 +41,19 @@ statements! {
         UPDATE batch SET chunks_indexed = $3 WHERE municipality_code = $1 AND batch_id = $2";
     COUNT_ORDERS = "
         SELECT COUNT(*) AS orders FROM card_order
-        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3 AND record_index BETWEEN $4 AND $5";
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3
+            AND record_index >= $4 AND record_index < $5";
     COUNT_OTHERS = "
         SELECT kind, COUNT(*) AS others FROM disposition
-        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3 AND record_index BETWEEN $4 AND $5
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3
+            AND record_index >= $4 AND record_index < $5
         GROUP BY kind";
 }
 
-/// A chunk's records, apart.
+/// The records of some chunks, apart.
 pub(super) struct Sorted {
+    /// The chunks are worked off up to this one.
+    end: u32,
     /// Which of the orders given are orders.
     accepted: Vec<usize>,
     /// What became of all other records.
@@ -63,7 +68,7 @@ impl Sorted {
 
 on_both! {
     pub(super) trait OrderSteps {
-        /// Stores what became of one chunk's records, and counts them.
+        /// Stores what became of the records, and counts them.
         async fn store_sorted(
             &mut conn,
             claim: &Claim,
@@ -82,7 +87,7 @@ on_both! {
             let (code, id) = (claim.key.municipality.to_string(), claim.key.batch_id.uuid());
             let query = sqlx::query(COUNT_OUT).bind(&code).bind(id).bind(accepted).bind(rejected);
             let query = query.bind(duplicate).bind(sorted.count(DispositionKind::Quarantined)?).bind(now_ms);
-            query.execute(&mut *conn).await?;
+            query.bind(i64::from(sorted.end)).execute(&mut *conn).await?;
             sqlx::query(MOVED).bind(&code).bind(id).execute(conn).await?;
             Ok(Stored::Done {
                 accepted: uint(accepted, "accepted")?,
@@ -103,20 +108,20 @@ on_both! {
             Ok(())
         }
 
-        /// Returns what became of a chunk that was stored before.
+        /// Returns what became of chunks that were stored before.
         async fn count_stored(
             &mut conn,
             claim: &Claim,
             row: &BatchRow,
-            number: u32,
+            numbers: &Range<u32>,
         ) -> Result<Stored, Error> {
             let (code, id) = (claim.key.municipality.to_string(), claim.key.batch_id.uuid());
-            let first = i64::from(number) * i64::from(row.chunk_records);
-            let last = first + i64::from(row.chunk_records) - 1;
+            let first = i64::from(numbers.start) * i64::from(row.chunk_records);
+            let end = i64::from(numbers.end) * i64::from(row.chunk_records);
             let query = sqlx::query_scalar(COUNT_ORDERS).bind(&code).bind(id).bind(i64::from(claim.attempt));
-            let accepted: i64 = query.bind(first).bind(last).fetch_one(&mut *conn).await?;
+            let accepted: i64 = query.bind(first).bind(end).fetch_one(&mut *conn).await?;
             let query = sqlx::query_as(COUNT_OTHERS).bind(&code).bind(id).bind(i64::from(claim.attempt));
-            let others: Vec<(String, i64)> = query.bind(first).bind(last).fetch_all(conn).await?;
+            let others: Vec<(String, i64)> = query.bind(first).bind(end).fetch_all(conn).await?;
             let of = |kind: DispositionKind| {
                 uint(others.iter().find(|one| one.0 == kind.as_str()).map_or(0, |one| one.1), "others")
             };
@@ -127,12 +132,12 @@ on_both! {
             })
         }
 
-        /// Returns how many records the ledger has for a chunk.
-        async fn ledger(&mut conn, claim: &Claim, number: u32) -> Result<u64, Error> {
+        /// Returns how many records the ledger has for some chunks.
+        async fn ledger(&mut conn, claim: &Claim, numbers: &Range<u32>) -> Result<u64, Error> {
             let query = sqlx::query_scalar(LEDGER).bind(claim.key.municipality.to_string());
-            let query = query.bind(claim.key.batch_id.uuid()).bind(i64::from(number));
-            let records: Option<i64> = query.fetch_optional(conn).await?;
-            uint(records.ok_or(Error::Corrupt("chunk"))?, "record_count")
+            let query = query.bind(claim.key.batch_id.uuid());
+            let query = query.bind(i64::from(numbers.start)).bind(i64::from(numbers.end));
+            uint(query.fetch_one(conn).await?, "record_count")
         }
 
         /// Tells orders from duplicates and from ids that are taken; takes the ids of the orders.
@@ -239,7 +244,7 @@ impl Holder {
         };
         let leaf = match row.leaf {
             Some(leaf) => Some(super::columns::digest(&leaf, "leaf")?),
-            // An order of this very chunk is not stored yet.
+            // An order of these very chunks is not stored yet.
             None if here => {
                 let at = orders.binary_search_by_key(&index, |order| order.index);
                 at.ok().map(|at| orders[at].leaf)
@@ -270,22 +275,23 @@ impl Holder {
 }
 
 impl Store {
-    /// Stores what became of the records of chunk `number`, the next one of the claim's batch.
+    /// Stores what became of the records of the chunks `numbers`, the next ones of the claim's batch: of all
+    /// of them or of none.
     ///
     /// An order whose id is an accepted order with the same leaf, or an earlier record of this batch, is a
     /// duplicate of it; with another leaf it is rejected as [`ORDER_ID_REUSED`]. An id that another batch
     /// holds without being accepted is rejected as [`ORDER_ID_HELD`]: repair this batch once the other one is
     /// decided. `orders` must stand in the order of their indexes.
     ///
-    /// Idempotent: a chunk that is stored already is answered as it was, and changes nothing.
+    /// Idempotent: chunks that are stored already are answered as they were, and change nothing.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the chunk is not the next one or not of so many records; any [`Error`] of a
+    /// [`Error::Corrupt`] if the chunks are not the next ones or not of so many records; any [`Error`] of a
     /// transaction.
     pub async fn store_orders(
         &self,
         claim: &Claim,
-        number: u32,
+        numbers: Range<u32>,
         orders: Vec<NewOrder>,
         rejects: Vec<Disposition>,
         now_ms: i64,
@@ -293,20 +299,22 @@ impl Store {
         let (orders, rejects) = (orders.as_slice(), rejects.as_slice());
         in_tx!(self, "store_orders", |tx| {
             let Some(row) = tx.held(claim).await? else { return Ok(Stored::LeaseLost) };
-            if number < row.chunks_worked {
-                return tx.count_stored(claim, &row, number).await;
+            let end = numbers.end;
+            if end <= row.chunks_worked {
+                return tx.count_stored(claim, &row, &numbers).await;
             }
             let records = (orders.len() + rejects.len()) as u64;
-            if number > row.chunks_worked || row.state != BatchState::Importing {
+            if numbers.start != row.chunks_worked || row.state != BatchState::Importing {
                 return Err(Error::Corrupt("chunks_worked"));
             }
-            if records != tx.ledger(claim, number).await? {
+            if records != tx.ledger(claim, &numbers).await? {
                 return Err(Error::Corrupt("record_count"));
             }
-            let mut sorted = Sorted { accepted: Vec::with_capacity(orders.len()), others: rejects.to_vec() };
+            let accepted = Vec::with_capacity(orders.len());
+            let mut sorted = Sorted { end, accepted, others: rejects.to_vec() };
             tx.sort(claim, orders, &mut sorted).await?;
             let stored = tx.store_sorted(claim, orders, &sorted, now_ms).await?;
-            let (end, waiting) = (number + 1, u64::from(number + 1 - row.chunks_indexed));
+            let waiting = u64::from(end - row.chunks_indexed);
             if end == row.chunk_count || waiting * u64::from(row.chunk_records) >= self.persons_together {
                 tx.index_persons(claim, &row, end).await?;
             }

@@ -150,7 +150,7 @@ impl Store {
                 if *number >= row.chunks_worked {
                     row.counts.stored = row.counts.stored.saturating_sub(len);
                 } else if let Stored::Done { accepted, duplicate, rejected } =
-                    tx.count_stored(claim, &row, *number).await?
+                    tx.count_stored(claim, &row, &(*number..*number + 1)).await?
                 {
                     row.counts.accepted = row.counts.accepted.saturating_sub(accepted);
                     row.counts.duplicate = row.counts.duplicate.saturating_sub(duplicate);

@@ -94,7 +94,8 @@ contract!(a_chunk_of_orders_whose_worker_goes_is_there_whole_or_not_at_all, |cas
     let (mut number, mut gone) = (0, 0usize);
     for waits in patience() {
         let at = number as usize * 4;
-        let stored = case.store.store_orders(&claim, number, all[at..at + 4].to_vec(), Vec::new(), NOW);
+        let stored =
+            case.store.store_orders(&claim, number..number + 1, all[at..at + 4].to_vec(), Vec::new(), NOW);
         let stored = if let Some(waits) = waits {
             dropped_after(waits, stored).await
         } else {
@@ -177,7 +178,7 @@ async fn what_was_answered_outlives_a_killed_process() {
     let over = after.claim_work(&key, "another", NOW + 1000, 1000).await.expect("the store answers");
     let over = over.expect("the lease is over");
     assert_eq!(over.next_chunk, 1, "it goes on where the last commit was");
-    let stored = after.store_orders(&over, 1, all[4..].to_vec(), Vec::new(), NOW).await;
+    let stored = after.store_orders(&over, 1..2, all[4..].to_vec(), Vec::new(), NOW).await;
     assert_eq!(stored.expect("the store answers"), done(4, 0, 0));
 }
 
@@ -221,7 +222,7 @@ async fn a_full_disk_changes_nothing_and_is_over_when_there_is_room() {
         let before = case.row(1).await;
         let mut chunk = all[number as usize * 4..number as usize * 4 + 4].to_vec();
         chunk.iter_mut().for_each(|order| order.sealed = vec![7; 9000]);
-        match case.store.store_orders(&claim, number, chunk, Vec::new(), NOW).await {
+        match case.store.store_orders(&claim, number..number + 1, chunk, Vec::new(), NOW).await {
             Ok(stored) => {
                 assert_eq!(stored, done(4, 0, 0));
                 number += 1;

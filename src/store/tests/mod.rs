@@ -203,7 +203,7 @@ impl Case {
     }
 
     async fn store(&self, claim: &Claim, number: u32, orders: Vec<NewOrder>) -> Stored {
-        let stored = self.store.store_orders(claim, number, orders, Vec::new(), NOW).await;
+        let stored = self.store.store_orders(claim, number..number + 1, orders, Vec::new(), NOW).await;
         stored.expect("the store answers")
     }
 

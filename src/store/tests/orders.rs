@@ -21,12 +21,32 @@ contract!(orders_are_stored_once_and_answered_the_same, |case| {
     assert_eq!(rows[0].sealed, b"sealed K-3");
 });
 
+contract!(chunks_that_are_stored_together_are_answered_together_and_the_same, |case| {
+    case.sealed(1, 14).await;
+    let claim = case.claim(1).await;
+    let all = [orders("K", 6), vec![order(6, "K-1"), order_of(7, "K-2", "other")]].concat();
+    let together = async |numbers, orders: &[NewOrder]| {
+        case.store.store_orders(&claim, numbers, orders.to_vec(), Vec::new(), NOW).await
+    };
+    assert_eq!(together(0..2, &all).await.expect("the store answers"), done(6, 1, 1));
+    assert_eq!(case.row(1).await.chunks_worked, 2);
+    let stored = case.row(1).await;
+    assert_eq!(together(0..2, &all).await.expect("the store answers"), done(6, 1, 1), "as they were");
+    assert_eq!(together(1..2, &all[4..]).await.expect("the store answers"), done(2, 1, 1), "one of them");
+    for numbers in [1..3, 2..4, 3..4] {
+        let refused = together(numbers.clone(), &all[..4]).await;
+        assert!(matches!(refused, Err(Error::Corrupt(_))), "{numbers:?}: {refused:?}");
+    }
+    assert_eq!(case.row(1).await, stored);
+});
+
 contract!(a_chunk_out_of_turn_or_of_another_size_is_refused_whole, |case| {
     case.sealed(1, 8).await;
     let claim = case.claim(1).await;
     let before = case.row(1).await;
     for (number, count) in [(1, 4), (0, 3), (0, 5)] {
-        let stored = case.store.store_orders(&claim, number, orders("K", count), Vec::new(), NOW).await;
+        let stored =
+            case.store.store_orders(&claim, number..number + 1, orders("K", count), Vec::new(), NOW).await;
         assert!(matches!(stored, Err(Error::Corrupt(_))), "{stored:?}");
     }
     assert_eq!(case.row(1).await, before);
@@ -47,9 +67,9 @@ contract!(rejects_stand_beside_the_orders, |case| {
     };
     let mut rest = orders("K", 4);
     rest.remove(2);
-    let stored = case.store.store_orders(&claim, 0, rest.clone(), vec![reject.clone()], NOW).await;
+    let stored = case.store.store_orders(&claim, 0..1, rest.clone(), vec![reject.clone()], NOW).await;
     assert_eq!(stored.expect("the store answers"), done(3, 0, 1));
-    let again = case.store.store_orders(&claim, 0, rest, vec![reject.clone()], NOW).await;
+    let again = case.store.store_orders(&claim, 0..1, rest, vec![reject.clone()], NOW).await;
     assert_eq!(again.expect("the store answers"), done(3, 0, 1));
     let all = case.dispositions(1).await;
     assert_eq!(all.iter().map(|d| d.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
@@ -162,7 +182,7 @@ contract!(an_attempt_takes_over_what_the_one_before_took, |case| {
         field: None,
         duplicate_of: None,
     };
-    let stored = case.store.store_orders(&claim, 0, rest, vec![reject], NOW).await;
+    let stored = case.store.store_orders(&claim, 0..1, rest, vec![reject], NOW).await;
     assert_eq!(stored.expect("the store answers"), done(3, 0, 1));
     assert_eq!(
         case.store.orders_page(ward(), id(1), 1, 0, 9).await.expect("reads").len(),

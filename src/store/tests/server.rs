@@ -306,7 +306,7 @@ async fn two_issuers_at_one_database_store_each_chunk_and_each_order_once() {
     let work = |store: Store, claim: Claim, orders: Vec<NewOrder>| async move {
         let mut accepted = 0;
         for (number, chunk) in (0..).zip(orders.chunks(CHUNK as usize)) {
-            let done = store.store_orders(&claim, number, chunk.to_vec(), Vec::new(), NOW).await;
+            let done = store.store_orders(&claim, number..number + 1, chunk.to_vec(), Vec::new(), NOW).await;
             match done.expect("the store answers") {
                 Stored::Done { accepted: some, .. } => accepted += some,
                 lost @ Stored::LeaseLost => panic!("{lost:?}"),

@@ -78,7 +78,8 @@ async fn ids_that_were_freed_are_taken_over_once() {
         async move {
             let mut accepted = 0;
             for (number, chunk) in (0..).zip(all.chunks(CHUNK as usize)) {
-                let done = store.store_orders(claim, number, chunk.to_vec(), Vec::new(), NOW).await;
+                let done =
+                    store.store_orders(claim, number..number + 1, chunk.to_vec(), Vec::new(), NOW).await;
                 match done.expect("the store answers") {
                     Stored::Done { accepted: some, .. } => accepted += some,
                     lost @ Stored::LeaseLost => panic!("{lost:?}"),

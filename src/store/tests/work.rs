@@ -70,7 +70,7 @@ async fn refused(store: &Store, claim: &Claim) {
     };
     assert!(!store.renew_work(claim, NOW, 9).await.expect("the store answers"));
     assert!(!store.release_work(claim, NOW, "late").await.expect("the store answers"));
-    let stored = store.store_orders(claim, 0, orders("S", 4), Vec::new(), NOW).await;
+    let stored = store.store_orders(claim, 0..1, orders("S", 4), Vec::new(), NOW).await;
     assert_eq!(stored.expect("the store answers"), Stored::LeaseLost);
     assert!(!store.start_reconciling(claim, NOW).await.expect("the store answers"));
     assert!(!store.accept(claim, &acceptance).await.expect("the store answers"));

@@ -22,6 +22,8 @@ use super::super::system::{Dev, Folder, Said, eventually, http};
 pub(super) const RECORDS: u64 = 896;
 pub(super) const CHUNK_RECORDS: u64 = 64;
 pub(super) const CHUNK: &str = "64";
+/// Chunks whose orders are stored together.
+pub(super) const TOGETHER: u64 = 2;
 /// How long anything is waited for.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -41,7 +43,11 @@ impl Scene {
     pub(super) async fn start_at(at: Option<&str>, variables: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let once = folder.path("once").display().to_string();
-        let mut all = vec![("TODOKE_ISSUANCE__LEASE", "500ms"), ("TODOKE_ISSUANCE__WORK_POLL", "100ms")];
+        let mut all = vec![
+            ("TODOKE_ISSUANCE__LEASE", "500ms"),
+            ("TODOKE_ISSUANCE__WORK_POLL", "100ms"),
+            ("TODOKE_ISSUANCE__RECORDS_TOGETHER", "128"),
+        ];
         if let Some(at) = at {
             all.extend([("TEST_TODOKE_CRASH_AT", at), ("TEST_TODOKE_CRASH_ONCE", &once)]);
         }

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{
     super::system::{Signal, eventually, signal},
-    harness::{CHUNK_RECORDS, Client, Scene},
+    harness::{CHUNK_RECORDS, Client, Scene, TOGETHER},
 };
 
 /// An issuer that stands still at a point, and a client that has lost patience with the relays.
@@ -89,7 +89,11 @@ async fn an_issuer_stopped_between_the_orders_of_two_chunks_leaves_the_rest_to_w
     eventually("it to see that the batch is no longer its own", lost).await;
     let orders = "SELECT COUNT(*) FROM card_order";
     let orders: i64 = sqlx::query_scalar(orders).fetch_one(&mut beside).await.expect("a count");
-    assert_eq!(u64::try_from(orders).ok(), Some(4 * CHUNK_RECORDS), "nothing after the fourth chunk");
+    assert_eq!(
+        u64::try_from(orders).ok(),
+        Some(4 * TOGETHER * CHUNK_RECORDS),
+        "nothing after the fourth time"
+    );
     let lease: (i64, String, i64) = sqlx::query_as("SELECT epoch, holder, due_ms FROM work")
         .fetch_one(&mut beside)
         .await

@@ -74,7 +74,7 @@ async fn refused(issuer: &Issuer, claim: &Claim) {
     assert!(!store.renew_work(claim, now_ms, 10_000).await.expect("the store answers"));
     assert!(!store.release_work(claim, now_ms, "late").await.expect("the store answers"));
     for number in 0..3 {
-        let stored = store.store_orders(claim, number, Vec::new(), Vec::new(), now_ms).await;
+        let stored = store.store_orders(claim, number..number + 1, Vec::new(), Vec::new(), now_ms).await;
         assert_eq!(stored.expect("the store answers"), Stored::LeaseLost);
     }
     assert!(!store.start_reconciling(claim, now_ms).await.expect("the store answers"));
