@@ -1,5 +1,8 @@
 //! A batch is accepted only when every total, recomputed from the orders and rejects that the database holds,
 //! is the one declared; the receipt and the acceptance are one transaction.
+//!
+//! What is read back was committed before, by this claim, and nobody else changes it as long as the claim
+//! holds: so it can be read while later chunks are stored.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -44,15 +47,44 @@ struct Page {
     chunk: Option<StoredChunk>,
 }
 
-/// Re-reads everything, and accepts the batch if every identity closes.
-pub(crate) async fn reconcile(job: &mut Job) -> Result<(), Stop> {
-    let mut books = Books::default();
-    for number in 0..job.row.chunk_count {
+/// Reads back what is left, and accepts the batch if every identity closes.
+pub(crate) async fn reconcile(job: &mut Job, mut back: ReadBack) -> Result<(), Stop> {
+    while back.next < job.row.chunk_count {
         job.keep().await?;
-        crash::point(Point::ReconcileReading);
-        let page = read(job, number).await?;
+        let end = job.together(back.next).end;
+        back = back.go_on(job, end).await?;
+    }
+    accept(job, back.books).await
+}
+
+/// What was read back so far: the chunks before `next`.
+#[derive(Default)]
+pub(crate) struct ReadBack {
+    next: u32,
+    books: Books,
+}
+
+impl ReadBack {
+    /// The first chunk that was not read back.
+    pub(crate) fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// Reads back the chunks before `end`, which must be stored. While one is added up, the next is read.
+    pub(crate) async fn go_on(mut self, job: &Job, end: u32) -> Result<Self, Stop> {
+        let mut ahead = page(job, self.next, end).await?;
+        while let Some(page_of) = ahead.take() {
+            let next = page(job, self.next + 1, end);
+            let (added, next) = tokio::join!(self.add(job, page_of), next);
+            (self, ahead) = (added?, next?);
+        }
+        Ok(self)
+    }
+
+    async fn add(self, job: &Job, page: Page) -> Result<Self, Stop> {
         let (key, municipality, batch) = (Arc::clone(&job.key), job.row.municipality, job.row.batch_id);
-        let opened = job.core.on_core(move || {
+        let Self { next: number, mut books } = self;
+        let added = job.core.on_core(move || {
             let payload = match &page.chunk {
                 Some(stored) => {
                     let aad = chunk_aad(municipality, batch, number);
@@ -66,9 +98,17 @@ pub(crate) async fn reconcile(job: &mut Job) -> Result<(), Stop> {
             let payload = payload.as_ref().map(|payload| payload.as_slice());
             books.add(&page, payload, open).map(|()| books).map_err(Stop::Discrepant)
         });
-        books = opened.await?;
+        Ok(Self { next: number + 1, books: added.await? })
     }
-    accept(job, books).await
+}
+
+/// Reads what the database holds of a chunk, if it is one before `end`.
+async fn page(job: &Job, number: u32, end: u32) -> Result<Option<Page>, Stop> {
+    if number >= end {
+        return Ok(None);
+    }
+    crash::point(Point::ReconcileReading);
+    read(job, number).await.map(Some)
 }
 
 async fn read(job: &Job, number: u32) -> Result<Page, Stop> {

@@ -21,7 +21,7 @@ use super::{
     chunks::{self, Exploded, Origin},
     core::{Core, MANIFEST_REMEDY, whole_manifest},
     options::ms,
-    reconcile,
+    reconcile::{self, ReadBack},
     recount::{self, Recount, by_district, in_words},
 };
 
@@ -194,24 +194,25 @@ impl Job {
     }
 
     async fn run(&mut self) -> Result<(), Stop> {
-        self.explode().await?;
+        let back = self.explode().await?;
         self.check_policy().await?;
         if !self.core.store.start_reconciling(&self.claim, self.core.clock.now_ms()).await? {
             return Err(Stop::LeaseLost);
         }
         self.core.changed(self.row.municipality, self.row.batch_id);
-        reconcile::reconcile(self).await
+        reconcile::reconcile(self, back).await
     }
 
     /// The chunks from `first` on that are gone through together: one at least, and none at the end.
-    fn together(&self, first: u32) -> Range<u32> {
+    pub(crate) fn together(&self, first: u32) -> Range<u32> {
         let chunks = self.core.options.records_together / self.row.chunk_records;
         first..first.saturating_add(chunks.max(1)).min(self.row.chunk_count)
     }
 
-    /// Makes orders of the chunks that are left. While some are stored, the next are prepared on
-    /// another core.
-    async fn explode(&mut self) -> Result<(), Stop> {
+    /// Makes orders of the chunks that are left. While some are stored, the next are prepared, and those
+    /// before are read back, on another core.
+    async fn explode(&mut self) -> Result<ReadBack, Stop> {
+        let mut back = ReadBack::default();
         let mut numbers = self.together(self.claim.next_chunk);
         let mut ready = self.exploded(numbers.clone()).await?;
         while !numbers.is_empty() {
@@ -220,7 +221,9 @@ impl Job {
             let Exploded { orders, rejects } = ready;
             let stored = store.store_orders(&self.claim, numbers.clone(), orders, rejects, now_ms);
             let next = self.together(numbers.end);
-            let (stored, exploded) = tokio::join!(stored, self.exploded(next.clone()));
+            let stored_before = self.together(back.next()).end.min(numbers.start);
+            let (stored, exploded, read) =
+                tokio::join!(stored, self.exploded(next.clone()), back.go_on(self, stored_before));
             match stored? {
                 Stored::Done { accepted, duplicate, rejected } => {
                     metrics::counter!(names::RECORDS, names::DISPOSITION => "accepted").increment(accepted);
@@ -231,9 +234,9 @@ impl Job {
             }
             crash::point(Point::ChunkExploded);
             self.core.changed(self.row.municipality, self.row.batch_id);
-            (numbers, ready) = (next, exploded?);
+            (numbers, ready, back) = (next, exploded?, read?);
         }
-        Ok(())
+        Ok(back)
     }
 
     async fn exploded(&self, numbers: Range<u32>) -> Result<Exploded, Stop> {
