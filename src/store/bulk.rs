@@ -5,6 +5,8 @@
 //! list; the text of a full group is always the same, so that it is prepared once. Its text is built at run
 //! time, so that only the contract tests cover it.
 
+use std::ops::Range;
+
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments, types::Uuid};
 
 use crate::{domain::disposition::Disposition, vault::BlindIndex};
@@ -93,12 +95,29 @@ pub(super) trait BulkSteps {
         now_ms: i64,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// Enters the persons of the orders of these records, in the order of their keys.
+    fn enter_persons(
+        &mut self,
+        attempt: Attempt,
+        sequence: i64,
+        records: Range<i64>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Inserts what became of the records that are no orders.
     fn insert_dispositions(
         &mut self,
         attempt: Attempt,
         others: &[Disposition],
     ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+statements! {
+    ENTER_PERSONS = { sqlite: "
+        INSERT INTO card_person (municipality_code, person_key, sequence, attempt, record_index)
+        SELECT municipality_code, substr(person_index, 1, 8), $4, attempt, record_index FROM card_order
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3
+            AND record_index >= $5 AND record_index < $6 AND person_index IS NOT NULL
+        ORDER BY substr(person_index, 1, 8)" };
 }
 
 const ADD_DISTRICTS: &str = "
@@ -245,6 +264,18 @@ impl BulkSteps for SqliteConnection {
             }
             query.execute(&mut *self).await?;
         }
+        Ok(())
+    }
+
+    async fn enter_persons(
+        &mut self,
+        attempt: Attempt,
+        sequence: i64,
+        records: Range<i64>,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(ENTER_PERSONS).bind(attempt.key.municipality.to_string());
+        let query = query.bind(attempt.key.batch_id.uuid()).bind(i64::from(attempt.number)).bind(sequence);
+        query.bind(records.start).bind(records.end).execute(self).await?;
         Ok(())
     }
 

@@ -31,12 +31,6 @@ statements! {
             chunks_worked = $8, progress_ms = $7
         WHERE municipality_code = $1 AND batch_id = $2";
     MOVED = "UPDATE work SET tries = 0 WHERE municipality_code = $1 AND batch_id = $2 AND tries > 0";
-    INDEX_PERSONS = "
-        INSERT INTO card_person (municipality_code, person_key, sequence, attempt, record_index)
-        SELECT municipality_code, substr(person_index, 1, 8), $4, attempt, record_index FROM card_order
-        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3
-            AND record_index >= $5 AND record_index < $6 AND person_index IS NOT NULL
-        ORDER BY substr(person_index, 1, 8)";
     INDEXED = "
         UPDATE batch SET chunks_indexed = $3 WHERE municipality_code = $1 AND batch_id = $2";
     COUNT_ORDERS = "
@@ -100,10 +94,8 @@ on_both! {
         async fn index_persons(&mut conn, claim: &Claim, row: &BatchRow, end: u32) -> Result<(), Error> {
             let (code, id) = (claim.key.municipality.to_string(), claim.key.batch_id.uuid());
             let records = i64::from(row.chunk_records);
-            let query = sqlx::query(INDEX_PERSONS).bind(&code).bind(id).bind(i64::from(claim.attempt));
-            let query = query.bind(int(row.sequence, "sequence")?);
-            let query = query.bind(i64::from(row.chunks_indexed) * records).bind(i64::from(end) * records);
-            query.execute(&mut *conn).await?;
+            let records = i64::from(row.chunks_indexed) * records..i64::from(end) * records;
+            conn.enter_persons(Attempt::from(claim), int(row.sequence, "sequence")?, records).await?;
             sqlx::query(INDEXED).bind(&code).bind(id).bind(i64::from(end)).execute(conn).await?;
             Ok(())
         }

@@ -1,17 +1,21 @@
 //! Many rows in one statement: a column of values is one array, and what all rows share is bound once.
 //!
-//! UNNEST and not COPY: a statement that its caller leaves in the middle is finished and rolled back by the
-//! driver, while a COPY would leave the connection in pieces; and ids may repeat. UNNEST fills arrays of
-//! unequal lengths up with NULL, so all are made of the same rows, and the rows that came of it are counted.
+//! UNNEST fills arrays of unequal lengths up with NULL, so all are made of the same rows, and the rows that
+//! came of it are counted. What is many, and meets no conflict, comes by COPY: see `postgres::copied`.
+
+use std::ops::Range;
 
 use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query, types::Uuid};
 
 use crate::{domain::disposition::Disposition, vault::BlindIndex};
 
-use super::super::{
-    Error, NewOrder,
-    bulk::{Attempt, BulkSteps, KeyRow},
-    columns::int,
+use super::{
+    super::{
+        Error, NewOrder,
+        bulk::{Attempt, BulkSteps, KeyRow},
+        columns::int,
+    },
+    copied,
 };
 
 /// Rows in a statement; more are not faster.
@@ -53,6 +57,12 @@ statements! {
         FROM UNNEST($5::bigint[], $6::text[], $7::bytea[], $8::text[], $9::text[], $10::bytea[],
             $11::boolean[], $12::text[], $13::bytea[]) AS v (record_index, order_id, leaf, kind, district,
             person_index, protected, accommodations, sealed)" };
+    ENTER_PERSONS = { postgres: "
+        INSERT INTO card_person (municipality_code, person_key, sequence, attempt, record_index)
+        SELECT municipality_code, substr(person_index, 1, 8), $4, attempt, record_index FROM card_order
+        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3
+            AND record_index >= $5 AND record_index < $6 AND person_index IS NOT NULL
+        ORDER BY substr(person_index, 1, 8)" };
     INSERT_DISPOSITIONS = { postgres: "
         INSERT INTO disposition (municipality_code, batch_id, attempt, record_index, order_id, kind, code,
             field, other_batch_id, other_index)
@@ -71,7 +81,7 @@ fn of_attempt(text: &'static str, attempt: Attempt) -> Asked {
 }
 
 /// The places of records, as the database has them.
-fn places<'a>(all: impl Iterator<Item = &'a NewOrder>) -> Result<Vec<i64>, Error> {
+pub(super) fn places<'a>(all: impl Iterator<Item = &'a NewOrder>) -> Result<Vec<i64>, Error> {
     all.map(|order| int(order.index, "record_index")).collect()
 }
 
@@ -120,7 +130,14 @@ impl BulkSteps for PgConnection {
     }
 
     async fn take_keys(&mut self, attempt: Attempt, orders: &[&NewOrder]) -> Result<u64, Error> {
-        let query = keys(of_attempt(TAKE_KEYS, attempt), &once(orders, false))?;
+        let once = once(orders, false);
+        if copied::is_worth(orders.len())
+            && once.len() == orders.len()
+            && copied::take_all(self, attempt, orders).await?
+        {
+            return Ok(orders.len() as u64);
+        }
+        let query = keys(of_attempt(TAKE_KEYS, attempt), &once)?;
         Ok(query.execute(self).await?.rows_affected())
     }
 
@@ -153,6 +170,9 @@ impl BulkSteps for PgConnection {
         orders: &[&NewOrder],
         now_ms: i64,
     ) -> Result<(), Error> {
+        if copied::is_worth(orders.len()) {
+            return copied::insert_orders(self, attempt, orders, now_ms).await;
+        }
         for group in orders.chunks(GROUP_ROWS) {
             let text = |of: fn(&NewOrder) -> &str| group.iter().map(|order| of(order)).collect::<Vec<&str>>();
             let query = of_attempt(INSERT_ORDERS, attempt)
@@ -173,6 +193,20 @@ impl BulkSteps for PgConnection {
                 .bind(group.iter().map(|order| order.sealed.as_slice()).collect::<Vec<_>>());
             made(self, query, group.len()).await?;
         }
+        Ok(())
+    }
+
+    async fn enter_persons(
+        &mut self,
+        attempt: Attempt,
+        sequence: i64,
+        records: Range<i64>,
+    ) -> Result<(), Error> {
+        if copied::is_worth(usize::try_from(records.end - records.start).unwrap_or(0)) {
+            return copied::enter_persons(self, attempt, sequence, records).await;
+        }
+        let query = of_attempt(ENTER_PERSONS, attempt).bind(sequence);
+        query.bind(records.start).bind(records.end).execute(self).await?;
         Ok(())
     }
 

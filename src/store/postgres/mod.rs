@@ -9,6 +9,7 @@
 
 mod bulk;
 pub(in crate::store) mod codes;
+mod copied;
 mod hosts;
 mod notices;
 mod opened;

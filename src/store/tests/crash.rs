@@ -119,6 +119,37 @@ contract!(a_chunk_of_orders_whose_worker_goes_is_there_whole_or_not_at_all, |cas
     assert!(gone >= KEPT, "{gone} were dropped in time");
 });
 
+contract!(many_orders_whose_worker_goes_are_there_whole_or_not_at_all, |case| {
+    const MANY: u64 = 1500;
+    case.large(1, MANY).await;
+    let claim = case.claim(1).await;
+    let mut all = orders("K", MANY);
+    all.iter_mut().for_each(|order| order.sealed = vec![7; 2000]); // more than is sent without a wait
+    let stored = || case.store.store_orders(&claim, 0..1, all.clone(), Vec::new(), NOW);
+    for lock in [
+        "BEGIN; LOCK TABLE order_key IN EXCLUSIVE MODE",
+        "BEGIN; LOCK TABLE card_order IN EXCLUSIVE MODE",
+        "BEGIN; LOCK TABLE card_person IN EXCLUSIVE MODE",
+    ] {
+        dropped_while_kept(&case, lock, stored()).await;
+        let (now, _, lines) = settled(&case, 1).await;
+        assert_eq!((now.chunks_worked, lines), (0, 0), "{lock}");
+    }
+    let mut gone = 0;
+    for waits in 0..40 {
+        let answer = dropped_after(waits, stored()).await;
+        let (now, _, lines) = settled(&case, 1).await;
+        assert_eq!(lines as u64, u64::from(now.chunks_worked) * MANY, "after {waits} waits");
+        if answer.is_some() || now.chunks_worked == 1 {
+            break;
+        }
+        gone += 1;
+    }
+    assert!(gone >= 3, "{gone} were dropped in time");
+    assert_eq!(stored().await.expect("the store answers"), done(MANY, 0, 0));
+    case.accept(&claim).await;
+});
+
 contract!(nobody_waits_for_a_sender_that_is_gone, |case| {
     let row = case.open(1, 4000).await;
     for waits in 0..24u32 {

@@ -196,6 +196,27 @@ impl Case {
         self.row(n).await
     }
 
+    /// A sealed batch of one large chunk, each record of which has a district of its own.
+    async fn large(&self, n: u32, records: u64) {
+        let manifest = Manifest { chunk_records: 2048, ..manifest(ward(), n, records) };
+        let Opened::Created(row) = open_as(&self.store, &manifest).await else { panic!("it is new") };
+        let districts: BTreeMap<String, u64> = (0..records).map(|n| (format!("district {n}"), 1)).collect();
+        let chunk = NewChunk {
+            number: 0,
+            root: root(0),
+            records: u32::try_from(records).expect("a chunk"),
+            sealed: Arc::new(b"sealed".to_vec()),
+            district_records: districts.clone(),
+            uploader_epoch: row.uploader_epoch,
+            relay: "",
+            now_ms: NOW,
+        };
+        let put = self.store.put_chunk(ward(), id(n), chunk).await.expect("the store answers");
+        assert_eq!(put, PutChunk::Stored);
+        assert_eq!(self.store.stored_per_district(ward(), id(n)).await.expect("reads"), districts);
+        assert!(self.store.mark_sealed(ward(), id(n), NOW).await.expect("the store answers"));
+    }
+
     async fn claim(&self, n: u32) -> Claim {
         let key = WorkKey { municipality: ward(), batch_id: id(n) };
         let claim = self.store.claim_work(&key, "worker", NOW, 1000).await.expect("the store answers");

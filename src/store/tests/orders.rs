@@ -209,23 +209,7 @@ contract!(another_municipality_has_its_own_ids, |case| {
 
 contract!(duplicates_are_found_across_every_group_of_a_large_chunk, |case| {
     const MANY: u64 = 1300; // three groups, the last one ragged
-    let manifest = Manifest { chunk_records: 2048, ..manifest(ward(), 1, MANY) };
-    let Opened::Created(row) = open_as(&case.store, &manifest).await else { panic!("it is new") };
-    let districts: BTreeMap<String, u64> = (0..MANY).map(|n| (format!("district {n}"), 1)).collect();
-    let chunk = NewChunk {
-        number: 0,
-        root: root(0),
-        records: 1300,
-        sealed: Arc::new(b"sealed".to_vec()),
-        district_records: districts.clone(),
-        uploader_epoch: row.uploader_epoch,
-        relay: "",
-        now_ms: NOW,
-    };
-    let put = case.store.put_chunk(ward(), id(1), chunk).await.expect("the store answers");
-    assert_eq!(put, PutChunk::Stored);
-    assert_eq!(case.store.stored_per_district(ward(), id(1)).await.expect("reads"), districts);
-    case.store.mark_sealed(ward(), id(1), NOW).await.expect("the store answers");
+    case.large(1, MANY).await;
     let claim = case.claim(1).await;
     let mut all = orders("K", MANY);
     for (at, of) in [(511, 0), (512, 511), (700, 3), (1023, 1022), (1299, 1)] {
@@ -236,4 +220,22 @@ contract!(duplicates_are_found_across_every_group_of_a_large_chunk, |case| {
     let page = case.store.dispositions_page(ward(), id(1), 1, 0, 9, true).await.expect("reads");
     let of: Vec<_> = page.iter().map(|d| (d.index, d.duplicate_of.expect("a duplicate").1)).collect();
     assert_eq!(of, [(511, 0), (700, 3), (1023, 1022), (1299, 1)]);
+});
+
+contract!(many_ids_are_taken_together_and_where_one_is_held_each_is_told_of, |case| {
+    const MANY: u64 = 1300;
+    case.large(1, MANY).await;
+    let first = case.claim(1).await;
+    assert_eq!(case.store(&first, 0, orders("K", MANY)).await, done(MANY, 0, 0));
+    case.accept(&first).await;
+    case.large(2, MANY).await;
+    let second = case.claim(2).await;
+    let mut all = orders("L", MANY);
+    all[700] = order(700, "K-3");
+    all[1299] = order_of(1299, "K-4", "other");
+    assert_eq!(case.store(&second, 0, all).await, done(MANY - 2, 1, 1));
+    let page = case.store.dispositions_page(ward(), id(2), 1, 0, 9, true).await.expect("reads");
+    let of: Vec<_> = page.iter().map(|d| (d.index, d.duplicate_of)).collect();
+    assert_eq!(of, [(700, Some((id(1), 3))), (1299, Some((id(1), 4)))]);
+    case.accept(&second).await;
 });

@@ -132,7 +132,7 @@ const SCANS: [(&str, &str); 18] = [
     ("sweep::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),
     ("batches::HOLES", "the numbered rows of one municipality"),
     ("cards::BY_PERSON", "sorts the few cards of one person"),
-    ("orders::INDEX_PERSONS", "sorts the persons of some chunks"),
+    ("bulk::ENTER_PERSONS", "sorts the persons of some chunks"),
     ("work::CANDIDATES", "the index of what is due"),
 ];
 
