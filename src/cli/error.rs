@@ -55,6 +55,14 @@ pub enum Error {
         /// Which key is needed, and which was given.
         source: vault::Error,
     },
+    /// The database's other issuers work with another key.
+    #[error("{}: {source}", path.display())]
+    OtherKey {
+        /// The file that was given.
+        path: PathBuf,
+        /// Which key they have, and what to do.
+        source: issuance::Error,
+    },
     /// A public receipt key cannot be used.
     #[error(
         "{}: is no public receipt key: {source}. Pass receipt.pub as it was published: one line, \
@@ -151,6 +159,7 @@ impl Error {
             | Error::Role { .. }
             | Error::Vault(_)
             | Error::OtherKek { .. }
+            | Error::OtherKey { .. }
             | Error::ReceiptPub { .. }
             | Error::Store(store::Error::Url(_))
             | Error::Issuance(issuance::Error::Calendar(_))

@@ -127,6 +127,10 @@ pub async fn run(args: IssuerArgs) -> Result<u8, Error> {
     let running = issuance::start(config.issuance, listener, parts, &tasks).await;
     let running = running.map_err(|error| match error {
         issuance::Error::OtherKek(source) => Error::OtherKek { path: config.vault.kek, source },
+        source @ issuance::Error::NotTheKek { .. } => Error::OtherKey { path: config.vault.kek, source },
+        source @ issuance::Error::NotTheReceiptKey { .. } => {
+            Error::OtherKey { path: config.vault.receipt_key, source }
+        }
         other => other.into(),
     })?;
     let ops = (ops_listener, config.ops);

@@ -71,6 +71,12 @@ impl VerifierKey {
         &self.name
     }
 
+    /// The short id that stands in its text and in what it has signed.
+    #[must_use]
+    pub fn id(&self) -> String {
+        hex::encode(key_id(&self.name, &self.public))
+    }
+
     /// The public key itself.
     #[must_use]
     pub fn public(&self) -> &[u8; PUBLIC_KEY_BYTES] {
@@ -80,9 +86,9 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = u32::from_be_bytes(key_id(&self.name, &self.public));
+        let id = self.id();
         let key = BASE64.encode([&[ED25519_TYPE], self.public.as_slice()].concat());
-        write!(f, "{}+{id:08x}+{key}", self.name)
+        write!(f, "{}+{id}+{key}", self.name)
     }
 }
 

@@ -15,6 +15,7 @@ mod core;
 mod deadline;
 mod expected;
 mod frames;
+mod keys;
 mod ledger;
 mod open;
 mod options;
@@ -88,6 +89,29 @@ pub enum Error {
         /// The key that it leads to.
         to: vault::KekId,
     },
+    /// The issuers of this database have another key-encryption key.
+    #[error(
+        "it is key-encryption key {given}, and the issuers of this database have {in_use}: give all of them \
+         the same file (key vault.kek). If it is to be replaced, stop them and run `todoke vault rotate`"
+    )]
+    NotTheKek {
+        /// The key that is here.
+        given: String,
+        /// Theirs.
+        in_use: String,
+    },
+    /// The issuers of this database have another receipt key.
+    #[error(
+        "it is receipt key {given}, and the issuers of this database sign with {in_use}: give all of them \
+         the same file (key vault.receipt_key). If it is to be replaced, stop them and name the receipt.pub \
+         of {in_use} in issuance.former_receipt_keys"
+    )]
+    NotTheReceiptKey {
+        /// The key that is here.
+        given: String,
+        /// Theirs.
+        in_use: String,
+    },
     /// The database cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -125,12 +149,13 @@ pub async fn start(
 ) -> Result<Running, Error> {
     let Parts { store, vault, tls, clock, pool } = parts;
     let vault = matched(&store, vault).await?;
+    let former_keys = compare::former_keys(&options.former_receipt_keys)?;
+    keys::checked(&store, &vault, &former_keys).await?;
     tell_restore(&store, &clock).await?;
     let address = listener.local_addr()?;
     let message_max = options.message_bytes_max;
     let (workers, drain) = (options.workers, options.drain);
     let expected = expected::Expected::load(options.calendar_file.clone())?;
-    let former_keys = compare::former_keys(&options.former_receipt_keys)?;
     let core = core::Core::new(options, store, vault, tls.clone(), clock, expected, former_keys);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_service_status("", ServingStatus::NotServing).await;

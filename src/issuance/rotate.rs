@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     crash::{self, Point},
-    store::{self, KeyOf, Store},
+    store::{self, KeyName, KeyOf, Store},
     vault::{self, KekId, Rotation, Vault},
 };
+
+use super::keys::of_kek;
 
 /// Keys that are replaced together.
 const PAGE: u32 = 500;
@@ -25,6 +27,19 @@ pub enum RotateError {
         batches: u64,
         /// What they are under.
         in_use: KekId,
+        /// What was given up.
+        old: KekId,
+        /// What was to come.
+        new: KekId,
+    },
+    /// The issuers of this database work with another key than the one that is to be given up.
+    #[error(
+        "the issuers of this database have key-encryption key {in_use}, which is neither {old} (--kek) nor \
+         {new} (--new-kek): give the key that is in use with --kek. Nothing was changed"
+    )]
+    NotInUse {
+        /// The key that they have.
+        in_use: String,
         /// What was given up.
         old: KekId,
         /// What was to come.
@@ -103,6 +118,13 @@ pub async fn rotate(
         tell(seen);
         after = Some(last);
     }
+    // Before the end is noted, so that no issuer starts between.
+    let new = of_kek(keys.new_id(), keys.new_check());
+    if let Some(noted) = store.key_in_use(KeyName::Kek).await?
+        && noted.check != new
+    {
+        store.note_key(KeyName::Kek, noted.number, &new).await?;
+    }
     store.end_rotation().await?;
     Ok(rotated)
 }
@@ -122,6 +144,11 @@ async fn begin(store: &Store, keys: &Rotation) -> Result<(), RotateError> {
     let most = others.filter(|(_, id)| *id != old && *id != new).max();
     if let Some((batches, in_use)) = most.filter(|(batches, _)| *batches > left) {
         return Err(RotateError::NeitherKey { batches, in_use, old, new });
+    }
+    if let Some(noted) = store.key_in_use(KeyName::Kek).await?
+        && ![old, new].iter().any(|id| id.to_string() == noted.check.id)
+    {
+        return Err(RotateError::NotInUse { in_use: noted.check.id, old, new });
     }
     let stored = store.index_key().await?;
     // The index key that is not stored is derived from the key that the batches are under. Nothing under the

@@ -2,8 +2,9 @@
 //! is told, and what a test holds against the schema and every statement.
 
 /// Tables of all municipalities together, with the reason: small, and seldom written.
-pub(super) const GLOBAL: [(&str, &str); 9] = [
+pub(super) const GLOBAL: [(&str, &str); 10] = [
     ("heartbeat", "a row a task of the whole system"),
+    ("key_check", "a row each time that a key took the place of another"),
     ("lease", "a row a task that one issuer does for all"),
     ("pool_controller", "one row: who decides about relays"),
     ("pool_decision", "the ledger of the pool, which is no municipality's"),

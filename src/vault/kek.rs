@@ -28,6 +28,7 @@ const WRAPPED_KEY: u8 = 0;
 /// The same for the index key, which belongs to no municipality and no batch.
 const WRAPPED_INDEX: u8 = 255;
 const ID_BYTES: usize = 8;
+const CHECK_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = 1 + ID_BYTES + NONCE_BYTES + KEY_BYTES + TAG_BYTES;
@@ -65,6 +66,7 @@ impl fmt::Debug for KekId {
 /// Wraps and unwraps data keys.
 pub(super) struct Kek {
     id: KekId,
+    check: [u8; CHECK_BYTES],
     key: LessSafeKey,
 }
 
@@ -84,7 +86,8 @@ pub(super) fn derive(secret: &[u8; KEY_BYTES]) -> (Kek, IndexKey) {
     id.copy_from_slice(&*bytes::<ID_BYTES>(&root, b"kek id"));
     let key = UnboundKey::new(&AES_256_GCM_SIV, &*bytes::<KEY_BYTES>(&root, b"wrap data keys"));
     let key = LessSafeKey::new(key.expect("AES-256 takes any 32 bytes"));
-    (Kek { id: KekId(id), key }, IndexKey::new(bytes(&root, b"blind index")))
+    let check = *bytes::<CHECK_BYTES>(&root, b"kek check");
+    (Kek { id: KekId(id), check, key }, IndexKey::new(bytes(&root, b"blind index")))
 }
 
 fn bytes<const N: usize>(root: &Prk, purpose: &[u8]) -> Zeroizing<[u8; N]> {
@@ -98,6 +101,10 @@ fn bytes<const N: usize>(root: &Prk, purpose: &[u8]) -> Zeroizing<[u8; N]> {
 impl Kek {
     pub(super) fn id(&self) -> KekId {
         self.id
+    }
+
+    pub(super) fn check(&self) -> [u8; CHECK_BYTES] {
+        self.check
     }
 
     pub(super) fn new_data_key(

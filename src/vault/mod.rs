@@ -138,6 +138,12 @@ impl Vault {
         self.0.kek.id()
     }
 
+    /// By what others can tell whether they have the same key-encryption key; it tells nothing about the key.
+    #[must_use]
+    pub fn kek_check(&self) -> [u8; 32] {
+        self.0.kek.check()
+    }
+
     /// Which key-encryption key a wrapped key needs, if it is one.
     #[must_use]
     pub fn needed(wrapped: &[u8]) -> Option<KekId> {

@@ -44,6 +44,12 @@ impl Rotation {
         self.new.id()
     }
 
+    /// By what others can tell whether they have the new key; it tells nothing about the key.
+    #[must_use]
+    pub fn new_check(&self) -> [u8; 32] {
+        self.new.check()
+    }
+
     /// Returns a data key wrapped by the new key, `None` if it is already.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod beside;
 mod copy;
 mod file;
 mod keys;
+mod other_keys;
 mod repair;
 mod rotation;
 mod sealed;

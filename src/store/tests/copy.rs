@@ -74,6 +74,7 @@ fn tables() -> BTreeSet<&'static str> {
 const REST: &str = "
     INSERT INTO pool_controller VALUES ('pool', 'issuer-1', 9223372036854775807, -9223372036854775808);
     INSERT INTO lease VALUES ('sweeper', 'issuer-1', 1, 2);
+    INSERT INTO key_check VALUES ('kek', 1, '00ff', zeroblob(32));
     INSERT INTO pool_state VALUES ('pool', 1, 0, '{\"a\":\"b\"}');
     INSERT INTO pool_decision VALUES (1, 1, 2, '', 'evict', '{}'), (2, 1, 2, 'relay-2', 'evict', '');
     INSERT INTO pool_order VALUES ('r', zeroblob(32), 'operator/alice', 3, x'');

@@ -335,14 +335,15 @@ on_both!(receipts_of_a_former_key_are_compared_if_its_public_key_is_kept, async 
         todoke::net::pki::Authority::create(&other.path().join("pki"), now).expect("another key");
         std::fs::copy(other.path().join("pki/receipt.key"), pki.join("receipt.key")).expect("it is copied");
     };
-    let issuer = issuer.restarted(new_key, |_| {}).await;
+    let (former, first) = (pki.join("former.pub"), pki.join("former.pub"));
+    let issuer = issuer.restarted(new_key, move |options| options.former_receipt_keys = vec![first]).await;
+    let issuer = issuer.restarted(|_| {}, |_| {}).await;
     let ward = issuer.party_again("municipality/131229");
     let now_ms = issuer.clock.now_ms();
     issuer.store.mark_restored(Cause::Operator, "disk lost", now_ms).await.expect("marked");
     let held = [receipt];
     let refused = compare(&ward, &held, true).await.expect_err("nobody knows this key");
     assert_eq!(refused.reason, Reason::ReceiptInvalid);
-    let former = pki.join("former.pub");
     let issuer = issuer.restarted(|_| {}, move |options| options.former_receipt_keys = vec![former]).await;
     let ward = issuer.party_again("municipality/131229");
     let next = receipted_after_comparing(&ward, &held).await;
