@@ -5,7 +5,12 @@ use std::fmt::Write as _;
 
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 
-use super::{Error, Store, StoreOptions, options::Named, postgres, sqlite};
+use super::{
+    Error, Store, StoreOptions,
+    options::Named,
+    postgres::{self, Purpose},
+    sqlite,
+};
 
 statements! {
     /// The newest step, and the oldest program that can live with all that came after one.
@@ -74,9 +79,7 @@ impl Store {
         let before = Self::schema(options).await?;
         let opened = match options.named().map_err(Error::Url)? {
             Named::File(_) => Self::open_existing(options).await?,
-            Named::Server(url) => {
-                Self::over_server(postgres::Server::migrated(&url, options).await?, options)
-            }
+            Named::Server(url) => Self::over_server(&url, options, Purpose::Migrate).await?,
         };
         opened.close().await;
         Ok(before)

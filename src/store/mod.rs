@@ -63,6 +63,7 @@ pub use migrate::{Schema, Step, steps};
 use options::Named;
 pub use options::StoreOptions;
 pub use postgres::Refusal;
+use postgres::{Purpose, Url};
 pub use quarantine::Damage;
 pub use restore::{Cause, Comparison, Held, Kept, Restore};
 pub use rows::{
@@ -102,9 +103,7 @@ impl Store {
     pub async fn open(options: &StoreOptions) -> Result<Self, Error> {
         match options.named().map_err(Error::Url)? {
             Named::File(file) => Ok(Self::over_file(sqlite::open(file, options).await?, options)),
-            Named::Server(url) => {
-                Ok(Self::over_server(postgres::Server::open(&url, options).await?, options))
-            }
+            Named::Server(url) => Self::over_server(&url, options, Purpose::Issue).await,
         }
     }
 
@@ -116,9 +115,7 @@ impl Store {
     pub async fn open_existing(options: &StoreOptions) -> Result<Self, Error> {
         match options.named().map_err(Error::Url)? {
             Named::File(file) => Ok(Self::over_file(sqlite::open_existing(file, options).await?, options)),
-            Named::Server(url) => {
-                Ok(Self::over_server(postgres::Server::open_existing(&url, options).await?, options))
-            }
+            Named::Server(url) => Self::over_server(&url, options, Purpose::Mend).await,
         }
     }
 
@@ -129,9 +126,7 @@ impl Store {
     pub async fn open_beside(options: &StoreOptions) -> Result<Self, Error> {
         match options.named().map_err(Error::Url)? {
             Named::File(file) => Ok(Self::over_file(sqlite::open_beside(file, options).await?, options)),
-            Named::Server(url) => {
-                Ok(Self::over_server(postgres::Server::open_beside(&url, options).await?, options))
-            }
+            Named::Server(url) => Self::over_server(&url, options, Purpose::Decide).await,
         }
     }
 
@@ -142,9 +137,7 @@ impl Store {
     pub async fn open_to_read(options: &StoreOptions) -> Result<Self, Error> {
         match options.named().map_err(Error::Url)? {
             Named::File(file) => Ok(Self::over_file(sqlite::open_to_read(file, options).await?, options)),
-            Named::Server(url) => {
-                Ok(Self::over_server(postgres::Server::open_to_read(&url, options).await?, options))
-            }
+            Named::Server(url) => Self::over_server(&url, options, Purpose::Look).await,
         }
     }
 
@@ -152,8 +145,9 @@ impl Store {
         Self::over(pool, Some(Arc::new(heartbeat::Witness::of(&path))), options)
     }
 
-    fn over_server(server: postgres::Server, options: &StoreOptions) -> Self {
-        Self::over(Pool::Postgres(server), None, options)
+    async fn over_server(url: &Url, options: &StoreOptions, purpose: Purpose) -> Result<Self, Error> {
+        let server = postgres::Server::open(url, options, purpose).await?;
+        Ok(Self::over(Pool::Postgres(server), None, options))
     }
 
     fn over(pool: Pool, witness: Option<Arc<heartbeat::Witness>>, options: &StoreOptions) -> Self {

@@ -22,7 +22,7 @@ use super::{
     Error, Pool, Refusal, Store, StoreOptions,
     columns::uint,
     options::Named,
-    postgres::{Server, Url},
+    postgres::{Purpose, Server, Url},
     sqlite,
     transact::Engine as _,
 };
@@ -107,7 +107,7 @@ pub async fn copy(
     let url = url_of(to)?;
     is_of_today(to).await?;
     let patient = StoreOptions { answer_max: to.answer_max.max(COMMIT_MAX), ..to.clone() };
-    let server = Server::open_to_fill(&url, &patient).await?;
+    let server = Server::open(&url, &patient, Purpose::Fill).await?;
     let totals = Box::pin(filled(&file, &server, &url, tell)).await;
     server.close().await;
     file.close().await;
@@ -125,7 +125,7 @@ pub async fn compare(
 ) -> Result<Vec<TableTotals>, Error> {
     let file = Source::open(from).await?;
     let url = url_of(to)?;
-    let server = Server::open_still(&url, to).await?;
+    let server = Server::open(&url, to, Purpose::Compare).await?;
     let totals = Box::pin(both(&file, &server, to, tell)).await;
     server.close().await;
     file.close().await;

@@ -18,7 +18,7 @@ use sqlx::{
 };
 
 use super::{
-    Refusal,
+    Purpose, Refusal,
     url::{Host, Url, encoded},
 };
 use crate::store::{Error, StoreOptions};
@@ -32,27 +32,6 @@ statements! {
 
 /// How long a host that was found good counts as good without being asked again.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// What a session is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// What the issuer does.
-    Issuer,
-    /// What an operator's command does.
-    Command,
-    /// The same, and nothing is changed.
-    Look,
-}
-
-impl Purpose {
-    /// How the sessions are called that the server lists.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Purpose::Issuer => "todoke issuer",
-            Purpose::Command | Purpose::Look => "todoke",
-        }
-    }
-}
 
 /// The hosts of one database.
 pub(super) struct Hosts {
@@ -262,7 +241,7 @@ fn connect(
     let known = if host.is_socket() { known.socket(&host.name) } else { known.host(&host.name) };
     let mut known = known
         .ssl_mode(url.mode(host))
-        .application_name(purpose.name())
+        .application_name(purpose.session())
         .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging() // durations are in the metrics
         .options(settings(options));

@@ -1,8 +1,8 @@
 //! A commit that is answered is durable on the server that could be written to, and on its synchronous
 //! standby if it has one, with all that was read in it; whatever is in doubt is said to be.
 //!
-//! `url` is what can be asked for, `hosts` which server is asked, `opened` what is used, `codes` and
-//! `notices` what answers mean, `bulk` how many rows are moved.
+//! `url` is what can be asked for, `hosts` which server is asked, `purpose` what for, `opened` what is used,
+//! `codes` and `notices` what answers mean, `bulk` how many rows are moved.
 //!
 //! Transactions are READ COMMITTED and take the rows that they decide about first (`store::locks`), so that
 //! two of them about one batch come one after the other, as all do on SQLite.
@@ -13,6 +13,7 @@ mod copied;
 mod hosts;
 mod notices;
 mod opened;
+mod purpose;
 mod refusal;
 mod url;
 
@@ -29,9 +30,10 @@ use super::{
     transact::{Engine, uncommitted},
 };
 
-use hosts::{Hosts, Purpose};
+use hosts::Hosts;
 pub(super) use opened::MIGRATOR;
-use opened::Rights;
+pub(super) use purpose::Purpose;
+use purpose::Right;
 pub use refusal::Refusal;
 pub(crate) use url::Url;
 
@@ -70,58 +72,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Opens the database for the issuer, which makes its tables if there are none.
-    pub(super) async fn open(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
-        let rights = Rights { make: true, migrate: true, alone: false };
-        Self::opened(url, options, Purpose::Issuer, rights).await
-    }
-
-    /// The same for an operator's command that has the rights that the issuer may lack.
-    pub(super) async fn migrated(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
-        let rights = Rights { make: true, migrate: true, alone: false };
-        Self::opened(url, options, Purpose::Command, rights).await
-    }
-
-    /// The same for an operator's command that no issuer may come across.
-    pub(super) async fn open_existing(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
-        let rights = Rights { make: false, migrate: true, alone: true };
-        Self::opened(url, options, Purpose::Command, rights).await
-    }
-
-    /// The same for one that fills it, and so may make its tables.
-    pub(super) async fn open_to_fill(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
-        let rights = Rights { make: true, migrate: true, alone: true };
-        Self::opened(url, options, Purpose::Command, rights).await
-    }
-
-    /// The same for one that only looks, at what stands still.
-    pub(super) async fn open_still(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
-        let rights = Rights { make: false, migrate: false, alone: true };
-        Self::opened(url, options, Purpose::Look, rights).await
-    }
-
-    /// The same beside issuers, and the schema stays as it is.
-    pub(super) async fn open_beside(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
-        let rights = Rights { make: false, migrate: false, alone: false };
-        Self::opened(url, options, Purpose::Command, rights).await
-    }
-
-    /// The same, and nothing is changed.
-    pub(super) async fn open_to_read(url: &Url, options: &StoreOptions) -> Result<Self, Error> {
-        let rights = Rights { make: false, migrate: false, alone: false };
-        Self::opened(url, options, Purpose::Look, rights).await
-    }
-
-    async fn opened(
-        url: &Url,
-        options: &StoreOptions,
-        purpose: Purpose,
-        rights: Rights,
-    ) -> Result<Self, Error> {
+    /// Opens the database, and does what this purpose asks for.
+    pub(super) async fn open(url: &Url, options: &StoreOptions, purpose: Purpose) -> Result<Self, Error> {
         let hosts = Arc::new(Hosts::new(url, options, purpose)?);
         let pool = pool(&hosts, options, purpose);
         hosts.seek(&pool).await?;
-        opened::check(&hosts, &url.shown(), rights).await?;
+        opened::check(&hosts, &url.shown(), purpose).await?;
         let (acquire_max, answer_max) = (options.acquire_max, options.answer_max);
         Ok(Self { pool, hosts, acquire_max, answer_max })
     }
@@ -307,7 +263,7 @@ async fn begun_session(
     if opened::is_asynchronous(&synchronous_commit) {
         return refused(format!("synchronous_commit is {synchronous_commit} now"));
     }
-    if purpose == Purpose::Look {
+    if !purpose.has(Right::Write) {
         sqlx::query(ONLY_READ).execute(connection).await?;
     }
     Ok(())

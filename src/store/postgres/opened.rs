@@ -6,10 +6,7 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection, migrate::Migrator};
 use tokio::time::{Instant, sleep};
 
-use super::{
-    Refusal,
-    hosts::{Hosts, Purpose},
-};
+use super::{Purpose, Refusal, Right, hosts::Hosts};
 use crate::store::{
     Error,
     migrate::{USABLE_FROM, is_forbidden, leaves_behind, newest, usable},
@@ -58,17 +55,6 @@ struct Settings {
     full_page_writes: String,
 }
 
-/// Who may do what when a database is opened.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rights {
-    /// An empty one becomes ours.
-    pub(super) make: bool,
-    /// The schema is brought up to date.
-    pub(super) migrate: bool,
-    /// No issuer may be connected.
-    pub(super) alone: bool,
-}
-
 /// Looks which schema the database has; 0: it is empty.
 pub(super) async fn found(hosts: &Hosts, database: &str) -> Result<i64, Error> {
     let mut connection = hosts.connected().await?;
@@ -78,25 +64,25 @@ pub(super) async fn found(hosts: &Hosts, database: &str) -> Result<i64, Error> {
 }
 
 /// Looks at the database, and brings its schema up to date where that may be done.
-pub(super) async fn check(hosts: &Hosts, database: &str, rights: Rights) -> Result<(), Error> {
+pub(super) async fn check(hosts: &Hosts, database: &str, purpose: Purpose) -> Result<(), Error> {
     let mut connection = hosts.connected().await?;
-    let checked = checked(&mut connection, database, rights).await;
+    let checked = checked(&mut connection, database, purpose).await;
     let _ = connection.close().await; // what was to be done is done
     checked
 }
 
-async fn checked(conn: &mut PgConnection, database: &str, rights: Rights) -> Result<(), Error> {
+async fn checked(conn: &mut PgConnection, database: &str, purpose: Purpose) -> Result<(), Error> {
     let found = schema(conn, database).await?;
     let known = newest(&MIGRATOR);
-    if found == 0 && !rights.make {
+    if found == 0 && !purpose.has(Right::Make) {
         return Err(Refusal::Empty { database: database.to_owned() }.into());
     }
-    if !rights.migrate && found < known {
+    if !purpose.has(Right::Migrate) && found < known {
         return Err(Error::OlderSchema { found, known });
     }
-    let migrates = rights.migrate && found < known;
-    if rights.alone || (migrates && leaves_behind(&MIGRATOR, found)) {
-        alone(conn, database, rights).await?;
+    let migrates = purpose.has(Right::Migrate) && found < known;
+    if purpose.has(Right::Alone) || (migrates && leaves_behind(&MIGRATOR, found)) {
+        alone(conn, database, purpose).await?;
     }
     if migrates {
         // A change of the schema takes as long as it takes. Of several that start at once one makes it: the
@@ -133,10 +119,10 @@ async fn schema(conn: &mut PgConnection, database: &str) -> Result<i64, Error> {
 
 /// Refuses if an issuer is connected. A session that was just closed is listed for a moment longer, and an
 /// issuer that takes the same steps at this moment leaves nobody behind.
-async fn alone(conn: &mut PgConnection, database: &str, rights: Rights) -> Result<(), Error> {
+async fn alone(conn: &mut PgConnection, database: &str, purpose: Purpose) -> Result<(), Error> {
     let begun = Instant::now();
     loop {
-        if !rights.alone {
+        if !purpose.has(Right::Alone) {
             let found: Option<i64> = sqlx::query_scalar(SCHEMA).fetch_one(&mut *conn).await?;
             if !leaves_behind(&MIGRATOR, found.unwrap_or_default()) {
                 return Ok(());
@@ -155,7 +141,7 @@ async fn alone(conn: &mut PgConnection, database: &str, rights: Rights) -> Resul
 
 /// How many sessions issuers have.
 pub(super) async fn issuers(conn: &mut PgConnection) -> Result<i64, Error> {
-    Ok(sqlx::query_scalar(ISSUERS).bind(Purpose::Issuer.name()).fetch_one(conn).await?)
+    Ok(sqlx::query_scalar(ISSUERS).bind(Purpose::Issue.session()).fetch_one(conn).await?)
 }
 
 /// Refuses what a commit, or a name, would not be safe with.
