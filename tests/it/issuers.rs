@@ -3,14 +3,17 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
 use serde_json::Value;
+use todoke::store::throwaway::{DATABASE, Throwaway};
 use tokio::time::{Instant, timeout};
 
 use super::{
+    issuance::beside::Beside,
     operators::until,
     system::{Dev, Folder, Running, Signal, http, killed, signal},
 };
@@ -179,5 +182,46 @@ async fn an_issuer_that_stands_still_is_left_by_all_and_used_again_when_it_goes_
         assert!(begun.elapsed() < Duration::from_secs(60), "it gets no calls again");
     }
     one_of_each(&folder, &[]).await;
+    assert_eq!(dev.stop().await, Some(0));
+}
+
+/// Has every round of this issuer's sweeper fail, at its last word.
+fn failing(name: &str) -> String {
+    format!(
+        "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF EXISTS (SELECT 1 FROM lease WHERE name = 'sweeper' AND owner = '{name}') THEN
+                RAISE EXCEPTION 'a test';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER fails BEFORE INSERT OR UPDATE ON heartbeat FOR EACH ROW EXECUTE FUNCTION fails()"
+    )
+}
+
+#[tokio::test]
+async fn a_sweeper_whose_rounds_fail_leaves_them_to_another_issuer_that_can() {
+    let server = Throwaway::prepared(Path::new(env!("CARGO_TARGET_TMPDIR")), "").await;
+    let server = server.unwrap_or_else(|trouble| panic!("{trouble}"));
+    let (folder, url) = (Folder::new(), server.url(DATABASE));
+    let several = ["--issuers", "2", "--relays", "1", "--database", &url];
+    let mut dev = Dev::start_in(&folder, &several, &[("TODOKE_ISSUANCE__SWEEP_EVERY", "500ms")]).await;
+    one_of_each(&folder, &[]).await;
+    let first = holders(&folder, EPOCHS[1]).await.pop().expect("one sweeps");
+    let second = if first == "issuer-1" { "issuer-2" } else { "issuer-1" };
+    let mut beside = Beside::server(&server).await;
+    beside.damage(&failing(&first)).await;
+    let begun = Instant::now();
+    while holders(&folder, EPOCHS[1]).await != [second] {
+        assert!(begun.elapsed() < TAKEN_WITHIN, "{first} keeps the lease, and its rounds fail");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let beats = "SELECT beats FROM heartbeat WHERE name = 'sweeper'";
+    let before: Vec<(i64,)> = beside.read(beats.to_owned()).await;
+    let begun = Instant::now();
+    while beside.read::<(i64,)>(beats.to_owned()).await == before {
+        assert!(begun.elapsed() < TAKEN_WITHIN, "{second} finishes no round");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    beside.close().await;
     assert_eq!(dev.stop().await, Some(0));
 }
