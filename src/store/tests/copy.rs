@@ -48,9 +48,14 @@ impl Still {
     }
 
     async fn beside(&self) -> PgConnection {
+        self.connected("a test").await
+    }
+
+    /// A session of this name.
+    async fn connected(&self, name: &str) -> PgConnection {
         let Place::Server(server) = &self.place else { panic!("it is a file") };
         let options = PgConnectOptions::new_without_pgpass().socket(server.folder()).port(5432);
-        let options = options.username("todoke").database(template::DATABASE);
+        let options = options.username("todoke").database(template::DATABASE).application_name(name);
         PgConnection::connect_with(&options).await.expect("it is there")
     }
 
@@ -193,6 +198,29 @@ async fn a_database_with_anything_in_it_is_left_as_it_is() {
     issuer.close().await;
     drop(issuer);
     assert_eq!(to.rows().await, 0);
+    copied(&from, &to).await.expect("now it is copied");
+}
+
+#[tokio::test]
+async fn an_issuer_that_comes_after_the_first_look_is_seen_under_the_lock() {
+    let (from, to) = (Still::full().await, Still::empty().await);
+    let mut holder = to.beside().await;
+    let hold = "BEGIN; LOCK TABLE heartbeat IN ROW EXCLUSIVE MODE";
+    sqlx::raw_sql(hold).execute(&mut holder).await.expect("nobody has it");
+    let comes = async {
+        let waits = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'";
+        while 0 == sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut holder).await.expect("it runs") {
+            tokio::task::yield_now().await;
+        }
+        let issuer = to.connected("todoke issuer").await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.expect("it is over");
+        issuer
+    };
+    let (copied_beside, issuer) = tokio::join!(copied(&from, &to), comes);
+    let held = copied_beside.expect_err("an issuer is there");
+    assert!(held.in_use().is_some_and(|place| place.contains("todoke at")), "{held}");
+    assert_eq!(to.rows().await, 0);
+    issuer.close().await.expect("it closes");
     copied(&from, &to).await.expect("now it is copied");
 }
 
