@@ -196,23 +196,28 @@ fn is_of_tls(error: &sqlx::Error) -> bool {
     }
 }
 
-/// What to say if no host can be taken.
+/// The server's code for a database that it does not have.
+const NO_DATABASE: &str = "3D000";
+
+/// What to say if no host can be taken: of each what it said itself.
 fn none_of(told: &[(&Host, Told)]) -> Error {
-    // What all hosts say alike does not pass by itself.
-    if let [(host, Told::Out { words, code }), rest @ ..] = told
-        && rest.iter().all(|(_, other)| matches!(other, Told::Out { .. }))
-    {
-        return Refusal::of_login(&host.name, words, code).into();
-    }
-    if let [(host, Told::Tls(words)), rest @ ..] = told
-        && rest.iter().all(|(_, other)| matches!(other, Told::Tls(_)))
-    {
-        return Refusal::Tls { host: host.name.clone(), words: words.clone() }.into();
-    }
     let words = |(host, told): &(&Host, Told)| match told {
         Told::Away(words) | Told::Out { words, .. } | Told::Tls(words) => format!("{}: {words}", host.name),
     };
-    Error::Away(told.iter().map(words).collect::<Vec<_>>().join("; "))
+    let words = told.iter().map(words).collect::<Vec<_>>().join("; ");
+    // What all hosts say alike does not pass by itself.
+    let all = |is_so: fn(&Told) -> bool| told.iter().all(|(_, told)| is_so(told));
+    if all(|told| matches!(told, Told::Out { code, .. } if code == NO_DATABASE)) {
+        let hosts: Vec<_> = told.iter().map(|(host, _)| host.name.as_str()).collect();
+        return Refusal::NoDatabase { hosts: hosts.join(", ") }.into();
+    }
+    if all(|told| matches!(told, Told::Out { .. })) {
+        return Refusal::Login { words }.into();
+    }
+    if all(|told| matches!(told, Told::Tls(_))) {
+        return Refusal::Tls { words }.into();
+    }
+    Error::Away(words)
 }
 
 /// Tells the driver how to connect. What `PGHOST` and its like say does not count, as the URL says it all; a

@@ -17,21 +17,17 @@ pub enum Refusal {
     },
     /// There is no such database.
     #[error(
-        "{host} has no database of this name: create it, owned by the URL's user: \
+        "there is no database of this name at {hosts}: create it, owned by the URL's user: \
          CREATE DATABASE … OWNER … ENCODING 'UTF8' TEMPLATE template0"
     )]
     NoDatabase {
-        /// The host that was asked.
-        host: String,
+        /// The hosts that were asked.
+        hosts: String,
     },
-    /// The server lets nobody in who says so.
-    #[error(
-        "{host} lets nobody in who asks like this ({words}): look at user, password, sslcert and pg_hba.conf"
-    )]
+    /// The servers let nobody in who says so.
+    #[error("nobody is let in who asks like this ({words}): look at user, password, sslcert and pg_hba.conf")]
     Login {
-        /// The host that was asked.
-        host: String,
-        /// What it said.
+        /// Of each host what it said.
         words: String,
     },
     /// There is nothing in it yet, and only the issuer makes something.
@@ -102,13 +98,11 @@ pub enum Refusal {
     },
     /// TLS with it did not come about.
     #[error(
-        "{host} cannot be spoken to by TLS ({words}): look at sslrootcert and sslcert of the database URL, \
-         and whether the server has ssl = on and a certificate for {host}"
+        "the database cannot be spoken to by TLS ({words}): look at sslrootcert and sslcert of its URL, and \
+         whether the server has ssl = on and a certificate for the host that the URL names"
     )]
     Tls {
-        /// The host that was asked.
-        host: String,
-        /// What was wrong.
+        /// Of each host what was wrong.
         words: String,
     },
     /// Issuers are connected to it, and what is to be done needs it alone.
@@ -119,14 +113,4 @@ pub enum Refusal {
         /// How many.
         sessions: i64,
     },
-}
-
-impl Refusal {
-    /// Of a server that answered to a log-in with this.
-    pub(super) fn of_login(host: &str, words: &str, code: &str) -> Self {
-        match code {
-            "3D000" => Refusal::NoDatabase { host: host.to_owned() },
-            _ => Refusal::Login { host: host.to_owned(), words: words.to_owned() },
-        }
-    }
 }

@@ -40,10 +40,10 @@ impl Authority {
     }
 }
 
-/// Two addresses of this process alone, as all servers of the tests have the same port.
-fn own_addresses() -> [Ipv4Addr; 2] {
+/// Three addresses of this process alone, as all servers of the tests have the same port.
+fn own_addresses() -> [Ipv4Addr; 3] {
     let [_, high, mid, low] = std::process::id().to_be_bytes();
-    [64, 128].map(|part| Ipv4Addr::new(127, part | (high & 63), mid, low))
+    [64, 128, 192].map(|part| Ipv4Addr::new(127, part | (high & 63), mid, low))
 }
 
 /// A server that takes nobody without TLS and a certificate, and what its callers have.
@@ -57,7 +57,7 @@ struct Place {
 impl Place {
     async fn new() -> Self {
         let (ours, others) = (Authority::new("ours"), Authority::new("others"));
-        let addresses @ [address, other] = own_addresses();
+        let [address, other, _] = own_addresses();
         let (certificate, key) = ours.issue("pg-1", Some(address));
         let settings = format!(
             "listen_addresses = '{address}, {other}'\nssl = on\nssl_cert_file = 'server.pem'\n\
@@ -80,7 +80,7 @@ impl Place {
             write(&format!("{file}.crt"), &certificate);
             write(&format!("{file}.key"), &key);
         }
-        Self { _server: server, addresses, folder }
+        Self { _server: server, addresses: [address, other], folder }
     }
 
     fn options(&self, host: &str, mode: &str, root: &str, own: Option<&str>) -> StoreOptions {
@@ -138,11 +138,53 @@ async fn only_the_right_server_is_believed_and_only_who_has_a_certificate_is_let
 
 #[tokio::test]
 async fn a_server_without_tls_is_not_spoken_to_where_tls_is_asked_for() {
-    let [address, _] = own_addresses();
+    let [address, ..] = own_addresses();
     let settings = format!("listen_addresses = '{address}'\n");
     let _server = template::server_with(settings, Vec::new()).await;
     let url = format!("postgres://todoke@{address}/{}?sslmode=require", template::DATABASE);
     let error = Store::open(&StoreOptions { url, ..StoreOptions::default() }).await.expect_err("it has none");
     assert!(matches!(error, Error::Refused(Refusal::Tls { .. })), "{error}");
     assert!(error.to_string().contains("ssl = on"), "what to do: {error}");
+}
+
+/// Fails unless the hosts are named in this order, each with these words of its own.
+fn each_says(error: &str, words: [(&str, &str); 2]) {
+    let [(one, first), (two, second)] = words;
+    let (before, of_two) = error.split_once(&format!("; {two}: ")).expect(error);
+    let (_, of_one) = before.split_once(&format!("({one}: ")).expect(error);
+    assert!(of_one.contains(first) && !of_two.contains(first), "{one}, {first}: {error}");
+    assert!(of_two.contains(second) && !of_one.contains(second), "{two}, {second}: {error}");
+}
+
+#[tokio::test]
+async fn of_several_hosts_that_cannot_be_spoken_to_by_tls_each_is_named_with_its_own_reason() {
+    let place = Place::new().await;
+    let [host, other, third] = own_addresses().map(|address| address.to_string());
+    let settings = format!("listen_addresses = '{third}'\n");
+    let _plain = template::server_with(settings, Vec::new()).await;
+    let all = format!("{other},{third}");
+    let error = place.refused(&place.options(&all, "verify-full", "ca.pem", Some("own"))).await;
+    each_says(&error, [(&other, "not valid for name"), (&third, "server does not support TLS")]);
+    assert!(error.contains("sslrootcert") && error.contains("ssl = on"), "what to do: {error}");
+    let all = format!("{other},{host},{third}");
+    let store = Store::open(&place.options(&all, "verify-full", "ca.pem", Some("own"))).await;
+    store.expect("one of them is right").close().await;
+}
+
+#[tokio::test]
+async fn of_several_hosts_that_let_nobody_in_each_is_named_with_its_own_reason() {
+    let [one, two, _] = own_addresses().map(|address| address.to_string());
+    let server = async |address: &str, rule: &str| {
+        let settings = format!("listen_addresses = '{address}'\n");
+        let rules = format!("local all all trust\nhost all all all {rule}\n");
+        template::server_with(settings, vec![("pg_hba.conf", rules)]).await
+    };
+    let _servers = (server(&one, "reject").await, server(&two, "scram-sha-256").await);
+    let url = format!("postgres://todoke:geheim@{one},{two}/{}?sslmode=disable", template::DATABASE);
+    let options = StoreOptions { url, ..StoreOptions::default() };
+    let refused = Store::open(&options).await.expect_err("neither lets it in");
+    assert!(matches!(refused, Error::Refused(Refusal::Login { .. })), "{refused:?}");
+    let error = refused.to_string();
+    each_says(&error, [(&one, "pg_hba.conf rejects"), (&two, "password authentication failed")]);
+    assert!(error.contains("look at user, password") && !error.contains("geheim"), "{error}");
 }
