@@ -268,7 +268,7 @@ const STATEMENTS: usize = 256;
 /// The least time that a transaction may do nothing, which a busy machine needs at times.
 const IDLE_MIN: Duration = Duration::from_secs(1);
 
-/// What a session is set to. `statement_timeout` is taken back before each COMMIT.
+/// What a session is set to. `statement_timeout` does not reach COMMIT.
 fn settings(options: &StoreOptions) -> [(&'static str, String); 3] {
     let ms = |time: Duration| time.as_millis().max(1).to_string();
     [

@@ -45,12 +45,10 @@ statements! {
     // A transaction begins with its first statement, and so does the time of a statement that is alone. To be
     // sent as text: a prepared one takes the time twice.
     IS_ALONE = { postgres: "SELECT now() = statement_timestamp() AS alone" };
-    // The end of a timed COMMIT would be taken for a user's wish to wait for no standby, and it would stand.
-    // What has written nothing waits for no standby either, though it may have found what this machine alone
-    // has since it was started again: so each transaction writes one record of WAL that nobody reads.
+    // What has written nothing waits for no standby, though it may have found what this machine alone has
+    // since it was started again: so each transaction writes one record of WAL that nobody reads.
     TO_COMMIT = { postgres: "
-        SELECT set_config('statement_timeout', '0', true),
-            CAST(pg_logical_emit_message(true, 'todoke', '') AS TEXT)" };
+        SELECT CAST(pg_logical_emit_message(true, 'todoke', '') AS TEXT) AS written" };
 }
 
 /// A connection that nobody used for so long is asked whether it is still there.
@@ -91,7 +89,7 @@ impl Server {
     }
 
     pub(super) async fn close(&self) {
-        self.pool.close().await;
+        let _ = timeout(PING_MAX, self.pool.close()).await; // who is not there any more says no farewell
     }
 
     /// A connection to the server that can be written to.
@@ -165,7 +163,9 @@ impl Engine<Postgres> for Server {
         self.begun("BEGIN ISOLATION LEVEL READ COMMITTED").await
     }
 
-    /// COMMIT has no time-out at the server. Here the wait has an end, after which nothing is claimed.
+    /// COMMIT has no time-out at the server, which ends that of a statement before its transaction
+    /// (`finish_xact_command` in PostgreSQL's postgres.c). Here the wait has an end, after which nothing is
+    /// claimed.
     async fn commit(&self, name: &'static str, mut tx: Transaction<'static, Postgres>) -> Result<(), Error> {
         // This also fails if a statement of the body has, where COMMIT alone would silently roll back.
         let ready = timeout(self.answer_max, sqlx::raw_sql(TO_COMMIT).execute(&mut *tx)).await;

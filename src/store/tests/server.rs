@@ -219,6 +219,24 @@ async fn a_statement_that_takes_too_long_is_ended_and_a_commit_is_not() {
     written.expect("the wait came to a good end");
 }
 
+/// Lets COMMIT of a heartbeat take longer than a statement may.
+const SLOW_COMMIT: &str = "
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER slow AFTER INSERT OR UPDATE ON heartbeat DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION slow()";
+
+#[tokio::test]
+async fn what_a_commit_does_itself_may_take_longer_than_a_statement() {
+    let short = Duration::from_millis(500);
+    let case = Case::postgres().await.reopened(|options| options.statement_max = short).await;
+    run(&mut beside(server(&case), template::DATABASE).await, SLOW_COMMIT).await;
+    let begun = std::time::Instant::now();
+    case.store.write_heartbeat("a test", 7).await.expect("COMMIT is not timed");
+    assert!(begun.elapsed() > short, "it was slow");
+    assert_eq!(case.store.heartbeat("a test").await.expect("it reads"), Some(7));
+}
+
 #[tokio::test]
 async fn a_row_that_somebody_keeps_is_waited_for_and_then_told() {
     let short = Duration::from_millis(50);
