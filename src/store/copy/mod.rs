@@ -4,10 +4,12 @@
 //! file, which is read once more; only if all is the same it is committed. Whatever breaks off before leaves
 //! nothing, and an issuer that is started in the middle cannot read, and does not start.
 //!
-//! `catalogue` is what there is to copy, `rows` the bytes that a row is on both sides.
+//! `catalogue` is what there is to copy, `rows` the bytes that a row is on both sides, `target` how long the
+//! server is waited for.
 
 mod catalogue;
 mod rows;
+mod target;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -28,6 +30,7 @@ use super::{
 };
 use catalogue::{STEPS, Table};
 use rows::{HEAD, Reader, TAIL};
+use target::Session;
 
 statements! {
     // All of a database may take hours, and while the other side is read nothing is asked of this one; but
@@ -108,7 +111,7 @@ pub async fn copy(
     is_of_today(to).await?;
     let patient = StoreOptions { answer_max: to.answer_max.max(COMMIT_MAX), ..to.clone() };
     let server = Server::open(&url, &patient, Purpose::Fill).await?;
-    let totals = Box::pin(filled(&file, &server, &url, tell)).await;
+    let totals = Box::pin(filled(&file, &server, (&url, to.answer_max), tell)).await;
     server.close().await;
     file.close().await;
     totals
@@ -192,20 +195,21 @@ async fn is_of_today(options: &StoreOptions) -> Result<(), Error> {
 async fn filled(
     file: &Source,
     server: &Server,
-    url: &Url,
+    (url, silence_max): (&Url, Duration),
     tell: TellProgress<'_>,
 ) -> Result<Vec<TableTotals>, Error> {
     let mut connection = file.pool()?.acquire().await?;
     let before = changes(&mut connection).await?;
     let mut source = connection.begin().await?; // one state of the file for all tables
     let mut tx = server.begin().await?;
-    sqlx::query(UNHURRIED).execute(&mut *tx).await?;
-    let tables = catalogue::tables(&mut source, &mut tx).await?;
-    sqlx::query(catalogue::lock(&tables)).execute(&mut *tx).await?;
+    let session = Session::of(server, silence_max, &mut tx).await?;
+    session.answer(sqlx::query(UNHURRIED).execute(&mut *tx)).await?;
+    let tables = session.answer(catalogue::tables(&mut source, &mut tx)).await?;
+    session.answer(sqlx::query(catalogue::lock(&tables)).execute(&mut *tx)).await?;
     // Whoever comes later reads nothing of it before it is over; one that came before has read that it is
     // empty.
-    server.nobody(&mut tx, url).await?;
-    let held = held(&mut tx, &tables).await?;
+    session.answer(server.nobody(&mut tx, url)).await?;
+    let held = session.answer(held(&mut tx, &tables)).await?;
     if !held.is_empty() {
         tx.rollback().await?;
         return Err(Refusal::NotEmpty { database: url.shown(), tables: held.join(", ") }.into());
@@ -213,9 +217,10 @@ async fn filled(
     let (all, copied) = count(&mut source, &tables).await?;
     let mut seen = Seen { now: Progress { rows: 0, of: all + copied }, tell };
     for table in tables.iter().filter(|table| table.name != STEPS) {
-        fill(&mut source, &mut tx, table, &mut seen).await.map_err(|error| named(table.name, error))?;
+        let target = Target { session, conn: &mut tx };
+        fill(&mut source, target, table, &mut seen).await.map_err(|error| named(table.name, error))?;
     }
-    let totals = totals(&mut source, &mut tx, &tables, &mut seen).await?;
+    let totals = totals(&mut source, Target { session, conn: &mut tx }, &tables, &mut seen).await?;
     source.rollback().await?; // nothing was written
     if changes(&mut connection).await? != before {
         tx.rollback().await?;
@@ -238,13 +243,20 @@ async fn both(
     let mut connection = file.pool()?.acquire().await?;
     let mut source = connection.begin().await?;
     let mut tx = server.snapshot().await?;
-    sqlx::query(UNHURRIED).execute(&mut *tx).await?;
-    let tables = catalogue::tables(&mut source, &mut tx).await?;
+    let session = Session::of(server, to.answer_max, &mut tx).await?;
+    session.answer(sqlx::query(UNHURRIED).execute(&mut *tx)).await?;
+    let tables = session.answer(catalogue::tables(&mut source, &mut tx)).await?;
     let mut seen = Seen { now: Progress { rows: 0, of: count(&mut source, &tables).await?.0 }, tell };
-    let totals = totals(&mut source, &mut tx, &tables, &mut seen).await?;
+    let totals = totals(&mut source, Target { session, conn: &mut tx }, &tables, &mut seen).await?;
     tx.rollback().await?; // nothing was written
     source.rollback().await?;
     Ok(totals)
+}
+
+/// Where rows are copied to.
+struct Target<'a> {
+    session: Session<'a>,
+    conn: &'a mut PgConnection,
 }
 
 /// How far it is, and who is told.
@@ -290,34 +302,35 @@ async fn changes(file: &mut SqliteConnection) -> Result<i64, Error> {
 
 async fn fill(
     file: &mut SqliteConnection,
-    server: &mut PgConnection,
+    Target { session, conn }: Target<'_>,
     table: &Table,
     seen: &mut Seen<'_>,
 ) -> Result<(), Error> {
     let mut reader = Reader::of(file, table);
-    let mut target = server.copy_in_raw(&table.copy_in()).await?;
+    let mut target = session.answer(conn.copy_in_raw(&table.copy_in())).await?;
     let mut page = HEAD.to_vec();
     loop {
-        target.send(page.as_slice()).await?;
+        session.answer(target.send(page.as_slice())).await?;
         match reader.page(&mut page).await {
             Ok(0) => break,
             Ok(count) => seen.add(count),
             Err(error) => {
-                let _ = target.abort("the file cannot be read").await; // the first error is the one to tell
+                // The first error is the one to tell.
+                let _ = session.answer(target.abort("the file cannot be read")).await;
                 return Err(error);
             }
         }
         crash::point(Point::CopyPage);
     }
-    target.send(TAIL).await?;
-    target.finish().await?; // how many rows stand there now is counted with all others
+    session.answer(target.send(TAIL)).await?;
+    session.answer(target.finish()).await?; // how many rows stand there now is counted with all others
     Ok(())
 }
 
 /// Reads both sides, at the same time.
 async fn totals(
     file: &mut SqliteConnection,
-    server: &mut PgConnection,
+    Target { session, conn }: Target<'_>,
     tables: &[Table],
     seen: &mut Seen<'_>,
 ) -> Result<Vec<TableTotals>, Error> {
@@ -325,7 +338,7 @@ async fn totals(
     for table in tables {
         let mut tell = |rows| seen.add(rows);
         let of_file = rows::total_of_file(file, table, &mut tell);
-        let (from, to) = tokio::try_join!(of_file, rows::total_of_server(server, table))?;
+        let (from, to) = tokio::try_join!(of_file, rows::total_of_server(session, conn, table))?;
         totals.push(TableTotals { table: table.name, from, to });
     }
     Ok(totals)

@@ -13,6 +13,7 @@ use super::{
     super::{Error, columns::uint},
     Total,
     catalogue::{Kind, Table},
+    target::Session,
 };
 use crate::domain::digest::Digest;
 
@@ -120,11 +121,15 @@ pub(super) async fn total_of_file(
 }
 
 /// Adds up the same table of a server: it counts by itself, and its rows are its own words.
-pub(super) async fn total_of_server(server: &mut PgConnection, table: &Table) -> Result<Total, Error> {
-    let rows: i64 = sqlx::query_scalar(table.count()).fetch_one(&mut *server).await?;
+pub(super) async fn total_of_server(
+    session: Session<'_>,
+    server: &mut PgConnection,
+    table: &Table,
+) -> Result<Total, Error> {
+    let rows: i64 = session.answer(sqlx::query_scalar(table.count()).fetch_one(&mut *server)).await?;
     let mut hash = Context::new(&SHA256);
-    let mut stream = server.copy_out_raw(&table.copy_out()).await?;
-    while let Some(bytes) = stream.try_next().await? {
+    let mut stream = session.answer(server.copy_out_raw(&table.copy_out())).await?;
+    while let Some(bytes) = session.answer(stream.try_next()).await? {
         hash.update(&bytes);
     }
     Ok(Total { rows: uint(rows, table.name)?, digest: digest(hash) })

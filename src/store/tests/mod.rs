@@ -24,6 +24,7 @@ mod recovery;
 mod restore;
 mod schema;
 mod server;
+mod silent;
 mod slow;
 mod template;
 mod tls;
