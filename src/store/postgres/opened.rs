@@ -21,6 +21,12 @@ const VERSION_MIN: i32 = 130_000;
 const CLOSED_MAX: Duration = Duration::from_secs(1);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Longest wait for others that are about to change the schema.
+const TURN_MAX: Duration = Duration::from_secs(10);
+/// How often it is looked whether they have: seldom, as each look is a session that they wait for.
+const TURN_EVERY: Duration = Duration::from_millis(500);
+/// The number of the turn among the advisory locks of the database: "todoke" in ASCII.
+const TURN: i64 = 0x746f_646f_6b65;
 
 statements! {
     SETTINGS = { postgres: "
@@ -42,6 +48,8 @@ statements! {
     ISSUERS = { postgres: "
         SELECT COUNT(*) AS sessions FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid()" };
+    // Until this connection is closed.
+    TAKE_TURN = { postgres: "SELECT pg_try_advisory_lock($1) AS taken" };
     NO_TIMEOUTS = { postgres: "SET statement_timeout = 0" };
 }
 
@@ -64,14 +72,30 @@ pub(super) async fn found(hosts: &Hosts, database: &str) -> Result<i64, Error> {
 }
 
 /// Looks at the database, and brings its schema up to date where that may be done.
+///
+/// Of issuers that start together none may be connected while one takes a step that leaves others behind: so
+/// one has its turn, and the others are away until it is over.
 pub(super) async fn check(hosts: &Hosts, database: &str, purpose: Purpose) -> Result<(), Error> {
-    let mut connection = hosts.connected().await?;
-    let checked = checked(&mut connection, database, purpose).await;
-    let _ = connection.close().await; // what was to be done is done
-    checked
+    let begun = Instant::now();
+    loop {
+        let mut connection = hosts.connected().await?;
+        let waits = begun.elapsed() < TURN_MAX;
+        let checked = checked(&mut connection, database, purpose, waits).await;
+        let _ = connection.close().await; // what was to be done is done
+        if checked? {
+            return Ok(());
+        }
+        sleep(TURN_EVERY).await;
+    }
 }
 
-async fn checked(conn: &mut PgConnection, database: &str, purpose: Purpose) -> Result<(), Error> {
+/// Returns whether all is done; if not, it is another's turn.
+async fn checked(
+    conn: &mut PgConnection,
+    database: &str,
+    purpose: Purpose,
+    waits: bool,
+) -> Result<bool, Error> {
     let found = schema(conn, database).await?;
     let known = newest(&MIGRATOR);
     if found == 0 && !purpose.has(Right::Make) {
@@ -81,7 +105,11 @@ async fn checked(conn: &mut PgConnection, database: &str, purpose: Purpose) -> R
         return Err(Error::OlderSchema { found, known });
     }
     let migrates = purpose.has(Right::Migrate) && found < known;
-    if purpose.has(Right::Alone) || (migrates && leaves_behind(&MIGRATOR, found)) {
+    let leaves_behind = migrates && leaves_behind(&MIGRATOR, found);
+    if leaves_behind && waits && !sqlx::query_scalar(TAKE_TURN).bind(TURN).fetch_one(&mut *conn).await? {
+        return Ok(false);
+    }
+    if purpose.has(Right::Alone) || leaves_behind {
         alone(conn, database, purpose).await?;
     }
     if migrates {
@@ -93,7 +121,7 @@ async fn checked(conn: &mut PgConnection, database: &str, purpose: Purpose) -> R
             false => Error::Migrate(Box::new(error)),
         })?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Looks which schema there is; 0: there is nothing.

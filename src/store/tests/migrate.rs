@@ -185,6 +185,17 @@ async fn a_step_that_leaves_programs_behind_is_not_taken_while_an_issuer_is_conn
     Store::migrate(&second.options).await.expect("nobody is left behind");
 }
 
+#[tokio::test]
+async fn issuers_that_start_together_take_a_step_that_leaves_others_behind_once_and_all_go_on() {
+    let second = Second::at(Case::postgres().await, 5).await;
+    let together = (0..4).map(|_| Store::open(&second.options));
+    for opened in futures_util::future::join_all(together).await {
+        opened.expect("those that start with it are no reason").close().await;
+    }
+    let now = Store::schema(&second.options).await.expect("it is ours");
+    assert!(now.is_up_to_date(), "{now:?}");
+}
+
 #[test]
 fn a_step_says_the_same_on_both_databases_and_an_expansion_takes_nothing_away() {
     let of = |url: &str| steps(&StoreOptions { url: url.to_owned(), ..StoreOptions::default() }, 0);
