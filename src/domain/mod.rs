@@ -13,6 +13,7 @@ mod guide_tests;
 pub mod households;
 pub mod identity;
 pub mod layout;
+pub mod life;
 pub mod manifest;
 pub mod merkle;
 pub mod municipality;
