@@ -5,6 +5,7 @@
 //! the earlier ones: what was delivered was posted, what lies in an office was returned, and an envelope that
 //! somebody claims to be empty was delivered. Acts of an office are decided when they are recorded.
 
+pub mod counts;
 pub mod disposal;
 pub mod standing;
 

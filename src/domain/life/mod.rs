@@ -8,6 +8,7 @@
 mod words;
 
 pub mod mail;
+pub mod sums;
 #[cfg(test)]
 mod table;
 
