@@ -7,6 +7,7 @@
 #[macro_use]
 mod words;
 
+pub mod lot;
 pub mod mail;
 pub mod sums;
 #[cfg(test)]
