@@ -7,6 +7,8 @@
 #[macro_use]
 mod words;
 
+pub mod application;
+pub mod evidence;
 pub mod lot;
 pub mod mail;
 pub mod sums;
