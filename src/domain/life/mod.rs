@@ -8,6 +8,7 @@
 mod words;
 
 pub mod application;
+pub mod card;
 pub mod evidence;
 pub mod lot;
 pub mod mail;
