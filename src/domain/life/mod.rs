@@ -7,6 +7,7 @@
 #[macro_use]
 mod words;
 
+pub mod activation;
 pub mod application;
 pub mod card;
 pub mod evidence;
