@@ -1,16 +1,10 @@
 //! Small durable changes by many callers at once: one a transaction over one connection, over as many as an
 //! issuer has, and together in one transaction.
 
-use std::{str::FromStr as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use clap::{Args, value_parser};
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-    raw_sql,
-};
 use todoke::store::{Store, StoreOptions};
-use tokio::task::JoinSet;
 
 use crate::{
     failure::Failure,
@@ -19,7 +13,7 @@ use crate::{
     process, progress,
     server::{self, Server},
     timed::Timed,
-    ways::{Caller, MUNICIPALITIES_EACH, TABLES, Way, group},
+    ways::{Caller, MUNICIPALITIES_EACH, Way},
 };
 
 /// Records of a chunk of an import.
@@ -70,7 +64,6 @@ struct Place {
     /// What its figures begin with.
     name: String,
     url: String,
-    options: PgConnectOptions,
 }
 
 /// One way of one change at one place.
@@ -88,16 +81,14 @@ pub(crate) async fn run(args: &MutationArgs) -> Result<Report, Failure> {
     let mut places = Vec::new();
     if let Some(server) = &mut server {
         let database = server.database().await?;
-        let (url, options) = (server.url(&database), server.options(&database));
-        places.push(Place { name: String::new(), url, options });
+        places.push(Place { name: String::new(), url: server.url(&database) });
     }
     for (number, url) in args.at.iter().enumerate() {
-        let options = PgConnectOptions::from_str(url).map_err(|_| Failure::new("--at is no URL"))?;
-        places.push(Place { name: format!("at {}: ", number + 1), url: url.clone(), options });
+        places.push(Place { name: format!("at {}: ", number + 1), url: url.clone() });
     }
-    let (mut sides, mut tasks) = (Vec::new(), JoinSet::new());
+    let mut sides = Vec::new();
     for (number, place) in places.iter().enumerate() {
-        sides.extend(place.sides(args, number, &mut tasks).await?);
+        sides.extend(place.sides(args, number).await?);
     }
     let count = sides.len();
     for cycle in 0..args.cycles as usize {
@@ -111,16 +102,10 @@ pub(crate) async fn run(args: &MutationArgs) -> Result<Report, Failure> {
 }
 
 impl Place {
-    /// Adds all ways to make changes here; `tasks` commit for others.
-    async fn sides(
-        &self,
-        args: &MutationArgs,
-        place: usize,
-        tasks: &mut JoinSet<()>,
-    ) -> Result<Vec<Side>, Failure> {
+    /// Returns all ways to make changes here.
+    async fn sides(&self, args: &MutationArgs, place: usize) -> Result<Vec<Side>, Failure> {
         let all = args.connections;
         let grouped = Arc::new(vec![server::store(&self.url, all).await?]); // which makes the tables
-        raw_sql(TABLES).execute(&self.pool(1)).await?;
         let mut each = Vec::new();
         for _ in 0..all {
             each.push(self.alone().await?);
@@ -128,15 +113,16 @@ impl Place {
         let (alone, each) = (Arc::new(vec![self.alone().await?]), Arc::new(each));
         let chunk = |stores: &Arc<Vec<Store>>, records| Way::Chunk { stores: Arc::clone(stores), records };
         let batch = |stores: &Arc<Vec<Store>>| Way::Batch { stores: Arc::clone(stores) };
+        let card = |stores: &Arc<Vec<Store>>| Way::Card { stores: Arc::clone(stores) };
         let ways = [
             (CHUNK, ALONE, chunk(&alone, 1)),
             (CHUNK, SPREAD, chunk(&each, 1)),
             (CHUNK, GROUPED, chunk(&grouped, 1)),
             (BATCH, ALONE, batch(&alone)),
             (BATCH, SPREAD, batch(&grouped)),
-            (CARD, ALONE, Way::Card(self.pool(1))),
-            (CARD, SPREAD, Way::Card(self.pool(all))),
-            (CARD, GROUPED, Way::Cards(group(tasks, self.pool(1)))),
+            (CARD, ALONE, card(&alone)),
+            (CARD, SPREAD, card(&each)),
+            (CARD, GROUPED, card(&grouped)),
             (WHOLE, GROUPED, chunk(&grouped, CHUNK_RECORDS)),
         ];
         let side = |(number, (mutation, way, work)): (usize, (&'static str, &'static str, Way))| {
@@ -152,13 +138,14 @@ impl Place {
     /// A store of one connection in which nothing shares a commit.
     async fn alone(&self) -> Result<Store, Failure> {
         let url = self.url.clone();
-        let options =
-            StoreOptions { url, connections_max: 1, group_chunks_max: 1, ..StoreOptions::default() };
+        let options = StoreOptions {
+            url,
+            connections_max: 1,
+            group_chunks_max: 1,
+            group_changes_max: 1,
+            ..StoreOptions::default()
+        };
         Store::open(&options).await.map_err(Failure::while_doing("the store"))
-    }
-
-    fn pool(&self, connections: u32) -> PgPool {
-        PgPoolOptions::new().max_connections(connections).connect_lazy_with(self.options.clone())
     }
 }
 
@@ -209,14 +196,14 @@ fn method(args: &MutationArgs) -> Vec<String> {
     vec![
         format!(
             "{} callers, closed loop, at a durable PostgreSQL: the store's chunks of one record and its \
-             opening of batches, and a change of a card as its life will have them (a request under its own \
-             id and the card's state).",
+             opening of batches, and a change of a card (read, decided, and written with its event and its \
+             request).",
             args.callers
         ),
         format!(
             "{ALONE}: a transaction each, one after the other; {SPREAD}: a transaction each over {} \
-             connections; {GROUPED}: what waits shares a commit (chunks as the issuer has them, one by one \
-             in a transaction; cards in two statements for all, 64 at the most).",
+             connections; {GROUPED}: what waits shares a commit (chunks one by one in it; of cards each \
+             statement serves all, 64 at the most).",
             args.connections
         ),
     ]

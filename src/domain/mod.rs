@@ -12,6 +12,7 @@ pub mod disposition;
 mod guide_tests;
 pub mod households;
 pub mod identity;
+pub mod item;
 pub mod layout;
 pub mod life;
 pub mod manifest;

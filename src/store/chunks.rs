@@ -21,7 +21,7 @@ use super::{
     Error, NewChunk, PutChunk, Store, StoredChunk,
     bulk::BulkSteps as _,
     columns::{digest, int, small, state, uint},
-    group::{Next, OwnedChunk, Pending},
+    group::{Job, Next, Pending, answer_all},
     ledger::LedgerSteps as _,
     locks::LockSteps as _,
 };
@@ -59,6 +59,36 @@ statements! {
         VALUES ($1, $2, $3, $4, $4, 1)
         ON CONFLICT (municipality_code, batch_id, chunk_number)
         DO UPDATE SET last_ms = excluded.last_ms, times = chunk_conflict.times + 1";
+}
+
+/// A group ends with the chunk that brings it to so many bytes, so that one commit stays short.
+const GROUP_BYTES_MAX: usize = 8 << 20;
+
+/// A chunk that can wait in a queue.
+#[derive(Debug)]
+pub(super) struct OwnedChunk {
+    municipality: MunicipalityCode,
+    batch_id: BatchId,
+    number: u32,
+    root: Digest,
+    records: u32,
+    sealed: Arc<Vec<u8>>,
+    districts: Vec<(String, i64)>,
+    uploader_epoch: u32,
+    relay: String,
+    now_ms: i64,
+}
+
+impl Job for OwnedChunk {
+    type Outcome = PutChunk;
+    /// Bytes.
+    type Taken = usize;
+
+    fn enter(&self, taken: &mut usize) -> bool {
+        let room = *taken < GROUP_BYTES_MAX;
+        *taken += self.sealed.len();
+        room
+    }
 }
 
 on_both! {
@@ -169,9 +199,9 @@ impl Store {
             relay: chunk.relay.to_owned(),
             now_ms: chunk.now_ms,
         };
-        let mut waiting = self.group.join(Arc::new(owned));
+        let mut waiting = self.chunks.join(Arc::new(owned));
         loop {
-            match self.group.wait(&mut waiting).await {
+            match self.chunks.wait(&mut waiting).await {
                 Next::Answer(outcome) => return outcome,
                 Next::Commit(_turn, group) => self.put_group(group).await,
             }
@@ -180,7 +210,7 @@ impl Store {
 
     /// Stores a group of chunks in one transaction; if that fails on one of them, each in its own, so that
     /// each learns its own fate.
-    async fn put_group(&self, group: Vec<Pending>) {
+    async fn put_group(&self, group: Vec<Pending<OwnedChunk>>) {
         if group.is_empty() {
             return; // everybody who waited was answered or is gone
         }
@@ -189,13 +219,13 @@ impl Store {
         let together = in_tx!(self, "put_chunks", |tx| {
             // In their order, so that no two groups wait for each other.
             let batches: BTreeSet<_> =
-                group.iter().map(|one| (one.chunk.municipality, one.chunk.batch_id)).collect();
+                group.iter().map(|one| (one.job.municipality, one.job.batch_id)).collect();
             for (municipality, id) in batches {
                 tx.lock_batch(municipality, id).await?;
             }
             let mut outcomes = Vec::with_capacity(group.len());
             for pending in &group {
-                outcomes.push(tx.put_chunk(&pending.chunk).await?);
+                outcomes.push(tx.put_chunk(&pending.job).await?);
             }
             Ok(outcomes)
         });
@@ -203,22 +233,16 @@ impl Store {
             Ok(outcomes) => {
                 group.into_iter().zip(outcomes).for_each(|(one, outcome)| one.answer(Ok(outcome)));
             }
-            // What they waited for together, nobody waits for again.
-            Err(Error::NoConnection) => all(group, || Error::NoConnection),
-            Err(Error::Busy) => all(group, || Error::Busy),
-            Err(Error::Away(words)) => all(group, || Error::Away(words.clone())),
-            Err(error) => match <[Pending; 1]>::try_from(group) {
-                Ok([alone]) => alone.answer(Err(error)),
-                Err(group) => {
-                    for one in group {
-                        let outcome = in_tx!(self, "put_chunk", |tx| {
-                            tx.lock_batch(one.chunk.municipality, one.chunk.batch_id).await?;
-                            tx.put_chunk(&one.chunk).await
-                        });
-                        one.answer(outcome);
-                    }
+            Err(error) if group.len() == 1 || error.shared().is_some() => answer_all(group, error),
+            Err(_) => {
+                for one in group {
+                    let outcome = in_tx!(self, "put_chunk", |tx| {
+                        tx.lock_batch(one.job.municipality, one.job.batch_id).await?;
+                        tx.put_chunk(&one.job).await
+                    });
+                    one.answer(outcome);
                 }
-            },
+            }
         }
     }
 
@@ -282,9 +306,4 @@ impl Store {
             Ok(true)
         })
     }
-}
-
-/// Answers everybody of a group with the same.
-fn all(group: Vec<Pending>, error: impl Fn() -> Error) {
-    group.into_iter().for_each(|one| one.answer(Err(error())));
 }

@@ -204,6 +204,17 @@ impl Error {
         }
     }
 
+    /// The same failure for another who waited together with this one, where nobody is to wait again; `None`
+    /// if each learns its own fate by trying alone.
+    pub(super) fn shared(&self) -> Option<Self> {
+        match self {
+            Self::NoConnection => Some(Self::NoConnection),
+            Self::Busy => Some(Self::Busy),
+            Self::Away(words) => Some(Self::Away(words.clone())),
+            _ => None,
+        }
+    }
+
     /// Whether the change may have been made all the same: ask again under the same key, assume nothing.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {

@@ -17,7 +17,7 @@ pub(super) const GLOBAL: [(&str, &str); 10] = [
 
 /// Tables that are spread, in an order in which each comes after those that its foreign keys name; all lie
 /// together with the first.
-pub(super) const SPREAD: [&str; 16] = [
+pub(super) const SPREAD: [&str; 20] = [
     "batch",
     "manifest",
     "chunk",
@@ -34,6 +34,10 @@ pub(super) const SPREAD: [&str; 16] = [
     "comparison",
     "lost_batch",
     "quarantine",
+    "item",
+    "history",
+    "request",
+    "hold",
 ];
 
 /// By which column.

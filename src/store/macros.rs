@@ -9,7 +9,7 @@
 /// `tx` is the connection. `?` leaves the body only. The body may run several times: it can borrow from
 /// outside, but neither move nor change what it borrows, and the compiler sees to that.
 macro_rules! in_tx {
-    ($store:expr, $name:literal, |$tx:ident| $body:expr) => {
+    ($store:expr, $name:expr, |$tx:ident| $body:expr) => {
         match &$store.pool {
             $crate::store::Pool::Sqlite { write, .. } => {
                 in_tx!(@run write, $store, ::sqlx::SqliteConnection, $name, $tx, $body)
@@ -19,7 +19,7 @@ macro_rules! in_tx {
             }
         }
     };
-    (@run $engine:ident, $store:expr, $conn:ty, $name:literal, $tx:ident, $body:expr) => {
+    (@run $engine:ident, $store:expr, $conn:ty, $name:expr, $tx:ident, $body:expr) => {
         $crate::store::transact::run_tx($engine, $name, $store.slow_min, &mut |guard| {
             ::std::boxed::Box::pin(async {
                 let mut guard = guard; // owned: a borrow here would need a `for<'c>` closure

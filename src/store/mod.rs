@@ -22,6 +22,7 @@ mod error;
 mod group;
 mod heartbeat;
 mod inspect;
+mod items;
 mod key_check;
 mod keys;
 mod layout;
@@ -53,6 +54,9 @@ use sqlx::SqlitePool;
 pub use copy::{Progress, TableTotals, TellProgress, Total, compare, copy};
 pub use error::{Error, Source};
 pub use inspect::{RawKey, RawOrder, RawReceipt, ReceiptBefore, Snapshot};
+pub use items::{
+    Asked, Changed, Decided, EVENTS_MAX, EventRow, Found, ItemRow, ItemsPage, Stands, WhichItems,
+};
 pub use key_check::{KeyCheck, KeyName, NotedKey};
 pub use keys::KeyOf;
 pub use layout::citus;
@@ -75,7 +79,8 @@ pub use rows::{
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
-    group: Arc<group::Group>,
+    chunks: Arc<group::Group<chunks::OwnedChunk>>,
+    items: Arc<group::Group<items::Change>>,
     /// Beside a file only: of a server nothing outlives the server.
     witness: Option<Arc<heartbeat::Witness>>,
     persons_together: u64,
@@ -154,7 +159,8 @@ impl Store {
         sweep::none_unreadable();
         Self {
             pool,
-            group: Arc::new(group::Group::new(options.group_chunks_max)),
+            chunks: Arc::new(group::Group::new(options.group_chunks_max)),
+            items: Arc::new(group::Group::new(options.group_changes_max)),
             witness,
             persons_together: u64::from(options.persons_together),
             slow_min: options.slow_min,

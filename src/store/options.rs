@@ -43,6 +43,8 @@ pub struct StoreOptions {
     pub checkpoint_pages: u32,
     /// Chunks of several senders that share one commit at most. Default 16.
     pub group_chunks_max: usize,
+    /// Changes of items of several callers that share one commit at most. Default 64.
+    pub group_changes_max: usize,
     /// Records whose persons are entered into the look-up together, sorted: more cost less, and make the
     /// commit that enters them longer. Default 65,536, which is 16 chunks.
     pub persons_together: u32,
@@ -67,6 +69,7 @@ impl fmt::Debug for StoreOptions {
             .field("read_cache_bytes", &self.read_cache_bytes)
             .field("checkpoint_pages", &self.checkpoint_pages)
             .field("group_chunks_max", &self.group_chunks_max)
+            .field("group_changes_max", &self.group_changes_max)
             .field("persons_together", &self.persons_together)
             .field("quick_check", &self.quick_check)
             .finish()
@@ -146,6 +149,7 @@ impl Default for StoreOptions {
             read_cache_bytes: 8 << 20,
             checkpoint_pages: 20_000,
             group_chunks_max: 16,
+            group_changes_max: 64,
             persons_together: 65_536,
             quick_check: false,
         }

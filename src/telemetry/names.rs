@@ -184,6 +184,8 @@ metrics! {
     STORE_UNREADABLE = "todoke_store_unreadable_rows_total", Kind::Counter, [STATEMENT];
     /// Chunks that shared one commit.
     STORE_GROUP = "todoke_store_group_chunks", Kind::Histogram(GROUP), [];
+    /// Changes of items that shared one commit.
+    STORE_CHANGES = "todoke_store_group_changes", Kind::Histogram(GROUP), [];
     /// Calls that a relay let in and that ended, by the code that the client saw.
     RELAY_CALLS = "todoke_relay_calls_total", Kind::Counter, [CODE];
     /// Calls that a relay answered by itself, by reason: limits (TENANT_RATE_LIMIT, LANE_FULL), issuers that

@@ -115,7 +115,8 @@ fn names_are_unique_snake_case_with_unit_and_description() {
         assert!(!metric.help.contains("  ") && !metric.help.contains('\n'), "{name}: {:?}", metric.help);
         if let Kind::Histogram(buckets) = metric.kind {
             assert!(!buckets.is_empty() && buckets.is_sorted(), "{name}: {buckets:?}");
-            let units = ["_seconds", "_bytes", "_count", "_ratio", "_chunks", "_records", "_calls"];
+            let units =
+                ["_seconds", "_bytes", "_count", "_ratio", "_chunks", "_changes", "_records", "_calls"];
             assert!(units.iter().any(|unit| name.ends_with(unit)), "{name}: which unit is it in?");
         }
         for label in metric.labels {

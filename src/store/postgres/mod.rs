@@ -11,6 +11,7 @@ mod bulk;
 pub(in crate::store) mod codes;
 mod copied;
 mod hosts;
+mod items;
 mod notices;
 mod opened;
 mod purpose;

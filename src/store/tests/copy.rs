@@ -98,7 +98,11 @@ const REST: &str = "
     INSERT INTO lost_batch SELECT municipality_code, batch_id, 70, 4, zeroblob(32), NULL, 1, NULL,
         zeroblob(32), x'ff' FROM batch WHERE sequence = 1;
     INSERT INTO quarantine SELECT municipality_code, batch_id, 'CHUNK', 1, 0, 9, 'set aside', x'' FROM batch
-        WHERE sequence = 1;";
+        WHERE sequence = 1;
+    INSERT INTO item VALUES ('131229', 'MAIL', 'E-1', 'POSTED', -1, 1, '', 3, '{\"a\":\"須\"}');
+    INSERT INTO history VALUES ('131229', 'MAIL', 'E-1', 1, -1, 2, 'postal/office-1', 'r-1', '{}');
+    INSERT INTO request VALUES ('131229', 'r-1', zeroblob(32), 'MAIL', 'E-1', 1, 2);
+    INSERT INTO hold VALUES ('131229', 'ENVELOPE', zeroblob(32), 'E-1');";
 
 async fn copied(from: &Still, to: &Still) -> Result<Vec<TableTotals>, Error> {
     copy(&from.options, &to.options, &mut |_| ()).await

@@ -4,9 +4,13 @@
 //! A table is filtered by `municipality_code = $n`, or by the `municipality_code` of a table that is, where
 //! that condition stands in the table's own SELECT, UPDATE or DELETE, under no OR and no NOT; that of
 //! a LEFT JOIN filters only the table that is joined. What is inserted is filtered if that column is given
-//! first, by a parameter or from a table that is filtered.
+//! first, by a parameter or from a table that is filtered. Arrays of parameters that are unnested with that
+//! column first are such a table: each of its rows says which municipality it is of.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    array::from_fn,
+    collections::{HashMap, HashSet},
+};
 
 /// A table that a statement touches for all municipalities.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +63,8 @@ struct Read {
     /// Where a table stands, which one it is, and whether it is changed or locked.
     tables: Vec<(Place, String, bool)>,
     conditions: Vec<Condition>,
+    /// Unnested rows that each say of which municipality they are.
+    of_rows: HashSet<Place>,
     above: HashMap<Part, Part>,
     /// Where a condition need not hold.
     open: HashSet<Part>,
@@ -156,7 +162,7 @@ impl Read {
                 }
                 "VALUES" => self.insert(&mut target, at + 2, level.scope),
                 "INTO" => target = Some(at + 1),
-                "FROM" | "JOIN" => {
+                "FROM" | "JOIN" | "USING" => {
                     next(&mut level, Clause::From);
                     self.table(at + 1, &level, self.word(at.wrapping_sub(1)) == "DELETE");
                 }
@@ -196,6 +202,15 @@ impl Read {
 
     fn table(&mut self, at: usize, level: &Level, writes: bool) {
         let name = self.word(at).to_owned();
+        if name == "UNNEST" {
+            let brackets = self.words[at..].iter().position(|word| word == ")").map(|end| at + end);
+            let named = brackets.map(|end| from_fn(|i| self.word(end + i)));
+            let Some([")", "AS", alias, "(", CODE]) = named else { return };
+            let place = (level.scope, alias.to_owned());
+            self.of_rows.insert(place.clone());
+            self.tables.push((place, name, false));
+            return;
+        }
         if !is_name(&name) {
             return;
         }
@@ -272,7 +287,7 @@ impl Read {
     }
 
     fn filtered(&self) -> HashSet<Place> {
-        let mut filtered = HashSet::new();
+        let mut filtered = self.of_rows.clone();
         loop {
             let before = filtered.len();
             for one in self.conditions.iter().filter(|one| self.must_hold(one.said)) {
@@ -337,6 +352,12 @@ fn a_text_that_leaves_the_municipality_out_is_found() {
         ("SELECT 1 FROM batch WHERE municipality_code = $1 UNION SELECT 1 FROM batch", "batch"),
         ("SELECT 1 FROM batch AS b, work AS w WHERE b.municipality_code = $1", "work"),
         ("SELECT 1 FROM batch WHERE state = 'municipality_code = $1'", "batch"),
+        (
+            "SELECT 1 FROM UNNEST($1::text[]) AS v (municipality_code) JOIN batch AS b
+            ON b.municipality_code = v.municipality_code",
+            "",
+        ),
+        ("SELECT 1 FROM UNNEST($1::text[]) AS v (id) JOIN batch AS b ON b.municipality_code = v.id", "batch"),
     ] {
         assert_eq!(found(text), loose, "{text}");
     }
@@ -359,6 +380,16 @@ fn a_text_that_writes_or_locks_without_the_municipality_is_found() {
         ),
         ("INSERT INTO work (municipality_code) SELECT c.code FROM (SELECT ? AS code) AS c", ""),
         ("INSERT INTO work (municipality_code) SELECT 'all'", "work!"),
+        (
+            "INSERT INTO work (municipality_code) SELECT v.municipality_code
+            FROM UNNEST($1::text[]) AS v (municipality_code)",
+            "",
+        ),
+        ("INSERT INTO work (municipality_code) SELECT v.id FROM UNNEST($1::text[]) AS v (id)", "work!"),
+        (
+            "DELETE FROM work AS w USING UNNEST($1::text[]) AS v (municipality_code) WHERE w.id = v.id",
+            "work!",
+        ),
     ] {
         assert_eq!(found(text), loose, "{text}");
     }

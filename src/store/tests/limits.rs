@@ -10,6 +10,7 @@ use futures_util::future::{join, join_all};
 use sqlx::SqliteConnection;
 
 use super::*;
+use crate::store::Changed;
 
 /// Has the database itself note of each commit how many chunks it stored.
 async fn noted(connection: &mut SqliteConnection) -> Arc<Mutex<Vec<usize>>> {
@@ -51,6 +52,27 @@ async fn as_many_chunks_share_a_commit_as_the_limit_says_and_the_next_one_has_an
     assert_eq!(commits(&case, &row, 0..4).await, [1, 3], "at the limit");
     assert_eq!(commits(&case, &row, 4..9).await, [1, 3, 1], "one above");
     assert_eq!(case.row(1).await.chunks_stored, 9);
+}
+
+/// Changes these cards at once while the one connection that writes is held, lets it go when all of them
+/// wait, and returns how many commits it took.
+async fn changed(case: &Case, cards: &[&str], turn: &str) -> usize {
+    let (_, write) = case.file();
+    let mut held = write.acquire().await.expect("it is free");
+    let commits = noted(&mut held).await;
+    let changes = (0..).zip(cards).map(|(n, card)| items::count(&case.store, card, format!("{turn}-{n}")));
+    let (done, ()) = join(join_all(changes), async { drop(held) }).await;
+    assert!(done.iter().all(|one| matches!(one, Changed::Done(_))), "{done:?}");
+    commits.lock().expect("nobody panicked").len()
+}
+
+#[tokio::test]
+async fn as_many_changes_share_a_commit_as_the_limit_says_and_of_one_card_none() {
+    let case = Case::sqlite().await.reopened(|options| options.group_changes_max = 3).await;
+    // The first has its turn before the others are there.
+    assert_eq!(changed(&case, &["K-0", "K-1", "K-2", "K-3"], "a").await, 2, "at the limit");
+    assert_eq!(changed(&case, &["K-0", "K-1", "K-2", "K-3", "K-4"], "b").await, 3, "one above");
+    assert_eq!(changed(&case, &["K-0", "K-1", "K-1", "K-2"], "c").await, 3, "one card twice");
 }
 
 /// Two may read at once, and one more is told when no place becomes free.

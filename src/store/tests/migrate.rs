@@ -223,6 +223,8 @@ fn a_step_says_the_same_on_both_databases_and_an_expansion_takes_nothing_away() 
         );
     }
     for (sql, found) in [
+        ("CREATE TRIGGER t BEFORE UPDATE ON batch BEGIN SELECT 1; END", true),
+        ("CREATE TABLE n (x TEXT); CREATE TRIGGER t BEFORE UPDATE ON n BEGIN SELECT 1; END", false),
         ("ALTER TABLE batch DROP COLUMN x", true),
         ("alter table batch rename column x to y", true),
         ("ALTER TABLE batch ADD COLUMN x INTEGER NOT NULL", true),
@@ -260,8 +262,11 @@ fn takes_away(sql: &str) -> Option<&str> {
                 .iter()
                 .any(|word| upper.contains(word));
         let whole = ["DROP TABLE", "DROP INDEX", "CREATE UNIQUE INDEX", "DELETE FROM"];
-        let trigger = upper.contains("CREATE") && upper.contains("TRIGGER");
-        needs_all || on_what_is_there || trigger || whole.iter().any(|words| upper.contains(words))
+        let trigger = upper.split_once(" TRIGGER ").and_then(|(_, rest)| rest.split_once(" ON "));
+        let table = trigger.and_then(|(_, rest)| rest.split_whitespace().next());
+        let is_new = |table: &str| sql.to_uppercase().contains(&format!("CREATE TABLE {table} ("));
+        let trigger_on_old = table.is_some_and(|table| !is_new(table));
+        needs_all || on_what_is_there || trigger_on_old || whole.iter().any(|words| upper.contains(words))
     })
 }
 

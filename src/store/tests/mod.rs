@@ -10,6 +10,7 @@ mod copy;
 mod crash;
 mod ends;
 mod filters;
+mod items;
 mod key_check;
 mod layout;
 mod lease;

@@ -1,0 +1,19 @@
+//! A change of an item is decided on what is committed, and stored with its event and its request, all or
+//! none; the same request again changes nothing more.
+//!
+//! Changes that wait share a transaction, in which each statement serves all of them. Two that could meet, as
+//! they are of one item, one request id or one hold, never share one.
+
+mod change;
+mod file;
+mod read;
+mod rows;
+mod steps;
+
+pub use read::{ItemsPage, Stands, WhichItems};
+pub use rows::{Asked, Changed, Decided, EVENTS_MAX, EventRow, Found, ItemRow};
+
+pub(super) use change::Change;
+pub(super) use steps::{
+    Carried, Holder, ItemSteps, NewEvent, NewRequest, OfItem, RawEvent, RawItem, carried, holder,
+};

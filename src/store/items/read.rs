@@ -1,0 +1,129 @@
+//! Items as they stand and what happened to them, for whoever asks.
+
+use super::{
+    super::{Error, Store, columns},
+    rows::{EventRow, ItemRow},
+    steps::{ItemSteps as _, RawItem},
+};
+use crate::domain::{
+    item::{ItemId, ItemKey, ItemKind},
+    municipality::MunicipalityCode,
+};
+
+statements! {
+    BY_ID = "
+        SELECT municipality_code, kind, item_id, state, since_ms, events, office, cards, details
+        FROM item WHERE municipality_code = $1 AND kind = $2 AND item_id > $3
+            AND (CAST($4 AS TEXT) = '' OR office = $4)
+        ORDER BY item_id LIMIT $5";
+    BY_AGE = "
+        SELECT municipality_code, kind, item_id, state, since_ms, events, office, cards, details
+        FROM item WHERE municipality_code = $1 AND kind = $2 AND state = $3
+            AND (since_ms, item_id) > ($4, $5) AND since_ms <= $6
+            AND (CAST($7 AS TEXT) = '' OR office = $7)
+        ORDER BY since_ms, item_id LIMIT $8";
+    STANDS = "
+        SELECT state, COUNT(*) AS items, CAST(COALESCE(SUM(cards), 0) AS BIGINT) AS cards,
+            MIN(since_ms) AS oldest_ms
+        FROM item WHERE municipality_code = $1 AND kind = $2 GROUP BY state ORDER BY state";
+}
+
+/// Which items of a municipality are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct WhichItems {
+    /// Only those in this state, the longest in it first; else all, by id.
+    pub state: Option<String>,
+    /// Only those at this office; empty: all.
+    pub office: String,
+    /// Only those that came into their state by then, in ms since the epoch; with a state alone.
+    pub since_by_ms: Option<i64>,
+    /// Where the page before ended: since when and id of its last item.
+    pub after: Option<(i64, ItemId)>,
+}
+
+/// Some items.
+pub type ItemsPage = Vec<ItemRow>;
+
+/// How many items are in a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stands {
+    /// The state.
+    pub state: String,
+    /// How many items.
+    pub items: u64,
+    /// How many cards are in them.
+    pub cards: u64,
+    /// Since when the one that is longest in it is, in ms since the epoch.
+    pub oldest_ms: i64,
+}
+
+impl Store {
+    /// Returns an item as it stands.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn item(&self, key: &ItemKey) -> Result<Option<ItemRow>, Error> {
+        on_read!(self, "item", |conn| Ok(conn.items(&[key]).await?.pop()))
+    }
+
+    /// Returns what happened to an item, in the order of recording; nothing if there is none.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn item_history(&self, key: &ItemKey) -> Result<Vec<EventRow>, Error> {
+        on_read!(self, "item_history", |conn| {
+            let events = conn.histories(&[key]).await?;
+            Ok(events.into_iter().map(|(_, event)| event).collect())
+        })
+    }
+
+    /// Returns at most `count` items of a municipality.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn list_items(
+        &self,
+        municipality: MunicipalityCode,
+        kind: ItemKind,
+        which: &WhichItems,
+        count: u32,
+    ) -> Result<ItemsPage, Error> {
+        let (code, office) = (municipality.to_string(), which.office.as_str());
+        let after = which.after.as_ref().map_or("", |(_, id)| id.as_str());
+        on_read!(self, "list_items", |conn| {
+            let rows: Vec<RawItem> = match &which.state {
+                None => {
+                    let query = sqlx::query_as(BY_ID).bind(&code).bind(kind.as_str()).bind(after);
+                    query.bind(office).bind(i64::from(count)).fetch_all(conn).await?
+                }
+                Some(state) => {
+                    let since = which.after.as_ref().map_or(i64::MIN, |(since, _)| *since);
+                    let query = sqlx::query_as(BY_AGE).bind(&code).bind(kind.as_str()).bind(state);
+                    let query = query.bind(since).bind(after).bind(which.since_by_ms.unwrap_or(i64::MAX));
+                    query.bind(office).bind(i64::from(count)).fetch_all(conn).await?
+                }
+            };
+            rows.into_iter().map(RawItem::read).collect()
+        })
+    }
+
+    /// Returns how many items of a municipality are in each state.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn item_states(
+        &self,
+        municipality: MunicipalityCode,
+        kind: ItemKind,
+    ) -> Result<Vec<Stands>, Error> {
+        on_read!(self, "item_states", |conn| {
+            let query = sqlx::query_as(STANDS).bind(municipality.to_string()).bind(kind.as_str());
+            let rows: Vec<(String, i64, i64, i64)> = query.fetch_all(conn).await?;
+            let read = |(state, items, cards, oldest_ms): (String, i64, i64, i64)| {
+                let (items, cards) = (columns::uint(items, "items")?, columns::uint(cards, "cards")?);
+                Ok(Stands { state, items, cards, oldest_ms })
+            };
+            rows.into_iter().map(read).collect()
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! The steps of a group of changes on PostgreSQL: one statement for all, in which a column is one array.
+//!
+//! Arrays of unequal lengths would be filled up with NULL, so all are made of the same rows; and who calls
+//! counts the rows that came of it.
+
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
+
+use crate::domain::{item::ItemKey, municipality::MunicipalityCode};
+
+use super::super::{
+    Error,
+    items::{
+        Carried, EventRow, Holder, ItemRow, ItemSteps, NewEvent, NewRequest, OfItem, RawEvent, RawItem,
+        carried, holder,
+    },
+};
+
+statements! {
+    REQUESTS = { postgres: "
+        SELECT r.municipality_code, r.request_id, r.fingerprint, r.kind, r.item_id
+        FROM UNNEST($1::text[], $2::text[]) AS v (municipality_code, request_id)
+        JOIN request AS r ON r.municipality_code = v.municipality_code AND r.request_id = v.request_id" };
+    ITEMS = { postgres: "
+        SELECT i.municipality_code, i.kind, i.item_id, i.state, i.since_ms, i.events, i.office, i.cards,
+            i.details
+        FROM UNNEST($1::text[], $2::text[], $3::text[]) AS v (municipality_code, kind, item_id)
+        JOIN item AS i ON i.municipality_code = v.municipality_code AND i.kind = v.kind
+            AND i.item_id = v.item_id" };
+    HISTORIES = { postgres: "
+        SELECT h.municipality_code, h.kind, h.item_id, h.position, h.occurred_ms, h.recorded_ms, h.actor,
+            h.request_id, h.event
+        FROM UNNEST($1::text[], $2::text[], $3::text[]) AS v (municipality_code, kind, item_id)
+        JOIN history AS h ON h.municipality_code = v.municipality_code AND h.kind = v.kind
+            AND h.item_id = v.item_id
+        ORDER BY h.municipality_code, h.kind, h.item_id, h.position" };
+    HOLDERS = { postgres: "
+        SELECT h.municipality_code, h.kind, h.held, h.item_id
+        FROM UNNEST($1::text[], $2::text[], $3::bytea[]) AS v (municipality_code, kind, held)
+        JOIN hold AS h ON h.municipality_code = v.municipality_code AND h.kind = v.kind
+            AND h.held = v.held" };
+    ADD_EVENTS = { postgres: "
+        INSERT INTO history (municipality_code, kind, item_id, position, occurred_ms, recorded_ms, actor,
+            request_id, event)
+        SELECT v.municipality_code, v.kind, v.item_id, v.position, v.occurred_ms, v.recorded_ms, v.actor,
+            v.request_id, v.event
+        FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
+            $8::text[], $9::text[]) AS v (municipality_code, kind, item_id, position, occurred_ms,
+            recorded_ms, actor, request_id, event)
+        ON CONFLICT DO NOTHING" };
+    PUT_ITEMS = { postgres: "
+        INSERT INTO item (municipality_code, kind, item_id, state, since_ms, events, office, cards, details)
+        SELECT v.municipality_code, v.kind, v.item_id, v.state, v.since_ms, v.events, v.office, v.cards,
+            v.details
+        FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
+            $8::bigint[], $9::text[]) AS v (municipality_code, kind, item_id, state, since_ms, events, office,
+            cards, details)
+        ON CONFLICT (municipality_code, kind, item_id) DO UPDATE SET state = excluded.state,
+            since_ms = excluded.since_ms, events = excluded.events, office = excluded.office,
+            cards = excluded.cards, details = excluded.details" };
+    ADD_REQUESTS = { postgres: "
+        INSERT INTO request (municipality_code, request_id, fingerprint, kind, item_id, position, recorded_ms)
+        SELECT v.municipality_code, v.request_id, v.fingerprint, v.kind, v.item_id, v.position, v.recorded_ms
+        FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
+            AS v (municipality_code, request_id, fingerprint, kind, item_id, position, recorded_ms)
+        ON CONFLICT DO NOTHING" };
+    TAKE_HOLDS = { postgres: "
+        INSERT INTO hold (municipality_code, kind, held, item_id)
+        SELECT v.municipality_code, v.kind, v.held, v.item_id
+        FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::text[])
+            AS v (municipality_code, kind, held, item_id)
+        ON CONFLICT DO NOTHING" };
+    LEAVE_HOLDS = { postgres: "
+        DELETE FROM hold AS h
+        USING UNNEST($1::text[], $2::text[], $3::bytea[], $4::text[])
+            AS v (municipality_code, kind, held, item_id)
+        WHERE h.municipality_code = v.municipality_code AND h.kind = v.kind AND h.held = v.held
+            AND h.item_id = v.item_id" };
+}
+
+/// A column of values, one of each row.
+fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
+    rows.iter().map(value).collect()
+}
+
+fn code(key: &ItemKey) -> String {
+    key.municipality.to_string()
+}
+
+/// A statement with holds and the items that they are of.
+fn of_items(text: &'static str, of: &[OfItem<'_>]) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query(text)
+        .bind(column(of, |one| code(one.key)))
+        .bind(column(of, |one| one.hold.kind.as_str()))
+        .bind(column(of, |one| one.hold.of.to_vec()))
+        .bind(column(of, |one| one.key.id.as_str().to_owned()))
+}
+
+impl ItemSteps for PgConnection {
+    async fn carried(&mut self, requests: &[(MunicipalityCode, &str)]) -> Result<Vec<Carried>, Error> {
+        let query = sqlx::query_as(REQUESTS)
+            .bind(column(requests, |(municipality, _)| municipality.to_string()))
+            .bind(column(requests, |(_, id)| (*id).to_owned()));
+        query.fetch_all(self).await?.into_iter().map(carried).collect()
+    }
+
+    async fn items(&mut self, keys: &[&ItemKey]) -> Result<Vec<ItemRow>, Error> {
+        let query = sqlx::query_as(ITEMS)
+            .bind(column(keys, |key| code(key)))
+            .bind(column(keys, |key| key.kind.as_str()))
+            .bind(column(keys, |key| key.id.as_str().to_owned()));
+        query.fetch_all(self).await?.into_iter().map(RawItem::read).collect()
+    }
+
+    async fn histories(&mut self, keys: &[&ItemKey]) -> Result<Vec<(ItemKey, EventRow)>, Error> {
+        let query = sqlx::query_as(HISTORIES)
+            .bind(column(keys, |key| code(key)))
+            .bind(column(keys, |key| key.kind.as_str()))
+            .bind(column(keys, |key| key.id.as_str().to_owned()));
+        query.fetch_all(self).await?.into_iter().map(RawEvent::read).collect()
+    }
+
+    async fn holders(&mut self, of: &[OfItem<'_>]) -> Result<Vec<Holder>, Error> {
+        let query = sqlx::query_as(HOLDERS)
+            .bind(column(of, |one| code(one.key)))
+            .bind(column(of, |one| one.hold.kind.as_str()))
+            .bind(column(of, |one| one.hold.of.to_vec()));
+        query.fetch_all(self).await?.into_iter().map(holder).collect()
+    }
+
+    async fn add_events(&mut self, events: &[NewEvent<'_>]) -> Result<u64, Error> {
+        let query = sqlx::query(ADD_EVENTS)
+            .bind(column(events, |one| code(one.key)))
+            .bind(column(events, |one| one.key.kind.as_str()))
+            .bind(column(events, |one| one.key.id.as_str()))
+            .bind(column(events, |one| i64::from(one.row.position)))
+            .bind(column(events, |one| one.row.occurred_ms))
+            .bind(column(events, |one| one.row.recorded_ms))
+            .bind(column(events, |one| one.row.actor.as_str()))
+            .bind(column(events, |one| one.row.request_id.as_str()))
+            .bind(column(events, |one| one.row.event.as_str()));
+        Ok(query.execute(self).await?.rows_affected())
+    }
+
+    async fn put_items(&mut self, items: &[ItemRow]) -> Result<u64, Error> {
+        let query = sqlx::query(PUT_ITEMS)
+            .bind(column(items, |item| code(&item.key)))
+            .bind(column(items, |item| item.key.kind.as_str()))
+            .bind(column(items, |item| item.key.id.as_str()))
+            .bind(column(items, |item| item.state.as_str()))
+            .bind(column(items, |item| item.since_ms))
+            .bind(column(items, |item| i64::from(item.events)))
+            .bind(column(items, |item| item.office.as_str()))
+            .bind(column(items, |item| i64::from(item.cards)))
+            .bind(column(items, |item| item.details.as_str()));
+        Ok(query.execute(self).await?.rows_affected())
+    }
+
+    async fn add_requests(&mut self, requests: &[NewRequest<'_>]) -> Result<u64, Error> {
+        let query = sqlx::query(ADD_REQUESTS)
+            .bind(column(requests, |one| code(one.key)))
+            .bind(column(requests, |one| one.request_id))
+            .bind(column(requests, |one| one.fingerprint.as_bytes().as_slice()))
+            .bind(column(requests, |one| one.key.kind.as_str()))
+            .bind(column(requests, |one| one.key.id.as_str()))
+            .bind(column(requests, |one| i64::from(one.position)))
+            .bind(column(requests, |one| one.recorded_ms));
+        Ok(query.execute(self).await?.rows_affected())
+    }
+
+    async fn take_holds(&mut self, holds: &[OfItem<'_>]) -> Result<u64, Error> {
+        Ok(of_items(TAKE_HOLDS, holds).execute(self).await?.rows_affected())
+    }
+
+    async fn leave_holds(&mut self, holds: &[OfItem<'_>]) -> Result<u64, Error> {
+        Ok(of_items(LEAVE_HOLDS, holds).execute(self).await?.rows_affected())
+    }
+}
