@@ -2,7 +2,8 @@
 
 use std::{env, fs, path::PathBuf};
 
-const PROTOS: [&str; 3] = ["todoke/v1/batch.proto", "todoke/v1/card.proto", "todoke/v1/pool.proto"];
+const PROTOS: [&str; 4] =
+    ["todoke/v1/batch.proto", "todoke/v1/card.proto", "todoke/v1/mail.proto", "todoke/v1/pool.proto"];
 
 #[expect(clippy::disallowed_methods, reason = "cargo says in a variable where to write")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {

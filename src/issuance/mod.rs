@@ -2,7 +2,8 @@
 //! what does not move.
 //!
 //! A batch's way: [`open`] → [`upload`] → [`seal`] → [`work`] → [`reconcile`]; [`sweep`] looks at all of
-//! them, at one issuer at a time ([`sweeper`]).
+//! them, at one issuer at a time ([`sweeper`]). What becomes of its cards afterwards is a life each: of
+//! envelopes in [`mail`], and what all changes of a life have in common in [`items`].
 
 pub mod audit;
 mod batch_calls;
@@ -15,8 +16,10 @@ mod core;
 mod deadline;
 mod expected;
 mod frames;
+mod items;
 mod keys;
 mod ledger;
+mod mail;
 mod open;
 mod options;
 mod outlet;
@@ -50,7 +53,7 @@ use crate::{
         DESCRIPTORS,
         pb::{
             batch_service_server::BatchServiceServer, card_service_server::CardServiceServer,
-            pool_service_server::PoolServiceServer,
+            mail_service_server::MailServiceServer, pool_service_server::PoolServiceServer,
         },
     },
 };
@@ -172,7 +175,7 @@ pub async fn start(
     let cards = CardServiceServer::new(card_service::Cards { core: Arc::clone(&core) })
         .max_decoding_message_size(message_max);
     let routes = routes::Services::new(message_max).with(health).with(reflection).with(former);
-    let mut routes = routes.with(batches).with(cards);
+    let mut routes = routes.with(batches).with(cards).with(mail_service(&core));
     if let Some(pool) = &pool {
         pool.begin().await;
         routes = with_pool(routes, pool, &core, tasks);
@@ -199,6 +202,11 @@ pub async fn start(
         reasons
     });
     Ok(Running { address, not_ready, ended })
+}
+
+fn mail_service(core: &Arc<core::Core>) -> MailServiceServer<mail::Mail> {
+    let mail = MailServiceServer::new(mail::Mail { core: Arc::clone(core) });
+    mail.max_decoding_message_size(core.options.message_bytes_max)
 }
 
 /// Adds what the pool is served by, and has it judged.
@@ -300,4 +308,10 @@ fn limits(drain: Duration) -> net::ServerLimits {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What health is asked about: the whole, and each service.
-const SERVICES: &[&str] = &["", "todoke.v1.BatchService", "todoke.v1.CardService", "todoke.v1.PoolService"];
+const SERVICES: &[&str] = &[
+    "",
+    "todoke.v1.BatchService",
+    "todoke.v1.CardService",
+    "todoke.v1.MailService",
+    "todoke.v1.PoolService",
+];

@@ -122,6 +122,10 @@ reasons! {
         "Wait until the batch is ACCEPTED (WatchBatch); if it is DISCREPANT or ABORTED, waiting is in vain.";
     BatchState = "BATCH_STATE", FailedPrecondition, Caller, false,
         "Ask GetBatch (`todoke status`): the batch's state does not allow this.";
+    ItemState = "ITEM_STATE", FailedPrecondition, Caller, false,
+        "Ask for the item as it stands: its state does not allow this, and the message says why.";
+    OrderInEnvelope = "ORDER_IN_ENVELOPE", FailedPrecondition, Human, false,
+        "Look at both envelopes: another one was reported with this card.";
     RequestIdReused = "REQUEST_ID_REUSED", FailedPrecondition, Caller, false,
         "Use a new request_id: this one stands for another request.";
     ReasonRequired = "REASON_REQUIRED", InvalidArgument, Caller, false,

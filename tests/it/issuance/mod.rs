@@ -19,6 +19,7 @@ pub(crate) mod harness;
 mod hogs;
 mod limits;
 mod lost_chunk;
+mod mail;
 mod model;
 mod noticing;
 mod refusals;

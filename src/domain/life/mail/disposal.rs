@@ -56,6 +56,12 @@ impl Retention {
         Self { version: 1, until: Date::new(2016, 3, 31).expect("it exists") }
     }
 
+    /// Returns the retention that was stored so.
+    #[must_use]
+    pub fn stored(version: u32, until: Date) -> Self {
+        Self { version, until }
+    }
+
     /// Returns the next version, which ends later.
     ///
     /// # Errors

@@ -1,0 +1,115 @@
+//! What all changes of items have in common: the request's own id, its fingerprint and its time are checked
+//! before anything is read, and each outcome has one answer.
+
+use prost::Message;
+use prost_types::Timestamp;
+
+use crate::{
+    domain::{
+        digest::Digest,
+        identity::Identity,
+        item::{ItemId, ItemKey},
+        record::ORDER_ID_BYTES_MAX,
+    },
+    store::{Asked, Changed, Decided, EVENTS_MAX, Found, ItemRow},
+    wire::{
+        convert::millis,
+        fault::{Fault, Reason},
+    },
+};
+
+use super::{
+    core::{Core, store_fault},
+    deadline::Deadline,
+};
+
+/// How far the clock of a sender may be ahead, in ms.
+const AHEAD_MAX_MS: i64 = 10 * 60_000;
+
+/// What came with a change, checked as far as all of them are checked alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Mutation {
+    pub(crate) actor: String,
+    pub(crate) request_id: String,
+    pub(crate) fingerprint: Digest,
+    /// When it happened, as its sender says.
+    pub(crate) occurred_ms: i64,
+    pub(crate) now_ms: i64,
+}
+
+impl Mutation {
+    /// Reads what is common to all; `call` is the call's own name.
+    ///
+    /// The fingerprint is over the decoded request in one encoding, so that the same request has one whoever
+    /// sent it over which client, and over its sender: nobody is answered for somebody else.
+    pub(crate) fn of<M: Message>(
+        core: &Core,
+        caller: &Identity,
+        call: &'static str,
+        request: &M,
+        (request_id, occurred): (&str, Option<&Timestamp>),
+    ) -> Result<Self, Fault> {
+        let request_id = id_of(request_id, "request_id")?.to_string();
+        let now_ms = core.clock.now_ms();
+        let occurred_ms = occurred_ms(occurred, now_ms)?;
+        let actor = caller.to_string();
+        let mut bytes = format!("{call}\n{actor}\n").into_bytes();
+        request.encode(&mut bytes).expect("a vector takes every message");
+        Ok(Self { actor, request_id, fingerprint: Digest::of(&bytes), occurred_ms, now_ms })
+    }
+
+    /// Changes an item as `decide` says.
+    pub(crate) async fn change(
+        self,
+        core: &Core,
+        deadline: Deadline,
+        key: ItemKey,
+        holds: Vec<crate::domain::item::Hold>,
+        decide: impl Fn(&Found) -> Result<Decided, Fault> + Send + Sync + 'static,
+    ) -> Result<ItemRow, Fault> {
+        let asked = Asked {
+            key,
+            request_id: self.request_id,
+            fingerprint: self.fingerprint,
+            actor: self.actor,
+            holds,
+            now_ms: self.now_ms,
+        };
+        let changed = deadline.wait(core.store.change_item(asked, decide)).await?.map_err(store_fault)?;
+        match changed {
+            Changed::Done(item) | Changed::Again(item) => Ok(item),
+            Changed::Refused(fault) => Err(fault),
+            Changed::RequestReused => {
+                let words = "request_id stands for another request: use a fresh one";
+                Err(Fault::new(Reason::RequestIdReused, words))
+            }
+            Changed::HistoryFull => {
+                let words = format!("it has {EVENTS_MAX} events, and takes no more: tell the operator");
+                Err(Fault::new(Reason::LimitExceeded, words))
+            }
+        }
+    }
+}
+
+/// Reads an id of 1 to 64 visible ASCII characters.
+pub(crate) fn id_of(text: &str, field: &'static str) -> Result<ItemId, Fault> {
+    text.parse().map_err(|_| {
+        let words = format!("{field} must be 1 to {ORDER_ID_BYTES_MAX} visible ASCII characters");
+        Fault::new(Reason::FieldInvalid, words.clone()).violation(field, words)
+    })
+}
+
+fn occurred_ms(time: Option<&Timestamp>, now_ms: i64) -> Result<i64, Fault> {
+    let wrong = |words: &str| {
+        Fault::new(Reason::FieldInvalid, format!("occurred_time {words}")).violation("occurred_time", words)
+    };
+    let Some(time) = time else { return Err(wrong("is missing: say when it happened")) };
+    let occurred_ms = millis(time);
+    if occurred_ms <= 0 || !(0..1_000_000_000).contains(&time.nanos) {
+        return Err(wrong("is no time after 1970: say when it happened"));
+    }
+    if occurred_ms > now_ms + AHEAD_MAX_MS {
+        return Err(wrong("is more than 10 minutes ahead of the issuer's clock: look at the sender's clock"));
+    }
+    Ok(occurred_ms)
+}

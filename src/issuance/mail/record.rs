@@ -1,0 +1,207 @@
+//! One event of one envelope: what is asked is checked, decided on what is committed, and recorded.
+
+use prost::Message;
+use prost_types::Timestamp;
+use tonic::Request;
+
+use crate::{
+    domain::{
+        date::Date,
+        digest::Digest,
+        identity::Role,
+        item::{Hold, HoldKind, ItemKey},
+        life::mail::disposal::{BadClerk, Clerk, Retention},
+    },
+    store::{Decided, Found},
+    wire::{
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+
+use super::{
+    super::{
+        core::{Core, store_fault},
+        deadline::Deadline,
+        items::{Mutation, id_of},
+    },
+    event::{Event, Kept},
+    life::{Happened, Life, decide, unreadable},
+    retention,
+    service::{caller, municipality},
+    view,
+};
+
+/// Cards in one envelope at the most.
+const ORDERS_MAX: usize = 100;
+/// The longest name of an office, in characters.
+const OFFICE_CHARS_MAX: usize = 64;
+
+/// What every request that records an event has.
+pub(super) trait Reported: Message {
+    /// The call's own name, which is part of the request's fingerprint.
+    const CALL: &'static str;
+    fn request_id(&self) -> &str;
+    fn mail_item_id(&self) -> &str;
+    fn occurred_time(&self) -> Option<&Timestamp>;
+    /// The municipality that producer or post names.
+    fn municipality_code(&self) -> Option<&str>;
+    /// The cards, if it names some.
+    fn order_ids(&self) -> &[String] {
+        &[]
+    }
+}
+
+macro_rules! reported {
+    ($($request:ident $(($field:ident))? $([$orders:ident])?;)*) => {
+        $(impl Reported for pb::$request {
+            const CALL: &'static str = stringify!($request);
+
+            fn request_id(&self) -> &str {
+                &self.request_id
+            }
+
+            fn mail_item_id(&self) -> &str {
+                &self.mail_item_id
+            }
+
+            fn occurred_time(&self) -> Option<&Timestamp> {
+                self.occurred_time.as_ref()
+            }
+
+            fn municipality_code(&self) -> Option<&str> {
+                None::<&str>$(.or(Some(&self.$field)))?
+            }
+
+            $(fn order_ids(&self) -> &[String] {
+                &self.$orders
+            })?
+        })*
+    };
+}
+
+reported! {
+    RecordProducedRequest(municipality_code)[order_ids];
+    RecordPostedRequest(municipality_code);
+    RecordDeliveredRequest(municipality_code);
+    RecordReturnedRequest(municipality_code);
+    StoreReturnedRequest;
+    HandOverRequest;
+    RequestRedeliveryRequest;
+    ProposeDisposalRequest;
+    ConfirmDisposalRequest;
+    ClaimEmptyEnvelopeRequest;
+}
+
+/// What an event may depend on beside the request: the envelope so far, the day in Japan, and the retention.
+pub(super) struct At<'a> {
+    life: &'a Life,
+    today: Date,
+    retention: Retention,
+}
+
+/// Records what `event` makes of the request, and returns the envelope after it.
+pub(super) async fn record<M: Reported + Send + Sync + 'static>(
+    core: &Core,
+    request: Request<M>,
+    roles: &[Role],
+    event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
+) -> Result<pb::MailItem, Fault> {
+    let caller = caller(&request, roles)?;
+    let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
+    let request = request.into_inner();
+    let common = (request.request_id(), request.occurred_time());
+    let mutation = Mutation::of(core, &caller, M::CALL, &request, common)?;
+    let municipality = municipality(&caller, request.municipality_code())?;
+    let key = view::key(municipality, id_of(request.mail_item_id(), "mail_item_id")?);
+    let holds = holds(request.order_ids())?;
+    orders_exist(core, &key, request.order_ids(), deadline).await?;
+    let retention = retention::of(core, municipality, deadline).await?;
+    let (request_id, occurred_ms) = (mutation.request_id.clone(), mutation.occurred_ms);
+    let today = Date::in_japan(mutation.now_ms);
+    let (id, all) = (key.id.clone(), holds.clone());
+    let decided = move |found: &Found| -> Result<Decided, Fault> {
+        let life = Life::of(&found.history).map_err(|_| unreadable())?;
+        let event = event(&request, &At { life: &life, today, retention })?;
+        if let Some((_, other)) = found.held.iter().find(|(_, holder)| **holder != id) {
+            let words = format!("a card of this list is in envelope {other} already: look at both");
+            return Err(Fault::new(Reason::OrderInEnvelope, words).with("mail_item_id", other.as_str()));
+        }
+        let new = Happened { event, occurred_ms, request_id: request_id.clone() };
+        Ok(Decided { take: all.clone(), ..decide(life, &new)? })
+    };
+    view::mail_item(mutation.change(core, deadline, key, holds, decided).await?)
+}
+
+/// What the cards of an envelope are held by.
+fn holds(order_ids: &[String]) -> Result<Vec<Hold>, Fault> {
+    let of = |id: &String| Hold { kind: HoldKind::Envelope, of: Digest::of(id.as_bytes()).0 };
+    let mut holds: Vec<Hold> = order_ids.iter().map(of).collect();
+    holds.sort_unstable();
+    holds.dedup();
+    if holds.len() < order_ids.len() {
+        let words = "a card stands twice in the list: name each once";
+        return Err(Fault::new(Reason::FieldInvalid, words).violation("order_ids", "each once"));
+    }
+    Ok(holds)
+}
+
+/// Fails unless each of these orders is one of the municipality's, in an accepted batch.
+async fn orders_exist(
+    core: &Core,
+    key: &ItemKey,
+    order_ids: &[String],
+    deadline: Deadline,
+) -> Result<(), Fault> {
+    for (at, id) in order_ids.iter().enumerate() {
+        let card = core.store.card_by_order_id(key.municipality, id);
+        if deadline.wait(card).await?.map_err(store_fault)?.is_none() {
+            let words = format!("order_ids[{at}] is no order of an accepted batch of {}", key.municipality);
+            return Err(Fault::new(Reason::NotFound, words));
+        }
+    }
+    Ok(())
+}
+
+/// What the press says.
+pub(super) fn produced(request: &pb::RecordProducedRequest, _: &At<'_>) -> Result<Event, Fault> {
+    let order_ids = request.order_ids.clone();
+    if !(1..=ORDERS_MAX).contains(&order_ids.len()) {
+        let words = format!("order_ids must name the 1 to {ORDERS_MAX} cards of the envelope");
+        return Err(Fault::new(Reason::FieldInvalid, words.clone()).violation("order_ids", words));
+    }
+    let Some(evidence) = view::read_evidence(request.insertion_evidence) else {
+        return Ok(Event::Print { order_ids });
+    };
+    Ok(Event::Insert { order_ids, evidence: Some(evidence) })
+}
+
+/// The second step of a disposal, with what it depends on.
+pub(super) fn disposal(request: &pb::ConfirmDisposalRequest, at: &At<'_>) -> Result<Event, Fault> {
+    let confirmed_by = clerk(&request.clerk)?;
+    let proposed_by = at.life.standing().proposed_by.clone().unwrap_or_else(|| confirmed_by.clone());
+    Ok(Event::ConfirmDisposal {
+        proposed_by: proposed_by.to_string(),
+        confirmed_by: confirmed_by.to_string(),
+        on: at.today.to_string(),
+        retention: Kept::of(at.retention),
+        seen_ms: at.life.counted_ms(),
+    })
+}
+
+/// Reads the name of an office.
+pub(super) fn office(text: &str) -> Result<String, Fault> {
+    let good = (1..=OFFICE_CHARS_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
+    if good {
+        return Ok(text.to_owned());
+    }
+    let words = format!("office must be 1 to {OFFICE_CHARS_MAX} characters, without control characters");
+    Err(Fault::new(Reason::FieldInvalid, words.clone()).violation("office", words))
+}
+
+/// Reads the short name of a clerk.
+pub(super) fn clerk(text: &str) -> Result<Clerk, Fault> {
+    text.parse().map_err(|wrong: BadClerk| {
+        Fault::new(Reason::FieldInvalid, wrong.to_string()).violation("clerk", wrong.to_string())
+    })
+}

@@ -1,0 +1,256 @@
+//! The calls of the mail service: who may make them, what they say, and the envelope after them.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use crate::{
+    domain::{
+        identity::{Identity, Role},
+        item::{ItemId, ItemKind},
+        municipality::MunicipalityCode,
+    },
+    store::{EventRow, ItemRow, WhichItems},
+    wire::{
+        convert::{millis, page_size},
+        fault::{Fault, Reason},
+        pb::{self, mail_service_server::MailService},
+    },
+};
+
+use super::{
+    super::{
+        caller::Caller,
+        core::{Core, store_fault},
+        deadline::Deadline,
+        items::id_of,
+        pages,
+    },
+    event::Event,
+    life::not_found,
+    record, retention, stocktake, view,
+};
+
+/// Envelopes, as the API has them.
+#[derive(Clone)]
+pub(crate) struct Mail {
+    pub(crate) core: Arc<Core>,
+}
+
+/// Makes the calls that record one event: the roles that may, and what happened.
+macro_rules! record {
+    ($self:ident, $request:ident, $roles:expr, $response:ident, $event:expr) => {{
+        let mail_item = record::record(&$self.core, $request, $roles, $event).await?;
+        Ok(Response::new(pb::$response { mail_item: Some(mail_item) }))
+    }};
+}
+
+const PRESS: &[Role] = &[Role::Producer];
+const PRESS_OR_POST: &[Role] = &[Role::Producer, Role::Postal];
+const POST: &[Role] = &[Role::Postal];
+const OWNER: &[Role] = &[Role::Municipality];
+const ANY: &[Role] = &[Role::Municipality, Role::Producer, Role::Postal];
+
+#[tonic::async_trait]
+impl MailService for Mail {
+    #[tracing::instrument(name = "record_produced", skip_all)]
+    async fn record_produced(
+        &self,
+        request: Request<pb::RecordProducedRequest>,
+    ) -> Result<Response<pb::RecordProducedResponse>, Status> {
+        record!(self, request, PRESS, RecordProducedResponse, record::produced)
+    }
+
+    #[tracing::instrument(name = "record_posted", skip_all)]
+    async fn record_posted(
+        &self,
+        request: Request<pb::RecordPostedRequest>,
+    ) -> Result<Response<pb::RecordPostedResponse>, Status> {
+        record!(self, request, PRESS_OR_POST, RecordPostedResponse, |_, _| Ok(Event::Post))
+    }
+
+    #[tracing::instrument(name = "record_delivered", skip_all)]
+    async fn record_delivered(
+        &self,
+        request: Request<pb::RecordDeliveredRequest>,
+    ) -> Result<Response<pb::RecordDeliveredResponse>, Status> {
+        record!(self, request, POST, RecordDeliveredResponse, |_, _| Ok(Event::Deliver))
+    }
+
+    #[tracing::instrument(name = "record_returned", skip_all)]
+    async fn record_returned(
+        &self,
+        request: Request<pb::RecordReturnedRequest>,
+    ) -> Result<Response<pb::RecordReturnedResponse>, Status> {
+        record!(self, request, POST, RecordReturnedResponse, |_, _| Ok(Event::Return))
+    }
+
+    #[tracing::instrument(name = "store_returned", skip_all)]
+    async fn store_returned(
+        &self,
+        request: Request<pb::StoreReturnedRequest>,
+    ) -> Result<Response<pb::StoreReturnedResponse>, Status> {
+        record!(self, request, OWNER, StoreReturnedResponse, |request: &pb::StoreReturnedRequest, _| {
+            Ok(Event::Store { office: record::office(&request.office)? })
+        })
+    }
+
+    #[tracing::instrument(name = "hand_over", skip_all)]
+    async fn hand_over(
+        &self,
+        request: Request<pb::HandOverRequest>,
+    ) -> Result<Response<pb::HandOverResponse>, Status> {
+        record!(self, request, OWNER, HandOverResponse, |_, _| Ok(Event::HandOver))
+    }
+
+    #[tracing::instrument(name = "request_redelivery", skip_all)]
+    async fn request_redelivery(
+        &self,
+        request: Request<pb::RequestRedeliveryRequest>,
+    ) -> Result<Response<pb::RequestRedeliveryResponse>, Status> {
+        record!(self, request, OWNER, RequestRedeliveryResponse, |_, _| Ok(Event::RequestRedelivery))
+    }
+
+    #[tracing::instrument(name = "propose_disposal", skip_all)]
+    async fn propose_disposal(
+        &self,
+        request: Request<pb::ProposeDisposalRequest>,
+    ) -> Result<Response<pb::ProposeDisposalResponse>, Status> {
+        record!(self, request, OWNER, ProposeDisposalResponse, |request: &pb::ProposeDisposalRequest, _| {
+            Ok(Event::ProposeDisposal { by: record::clerk(&request.clerk)?.to_string() })
+        })
+    }
+
+    #[tracing::instrument(name = "confirm_disposal", skip_all)]
+    async fn confirm_disposal(
+        &self,
+        request: Request<pb::ConfirmDisposalRequest>,
+    ) -> Result<Response<pb::ConfirmDisposalResponse>, Status> {
+        record!(self, request, OWNER, ConfirmDisposalResponse, record::disposal)
+    }
+
+    #[tracing::instrument(name = "submit_stocktake", skip_all)]
+    async fn submit_stocktake(
+        &self,
+        request: Request<pb::SubmitStocktakeRequest>,
+    ) -> Result<Response<pb::SubmitStocktakeResponse>, Status> {
+        Ok(Response::new(stocktake::take(&self.core, request).await?))
+    }
+
+    #[tracing::instrument(name = "claim_empty_envelope", skip_all)]
+    async fn claim_empty_envelope(
+        &self,
+        request: Request<pb::ClaimEmptyEnvelopeRequest>,
+    ) -> Result<Response<pb::ClaimEmptyEnvelopeResponse>, Status> {
+        record!(self, request, OWNER, ClaimEmptyEnvelopeResponse, |_, _| Ok(Event::ClaimEmptyEnvelope))
+    }
+
+    #[tracing::instrument(name = "extend_retention", skip_all)]
+    async fn extend_retention(
+        &self,
+        request: Request<pb::ExtendRetentionRequest>,
+    ) -> Result<Response<pb::ExtendRetentionResponse>, Status> {
+        let retention = retention::extend(&self.core, request).await?;
+        let (version, until) = (retention.version(), retention.until().to_string());
+        Ok(Response::new(pb::ExtendRetentionResponse { version, until }))
+    }
+
+    #[tracing::instrument(name = "get_retention", skip_all)]
+    async fn get_retention(
+        &self,
+        request: Request<pb::GetRetentionRequest>,
+    ) -> Result<Response<pb::GetRetentionResponse>, Status> {
+        let caller = caller(&request, OWNER)?;
+        let deadline = Deadline::of(request.metadata(), self.core.options.call_deadline);
+        let retention = retention::of(&self.core, municipality(&caller, None)?, deadline).await?;
+        let (version, until) = (retention.version(), retention.until().to_string());
+        Ok(Response::new(pb::GetRetentionResponse { version, until }))
+    }
+
+    #[tracing::instrument(name = "get_mail_item", skip_all)]
+    async fn get_mail_item(
+        &self,
+        request: Request<pb::GetMailItemRequest>,
+    ) -> Result<Response<pb::GetMailItemResponse>, Status> {
+        let caller = caller(&request, ANY)?;
+        let deadline = Deadline::of(request.metadata(), self.core.options.call_deadline);
+        let request = request.into_inner();
+        let municipality = municipality(&caller, Some(&request.municipality_code))?;
+        let key = view::key(municipality, id_of(&request.mail_item_id, "mail_item_id")?);
+        let store = &self.core.store;
+        let row = deadline.wait(store.item(&key)).await?.map_err(store_fault)?.ok_or_else(not_found)?;
+        let history = deadline.wait(store.item_history(&key)).await?.map_err(store_fault)?;
+        let own = |event: &EventRow| event.actor == caller.to_string();
+        if caller.role() != Role::Municipality && !history.iter().any(own) {
+            return Err(not_found().into());
+        }
+        let events = if request.with_history { view::events(&history)? } else { Vec::new() };
+        Ok(Response::new(pb::GetMailItemResponse { mail_item: Some(view::mail_item(row)?), events }))
+    }
+
+    #[tracing::instrument(name = "list_mail_items", skip_all)]
+    async fn list_mail_items(
+        &self,
+        request: Request<pb::ListMailItemsRequest>,
+    ) -> Result<Response<pb::ListMailItemsResponse>, Status> {
+        let caller = caller(&request, OWNER)?;
+        let deadline = Deadline::of(request.metadata(), self.core.options.call_deadline);
+        let request = request.into_inner();
+        let municipality = municipality(&caller, None)?;
+        let size = page_size(request.page_size, 100, 1000)?;
+        let state = view::read_state(request.state)?;
+        if request.state_by_time.is_some() && state.is_none() {
+            let words = "state_by_time goes with a state: name one";
+            return Err(Fault::new(Reason::FieldInvalid, words).violation("state", "required").into());
+        }
+        let after = pages::position("mail", &request.page_token)?;
+        let after = after.map(|text| place(&text).ok_or_else(pages::invalid)).transpose()?;
+        let which = WhichItems {
+            state: state.map(|state| state.as_str().to_owned()),
+            office: request.office,
+            since_by_ms: request.state_by_time.as_ref().map(millis),
+            after,
+        };
+        let listed = self.core.store.list_items(municipality, ItemKind::Mail, &which, size);
+        let rows = deadline.wait(listed).await?.map_err(store_fault)?;
+        let last = rows.last().filter(|_| rows.len() == size as usize);
+        let token = |row: &ItemRow| pages::token("mail", &format!("{} {}", row.since_ms, row.key.id));
+        let next_page_token = last.map(token).unwrap_or_default();
+        let mail_items = rows.into_iter().map(view::mail_item).collect::<Result<_, _>>()?;
+        Ok(Response::new(pb::ListMailItemsResponse { mail_items, next_page_token }))
+    }
+}
+
+fn place(text: &str) -> Option<(i64, ItemId)> {
+    let (since, id) = text.split_once(' ')?;
+    Some((since.parse().ok()?, id.parse().ok()?))
+}
+
+/// Returns the caller, if it has one of these roles.
+pub(super) fn caller<T>(request: &Request<T>, roles: &[Role]) -> Result<Identity, Fault> {
+    let caller = Caller::of(request)?.identity;
+    if roles.contains(&caller.role()) {
+        return Ok(caller);
+    }
+    let may: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let words = format!("{caller} may not make this call: use a certificate of a {}", may.join(" or a "));
+    Err(Fault::new(Reason::WrongRole, words))
+}
+
+/// The municipality that a call is about: the caller itself, or the one that producer or post names.
+pub(super) fn municipality(caller: &Identity, named: Option<&str>) -> Result<MunicipalityCode, Fault> {
+    let named = named.filter(|code| !code.is_empty());
+    let wrong = |words: &'static str| {
+        Fault::new(Reason::FieldInvalid, format!("municipality_code {words}"))
+            .violation("municipality_code", words)
+    };
+    let named = named.map(str::parse::<MunicipalityCode>).transpose();
+    let named = named.map_err(|_| wrong("is none: use six digits with a right check digit"))?;
+    match (caller.municipality(), named) {
+        (Some(own), None) => Ok(own),
+        (Some(own), Some(named)) if own == named => Ok(own),
+        (Some(_), Some(_)) => Err(not_found()),
+        (None, Some(named)) => Ok(named),
+        (None, None) => Err(wrong("is missing: name the municipality that the envelope is of")),
+    }
+}

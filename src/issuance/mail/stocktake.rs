@@ -1,0 +1,261 @@
+//! A stocktake names what is missing on an office's shelves and what is there beyond it; one that breaks off
+//! goes on where it was when the same call comes again, and one that has ended is answered as before.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use tonic::Request;
+
+use crate::{
+    domain::{
+        digest::Digest,
+        identity::Role,
+        item::{ItemId, ItemKey, ItemKind},
+        life::mail::MailState,
+        municipality::MunicipalityCode,
+    },
+    store::{Asked, Changed, Decided, Found, ItemRow, WhichItems},
+    wire::{
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+
+use super::{
+    super::{
+        core::{Core, store_fault},
+        deadline::Deadline,
+        items::{Mutation, id_of},
+    },
+    event::Event,
+    life::{Happened, Life, decide, unreadable},
+    record::office,
+    service::caller,
+    view,
+};
+
+/// Envelopes of a stocktake at the most.
+const ITEMS_MAX: usize = 20_000;
+/// Envelopes that are noted at once.
+const AT_ONCE: usize = 64;
+/// Envelopes of a page.
+const PAGE: u32 = 1000;
+
+/// States of a stocktake.
+const BEGUN: &str = "BEGUN";
+const ENDED: &str = "ENDED";
+
+/// What a stocktake found, as it is stored.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Findings {
+    counted: u32,
+    missing: Vec<String>,
+    found_again: Vec<String>,
+    surplus: Vec<(String, String)>,
+}
+
+/// What a stocktake finds about one envelope.
+#[derive(Debug)]
+enum Finding {
+    Counted,
+    Missing,
+    FoundAgain,
+    Surplus(String),
+    /// It was missing before, and still is.
+    Nothing,
+}
+
+/// One stocktake while it is carried out.
+struct Stocktake<'a> {
+    core: &'a Core,
+    municipality: MunicipalityCode,
+    office: Arc<str>,
+    mutation: Mutation,
+    deadline: Deadline,
+}
+
+/// Holds what lies in an office against what should.
+pub(super) async fn take(
+    core: &Core,
+    request: Request<pb::SubmitStocktakeRequest>,
+) -> Result<pb::SubmitStocktakeResponse, Fault> {
+    let caller = caller(&request, &[Role::Municipality])?;
+    let municipality = caller.municipality().expect("the role says so");
+    let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
+    let request = request.into_inner();
+    let common = (request.request_id.as_str(), request.occurred_time.as_ref());
+    let mutation = Mutation::of(core, &caller, "SubmitStocktakeRequest", &request, common)?;
+    if request.mail_item_ids.len() > ITEMS_MAX {
+        let words = format!("a stocktake takes {ITEMS_MAX} envelopes at the most: count shelf by shelf");
+        return Err(Fault::new(Reason::LimitExceeded, words));
+    }
+    let mut seen = BTreeSet::new();
+    for (at, id) in request.mail_item_ids.iter().enumerate() {
+        if !seen.insert(id_of(id, "mail_item_ids")?) {
+            let words = format!("mail_item_ids[{at}] stands there twice: count it once");
+            return Err(Fault::new(Reason::FieldInvalid, words).violation("mail_item_ids", "each once"));
+        }
+    }
+    let office = office(&request.office)?.into();
+    Stocktake { core, municipality, office, mutation, deadline }.run(&seen).await
+}
+
+impl Stocktake<'_> {
+    async fn run(&self, seen: &BTreeSet<ItemId>) -> Result<pb::SubmitStocktakeResponse, Fault> {
+        let begun = self.note(&self.mutation.request_id, BEGUN, "{}".to_owned()).await?;
+        if begun.state == ENDED {
+            return read(&begun);
+        }
+        let mut all = self.expected().await?;
+        all.extend(seen.iter().cloned());
+        let findings = stream::iter(all).map(|id| async {
+            let found = self.look(&id, seen.contains(&id)).await;
+            found.map(|found| (id, found))
+        });
+        let mut findings = findings.buffer_unordered(AT_ONCE);
+        let mut result = Findings::default();
+        while let Some(found) = findings.next().await {
+            let (id, finding) = found?;
+            match finding {
+                Finding::Counted => result.counted += 1,
+                Finding::Missing => result.missing.push(id.to_string()),
+                Finding::FoundAgain => result.found_again.push(id.to_string()),
+                Finding::Surplus(why) => result.surplus.push((id.to_string(), why)),
+                Finding::Nothing => {}
+            }
+        }
+        result.missing.sort_unstable();
+        result.found_again.sort_unstable();
+        result.surplus.sort_unstable();
+        let details = serde_json::to_string(&result).expect("it has only texts and numbers");
+        read(&self.note(&self.derived("end"), ENDED, details).await?)
+    }
+
+    /// Writes down that it began, or what it found.
+    async fn note(&self, request_id: &str, state: &'static str, details: String) -> Result<ItemRow, Fault> {
+        let id = self.mutation.request_id.parse().map_err(|_| unreadable())?;
+        let key = ItemKey { municipality: self.municipality, kind: ItemKind::Stocktake, id };
+        let (office, occurred_ms) = (self.office.to_string(), self.mutation.occurred_ms);
+        let mutation = Mutation { request_id: request_id.to_owned(), ..self.mutation.clone() };
+        let decide = move |_: &Found| {
+            Ok(Decided {
+                events: vec![(occurred_ms, format!("{{\"event\":\"{state}\"}}"))],
+                state: state.to_owned(),
+                since_ms: occurred_ms,
+                office: office.clone(),
+                cards: 0,
+                details: details.clone(),
+                take: Vec::new(),
+                leave: Vec::new(),
+            })
+        };
+        mutation.change(self.core, self.deadline, key, Vec::new(), decide).await
+    }
+
+    /// What should lie in the office, and what was missing there.
+    async fn expected(&self) -> Result<BTreeSet<ItemId>, Fault> {
+        let mut all = BTreeSet::new();
+        for state in [MailState::Stored, MailState::Missing] {
+            let mut which = WhichItems {
+                state: Some(state.as_str().to_owned()),
+                office: self.office.to_string(),
+                ..WhichItems::default()
+            };
+            loop {
+                let page = self.core.store.list_items(self.municipality, ItemKind::Mail, &which, PAGE);
+                let page = self.deadline.wait(page).await?.map_err(store_fault)?;
+                which.after = page.last().map(|item| (item.since_ms, item.key.id.clone()));
+                let is_last = page.len() < PAGE as usize;
+                all.extend(page.into_iter().map(|item| item.key.id));
+                if all.len() > ITEMS_MAX {
+                    let words = format!("more than {ITEMS_MAX} envelopes are at this office: use several");
+                    return Err(Fault::new(Reason::LimitExceeded, words));
+                }
+                if is_last {
+                    break;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Notes what is found about one envelope, once.
+    async fn look(&self, id: &ItemId, is_seen: bool) -> Result<Finding, Fault> {
+        let request_id = self.derived(id.as_str());
+        let asked = Asked {
+            key: view::key(self.municipality, id.clone()),
+            request_id: request_id.clone(),
+            fingerprint: self.mutation.fingerprint,
+            actor: self.mutation.actor.clone(),
+            holds: Vec::new(),
+            now_ms: self.mutation.now_ms,
+        };
+        let (office, occurred_ms) = (Arc::clone(&self.office), self.mutation.occurred_ms);
+        let decided = move |found: &Found| -> Result<Decided, Result<Finding, Fault>> {
+            let event = noted(found.item.as_ref(), &office, is_seen).map_err(Ok)?;
+            let life = Life::of(&found.history).map_err(|_| Err(unreadable()))?;
+            let new = Happened { event, occurred_ms, request_id: request_id.clone() };
+            decide(life, &new).map_err(Err)
+        };
+        let changed = self.core.store.change_item(asked, decided);
+        match self.deadline.wait(changed).await?.map_err(store_fault)? {
+            Changed::Refused(finding) => finding,
+            Changed::RequestReused | Changed::HistoryFull => Err(unreadable()),
+            Changed::Done(item) | Changed::Again(item) if is_seen => {
+                let again = self.was_found_again(&item).await?;
+                Ok(if again { Finding::FoundAgain } else { Finding::Counted })
+            }
+            Changed::Done(_) | Changed::Again(_) => Ok(Finding::Missing),
+        }
+    }
+
+    async fn was_found_again(&self, item: &ItemRow) -> Result<bool, Fault> {
+        let request_id = self.derived(item.key.id.as_str());
+        let history = self.core.store.item_history(&item.key);
+        let history = self.deadline.wait(history).await?.map_err(store_fault)?;
+        let own = history.iter().rfind(|event| event.request_id == request_id);
+        let event = own.map(|event| Event::read(&event.event)).transpose().map_err(|_| unreadable())?;
+        Ok(matches!(event, Some(Event::FindAgain { .. })))
+    }
+
+    /// The id of one step of this stocktake, the same each time.
+    fn derived(&self, of: &str) -> String {
+        let digest = Digest::of(format!("{}\n{of}", self.mutation.request_id).as_bytes());
+        format!("stocktake-{}", &digest.to_string()[..40])
+    }
+}
+
+/// What is noted of an envelope that was seen, or should have been; or what there is to say without a note.
+fn noted(item: Option<&ItemRow>, office: &str, is_seen: bool) -> Result<Event, Finding> {
+    let office_of = |item: &ItemRow| item.office == office;
+    let named = || office.to_owned();
+    match item.map(|item| (item.state.parse::<MailState>(), item)) {
+        Some((Ok(MailState::Stored), item)) if office_of(item) => Ok(if is_seen {
+            Event::Count { office: named() }
+        } else {
+            Event::FindMissing { office: named() }
+        }),
+        Some((Ok(MailState::Missing), item)) if office_of(item) && is_seen => {
+            Ok(Event::FindAgain { office: named() })
+        }
+        _ if !is_seen => Err(Finding::Nothing),
+        None => Err(Finding::Surplus("nobody has reported this envelope".to_owned())),
+        Some((_, item)) if matches!(item.state.as_str(), "STORED" | "MISSING") => {
+            Err(Finding::Surplus(format!("it should be at {}", item.office)))
+        }
+        Some((_, item)) => Err(Finding::Surplus(format!("it is {}", item.state))),
+    }
+}
+
+/// Reads what a stocktake found.
+fn read(row: &ItemRow) -> Result<pb::SubmitStocktakeResponse, Fault> {
+    let found: Findings = serde_json::from_str(&row.details).map_err(|_| unreadable())?;
+    let surplus = found.surplus.into_iter().map(|(mail_item_id, why)| pb::Surplus { mail_item_id, why });
+    Ok(pb::SubmitStocktakeResponse {
+        counted: found.counted,
+        missing: found.missing,
+        found_again: found.found_again,
+        surplus: surplus.collect(),
+    })
+}
