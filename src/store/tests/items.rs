@@ -276,3 +276,18 @@ async fn of_two_issuers_one_gets_what_is_had_alone() {
     assert_eq!(all.iter().filter(|one| matches!(one, Changed::Done(_))).count(), 1, "{all:?}");
     second.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_issuers_one_carries_a_request_out() {
+    let case = Case::postgres().await;
+    let second = Store::open(&case.options).await.expect("issuers may share it");
+    for n in 0..8_u32 {
+        let request = format!("r-{n}");
+        let (one, other) = (format!("K-{n}"), format!("L-{n}"));
+        let both = [count(&case.store, &one, request.clone()), count(&second, &other, request)];
+        let both = join_all(both.map(Box::pin)).await;
+        assert_eq!(both.iter().filter(|one| matches!(one, Changed::Done(_))).count(), 1, "{both:?}");
+        assert!(both.contains(&Changed::RequestReused), "{both:?}");
+    }
+    second.close().await;
+}

@@ -24,7 +24,9 @@ on_both!(a_stocktake_names_what_is_missing_and_what_is_there_beyond_it, async {
         ]
     );
     assert_eq!(world.state("E-3").await, pb::MailState::Missing);
+    world.stored("E-6", &["K-5"], "亀有").await;
     assert_eq!(world.count("t-1", "亀有", &["E-1", "E-2", "E-4", "E-5", "E-9"], 10).await, counted, "again");
+    assert_eq!(world.state("E-6").await, pb::MailState::Stored, "what came later was not counted");
     let request = pb::SubmitStocktakeRequest {
         request_id: "t-1".to_owned(),
         office: "亀有".to_owned(),
@@ -35,8 +37,8 @@ on_both!(a_stocktake_names_what_is_missing_and_what_is_there_beyond_it, async {
         mail_of(&world.ward).submit_stocktake(request).await.map_err(fault).expect_err("another count");
     assert_eq!(reused.reason, Reason::RequestIdReused);
     assert_eq!(world.state("E-2").await, pb::MailState::Stored, "and it noted nothing");
-    let next = world.count("t-2", "亀有", &["E-1", "E-2", "E-3"], 20).await;
-    assert_eq!((next.counted, next.found_again.as_slice()), (2, &["E-3".to_owned()][..]));
+    let next = world.count("t-2", "亀有", &["E-1", "E-2", "E-3", "E-6"], 20).await;
+    assert_eq!((next.counted, next.found_again.as_slice()), (3, &["E-3".to_owned()][..]));
     assert!(next.missing.is_empty() && next.surplus.is_empty(), "{next:?}");
     assert_eq!(world.state("E-3").await, pb::MailState::Stored);
     let item = world.get("E-1").await.mail_item.expect("it");
