@@ -37,6 +37,7 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(super) struct Hosts {
     all: Vec<(Host, PgConnectOptions)>,
     connect_max: Duration,
+    answer_max: Duration,
     state: Mutex<State>,
     /// Of those that find a host gone, one looks for the next.
     turn: tokio::sync::Mutex<()>,
@@ -65,7 +66,13 @@ impl Hosts {
         let of = |host: &Host| Ok((host.clone(), connect(url, host, options, purpose)?));
         let all = url.hosts.iter().map(of).collect::<Result<_, Error>>()?;
         let state = Mutex::new(State { at: 0, since: Instant::now(), seen: None });
-        Ok(Self { all, connect_max: options.connect_max, state, turn: tokio::sync::Mutex::default() })
+        let (connect_max, answer_max) = (options.connect_max, options.answer_max);
+        Ok(Self { all, connect_max, answer_max, state, turn: tokio::sync::Mutex::default() })
+    }
+
+    /// Longest wait for what is asked on one connection.
+    pub(super) fn answer_max(&self) -> Duration {
+        self.answer_max
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, migrate::Migrator};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Purpose, Refusal, Right, hosts::Hosts};
 use crate::store::{
@@ -66,7 +66,7 @@ struct Settings {
 /// Looks which schema the database has; 0: it is empty.
 pub(super) async fn found(hosts: &Hosts, database: &str) -> Result<i64, Error> {
     let mut connection = hosts.connected().await?;
-    let found = schema(&mut connection, database).await;
+    let found = heard(hosts.answer_max(), schema(&mut connection, database)).await;
     let _ = connection.close().await; // it has answered
     found
 }
@@ -80,7 +80,8 @@ pub(super) async fn check(hosts: &Hosts, database: &str, purpose: Purpose) -> Re
     loop {
         let mut connection = hosts.connected().await?;
         let waits = begun.elapsed() < TURN_MAX;
-        let checked = checked(&mut connection, database, purpose, waits).await;
+        let longest = hosts.answer_max();
+        let checked = checked(&mut connection, database, (purpose, waits), longest).await;
         let _ = connection.close().await; // what was to be done is done
         if checked? {
             return Ok(());
@@ -93,10 +94,10 @@ pub(super) async fn check(hosts: &Hosts, database: &str, purpose: Purpose) -> Re
 async fn checked(
     conn: &mut PgConnection,
     database: &str,
-    purpose: Purpose,
-    waits: bool,
+    (purpose, waits): (Purpose, bool),
+    longest: Duration,
 ) -> Result<bool, Error> {
-    let found = schema(conn, database).await?;
+    let found = heard(longest, schema(conn, database)).await?;
     let known = newest(&MIGRATOR);
     if found == 0 && !purpose.has(Right::Make) {
         return Err(Refusal::Empty { database: database.to_owned() }.into());
@@ -106,11 +107,11 @@ async fn checked(
     }
     let migrates = purpose.has(Right::Migrate) && found < known;
     let leaves_behind = migrates && leaves_behind(&MIGRATOR, found);
-    if leaves_behind && waits && !sqlx::query_scalar(TAKE_TURN).bind(TURN).fetch_one(&mut *conn).await? {
+    if leaves_behind && waits && !heard(longest, take_turn(conn)).await? {
         return Ok(false);
     }
     if purpose.has(Right::Alone) || leaves_behind {
-        alone(conn, database, purpose).await?;
+        heard(longest + CLOSED_MAX, alone(conn, database, purpose)).await?;
     }
     if migrates {
         // A change of the schema takes as long as it takes. Of several that start at once one makes it: the
@@ -122,6 +123,17 @@ async fn checked(
         })?;
     }
     Ok(true)
+}
+
+/// Waits for an answer, and gives it up after this time: a server that says nothing would hold a start up for
+/// ever.
+async fn heard<T>(longest: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(longest, answer).await.map_err(|_| Error::silent(longest))?
+}
+
+/// Whether it is this connection's turn to change the schema; until it is closed.
+async fn take_turn(conn: &mut PgConnection) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar(TAKE_TURN).bind(TURN).fetch_one(conn).await?)
 }
 
 /// Looks which schema there is; 0: there is nothing.

@@ -1,5 +1,5 @@
 //! Promise: a copy to a server whose answers do not arrive any more ends, wherever it is, and leaves nothing;
-//! one that takes its time is waited for.
+//! nobody who opens one waits for ever, and one that takes its time is waited for.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -112,6 +112,18 @@ async fn a_copy_to_a_server_that_does_not_answer_any_more_ends() {
             "{words}: nothing is kept"
         );
     }
+}
+
+#[tokio::test]
+async fn whoever_opens_a_database_that_does_not_answer_any_more_is_told() {
+    let case = Case::postgres().await;
+    case.store.close().await;
+    let Place::Server(server) = &case.place else { panic!("it is a server") };
+    let between = Between::until(server, "full_page_writes");
+    let options = StoreOptions { url: between.url(), answer_max: SILENCE, ..StoreOptions::default() };
+    let opened = tokio::time::timeout(Duration::from_secs(60), Store::open(&options)).await;
+    let away = opened.expect("it ends by itself").expect_err("nothing is heard of it");
+    assert!(matches!(away, Error::Away(_)) && away.is_transient(), "{away}");
 }
 
 #[tokio::test]
