@@ -115,6 +115,11 @@ impl Core {
         self.watches.changed(municipality, id);
     }
 
+    /// Tells them that the work on it has come to an end.
+    pub(crate) fn ended(&self, municipality: MunicipalityCode, id: BatchId) {
+        self.watches.ended(municipality, id);
+    }
+
     /// Returns every reason why this issuer should not get calls.
     pub(crate) fn not_ready(&self) -> Vec<String> {
         let mut reasons = self.tls.ended();

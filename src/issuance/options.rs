@@ -46,7 +46,7 @@ pub struct Options {
     pub watchers_max: usize,
     /// Watchers of one municipality at once; one more is refused with TENANT_RATE_LIMIT. Default 64.
     pub caller_watchers_max: usize,
-    /// Shortest time between two messages to a watcher. Default 100 ms.
+    /// Shortest time between two messages to a watcher, but for the one that says the end. Default 100 ms.
     pub watch_pause: Duration,
     /// How often a watcher looks by itself, for changes that another issuer made. Default 1 s.
     pub watch_poll: Duration,

@@ -29,6 +29,7 @@ pub(crate) struct Watches {
 #[derive(Debug)]
 struct Watched {
     notify: Arc<Notify>,
+    ended: Arc<Notify>,
     watchers: usize,
 }
 
@@ -38,6 +39,7 @@ pub(crate) struct Watch {
     watches: Arc<Watches>,
     key: Key,
     notify: Arc<Notify>,
+    ended: Arc<Notify>,
 }
 
 impl Watches {
@@ -45,9 +47,14 @@ impl Watches {
     pub(crate) fn watch(self: &Arc<Self>, municipality: MunicipalityCode, id: BatchId) -> Watch {
         let key = (municipality, id);
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = watched.entry(key).or_insert_with(|| Watched { notify: Arc::default(), watchers: 0 });
+        let entry = watched.entry(key).or_insert_with(|| Watched {
+            notify: Arc::default(),
+            ended: Arc::default(),
+            watchers: 0,
+        });
         entry.watchers += 1;
-        Watch { watches: Arc::clone(self), key, notify: Arc::clone(&entry.notify) }
+        let (notify, ended) = (Arc::clone(&entry.notify), Arc::clone(&entry.ended));
+        Watch { watches: Arc::clone(self), key, notify, ended }
     }
 
     /// Wakes everybody who watches this batch.
@@ -57,12 +64,26 @@ impl Watches {
             entry.notify.notify_waiters();
         }
     }
+
+    /// The same at the end of the work on it, which nobody is to hear of later than at once.
+    pub(crate) fn ended(&self, municipality: MunicipalityCode, id: BatchId) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = watched.get(&(municipality, id)) {
+            entry.notify.notify_waiters();
+            entry.ended.notify_waiters();
+        }
+    }
 }
 
 impl Watch {
     /// What wakes the watcher. Make the future before reading, so that no change between is missed.
     pub(crate) fn notify(&self) -> &Notify {
         &self.notify
+    }
+
+    /// What ends its pause.
+    pub(crate) fn ended(&self) -> &Notify {
+        &self.ended
     }
 }
 
@@ -93,6 +114,8 @@ pub(crate) async fn send(
         let woken = watch.notify().notified();
         let mut woken = std::pin::pin!(woken);
         woken.as_mut().enable();
+        let mut ended = std::pin::pin!(watch.ended().notified());
+        ended.as_mut().enable();
         let row = match core.batch(row.municipality, row.batch_id).await {
             Ok(row) => row,
             Err(fault) => return events.end(fault),
@@ -116,6 +139,7 @@ pub(crate) async fn send(
                 let words = "the watch's deadline passed: watch again";
                 return events.end(Fault::new(Reason::DeadlineExceeded, words));
             }
+            () = ended => {}
             () = async { pause.await; tokio::select! { () = woken => {}, () = poll => {} } } => {}
         }
     }

@@ -156,7 +156,7 @@ async fn work_off(
             core.store.release_work(&claim, now_ms + ms(wait), "its data key does not open").await?;
         }
     }
-    core.changed(work.municipality, id);
+    core.ended(work.municipality, id);
     Ok(())
 }
 
