@@ -119,6 +119,9 @@ pub enum Error {
         "another program kept the database locked: try again, and let nothing but the issuer write to it"
     )]
     Busy,
+    /// Others were faster each time, and what was decided did not hold any more.
+    #[error("others changed the same at the same moment, again and again: try again")]
+    Overtaken,
     /// No connection became free in time: more is asked of the database than it can do.
     #[error("no connection to the database became free in time: try again later")]
     NoConnection,
@@ -181,6 +184,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Busy
+            | Self::Overtaken
             | Self::NoConnection
             | Self::Away(_)
             | Self::Cancelled
@@ -233,6 +237,7 @@ impl Error {
             | Self::Forgetful { .. }
             | Self::Changed { .. }
             | Self::Busy
+            | Self::Overtaken
             | Self::NoConnection
             | Self::Away(_)
             | Self::Cancelled
@@ -246,7 +251,7 @@ impl Error {
     /// How the metrics call it.
     pub(super) fn outcome(&self) -> &'static str {
         match self {
-            Self::Busy => "busy",
+            Self::Busy | Self::Overtaken => "busy",
             Self::NoConnection => "no-connection",
             Self::Away(_) => "away",
             Self::Cancelled => "cancelled",

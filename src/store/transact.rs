@@ -117,7 +117,7 @@ pub(crate) async fn run_tx<'a, DB: Database, T: Send>(
     let mut attempt = 1;
     loop {
         let result = outside(once(engine, name, body)).await;
-        if attempt < ATTEMPTS_MAX && matches!(&result, Err(Error::Busy)) {
+        if attempt < ATTEMPTS_MAX && matches!(&result, Err(Error::Busy | Error::Overtaken)) {
             metrics::counter!(names::STORE_RETRIES, names::STATEMENT => name).increment(1);
             tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
             attempt += 1;

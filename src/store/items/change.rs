@@ -21,7 +21,7 @@ use super::{
         group::{Job, Next, Pending, answer_all},
     },
     rows::{Asked, Changed, Decided, EVENTS_MAX, EventRow, Found, ItemRow},
-    steps::{ItemSteps as _, NewEvent, NewRequest, OfItem},
+    steps::{ItemSteps as _, NewEvent, NewRequest, OfItem, RequestKey},
 };
 
 statements! {
@@ -52,15 +52,15 @@ impl fmt::Debug for Change {
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::store) enum Alone {
     Item(ItemKey),
-    Request(MunicipalityCode, String),
+    Request(RequestKey),
     Hold(MunicipalityCode, Hold),
 }
 
 impl Change {
     fn alone(&self) -> impl Iterator<Item = Alone> {
-        let Asked { key, request_id, holds, .. } = &self.asked;
+        let Asked { key, holds, .. } = &self.asked;
         let holds = holds.iter().map(|hold| Alone::Hold(key.municipality, *hold));
-        let request = Alone::Request(key.municipality, request_id.clone());
+        let request = Alone::Request(self.asked.request());
         [Alone::Item(key.clone()), request].into_iter().chain(holds)
     }
 }
@@ -149,6 +149,7 @@ impl Store {
         in_tx!(self, name, |tx| {
             let plan = Plan::of(changes, tx.found(changes).await?)?;
             tx.write(&plan).await?;
+            tx.none_was_done(changes, &plan).await?;
             Ok(plan.outcomes)
         })
     }
@@ -159,14 +160,13 @@ on_both! {
         /// Returns what is committed of all that these changes ask about.
         async fn found(&mut conn, changes: &[&Change]) -> Result<State, Error> {
             let asked = || changes.iter().map(|change| &change.asked);
-            let requests: Vec<_> =
-                asked().map(|asked| (asked.key.municipality, asked.request_id.as_str())).collect();
+            let requests: Vec<RequestKey> = asked().map(Asked::request).collect();
             let keys: Vec<&ItemKey> = asked().map(|asked| &asked.key).collect();
             let holds: Vec<OfItem<'_>> =
                 asked().flat_map(|asked| of_item(&asked.key, &asked.holds)).collect();
             let mut state = State::default();
             for one in conn.carried(&requests).await? {
-                state.carried.insert((one.municipality, one.request_id), (one.fingerprint, one.item));
+                state.carried.insert(one.request, (one.fingerprint, one.item));
             }
             for item in conn.items(&keys).await? {
                 state.items.insert(item.key.clone(), item);
@@ -181,7 +181,7 @@ on_both! {
                     let query = sqlx::query_scalar(WHOLE).bind(key.municipality.to_string());
                     let query = query.bind(key.kind.as_str()).bind(key.id.as_str());
                     let differ: Option<i64> = query.fetch_optional(&mut *conn).await?;
-                    return Err(if differ == Some(0) { Error::Busy } else { Error::Corrupt("events") });
+                    return Err(if differ == Some(0) { Error::Overtaken } else { Error::Corrupt("events") });
                 }
             }
             if !holds.is_empty() {
@@ -192,13 +192,13 @@ on_both! {
             Ok(state)
         }
 
-        /// Writes what was decided; [`Error::Busy`] if somebody else has changed what it was decided on.
+        /// Writes what was decided; [`Error::Overtaken`] if somebody else has changed what it was decided on.
         async fn write(&mut conn, plan: &Plan<'_>) -> Result<(), Error> {
             if plan.items.is_empty() {
                 return Ok(());
             }
             let unless =
-                |made: u64, wanted: usize| if made == wanted as u64 { Ok(()) } else { Err(Error::Busy) };
+                |made: u64, wanted: usize| if made == wanted as u64 { Ok(()) } else { Err(Error::Overtaken) };
             unless(conn.add_events(&plan.events).await?, plan.events.len())?;
             unless(conn.put_items(&plan.items).await?, plan.items.len())?;
             unless(conn.add_requests(&plan.requests).await?, plan.requests.len())?;
@@ -210,6 +210,24 @@ on_both! {
             }
             Ok(())
         }
+
+        /// Sees to it that nobody is refused what was done for it at this moment elsewhere: what was written
+        /// is guarded by its position, and a refusal by nothing else.
+        async fn none_was_done(&mut conn, changes: &[&Change], plan: &Plan<'_>) -> Result<(), Error> {
+            let refused = changes.iter().zip(&plan.outcomes);
+            let refused =
+                refused.filter(|(_, one)| matches!(one, Changed::Refused(()) | Changed::HistoryFull));
+            let requests: Vec<RequestKey> = refused.map(|(change, _)| change.asked.request()).collect();
+            let was_done = !requests.is_empty() && !conn.carried(&requests).await?.is_empty();
+            if was_done { Err(Error::Overtaken) } else { Ok(()) }
+        }
+    }
+}
+
+impl Asked {
+    /// By what the request is known.
+    fn request(&self) -> RequestKey {
+        (self.key.municipality, self.actor.clone(), self.request_id.clone())
     }
 }
 
@@ -220,7 +238,7 @@ fn of_item<'a>(key: &'a ItemKey, holds: &'a [Hold]) -> impl Iterator<Item = OfIt
 /// What is committed of all that a group asks about.
 #[derive(Debug, Default)]
 struct State {
-    carried: HashMap<(MunicipalityCode, String), (Digest, ItemKey)>,
+    carried: HashMap<RequestKey, (Digest, ItemKey)>,
     items: HashMap<ItemKey, ItemRow>,
     histories: HashMap<ItemKey, Vec<EventRow>>,
     holders: HashMap<(MunicipalityCode, Hold), ItemId>,
@@ -264,7 +282,7 @@ impl<'a> Plan<'a> {
         }
         plan.events.sort_by(|a, b| (a.key, a.row.position).cmp(&(b.key, b.row.position)));
         plan.items.sort_by(|a, b| a.key.cmp(&b.key));
-        plan.requests.sort_by_key(|one| (one.key.municipality, one.request_id));
+        plan.requests.sort_by_key(|one| (one.key.municipality, one.actor, one.request_id));
         for holds in [&mut plan.taken, &mut plan.left] {
             holds.sort_by_key(|one| (one.key.municipality, one.hold));
         }
@@ -274,9 +292,7 @@ impl<'a> Plan<'a> {
     fn add(&mut self, change: &'a Change, state: &mut State) -> Result<Changed<()>, Error> {
         let asked = &change.asked;
         let found = state.found(asked);
-        if let Some((fingerprint, key)) =
-            state.carried.get(&(asked.key.municipality, asked.request_id.clone()))
-        {
+        if let Some((fingerprint, key)) = state.carried.get(&asked.request()) {
             if (fingerprint, key) != (&asked.fingerprint, &asked.key) {
                 return Ok(Changed::RequestReused);
             }
@@ -306,6 +322,7 @@ impl<'a> Plan<'a> {
         }
         self.requests.push(NewRequest {
             key: &asked.key,
+            actor: &asked.actor,
             request_id: &asked.request_id,
             fingerprint: &asked.fingerprint,
             position,

@@ -5,15 +5,15 @@
 //! they are of one item, one request id or one hold, never share one.
 
 mod change;
-mod file;
 mod read;
 mod rows;
+mod sqlite;
 mod steps;
 
-pub use read::{ItemsPage, Stands, WhichItems};
+pub use read::WhichItems;
 pub use rows::{Asked, Changed, Decided, EVENTS_MAX, EventRow, Found, ItemRow};
 
 pub(super) use change::Change;
 pub(super) use steps::{
-    Carried, Holder, ItemSteps, NewEvent, NewRequest, OfItem, RawEvent, RawItem, carried, holder,
+    Carried, Holder, ItemSteps, NewEvent, NewRequest, OfItem, RawEvent, RawItem, RequestKey, carried, holder,
 };

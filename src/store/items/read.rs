@@ -1,7 +1,7 @@
 //! Items as they stand and what happened to them, for whoever asks.
 
 use super::{
-    super::{Error, Store, columns},
+    super::{Error, Store},
     rows::{EventRow, ItemRow},
     steps::{ItemSteps as _, RawItem},
 };
@@ -22,10 +22,6 @@ statements! {
             AND (since_ms, item_id) > ($4, $5) AND since_ms <= $6
             AND (CAST($7 AS TEXT) = '' OR office = $7)
         ORDER BY since_ms, item_id LIMIT $8";
-    STANDS = "
-        SELECT state, COUNT(*) AS items, CAST(COALESCE(SUM(cards), 0) AS BIGINT) AS cards,
-            MIN(since_ms) AS oldest_ms
-        FROM item WHERE municipality_code = $1 AND kind = $2 GROUP BY state ORDER BY state";
 }
 
 /// Which items of a municipality are wanted.
@@ -39,22 +35,6 @@ pub struct WhichItems {
     pub since_by_ms: Option<i64>,
     /// Where the page before ended: since when and id of its last item.
     pub after: Option<(i64, ItemId)>,
-}
-
-/// Some items.
-pub type ItemsPage = Vec<ItemRow>;
-
-/// How many items are in a state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stands {
-    /// The state.
-    pub state: String,
-    /// How many items.
-    pub items: u64,
-    /// How many cards are in them.
-    pub cards: u64,
-    /// Since when the one that is longest in it is, in ms since the epoch.
-    pub oldest_ms: i64,
 }
 
 impl Store {
@@ -87,7 +67,7 @@ impl Store {
         kind: ItemKind,
         which: &WhichItems,
         count: u32,
-    ) -> Result<ItemsPage, Error> {
+    ) -> Result<Vec<ItemRow>, Error> {
         let (code, office) = (municipality.to_string(), which.office.as_str());
         let after = which.after.as_ref().map_or("", |(_, id)| id.as_str());
         on_read!(self, "list_items", |conn| {
@@ -104,26 +84,6 @@ impl Store {
                 }
             };
             rows.into_iter().map(RawItem::read).collect()
-        })
-    }
-
-    /// Returns how many items of a municipality are in each state.
-    ///
-    /// # Errors
-    /// Any [`Error`] of a read.
-    pub async fn item_states(
-        &self,
-        municipality: MunicipalityCode,
-        kind: ItemKind,
-    ) -> Result<Vec<Stands>, Error> {
-        on_read!(self, "item_states", |conn| {
-            let query = sqlx::query_as(STANDS).bind(municipality.to_string()).bind(kind.as_str());
-            let rows: Vec<(String, i64, i64, i64)> = query.fetch_all(conn).await?;
-            let read = |(state, items, cards, oldest_ms): (String, i64, i64, i64)| {
-                let (items, cards) = (columns::uint(items, "items")?, columns::uint(cards, "cards")?);
-                Ok(Stands { state, items, cards, oldest_ms })
-            };
-            rows.into_iter().map(read).collect()
         })
     }
 }

@@ -48,10 +48,10 @@ pub struct EventRow {
 pub struct Asked {
     /// Of which.
     pub key: ItemKey,
-    /// The caller's own key for this request, 1 to 64 visible ASCII characters; the same one again changes
+    /// The actor's own key for this request, 1 to 64 visible ASCII characters; the same one again changes
     /// nothing more.
     pub request_id: String,
-    /// Of all that is asked, and of who asks: another one under the same request id is refused.
+    /// Of all that is asked: another one of the same actor under the same request id is refused.
     pub fingerprint: Digest,
     /// Who asks: the role and name of its certificate.
     pub actor: String,
@@ -61,7 +61,8 @@ pub struct Asked {
     pub now_ms: i64,
 }
 
-/// What a change is decided on; nobody changes any of it before the change is committed.
+/// What a change is decided on. Nobody changes item and history before the change is committed, nor holds
+/// that it takes or leaves; of a hold that is only read this is not so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The item; `None` if there is none of this key.

@@ -15,11 +15,13 @@ use super::{
     rows::{EventRow, ItemRow},
 };
 
+/// Whose item a request is about, who asks, and its id of theirs.
+pub(in crate::store) type RequestKey = (MunicipalityCode, String, String);
+
 /// A request that was carried out.
 #[derive(Debug)]
 pub(in crate::store) struct Carried {
-    pub(in crate::store) municipality: MunicipalityCode,
-    pub(in crate::store) request_id: String,
+    pub(in crate::store) request: RequestKey,
     pub(in crate::store) fingerprint: Digest,
     pub(in crate::store) item: ItemKey,
 }
@@ -35,6 +37,7 @@ pub(in crate::store) struct NewEvent<'a> {
 #[derive(Debug)]
 pub(in crate::store) struct NewRequest<'a> {
     pub(in crate::store) key: &'a ItemKey,
+    pub(in crate::store) actor: &'a str,
     pub(in crate::store) request_id: &'a str,
     pub(in crate::store) fingerprint: &'a Digest,
     pub(in crate::store) position: u32,
@@ -56,7 +59,7 @@ pub(in crate::store) trait ItemSteps {
     /// Returns those of these requests that were carried out.
     fn carried(
         &mut self,
-        requests: &[(MunicipalityCode, &str)],
+        requests: &[RequestKey],
     ) -> impl Future<Output = Result<Vec<Carried>, Error>> + Send;
 
     /// Returns those of these items that there are.
@@ -122,7 +125,7 @@ pub(in crate::store) struct RawEvent {
 }
 
 /// A row of `request`, without its time.
-pub(in crate::store) type RawRequest = (String, String, Vec<u8>, String, String);
+pub(in crate::store) type RawRequest = (String, String, String, Vec<u8>, String, String);
 /// A row of `hold`.
 pub(in crate::store) type RawHolder = (String, String, Vec<u8>, String);
 
@@ -166,10 +169,11 @@ impl RawEvent {
     }
 }
 
-pub(in crate::store) fn carried((code, request_id, print, kind, id): RawRequest) -> Result<Carried, Error> {
+pub(in crate::store) fn carried(
+    (code, actor, request_id, print, kind, id): RawRequest,
+) -> Result<Carried, Error> {
     Ok(Carried {
-        municipality: columns::municipality(&code)?,
-        request_id,
+        request: (columns::municipality(&code)?, actor, request_id),
         fingerprint: columns::digest(&print, "fingerprint")?,
         item: key((code, kind, id))?,
     })

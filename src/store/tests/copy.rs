@@ -101,7 +101,7 @@ const REST: &str = "
         WHERE sequence = 1;
     INSERT INTO item VALUES ('131229', 'MAIL', 'E-1', 'POSTED', -1, 1, '', 3, '{\"a\":\"須\"}');
     INSERT INTO history VALUES ('131229', 'MAIL', 'E-1', 1, -1, 2, 'postal/office-1', 'r-1', '{}');
-    INSERT INTO request VALUES ('131229', 'r-1', zeroblob(32), 'MAIL', 'E-1', 1, 2);
+    INSERT INTO request VALUES ('131229', 'postal/office-1', 'r-1', zeroblob(32), 'MAIL', 'E-1', 1, 2);
     INSERT INTO hold VALUES ('131229', 'ENVELOPE', zeroblob(32), 'E-1');";
 
 async fn copied(from: &Still, to: &Still) -> Result<Vec<TableTotals>, Error> {

@@ -45,13 +45,14 @@ CREATE TRIGGER history_whole BEFORE TRUNCATE ON history
 -- Requests that were carried out, so that the same one sent again does nothing more.
 CREATE TABLE request (
     municipality_code TEXT COLLATE "C" NOT NULL,
+    actor             TEXT COLLATE "C" NOT NULL, -- whose id it is
     request_id        TEXT COLLATE "C" NOT NULL,
     fingerprint       BYTEA            NOT NULL CHECK (length(fingerprint) = 32),
     kind              TEXT COLLATE "C" NOT NULL,
     item_id           TEXT COLLATE "C" NOT NULL,
     position          BIGINT           NOT NULL, -- of its last event
     recorded_ms       BIGINT           NOT NULL,
-    PRIMARY KEY (municipality_code, request_id)
+    PRIMARY KEY (municipality_code, actor, request_id)
 );
 
 -- What belongs to one item alone: a person to its active card or its live application, an order to its envelope.

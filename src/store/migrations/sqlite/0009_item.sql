@@ -45,13 +45,14 @@ END;
 -- Requests that were carried out, so that the same one sent again does nothing more.
 CREATE TABLE request (
     municipality_code TEXT    NOT NULL,
+    actor             TEXT    NOT NULL, -- whose id it is
     request_id        TEXT    NOT NULL,
     fingerprint       BLOB    NOT NULL CHECK (length(fingerprint) = 32),
     kind              TEXT    NOT NULL,
     item_id           TEXT    NOT NULL,
     position          INTEGER NOT NULL, -- of its last event
     recorded_ms       INTEGER NOT NULL,
-    PRIMARY KEY (municipality_code, request_id)
+    PRIMARY KEY (municipality_code, actor, request_id)
 ) STRICT, WITHOUT ROWID;
 
 -- What belongs to one item alone: a person to its active card or its live application, an order to its envelope.

@@ -2,18 +2,21 @@
 
 use sqlx::SqliteConnection;
 
-use crate::domain::{item::ItemKey, municipality::MunicipalityCode};
+use crate::domain::item::ItemKey;
 
 use super::{
     super::Error,
     rows::{EventRow, ItemRow},
-    steps::{Carried, Holder, ItemSteps, NewEvent, NewRequest, OfItem, RawEvent, RawItem, carried, holder},
+    steps::{
+        Carried, Holder, ItemSteps, NewEvent, NewRequest, OfItem, RawEvent, RawItem, RequestKey, carried,
+        holder,
+    },
 };
 
 statements! {
     REQUEST = { sqlite: "
-        SELECT municipality_code, request_id, fingerprint, kind, item_id FROM request
-        WHERE municipality_code = $1 AND request_id = $2" };
+        SELECT municipality_code, actor, request_id, fingerprint, kind, item_id FROM request
+        WHERE municipality_code = $1 AND actor = $2 AND request_id = $3" };
     ITEM = { sqlite: "
         SELECT municipality_code, kind, item_id, state, since_ms, events, office, cards, details
         FROM item WHERE municipality_code = $1 AND kind = $2 AND item_id = $3" };
@@ -34,8 +37,9 @@ statements! {
             since_ms = excluded.since_ms, events = excluded.events, office = excluded.office,
             cards = excluded.cards, details = excluded.details" };
     ADD_REQUEST = { sqlite: "
-        INSERT INTO request (municipality_code, request_id, fingerprint, kind, item_id, position, recorded_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING" };
+        INSERT INTO request (municipality_code, actor, request_id, fingerprint, kind, item_id, position,
+            recorded_ms)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING" };
     TAKE_HOLD = { sqlite: "
         INSERT INTO hold (municipality_code, kind, held, item_id) VALUES ($1, $2, $3, $4)
         ON CONFLICT DO NOTHING" };
@@ -45,10 +49,10 @@ statements! {
 }
 
 impl ItemSteps for SqliteConnection {
-    async fn carried(&mut self, requests: &[(MunicipalityCode, &str)]) -> Result<Vec<Carried>, Error> {
+    async fn carried(&mut self, requests: &[RequestKey]) -> Result<Vec<Carried>, Error> {
         let mut found = Vec::new();
-        for (municipality, id) in requests {
-            let query = sqlx::query_as(REQUEST).bind(municipality.to_string()).bind(*id);
+        for (municipality, actor, id) in requests {
+            let query = sqlx::query_as(REQUEST).bind(municipality.to_string()).bind(actor).bind(id);
             found.extend(query.fetch_optional(&mut *self).await?.map(carried).transpose()?);
         }
         Ok(found)
@@ -113,7 +117,8 @@ impl ItemSteps for SqliteConnection {
     async fn add_requests(&mut self, requests: &[NewRequest<'_>]) -> Result<u64, Error> {
         let mut made = 0;
         for one in requests {
-            let query = sqlx::query(ADD_REQUEST).bind(one.key.municipality.to_string()).bind(one.request_id);
+            let query = sqlx::query(ADD_REQUEST).bind(one.key.municipality.to_string()).bind(one.actor);
+            let query = query.bind(one.request_id);
             let query = query.bind(one.fingerprint.as_bytes().as_slice()).bind(one.key.kind.as_str());
             let query = query.bind(one.key.id.as_str()).bind(i64::from(one.position)).bind(one.recorded_ms);
             made += query.execute(&mut *self).await?.rows_affected();
