@@ -3,7 +3,7 @@
 //!
 //! A batch's way: [`open`] → [`upload`] → [`seal`] → [`work`] → [`reconcile`]; [`sweep`] looks at all of
 //! them, at one issuer at a time ([`sweeper`]). What becomes of its cards afterwards is a life each: of
-//! envelopes in [`mail`], and what all changes of a life have in common in [`items`].
+//! envelopes in [`mail`], and what all changes of a life have in common in [`mutation`].
 
 pub mod audit;
 mod batch_calls;
@@ -16,10 +16,10 @@ mod core;
 mod deadline;
 mod expected;
 mod frames;
-mod items;
 mod keys;
 mod ledger;
 mod mail;
+mod mutation;
 mod open;
 mod options;
 mod outlet;

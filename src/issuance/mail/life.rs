@@ -15,6 +15,9 @@ use crate::{
 
 use super::event::{Event, Evidence, Unreadable};
 
+/// Reports of press and post that an envelope takes: the rest of its history is its owner's.
+const SCANS_MAX: usize = 100;
+
 /// An event with when it happened and by which request it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Happened {
@@ -110,11 +113,21 @@ impl Life {
 }
 
 impl Happened {
+    fn is_scan(&self) -> bool {
+        self.event.command().is_ok_and(|command| command.is_some_and(|command| command.is_scan()))
+    }
+
     /// The same for the same request, wherever and whenever it was recorded.
     fn id(&self) -> Uuid {
         let digest = Digest::of(format!("{}\n{}", self.request_id, self.event.word()).as_bytes());
         Uuid::from_slice(&digest.as_bytes()[..16]).expect("sixteen bytes")
     }
+}
+
+fn sorted(order_ids: &[String]) -> Vec<&String> {
+    let mut sorted: Vec<&String> = order_ids.iter().collect();
+    sorted.sort_unstable();
+    sorted
 }
 
 /// Decides on an event: a scan is always taken, an act of an office only if it fits.
@@ -124,25 +137,21 @@ pub(crate) fn decide(before: Life, new: &Happened) -> Result<Decided, Fault> {
         return Err(not_found());
     }
     let (named, known) = (new.event.order_ids(), before.order_ids());
-    if !named.is_empty() && !known.is_empty() && named != known {
+    if !named.is_empty() && !known.is_empty() && sorted(named) != sorted(known) {
         let words = "this envelope was reported with other cards: look at the press's list";
         let fault = Fault::new(Reason::ItemState, words);
         return Err(fault.violation("order_ids", "not those of the first report"));
     }
+    let scans = before.happened.iter().filter(|one| one.is_scan()).count();
+    if is_scan && scans >= SCANS_MAX {
+        let words = format!("it has {SCANS_MAX} reports of press and post, and takes no more: ask its owner");
+        return Err(Fault::new(Reason::LimitExceeded, words));
+    }
     let after = before.happened.into_iter().chain([new.clone()]).collect();
     let after = Life::made(after).map_err(|_| unreadable())?;
-    if !is_scan && let Some(why) = after.out_of_place(new) {
-        let Standing { state, since_ms, .. } = before.standing;
-        let too_early = since_ms.filter(|since_ms| new.occurred_ms < *since_ms);
-        let why = match too_early {
-            Some(since_ms) => format!(
-                "a mail item that is {state} since {} takes no {} of before: see occurred_time",
-                date::utc(since_ms),
-                new.event.word()
-            ),
-            None => why,
-        };
-        return Err(Fault::new(Reason::ItemState, why).with("state", state.as_str()));
+    // Neither may it put out of place what was decided before.
+    if !is_scan && after.standing.out_of_place.len() > before.standing.out_of_place.len() {
+        return Err(refused(&before.standing, new, after.out_of_place(new)));
     }
     let standing = &after.standing;
     let orders = u32::try_from(after.order_ids().len()).unwrap_or(u32::MAX);
@@ -158,9 +167,21 @@ pub(crate) fn decide(before: Life, new: &Happened) -> Result<Decided, Fault> {
     })
 }
 
+/// The fault of an act that does not fit, with why if that is not its time.
+fn refused(before: &Standing, new: &Happened, why: Option<String>) -> Fault {
+    let Standing { state, since_ms, .. } = before;
+    let is_early = since_ms.is_some_and(|since_ms| new.occurred_ms <= since_ms);
+    let since = since_ms.map(date::utc).unwrap_or_default();
+    let why = why.filter(|_| !is_early).unwrap_or_else(|| {
+        let word = new.event.word();
+        format!("a mail item that is {state} since {since} takes no {word} of before: see occurred_time")
+    });
+    Fault::new(Reason::ItemState, why).with("state", state.as_str())
+}
+
 /// The fault of what nobody of the caller's knows.
 pub(crate) fn not_found() -> Fault {
-    let words = "no envelope of yours has this id: check it; the press reports each one first";
+    let words = "no envelope of yours has this id: check it";
     Fault::new(Reason::NotFound, words)
 }
 

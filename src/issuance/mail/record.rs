@@ -23,7 +23,7 @@ use super::{
     super::{
         core::{Core, store_fault},
         deadline::Deadline,
-        items::{Mutation, id_of},
+        mutation::{Mutation, id_of, not_after_restore},
     },
     event::{Event, Kept},
     life::{Happened, Life, decide, unreadable},
@@ -115,6 +115,7 @@ pub(super) async fn record<M: Reported + Send + Sync + 'static>(
     let municipality = municipality(&caller, request.municipality_code())?;
     let key = view::key(municipality, id_of(request.mail_item_id(), "mail_item_id")?);
     let holds = holds(request.order_ids())?;
+    not_after_restore(core, &caller, deadline).await?;
     orders_exist(core, &key, request.order_ids(), deadline).await?;
     let retention = retention::of(core, municipality, deadline).await?;
     let (request_id, occurred_ms) = (mutation.request_id.clone(), mutation.occurred_ms);
@@ -130,11 +131,18 @@ pub(super) async fn record<M: Reported + Send + Sync + 'static>(
         let new = Happened { event, occurred_ms, request_id: request_id.clone() };
         Ok(Decided { take: all.clone(), ..decide(life, &new)? })
     };
-    view::mail_item(mutation.change(core, deadline, key, holds, decided).await?)
+    let item = view::mail_item(mutation.change(core, deadline, key, holds, decided).await?)?;
+    Ok(view::shown_to(&caller, item))
 }
 
 /// What the cards of an envelope are held by.
 fn holds(order_ids: &[String]) -> Result<Vec<Hold>, Fault> {
+    if order_ids.len() > ORDERS_MAX {
+        return Err(too_many_or_none());
+    }
+    for id in order_ids {
+        id_of(id, "order_ids")?;
+    }
     let of = |id: &String| Hold { kind: HoldKind::Envelope, of: Digest::of(id.as_bytes()).0 };
     let mut holds: Vec<Hold> = order_ids.iter().map(of).collect();
     holds.sort_unstable();
@@ -167,8 +175,7 @@ async fn orders_exist(
 pub(super) fn produced(request: &pb::RecordProducedRequest, _: &At<'_>) -> Result<Event, Fault> {
     let order_ids = request.order_ids.clone();
     if !(1..=ORDERS_MAX).contains(&order_ids.len()) {
-        let words = format!("order_ids must name the 1 to {ORDERS_MAX} cards of the envelope");
-        return Err(Fault::new(Reason::FieldInvalid, words.clone()).violation("order_ids", words));
+        return Err(too_many_or_none());
     }
     let Some(evidence) = view::read_evidence(request.insertion_evidence) else {
         return Ok(Event::Print { order_ids });
@@ -176,10 +183,19 @@ pub(super) fn produced(request: &pb::RecordProducedRequest, _: &At<'_>) -> Resul
     Ok(Event::Insert { order_ids, evidence: Some(evidence) })
 }
 
+fn too_many_or_none() -> Fault {
+    let words = format!("order_ids must name the 1 to {ORDERS_MAX} cards of the envelope");
+    Fault::new(Reason::FieldInvalid, words.clone()).violation("order_ids", words)
+}
+
 /// The second step of a disposal, with what it depends on.
 pub(super) fn disposal(request: &pb::ConfirmDisposalRequest, at: &At<'_>) -> Result<Event, Fault> {
     let confirmed_by = clerk(&request.clerk)?;
-    let proposed_by = at.life.standing().proposed_by.clone().unwrap_or_else(|| confirmed_by.clone());
+    let proposed_by = at.life.standing().proposed_by.clone().ok_or_else(|| {
+        let state = at.life.standing().state;
+        let words = format!("nobody has proposed it since it is {state}: propose it first");
+        Fault::new(Reason::ItemState, words).with("state", state.as_str())
+    })?;
     Ok(Event::ConfirmDisposal {
         proposed_by: proposed_by.to_string(),
         confirmed_by: confirmed_by.to_string(),

@@ -22,7 +22,7 @@ use super::{
     super::{
         core::{Core, store_fault},
         deadline::Deadline,
-        items::Mutation,
+        mutation::{Mutation, not_after_restore},
     },
     event::Kept,
     life::unreadable,
@@ -53,6 +53,7 @@ pub(super) async fn extend(
         let words = "until must be a day as YYYY-MM-DD";
         Fault::new(Reason::FieldInvalid, words).violation("until", words)
     })?;
+    not_after_restore(core, &caller, deadline).await?;
     let now = crate::wire::convert::timestamp(core.clock.now_ms());
     let common = (request.request_id.as_str(), Some(&now));
     let mutation = Mutation::of(core, &caller, "ExtendRetentionRequest", &request, common)?;

@@ -10,7 +10,7 @@ use crate::{
         item::{ItemId, ItemKind},
         municipality::MunicipalityCode,
     },
-    store::{EventRow, ItemRow, WhichItems},
+    store::{ItemRow, WhichItems},
     wire::{
         convert::{millis, page_size},
         fault::{Fault, Reason},
@@ -23,7 +23,7 @@ use super::{
         caller::Caller,
         core::{Core, store_fault},
         deadline::Deadline,
-        items::id_of,
+        mutation::id_of,
         pages,
     },
     event::Event,
@@ -180,12 +180,19 @@ impl MailService for Mail {
         let store = &self.core.store;
         let row = deadline.wait(store.item(&key)).await?.map_err(store_fault)?.ok_or_else(not_found)?;
         let history = deadline.wait(store.item_history(&key)).await?.map_err(store_fault)?;
-        let own = |event: &EventRow| event.actor == caller.to_string();
-        if caller.role() != Role::Municipality && !history.iter().any(own) {
-            return Err(not_found().into());
+        let mut events = view::events(&history)?;
+        if caller.role() != Role::Municipality {
+            let own = caller.to_string();
+            events.retain(|event| event.actor == own);
+            if events.is_empty() {
+                return Err(not_found().into());
+            }
         }
-        let events = if request.with_history { view::events(&history)? } else { Vec::new() };
-        Ok(Response::new(pb::GetMailItemResponse { mail_item: Some(view::mail_item(row)?), events }))
+        if !request.with_history {
+            events.clear();
+        }
+        let mail_item = Some(view::shown_to(&caller, view::mail_item(row)?));
+        Ok(Response::new(pb::GetMailItemResponse { mail_item, events }))
     }
 
     #[tracing::instrument(name = "list_mail_items", skip_all)]
@@ -203,11 +210,15 @@ impl MailService for Mail {
             let words = "state_by_time goes with a state: name one";
             return Err(Fault::new(Reason::FieldInvalid, words).violation("state", "required").into());
         }
+        let office = request.office;
+        if !office.is_empty() {
+            record::office(&office)?;
+        }
         let after = pages::position("mail", &request.page_token)?;
         let after = after.map(|text| place(&text).ok_or_else(pages::invalid)).transpose()?;
         let which = WhichItems {
             state: state.map(|state| state.as_str().to_owned()),
-            office: request.office,
+            office,
             since_by_ms: request.state_by_time.as_ref().map(millis),
             after,
         };

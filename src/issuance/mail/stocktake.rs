@@ -26,7 +26,7 @@ use super::{
     super::{
         core::{Core, store_fault},
         deadline::Deadline,
-        items::{Mutation, id_of},
+        mutation::{Mutation, id_of, not_after_restore},
     },
     event::Event,
     life::{Happened, Life, decide, unreadable},
@@ -62,8 +62,14 @@ enum Finding {
     Missing,
     FoundAgain,
     Surplus(String),
-    /// It was missing before, and still is.
+    /// It should not be there, or was missing before and still is.
     Nothing,
+}
+
+/// Why nothing is noted.
+enum Stop {
+    Found(Finding),
+    Failed(Fault),
 }
 
 /// One stocktake while it is carried out.
@@ -98,6 +104,7 @@ pub(super) async fn take(
         }
     }
     let office = office(&request.office)?.into();
+    not_after_restore(core, &caller, deadline).await?;
     Stocktake { core, municipality, office, mutation, deadline }.run(&seen).await
 }
 
@@ -182,7 +189,7 @@ impl Stocktake<'_> {
 
     /// Notes what is found about one envelope, once.
     async fn look(&self, id: &ItemId, is_seen: bool) -> Result<Finding, Fault> {
-        let request_id = self.derived(id.as_str());
+        let request_id = self.of_item(id);
         let asked = Asked {
             key: view::key(self.municipality, id.clone()),
             request_id: request_id.clone(),
@@ -192,16 +199,21 @@ impl Stocktake<'_> {
             now_ms: self.mutation.now_ms,
         };
         let (office, occurred_ms) = (Arc::clone(&self.office), self.mutation.occurred_ms);
-        let decided = move |found: &Found| -> Result<Decided, Result<Finding, Fault>> {
-            let event = noted(found.item.as_ref(), &office, is_seen).map_err(Ok)?;
-            let life = Life::of(&found.history).map_err(|_| Err(unreadable()))?;
+        let decided = move |found: &Found| -> Result<Decided, Stop> {
+            let event = noted(found.item.as_ref(), &office, is_seen, occurred_ms).map_err(Stop::Found)?;
+            let life = Life::of(&found.history).map_err(|_| Stop::Failed(unreadable()))?;
             let new = Happened { event, occurred_ms, request_id: request_id.clone() };
-            decide(life, &new).map_err(Err)
+            decide(life, &new).map_err(|fault| match fault.reason {
+                Reason::ItemState => Stop::Found(beyond(is_seen, fault.message)),
+                _ => Stop::Failed(fault),
+            })
         };
         let changed = self.core.store.change_item(asked, decided);
         match self.deadline.wait(changed).await?.map_err(store_fault)? {
-            Changed::Refused(finding) => finding,
-            Changed::RequestReused | Changed::HistoryFull => Err(unreadable()),
+            Changed::Refused(Stop::Found(finding)) => Ok(finding),
+            Changed::Refused(Stop::Failed(fault)) => Err(fault),
+            Changed::HistoryFull => Ok(beyond(is_seen, "its history is full: tell the operator".to_owned())),
+            Changed::RequestReused => Err(unreadable()),
             Changed::Done(item) | Changed::Again(item) if is_seen => {
                 let again = self.was_found_again(&item).await?;
                 Ok(if again { Finding::FoundAgain } else { Finding::Counted })
@@ -211,12 +223,17 @@ impl Stocktake<'_> {
     }
 
     async fn was_found_again(&self, item: &ItemRow) -> Result<bool, Fault> {
-        let request_id = self.derived(item.key.id.as_str());
+        let request_id = self.of_item(&item.key.id);
         let history = self.core.store.item_history(&item.key);
         let history = self.deadline.wait(history).await?.map_err(store_fault)?;
         let own = history.iter().rfind(|event| event.request_id == request_id);
         let event = own.map(|event| Event::read(&event.event)).transpose().map_err(|_| unreadable())?;
         Ok(matches!(event, Some(Event::FindAgain { .. })))
+    }
+
+    /// The id under which one envelope is noted. No id has a line feed, so no envelope's is that of the end.
+    fn of_item(&self, id: &ItemId) -> String {
+        self.derived(&format!("item\n{id}"))
     }
 
     /// The id of one step of this stocktake, the same each time.
@@ -227,9 +244,13 @@ impl Stocktake<'_> {
 }
 
 /// What is noted of an envelope that was seen, or should have been; or what there is to say without a note.
-fn noted(item: Option<&ItemRow>, office: &str, is_seen: bool) -> Result<Event, Finding> {
+fn noted(item: Option<&ItemRow>, office: &str, is_seen: bool, occurred_ms: i64) -> Result<Event, Finding> {
     let office_of = |item: &ItemRow| item.office == office;
     let named = || office.to_owned();
+    // What came or went after the count says nothing of it.
+    if let Some(item) = item.filter(|item| item.since_ms > occurred_ms) {
+        return Err(beyond(is_seen, format!("it is {} since the count", item.state)));
+    }
     match item.map(|item| (item.state.parse::<MailState>(), item)) {
         Some((Ok(MailState::Stored), item)) if office_of(item) => Ok(if is_seen {
             Event::Count { office: named() }
@@ -246,6 +267,11 @@ fn noted(item: Option<&ItemRow>, office: &str, is_seen: bool) -> Result<Event, F
         }
         Some((_, item)) => Err(Finding::Surplus(format!("it is {}", item.state))),
     }
+}
+
+/// What there is to say of an envelope that is not noted: something only if it was seen.
+fn beyond(is_seen: bool, why: String) -> Finding {
+    if is_seen { Finding::Surplus(why) } else { Finding::Nothing }
 }
 
 /// Reads what a stocktake found.

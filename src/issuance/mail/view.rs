@@ -2,7 +2,8 @@
 
 use crate::{
     domain::{
-        item::{ItemId, ItemKind},
+        identity::{Identity, Role},
+        item::{ItemId, ItemKey, ItemKind},
         life::mail::MailState,
         municipality::MunicipalityCode,
     },
@@ -16,7 +17,7 @@ use crate::{
 
 use super::{
     event::Evidence,
-    life::{Details, Life, unreadable},
+    life::{Details, Happened, Life, unreadable},
 };
 
 /// Returns an envelope as it stands.
@@ -38,12 +39,26 @@ pub(super) fn mail_item(row: ItemRow) -> Result<pb::MailItem, Fault> {
     })
 }
 
+/// What of an envelope its caller may see: press and post where it is, its owner all.
+pub(super) fn shown_to(caller: &Identity, item: pb::MailItem) -> pb::MailItem {
+    if caller.role() == Role::Municipality {
+        return item;
+    }
+    pb::MailItem {
+        municipality_code: item.municipality_code,
+        mail_item_id: item.mail_item_id,
+        state: item.state,
+        state_time: item.state_time,
+        ..pb::MailItem::default()
+    }
+}
+
 /// Returns a history in the order of recording.
 pub(super) fn events(rows: &[EventRow]) -> Result<Vec<pb::MailEvent>, Fault> {
     let life = Life::of(rows).map_err(|_| unreadable())?;
-    let event = |(row, happened): (&EventRow, _)| pb::MailEvent {
+    let event = |(row, happened): (&EventRow, &Happened)| pb::MailEvent {
         position: row.position,
-        event: life_word(happened),
+        event: happened.event.word().to_owned(),
         occurred_time: Some(timestamp(row.occurred_ms)),
         record_time: Some(timestamp(row.recorded_ms)),
         actor: row.actor.clone(),
@@ -51,10 +66,6 @@ pub(super) fn events(rows: &[EventRow]) -> Result<Vec<pb::MailEvent>, Fault> {
         out_of_place: life.out_of_place(happened).unwrap_or_default(),
     };
     Ok(rows.iter().zip(life.happened()).map(event).collect())
-}
-
-fn life_word(happened: &super::life::Happened) -> String {
-    happened.event.word().to_owned()
 }
 
 fn evidence(evidence: Evidence) -> pb::InsertionEvidence {
@@ -110,6 +121,6 @@ pub(super) fn read_state(state: i32) -> Result<Option<MailState>, Fault> {
 }
 
 /// The key of an envelope.
-pub(super) fn key(municipality: MunicipalityCode, id: ItemId) -> crate::domain::item::ItemKey {
-    crate::domain::item::ItemKey { municipality, kind: ItemKind::Mail, id }
+pub(super) fn key(municipality: MunicipalityCode, id: ItemId) -> ItemKey {
+    ItemKey { municipality, kind: ItemKind::Mail, id }
 }

@@ -91,6 +91,22 @@ impl Mutation {
     }
 }
 
+/// Refuses a municipality's changes after a restore until it has compared its receipts: what was done since
+/// the backup is not here, and could be done twice.
+pub(crate) async fn not_after_restore(
+    core: &Core,
+    caller: &Identity,
+    deadline: Deadline,
+) -> Result<(), Fault> {
+    let Some(municipality) = caller.municipality() else { return Ok(()) };
+    let waits = core.store.waits_for_comparison(municipality);
+    if deadline.wait(waits).await?.map_err(store_fault)? {
+        let words = "a backup was restored: compare receipts first (`todoke reconcile --all FILES`)";
+        return Err(Fault::new(Reason::ReconcileFirst, words));
+    }
+    Ok(())
+}
+
 /// Reads an id of 1 to 64 visible ASCII characters.
 pub(crate) fn id_of(text: &str, field: &'static str) -> Result<ItemId, Fault> {
     text.parse().map_err(|_| {
