@@ -20,6 +20,7 @@ use crate::{
         events::{Event, Tell},
         journal::JournalError,
         outcome::Outcome,
+        party::Party,
         receipts::ReceiptFault,
         session::Session,
     },
@@ -64,7 +65,13 @@ impl Connect {
         Session::connect(&endpoints, &self.caller, options, seed(), tell)
     }
 
-    /// The same, for whoever shows nothing on the way.
+    /// The same for a caller of any role.
+    fn party(&self, patience: Duration, tell: Tell) -> Result<Party, Error> {
+        let endpoints = Endpoints::load(&self.endpoints)?;
+        Party::connect(&endpoints, &self.caller, waiting_for(patience), seed(), tell)
+    }
+
+    /// The same as [`Connect::session`], for whoever shows nothing on the way.
     ///
     /// # Errors
     /// [`Error`].
@@ -95,6 +102,14 @@ impl Asking {
     /// [`Error`].
     pub fn session(&self, output: Output) -> Result<Session, Error> {
         self.connect.session(self.patience, waits(output))
+    }
+
+    /// The same for a caller of any role.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn party(&self, output: Output) -> Result<Party, Error> {
+        self.connect.party(self.patience, waits(output))
     }
 }
 

@@ -29,7 +29,10 @@ use crate::{
     net::headers,
     wire::{
         fault::Fault,
-        pb::{batch_service_client::BatchServiceClient, card_service_client::CardServiceClient},
+        pb::{
+            batch_service_client::BatchServiceClient, card_service_client::CardServiceClient,
+            mail_service_client::MailServiceClient,
+        },
         text::showable,
     },
 };
@@ -124,6 +127,12 @@ impl Attempt {
     #[must_use]
     pub fn cards(&self) -> CardServiceClient<Channel> {
         CardServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The mail service over the attempt's relay.
+    #[must_use]
+    pub fn mail(&self) -> MailServiceClient<Channel> {
+        MailServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// A request that carries the attempt's deadline.

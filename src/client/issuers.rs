@@ -18,9 +18,9 @@ use super::{
     endpoints::Endpoints,
     error::Error,
     events::{Event, Tell},
+    party::check_own,
     refusals::is_transient,
     retry::{Dice, wait_before},
-    session::check_own,
     signer::Signer,
 };
 use crate::{

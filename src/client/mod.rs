@@ -23,6 +23,7 @@ pub mod issuers;
 pub mod journal;
 mod kept_view;
 pub mod outcome;
+pub mod party;
 pub mod picker;
 pub mod plan;
 pub mod proof;

@@ -1,13 +1,6 @@
-//! A caller with its certificate, its relays and the issuer's public key: what every command that talks to
-//! the system needs, checked before the first call.
+//! A municipality with its batches: what every command about them needs, checked before the first call.
 
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
-
-use rustls::pki_types::CertificateDer;
+use std::{path::PathBuf, str::FromStr};
 
 use super::{
     calls::{Attempt, CallError, CallOptions, Caller, Weight},
@@ -15,11 +8,10 @@ use super::{
     error::Error,
     events::Tell,
     interruption::Interruption,
-    kept_view,
-    receipts::{self, ReceiptFault, load_key},
-    refusals::Own,
+    party::{KEEP_MAX, Party},
+    receipts::{self, ReceiptFault},
     signer::Signer,
-    view::{Follower, Following},
+    view::Following,
 };
 use crate::{
     domain::{
@@ -31,19 +23,11 @@ use crate::{
         note::VerifierKey,
         receipt::Receipt,
     },
-    net::{
-        channel::{ChannelOptions, connect},
-        tls::{ClientTls, Roots, TlsFiles, peer_identity},
-    },
-    runtime::clock::Clock,
     wire::pb,
 };
 
 /// Batches asked for at a time.
 pub(super) const PAGE: u32 = 100;
-
-/// The longest that the end of a session waits for the pool's view to be kept.
-const KEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Everything a command needs to talk to the system as one municipality.
 pub struct Session {
@@ -68,8 +52,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads certificate, key and receipt key, and prepares a channel to each relay; nothing but the
-    /// question which relays there are is sent by itself.
+    /// Does what [`Party::connect`] does, for a municipality.
     ///
     /// # Errors
     /// [`Error`] for anything that is wrong in a file, and for a caller that is no municipality.
@@ -84,36 +67,17 @@ impl Session {
         tell: Tell,
     ) -> Result<Self, Error> {
         let municipality = municipality(caller_name)?;
-        let files = endpoints.client(caller_name)?;
-        let signer = Signer::load(&files)?;
-        check_own(&files.cert, &signer, caller_name)?;
-        let receipt_key = load_key(&endpoints.receipt_key)
-            .map_err(|error| Error::Setup(format!("{}: {error}", endpoints.receipt_key.display())))?;
-        let tls = TlsFiles { cert: files.cert, key: files.key, ca: endpoints.ca.clone(), crl: None };
-        let roots = Roots::load(&endpoints.ca).map_err(|error| Error::Setup(error.to_string()))?;
-        let own = Own::new(signer.chain(), roots, Clock::system());
-        let tls = ClientTls::load_for(&tls, &endpoints.server_name, &[Role::Relay]);
-        let tls = tls.map_err(|error| Error::Setup(error.to_string()))?;
-        let mut channels = Vec::new();
-        for relay in &endpoints.relays {
-            let channel = connect(&relay.address, &tls, &endpoints.server_name, ChannelOptions::default());
-            let channel = channel.map_err(|error| Error::Setup(format!("{}: {error}", relay.id)))?;
-            channels.push((relay.id.clone(), channel));
-        }
-        let caller = Caller::new(channels, options, seed).telling(tell.clone()).showing(own);
-        let receipt_key_file = endpoints.receipt_key.clone();
-        let caller_name = caller_name.to_owned();
-        let following = follow(endpoints, &caller, tls, &receipt_key, (tell.clone(), seed));
-        let interruption = Interruption::default();
+        let party = Party::connect(endpoints, caller_name, options, seed, tell.clone())?;
+        let Party { caller, signer, receipt_key, following } = party;
         Ok(Self {
             caller,
             signer,
             municipality,
-            caller_name,
+            caller_name: caller_name.to_owned(),
             receipt_key,
-            receipt_key_file,
+            receipt_key_file: endpoints.receipt_key.clone(),
             tell,
-            interruption,
+            interruption: Interruption::default(),
             following,
         })
     }
@@ -278,33 +242,6 @@ impl Session {
         };
         self.caller.call("ListDispositions", Weight::Light, send).await
     }
-}
-
-// Follows the pool's view with this caller until it is dropped.
-fn follow(
-    endpoints: &Endpoints,
-    caller: &Caller,
-    tls: ClientTls,
-    key: &VerifierKey,
-    of: (Tell, u64),
-) -> Following {
-    let names = endpoints.relays.iter().map(|relay| relay.id.clone());
-    let server_name = endpoints.server_name.clone();
-    let connect = move |address: &str| connect(address, &tls, &server_name, ChannelOptions::default()).ok();
-    let file = kept_view::path_for(endpoints.file());
-    let follower = Follower::begin(caller.clone(), names, key.clone(), file, Box::new(connect), of);
-    Following::start(follower)
-}
-
-// Another's certificate would work, and send in the other's name.
-pub(super) fn check_own(cert: &Path, signer: &Signer, caller_name: &str) -> Result<(), Error> {
-    let chain: Vec<CertificateDer<'static>> = signer.chain().into_iter().map(Into::into).collect();
-    let whose = match peer_identity(&chain) {
-        Ok(identity) if identity.to_string() == caller_name => return Ok(()),
-        Ok(identity) => format!("is the certificate of {identity}, not of {caller_name}"),
-        Err(error) => error.to_string(),
-    };
-    Err(Error::Setup(format!("{}: {whose}", cert.display())))
 }
 
 fn municipality(caller_name: &str) -> Result<MunicipalityCode, Error> {

@@ -13,7 +13,7 @@ use crate::{
         ServerLimits,
         pki::Authority,
         serve::{CutOff, serve_tonic},
-        tls::ServerTls,
+        tls::{ServerTls, TlsFiles},
     },
     wire::pb::batch_service_server::BatchServiceServer,
 };
