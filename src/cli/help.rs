@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use clap::{Command, CommandFactory};
 
 /// Who uses which sub-commands, in the order of work.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Municipalities",
         &["import", "resume", "status", "rejects", "reconcile", "prove", "verify", "card", "abort", "repair"],
     ),
+    ("Municipalities, press and post", &["mail"]),
     ("Services", &["issuer", "relay"]),
     ("Operators", &["config", "migrate", "pki", "pool", "report", "restore", "store", "vault"]),
     ("Trying it out", &["demo", "dev", "sample"]),
@@ -23,8 +24,8 @@ Examples:
   todoke verify cards.csv.receipt --file cards.csv --key dev/pki/receipt.pub
 
 Exit codes: 0 done and proved, 1 failed, 2 wrong usage, 64 bad configuration;
-3 gaps left (import, resume), 4 totals disagree (import, resume, verify, store) or stored data is
-damaged (report, vault), 75 try again later.
+3 gaps left (import, resume), 4 totals disagree (import, resume, verify, store), shelves do not
+fit (mail) or stored data is damaged (report, vault), 75 try again later.
 `todoke COMMAND --help` says more.";
 
 /// The whole command line, with its help in groups.

@@ -12,6 +12,7 @@ mod error;
 mod help;
 pub mod import;
 pub mod issuer;
+pub mod mail;
 pub mod migrate;
 pub mod municipal;
 mod nothing;
@@ -62,6 +63,7 @@ enum Command {
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),
     Card(card::CardArgs),
+    Mail(Box<mail::MailArgs>),
     Relay(Box<relay::RelayArgs>),
     Abort(upkeep::AbortArgs),
     Repair(upkeep::RepairArgs),
@@ -125,6 +127,7 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Prove(args) => Box::pin(prove::run(args)).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Card(args) => Box::pin(card::run(args)).await,
+        Command::Mail(args) => Box::pin(mail::run(*args)).await,
         Command::Relay(args) => Box::pin(relay::run(*args)).await,
         Command::Abort(args) => Box::pin(upkeep::abort(args)).await,
         Command::Repair(args) => Box::pin(upkeep::repair(args)).await,

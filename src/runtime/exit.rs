@@ -8,7 +8,7 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Records are missing: the ranges and districts were printed.
 pub const GAPS: u8 = 3;
-/// Totals disagree: a human must compare the files.
+/// Totals disagree, or shelves do not fit: a human must compare.
 pub const TOTALS: u8 = 4;
 /// Bad configuration.
 pub const CONFIG: u8 = 64;

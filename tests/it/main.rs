@@ -14,6 +14,7 @@ mod input;
 mod issuance;
 mod issuers;
 mod ledger;
+mod mail;
 mod net;
 mod operators;
 mod outdated;

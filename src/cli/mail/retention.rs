@@ -1,0 +1,84 @@
+//! `todoke mail retention`: until when a municipality keeps what came back.
+
+use clap::Args;
+use serde_json::json;
+
+use super::giving::{Asker, id_or_fresh};
+use crate::{
+    cli::municipal::{Output, say, say_event, say_result, warn},
+    client::{calls::Weight, error::Error, party::Party},
+    domain::{date::Date, item::ItemId},
+    runtime::exit,
+    wire::pb,
+};
+
+/// Which retention is in force, or the day until which it is extended.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RetentionArgs {
+    /// The last day on which everything is kept; later than the one that is in force
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    extend: Option<Date>,
+    /// The key that makes the request idempotent: pass the same one to send it again [default: a fresh one,
+    /// which is shown]
+    #[arg(long, value_name = "ID", requires = "extend")]
+    request_id: Option<ItemId>,
+    #[command(flatten)]
+    pub(super) asking: Asker,
+}
+
+fn day(text: &str) -> Result<Date, String> {
+    Date::parse(text).ok_or_else(|| "must be a day that exists, such as 2026-12-31".to_owned())
+}
+
+pub(super) async fn run(args: &RetentionArgs) -> Result<u8, Error> {
+    let party = args.asking.party()?;
+    let (version, until, request_id) = match args.extend {
+        None => party.over(async |party| get(party).await).await?,
+        Some(until) => {
+            let request_id = args.stamp();
+            party.over(async |party| extend(party, until, request_id).await).await?
+        }
+    };
+    if args.asking.output == Output::Json {
+        let value = json!({"version": version, "until": until, "request_id": request_id});
+        return Ok(say_result(exit::DONE, value));
+    }
+    say(&format!("what came back is kept until {until} (version {version})"));
+    Ok(exit::DONE)
+}
+
+/// Version, last day and the id of the request that extended it.
+type InForce = (u32, String, Option<String>);
+
+async fn get(party: &Party) -> Result<InForce, Error> {
+    let message = pb::GetRetentionRequest {};
+    let answer = party
+        .mail("GetRetention", Weight::Light, &message, |mut mail, request| async move {
+            mail.get_retention(request).await
+        })
+        .await?;
+    Ok((answer.version, answer.until, None))
+}
+
+async fn extend(party: &Party, until: Date, request_id: String) -> Result<InForce, Error> {
+    let message = pb::ExtendRetentionRequest { request_id: request_id.clone(), until: until.to_string() };
+    let answer = party
+        .mail("ExtendRetention", Weight::Light, &message, |mut mail, request| async move {
+            mail.extend_retention(request).await
+        })
+        .await?;
+    Ok((answer.version, answer.until, Some(request_id)))
+}
+
+impl RetentionArgs {
+    /// Decides under which id it is extended, and says so before anything is sent.
+    fn stamp(&self) -> String {
+        let id = id_or_fresh(self.request_id.as_ref());
+        match self.asking.output {
+            Output::Json => say_event("request", json!({"request_id": id})),
+            Output::Text if self.request_id.is_some() => {}
+            Output::Text => warn(&format!("to send the same again: --request-id {id}")),
+        }
+        id
+    }
+}

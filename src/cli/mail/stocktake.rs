@@ -1,0 +1,199 @@
+//! `todoke mail stocktake`: holds what lies in an office against what should; a list with a wrong line is
+//! refused before anything is sent.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde_json::json;
+
+use super::giving::{Giving, Stamp};
+use crate::{
+    cli::municipal::{Output, many, say, say_event, say_result, warn},
+    client::{calls::Weight, error::Error, input_fault::InputFault, party::Mail},
+    domain::item::ItemId,
+    runtime::{blocking, exit},
+    wire::pb,
+};
+
+/// Envelopes of a stocktake at the most.
+const ITEMS_MAX: usize = 20_000;
+/// Bytes of a list at the most: each id has 64 at the most, and may have as much around it.
+const LIST_BYTES_MAX: u64 = 128 * ITEMS_MAX as u64;
+
+/// What lies in an office.
+#[derive(Debug, Clone, Args)]
+pub(super) struct StocktakeArgs {
+    /// The file with the codes of all envelopes that lie there, one a line; - is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The office
+    #[arg(long, value_name = "NAME")]
+    office: String,
+    /// Takes a file without any code: nothing lies there, and all that should is missing
+    #[arg(long)]
+    nothing_there: bool,
+    #[command(flatten)]
+    pub(super) giving: Giving,
+}
+
+pub(super) async fn run(args: &StocktakeArgs) -> Result<u8, Error> {
+    let file = args.file.clone();
+    let seen = blocking(move || read(&file)).await?;
+    if seen.is_empty() != args.nothing_there {
+        let (what, remedy) = if seen.is_empty() {
+            ("names no envelope", "If nothing lies there, pass --nothing-there")
+        } else {
+            ("names envelopes, and --nothing-there says that there are none", "Leave one of them out")
+        };
+        return Err(InputFault::of_file(shown(&args.file), what, remedy).into());
+    }
+    let party = args.giving.asking.party()?;
+    let stamp = args.giving.stamp();
+    let message = pb::SubmitStocktakeRequest {
+        request_id: stamp.request_id.clone(),
+        office: args.office.clone(),
+        mail_item_ids: seen.iter().map(ToString::to_string).collect(),
+        occurred_time: stamp.time(),
+    };
+    let submit = |mut mail: Mail, request| async move { mail.submit_stocktake(request).await };
+    let call = ("SubmitStocktake", Weight::Heavy);
+    let found = args.giving.send(party, call, &message, &stamp, submit).await?;
+    Ok(show(&found, &stamp, args.giving.output()))
+}
+
+fn show(found: &pb::SubmitStocktakeResponse, stamp: &Stamp, output: Output) -> u8 {
+    let pb::SubmitStocktakeResponse { counted, missing, found_again, surplus } = found;
+    let fits = missing.is_empty() && surplus.is_empty();
+    let code = if fits { exit::DONE } else { exit::TOTALS };
+    if output == Output::Json {
+        let of =
+            |event, ids: &[String]| ids.iter().for_each(|id| say_event(event, json!({"mail_item_id": id})));
+        of("missing", missing);
+        of("found_again", found_again);
+        for pb::Surplus { mail_item_id, why } in surplus {
+            say_event("surplus", json!({"mail_item_id": mail_item_id, "why": why}));
+        }
+        let result = json!({
+            "counted": counted, "missing": missing.len(), "found_again": found_again.len(),
+            "surplus": surplus.len(), "request_id": stamp.request_id, "at": stamp.at(),
+        });
+        return say_result(code, result);
+    }
+    missing.iter().for_each(|id| say(&format!("missing      {id}")));
+    found_again.iter().for_each(|id| say(&format!("found again  {id}")));
+    surplus.iter().for_each(|one| say(&format!("beyond       {}  {}", one.mail_item_id, one.why)));
+    let seen = many((*counted).into(), "envelope");
+    say(&format!(
+        "{seen} counted, {} newly missing, {} found again, {} beyond what should be there",
+        missing.len(),
+        found_again.len(),
+        surplus.len()
+    ));
+    if !fits {
+        warn("look for them, and count again without --request-id: what is found is STORED again");
+    }
+    code
+}
+
+/// What is named of the list in an error.
+fn shown(file: &Path) -> &Path {
+    if is_input(file) { Path::new("standard input") } else { file }
+}
+
+fn is_input(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+fn read(file: &Path) -> Result<Vec<ItemId>, InputFault> {
+    let read = |mut from: Box<dyn Read>| {
+        let mut bytes = Vec::new();
+        from.by_ref().take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let bytes = if is_input(file) {
+        read(Box::new(io::stdin().lock()))
+    } else {
+        File::open(file).and_then(|file| read(Box::new(file)))
+    };
+    let bytes = bytes.map_err(|error| InputFault::from_io(shown(file), &error))?;
+    ids(shown(file), &bytes)
+}
+
+/// The ids of a list. What a line holds is never repeated: a wrong file may hold anything.
+fn ids(file: &Path, bytes: &[u8]) -> Result<Vec<ItemId>, InputFault> {
+    let too_many = || {
+        let what = format!("names more than {ITEMS_MAX} envelopes");
+        InputFault::of_file(file, what, "Count shelf by shelf")
+    };
+    if bytes.len() as u64 > LIST_BYTES_MAX {
+        return Err(too_many());
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let (mut ids, mut lines) = (Vec::new(), BTreeMap::new());
+    for (line, text) in (1..).zip(text.lines()).map(|(line, text)| (line, text.trim())) {
+        if text.is_empty() {
+            continue;
+        }
+        let id: ItemId = text.parse().map_err(|_| {
+            let remedy = "Each line holds one code of 1 to 64 visible ASCII characters, and nothing else";
+            InputFault::of_line(file, line, "is no code of an envelope", remedy)
+        })?;
+        if let Some(before) = lines.insert(id.clone(), line) {
+            let what = format!("is the same as line {before}");
+            return Err(InputFault::of_line(file, line, what, "Name each envelope once"));
+        }
+        ids.push(id);
+        if ids.len() > ITEMS_MAX {
+            return Err(too_many());
+        }
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    fn read_text(text: &str) -> Result<usize, String> {
+        ids(Path::new("shelf.txt"), text.as_bytes()).map(|ids| ids.len()).map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn a_list_has_one_code_a_line_and_what_is_wrong_has_its_line() {
+        assert_eq!(read_text("E-1\n\n  E-2 \r\nE-3"), Ok(3));
+        assert_eq!(read_text("\u{feff}E-1\n"), Ok(1), "as some editors write it");
+        assert_eq!(read_text("\n \n"), Ok(0));
+        let long = "x".repeat(65);
+        for (bad, words) in [
+            ("E-1\n\n葛飾 太郎\n", "shelf.txt, line 3: is no code"),
+            ("E-1\nE 2\n", "line 2: is no code"),
+            (long.as_str(), "line 1: is no code"),
+            ("E-1\nE-2\n\nE-1\n", "line 4: is the same as line 1"),
+        ] {
+            let said = read_text(bad).expect_err(bad);
+            assert!(said.contains(words) && !said.contains("葛飾"), "{said}");
+        }
+        let said = ids(Path::new("shelf.txt"), b"E-1\n\xff\xfe\n").expect_err("no text").to_string();
+        assert!(said.contains("line 2"), "{said}");
+    }
+
+    #[test]
+    fn a_list_at_the_limit_is_taken_and_one_beyond_it_is_not() {
+        let mut text = String::new();
+        for n in 0..ITEMS_MAX {
+            let _ = writeln!(text, "{n:0>64}");
+        }
+        assert_eq!(read_text(&text), Ok(ITEMS_MAX));
+        text.push_str("one-more\n");
+        assert!(read_text(&text).expect_err("too many").contains("more than 20000"));
+        let blank = " ".repeat(usize::try_from(LIST_BYTES_MAX).expect("small") + 1);
+        assert!(read_text(&blank).expect_err("too long").contains("shelf by shelf"));
+    }
+}
