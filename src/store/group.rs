@@ -1,13 +1,13 @@
 //! Callers that wait for the same connection share a commit; whoever is first in turn commits for all.
 //!
-//! Nobody waits for a timer: the next group is whoever came while the one before was committed. A [`Job`] says
-//! what may share a commit with what. Chunks are stored one by one in the transaction that they share, so
-//! that of a chunk that is in a group twice the second finds the first; that spares a file a commit for each,
-//! while on a server as many chunks of one record come through as by 16 connections that commit each by
-//! itself, at half the CPU. Changes of items go together in each statement, so that of two of one item the
-//! second waits for the next group (`loadtest mutations` has the figures). Batches are opened, sealed and
-//! aborted each in a transaction of its own: 1,741 municipalities that do so within the same ten minutes are
-//! three in a second.
+//! Nobody waits for a timer: the next group is whoever came while the one before was committed. A [`Job`]
+//! says what may share a commit with what. Chunks are stored one by one in the transaction that they share,
+//! so that of a chunk that is in a group twice the second finds the first; that spares a file a commit for
+//! each, while on a server as many chunks of one record come through as by 16 connections that commit each
+//! by itself, at half the CPU. Changes of items go together in each statement, so that of two of one item
+//! the second waits for the next group (`loadtest mutations` has the figures). Batches are opened, sealed
+//! and aborted each in a transaction of its own: 1,741 municipalities that do so within the same ten minutes
+//! are three in a second.
 
 use std::{
     collections::VecDeque,

@@ -67,30 +67,34 @@ pub(super) async fn run(args: &StocktakeArgs) -> Result<u8, Error> {
 }
 
 fn show(found: &pb::SubmitStocktakeResponse, stamp: &Stamp, output: Output) -> u8 {
-    let pb::SubmitStocktakeResponse { counted, missing, found_again, surplus } = found;
-    let fits = missing.is_empty() && surplus.is_empty();
+    let pb::SubmitStocktakeResponse { counted, missing, found_again, surplus, still_missing } = found;
+    let fits = missing.is_empty() && surplus.is_empty() && still_missing.is_empty();
     let code = if fits { exit::DONE } else { exit::TOTALS };
     if output == Output::Json {
         let of =
             |event, ids: &[String]| ids.iter().for_each(|id| say_event(event, json!({"mail_item_id": id})));
         of("missing", missing);
+        of("still_missing", still_missing);
         of("found_again", found_again);
         for pb::Surplus { mail_item_id, why } in surplus {
             say_event("surplus", json!({"mail_item_id": mail_item_id, "why": why}));
         }
         let result = json!({
             "counted": counted, "missing": missing.len(), "found_again": found_again.len(),
-            "surplus": surplus.len(), "request_id": stamp.request_id, "at": stamp.at(),
+            "surplus": surplus.len(), "still_missing": still_missing.len(),
+            "request_id": stamp.request_id, "at": stamp.at(),
         });
         return say_result(code, result);
     }
     missing.iter().for_each(|id| say(&format!("missing      {id}")));
+    still_missing.iter().for_each(|id| say(&format!("still missing  {id}")));
     found_again.iter().for_each(|id| say(&format!("found again  {id}")));
     surplus.iter().for_each(|one| say(&format!("beyond       {}  {}", one.mail_item_id, one.why)));
     let seen = many((*counted).into(), "envelope");
     say(&format!(
-        "{seen} counted, {} newly missing, {} found again, {} beyond what should be there",
+        "{seen} counted, {} newly missing, {} still missing, {} found again, {} beyond what should be there",
         missing.len(),
+        still_missing.len(),
         found_again.len(),
         surplus.len()
     ));

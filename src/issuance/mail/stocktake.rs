@@ -53,6 +53,7 @@ struct Findings {
     missing: Vec<String>,
     found_again: Vec<String>,
     surplus: Vec<(String, String)>,
+    still_missing: Vec<String>,
 }
 
 /// What a stocktake finds about one envelope.
@@ -62,7 +63,9 @@ enum Finding {
     Missing,
     FoundAgain,
     Surplus(String),
-    /// It should not be there, or was missing before and still is.
+    /// It was missing before, and still is.
+    StillMissing,
+    /// It should not be there.
     Nothing,
 }
 
@@ -129,12 +132,14 @@ impl Stocktake<'_> {
                 Finding::Missing => result.missing.push(id.to_string()),
                 Finding::FoundAgain => result.found_again.push(id.to_string()),
                 Finding::Surplus(why) => result.surplus.push((id.to_string(), why)),
+                Finding::StillMissing => result.still_missing.push(id.to_string()),
                 Finding::Nothing => {}
             }
         }
         result.missing.sort_unstable();
         result.found_again.sort_unstable();
         result.surplus.sort_unstable();
+        result.still_missing.sort_unstable();
         let details = serde_json::to_string(&result).expect("it has only texts and numbers");
         read(&self.note(&self.derived("end"), ENDED, details).await?)
     }
@@ -260,6 +265,7 @@ fn noted(item: Option<&ItemRow>, office: &str, is_seen: bool, occurred_ms: i64) 
         Some((Ok(MailState::Missing), item)) if office_of(item) && is_seen => {
             Ok(Event::FindAgain { office: named() })
         }
+        Some((Ok(MailState::Missing), item)) if office_of(item) => Err(Finding::StillMissing),
         _ if !is_seen => Err(Finding::Nothing),
         None => Err(Finding::Surplus("nobody has reported this envelope".to_owned())),
         Some((_, item)) if matches!(item.state.as_str(), "STORED" | "MISSING") => {
@@ -283,5 +289,6 @@ fn read(row: &ItemRow) -> Result<pb::SubmitStocktakeResponse, Fault> {
         missing: found.missing,
         found_again: found.found_again,
         surplus: surplus.collect(),
+        still_missing: found.still_missing,
     })
 }

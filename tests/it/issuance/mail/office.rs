@@ -35,6 +35,8 @@ on_both!(a_stocktake_names_what_is_missing_and_what_is_there_beyond_it, async {
         mail_item_ids: vec!["E-1".to_owned()],
         occurred_time: world.at(10),
     };
+    let later = world.count("t-3", "亀有", &["E-1", "E-2", "E-6"], 11).await;
+    assert_eq!((later.missing.len(), later.still_missing.as_slice()), (0, &["E-3".to_owned()][..]));
     let reused =
         mail_of(&world.ward).submit_stocktake(request).await.map_err(fault).expect_err("another count");
     assert_eq!(reused.reason, Reason::RequestIdReused);
