@@ -105,27 +105,43 @@ impl Dev {
         serde_json::from_slice(&text).expect("it is JSON")
     }
 
-    /// Kills the relay that an upload goes through at this moment, and returns its name.
+    /// Kills the relay that an upload goes through at this moment, and returns its name. How many bytes went
+    /// through it, a relay says each second: the issuer stands still until then, so that the upload does not
+    /// end.
     fn kill_busy_relay(&self) -> String {
         let endpoints = self.known();
         let relays = endpoints["relays"].as_array().expect("a list");
+        let signal = |name: &str, of: &Value| {
+            output(Command::new("sh").args(["-c", "kill -$1 $0", &of["pid"].to_string(), name]));
+        };
         let text = |relay: &Value, key: &str| relay[key].as_str().expect("a text").to_owned();
-        let busy = relays.iter().find(|relay| calls_in_flight(&text(relay, "ops")) > 0);
-        let busy = busy.unwrap_or_else(|| panic!("no relay has a call in flight: {endpoints}"));
-        output(Command::new("sh").args(["-c", "kill -KILL $0", &busy["pid"].to_string()]));
+        let mut busy = None;
+        signal("STOP", &endpoints["issuers"][0]);
+        eventually("a relay says that much went through it", || {
+            busy = relays.iter().find(|relay| bytes_through(&text(relay, "ops")) > UPLOAD_BYTES_MIN);
+            busy.is_some()
+        });
+        let busy = busy.expect("it was found");
+        signal("KILL", busy);
+        signal("CONT", &endpoints["issuers"][0]);
         text(busy, "id")
     }
 }
 
-/// Asks a relay how many calls it has in flight.
-fn calls_in_flight(ops: &str) -> u32 {
+/// More than went through a relay without an upload, and less than of one that is to be broken off.
+const UPLOAD_BYTES_MIN: u64 = 30_000;
+
+/// Asks a relay how many bytes of messages went through it; none, as long as it has not said.
+fn bytes_through(ops: &str) -> u64 {
     let mut socket = TcpStream::connect(ops).expect("the relay's ops port is open");
     socket.set_read_timeout(Some(LIMIT)).expect("a limit");
     write!(socket, "GET /metrics HTTP/1.1\r\nhost: {ops}\r\nconnection: close\r\n\r\n").expect("it is sent");
     let mut said = String::new();
     socket.read_to_string(&mut said).expect("it answers");
-    let gauge = said.lines().find_map(|line| line.strip_prefix("todoke_relay_calls_in_flight "));
-    gauge.unwrap_or_else(|| panic!("no gauge in {said}")).trim().parse().expect("a count")
+    let counts = said.lines().filter(|line| line.starts_with("todoke_relay_bytes_total{"));
+    let counts =
+        counts.map(|line| line.rsplit(' ').next().expect("a value").parse::<u64>().expect("a count"));
+    counts.sum()
 }
 
 impl Drop for Dev {
@@ -234,9 +250,9 @@ fn order_ids(file: &Path) -> BTreeSet<String> {
     text.lines().skip(1).map(|line| line.split(',').next().unwrap_or_default().to_owned()).collect()
 }
 
-/// Runs a client over 640 records in 80 chunks, one on its way at a time, and kills the relay of its upload
-/// when half of them are durable. It must go on over the other relay, with what is missing and nothing else,
-/// to a receipt, and each card must be there once.
+/// Runs a client over 1,920 records in 240 chunks, one on its way at a time, and kills the relay of its
+/// upload when a sixth of them is durable. It must go on over the other relay, with what is missing and
+/// nothing else, to a receipt, and each card must be there once.
 fn goes_on_over_another_relay(dev: &Dev, file: &Path, client: &mut Command) {
     let mut running = client.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it is there");
     let lines = BufReader::new(running.stdout.take().expect("it was asked for")).lines();
@@ -254,14 +270,14 @@ fn goes_on_over_another_relay(dev: &Dev, file: &Path, client: &mut Command) {
     let sending = |line: &str| line.strip_suffix(" to send")?.rsplit(' ').next()?.parse::<u32>().ok();
     let sent: Vec<u32> = said.lines().filter_map(sending).collect();
     assert!(said.contains("tried 1 times: "), "it noticed nothing:\n{said}");
-    assert!(sent[0] == 80 && *sent.last().expect("the first") <= 40, "{sent:?} chunks to send:\n{said}");
+    assert!(sent[0] == 240 && *sent.last().expect("the first") <= 200, "{sent:?} chunks to send:\n{said}");
     let batch = said.split_once("opened ").and_then(|(_, rest)| rest.split(':').next()).expect("it is named");
     assert_eq!(said.matches(&format!("opened {batch}:")).count(), sent.len(), "one batch:\n{said}");
-    let listed = dev.todoke(&["card", "list", "--limit", "1000", "--output", "json"]);
+    let listed = dev.todoke(&["card", "list", "--limit", "5000", "--output", "json"]);
     let lines = listed.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line"));
     let cards: Vec<Value> = lines.filter(|line: &Value| line["event"] == "card").collect();
     let ids = cards.iter().map(|card| card["order_id"].as_str().expect("each has one").to_owned());
-    assert_eq!((cards.len(), ids.collect::<BTreeSet<_>>()), (640, order_ids(file)), "each card once");
+    assert_eq!((cards.len(), ids.collect::<BTreeSet<_>>()), (1920, order_ids(file)), "each card once");
     let status = dev.todoke(&["status", "--output", "json"]);
     assert!(status.contains("ACCEPTED") && status.contains(batch), "{status}");
 }
@@ -270,7 +286,7 @@ fn goes_on_over_another_relay(dev: &Dev, file: &Path, client: &mut Command) {
 fn python_goes_on_over_another_relay_when_the_one_of_its_upload_is_killed() {
     let packages = packages();
     let dev = Dev::start(2, &["--no-restart"]);
-    let file = dev.sample(9, 640);
+    let file = dev.sample(9, 1920);
     let mut client = Command::new(packages.join("python/bin/python"));
     client.env("PYTHONDONTWRITEBYTECODE", "1").arg(here("python/import_file.py")).arg(&file);
     client
@@ -283,7 +299,7 @@ fn python_goes_on_over_another_relay_when_the_one_of_its_upload_is_killed() {
 fn node_goes_on_over_another_relay_when_the_one_of_its_upload_is_killed() {
     let packages = packages();
     let dev = Dev::start(2, &["--no-restart"]);
-    let file = dev.sample(10, 640);
+    let file = dev.sample(10, 1920);
     let mut client = Command::new("node");
     client.env("NODE_PATH", packages.join("node/node_modules")).env("CHUNK_RECORDS", "8").env("WINDOW", "1");
     client.arg(here("node/import_file.js")).arg(dev.endpoints()).arg(CALLER).arg(&file);
