@@ -66,3 +66,37 @@ impl Caller {
 pub(crate) fn municipality_of<T>(request: &Request<T>) -> Result<MunicipalityCode, Fault> {
     Caller::of(request)?.municipality()
 }
+
+/// Returns the caller, if it has one of these roles.
+pub(crate) fn one_of<T>(request: &Request<T>, roles: &[Role]) -> Result<Identity, Fault> {
+    let caller = Caller::of(request)?.identity;
+    if roles.contains(&caller.role()) {
+        return Ok(caller);
+    }
+    let may: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let words = format!("{caller} may not make this call: use a certificate of a {}", may.join(" or a "));
+    Err(Fault::new(Reason::WrongRole, words))
+}
+
+/// The municipality that a call is about: the caller itself, or the one that producer or post names.
+pub(crate) fn whose(caller: &Identity, named: Option<&str>) -> Result<MunicipalityCode, Fault> {
+    let named = named.filter(|code| !code.is_empty());
+    let wrong = |words: &'static str| {
+        Fault::new(Reason::FieldInvalid, format!("municipality_code {words}"))
+            .violation("municipality_code", words)
+    };
+    let named = named.map(str::parse::<MunicipalityCode>).transpose();
+    let named = named.map_err(|_| wrong("is none: use six digits with a right check digit"))?;
+    match (caller.municipality(), named) {
+        (Some(own), None) => Ok(own),
+        (Some(own), Some(named)) if own == named => Ok(own),
+        (Some(_), Some(_)) => Err(not_yours()),
+        (None, Some(named)) => Ok(named),
+        (None, None) => Err(wrong("is missing: name the municipality that it is of")),
+    }
+}
+
+/// The fault of what nobody of the caller's knows, and of what is another's.
+pub(crate) fn not_yours() -> Fault {
+    Fault::new(Reason::NotFound, "nothing of yours has this id: check it")
+}

@@ -8,7 +8,7 @@ use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tonic::{Request, Response, Status};
 
-use super::show::{item_json, stands};
+use super::item::{item_json, stands};
 use crate::{
     cli::municipal::{self, Output, new_batch_id, now_ms, say, say_event, say_result, warn},
     client::{

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     giving::Asker,
-    show::{item_json, state, time},
+    item::{item_json, state, time},
 };
 use crate::{
     cli::municipal::{self, Output, many, now_ms, say, say_event, say_result, warn},

@@ -3,6 +3,7 @@
 
 mod acts;
 mod giving;
+mod item;
 mod list;
 mod retention;
 mod scans;

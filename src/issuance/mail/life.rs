@@ -13,7 +13,10 @@ use crate::{
     wire::fault::{Fault, Reason},
 };
 
-use super::event::{Event, Evidence, Unreadable};
+use super::{
+    super::caller::not_yours,
+    event::{Event, Evidence, Unreadable},
+};
 
 /// Reports of press and post that an envelope takes: the rest of its history is its owner's.
 const SCANS_MAX: usize = 100;
@@ -134,7 +137,7 @@ fn sorted(order_ids: &[String]) -> Vec<&String> {
 pub(crate) fn decide(before: Life, new: &Happened) -> Result<Decided, Fault> {
     let is_scan = new.event.command().map_err(|_| unreadable())?.is_some_and(|command| command.is_scan());
     if before.happened.is_empty() && !is_scan {
-        return Err(not_found());
+        return Err(not_yours());
     }
     let (named, known) = (new.event.order_ids(), before.order_ids());
     if !named.is_empty() && !known.is_empty() && sorted(named) != sorted(known) {
@@ -177,12 +180,6 @@ fn refused(before: &Standing, new: &Happened, why: Option<String>) -> Fault {
         format!("a mail item that is {state} since {since} takes no {word} of before: see occurred_time")
     });
     Fault::new(Reason::ItemState, why).with("state", state.as_str())
-}
-
-/// The fault of what nobody of the caller's knows.
-pub(crate) fn not_found() -> Fault {
-    let words = "no envelope of yours has this id: check it";
-    Fault::new(Reason::NotFound, words)
 }
 
 /// The fault of a history that cannot be read.

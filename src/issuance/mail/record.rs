@@ -21,15 +21,14 @@ use crate::{
 
 use super::{
     super::{
+        caller::{one_of, whose},
         core::{Core, store_fault},
         deadline::Deadline,
         mutation::{Mutation, id_of, not_after_restore},
     },
     event::{Event, Kept},
     life::{Happened, Life, decide, unreadable},
-    retention,
-    service::{caller, municipality},
-    view,
+    retention, view,
 };
 
 /// Cards in one envelope at the most.
@@ -107,12 +106,12 @@ pub(super) async fn record<M: Reported + Send + Sync + 'static>(
     roles: &[Role],
     event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
 ) -> Result<pb::MailItem, Fault> {
-    let caller = caller(&request, roles)?;
+    let caller = one_of(&request, roles)?;
     let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
     let request = request.into_inner();
     let common = (request.request_id(), request.occurred_time());
     let mutation = Mutation::of(core, &caller, M::CALL, &request, common)?;
-    let municipality = municipality(&caller, request.municipality_code())?;
+    let municipality = whose(&caller, request.municipality_code())?;
     let key = view::key(municipality, id_of(request.mail_item_id(), "mail_item_id")?);
     let holds = holds(request.order_ids())?;
     not_after_restore(core, &caller, deadline).await?;

@@ -20,13 +20,13 @@ use crate::{
 
 use super::{
     super::{
+        caller::one_of,
         core::{Core, store_fault},
         deadline::Deadline,
         mutation::{Mutation, not_after_restore},
     },
     event::Kept,
     life::unreadable,
-    service::caller,
 };
 
 /// Returns what is in force.
@@ -45,7 +45,7 @@ pub(super) async fn extend(
     core: &Core,
     request: Request<pb::ExtendRetentionRequest>,
 ) -> Result<Retention, Fault> {
-    let caller = caller(&request, &[Role::Municipality])?;
+    let caller = one_of(&request, &[Role::Municipality])?;
     let municipality = caller.municipality().expect("the role says so");
     let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
     let request = request.into_inner();

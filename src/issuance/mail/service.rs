@@ -6,9 +6,8 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     domain::{
-        identity::{Identity, Role},
+        identity::Role,
         item::{ItemId, ItemKind},
-        municipality::MunicipalityCode,
     },
     store::{ItemRow, WhichItems},
     wire::{
@@ -20,14 +19,13 @@ use crate::{
 
 use super::{
     super::{
-        caller::Caller,
+        caller::{not_yours, one_of, whose},
         core::{Core, store_fault},
         deadline::Deadline,
         mutation::id_of,
         pages,
     },
     event::Event,
-    life::not_found,
     record, retention, stocktake, view,
 };
 
@@ -160,9 +158,9 @@ impl MailService for Mail {
         &self,
         request: Request<pb::GetRetentionRequest>,
     ) -> Result<Response<pb::GetRetentionResponse>, Status> {
-        let caller = caller(&request, OWNER)?;
+        let caller = one_of(&request, OWNER)?;
         let deadline = Deadline::of(request.metadata(), self.core.options.call_deadline);
-        let retention = retention::of(&self.core, municipality(&caller, None)?, deadline).await?;
+        let retention = retention::of(&self.core, whose(&caller, None)?, deadline).await?;
         let (version, until) = (retention.version(), retention.until().to_string());
         Ok(Response::new(pb::GetRetentionResponse { version, until }))
     }
@@ -172,20 +170,20 @@ impl MailService for Mail {
         &self,
         request: Request<pb::GetMailItemRequest>,
     ) -> Result<Response<pb::GetMailItemResponse>, Status> {
-        let caller = caller(&request, ANY)?;
+        let caller = one_of(&request, ANY)?;
         let deadline = Deadline::of(request.metadata(), self.core.options.call_deadline);
         let request = request.into_inner();
-        let municipality = municipality(&caller, Some(&request.municipality_code))?;
+        let municipality = whose(&caller, Some(&request.municipality_code))?;
         let key = view::key(municipality, id_of(&request.mail_item_id, "mail_item_id")?);
         let store = &self.core.store;
-        let row = deadline.wait(store.item(&key)).await?.map_err(store_fault)?.ok_or_else(not_found)?;
+        let row = deadline.wait(store.item(&key)).await?.map_err(store_fault)?.ok_or_else(not_yours)?;
         let history = deadline.wait(store.item_history(&key)).await?.map_err(store_fault)?;
         let mut events = view::events(&history)?;
         if caller.role() != Role::Municipality {
             let own = caller.to_string();
             events.retain(|event| event.actor == own);
             if events.is_empty() {
-                return Err(not_found().into());
+                return Err(not_yours().into());
             }
         }
         if !request.with_history {
@@ -200,10 +198,10 @@ impl MailService for Mail {
         &self,
         request: Request<pb::ListMailItemsRequest>,
     ) -> Result<Response<pb::ListMailItemsResponse>, Status> {
-        let caller = caller(&request, OWNER)?;
+        let caller = one_of(&request, OWNER)?;
         let deadline = Deadline::of(request.metadata(), self.core.options.call_deadline);
         let request = request.into_inner();
-        let municipality = municipality(&caller, None)?;
+        let municipality = whose(&caller, None)?;
         let size = page_size(request.page_size, 100, 1000)?;
         let state = view::read_state(request.state)?;
         if request.state_by_time.is_some() && state.is_none() {
@@ -235,33 +233,4 @@ impl MailService for Mail {
 fn place(text: &str) -> Option<(i64, ItemId)> {
     let (since, id) = text.split_once(' ')?;
     Some((since.parse().ok()?, id.parse().ok()?))
-}
-
-/// Returns the caller, if it has one of these roles.
-pub(super) fn caller<T>(request: &Request<T>, roles: &[Role]) -> Result<Identity, Fault> {
-    let caller = Caller::of(request)?.identity;
-    if roles.contains(&caller.role()) {
-        return Ok(caller);
-    }
-    let may: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-    let words = format!("{caller} may not make this call: use a certificate of a {}", may.join(" or a "));
-    Err(Fault::new(Reason::WrongRole, words))
-}
-
-/// The municipality that a call is about: the caller itself, or the one that producer or post names.
-pub(super) fn municipality(caller: &Identity, named: Option<&str>) -> Result<MunicipalityCode, Fault> {
-    let named = named.filter(|code| !code.is_empty());
-    let wrong = |words: &'static str| {
-        Fault::new(Reason::FieldInvalid, format!("municipality_code {words}"))
-            .violation("municipality_code", words)
-    };
-    let named = named.map(str::parse::<MunicipalityCode>).transpose();
-    let named = named.map_err(|_| wrong("is none: use six digits with a right check digit"))?;
-    match (caller.municipality(), named) {
-        (Some(own), None) => Ok(own),
-        (Some(own), Some(named)) if own == named => Ok(own),
-        (Some(_), Some(_)) => Err(not_found()),
-        (None, Some(named)) => Ok(named),
-        (None, None) => Err(wrong("is missing: name the municipality that the envelope is of")),
-    }
 }

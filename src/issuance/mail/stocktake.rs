@@ -24,6 +24,7 @@ use crate::{
 
 use super::{
     super::{
+        caller::one_of,
         core::{Core, store_fault},
         deadline::Deadline,
         mutation::{Mutation, id_of, not_after_restore},
@@ -31,7 +32,6 @@ use super::{
     event::Event,
     life::{Happened, Life, decide, unreadable},
     record::office,
-    service::caller,
     view,
 };
 
@@ -89,7 +89,7 @@ pub(super) async fn take(
     core: &Core,
     request: Request<pb::SubmitStocktakeRequest>,
 ) -> Result<pb::SubmitStocktakeResponse, Fault> {
-    let caller = caller(&request, &[Role::Municipality])?;
+    let caller = one_of(&request, &[Role::Municipality])?;
     let municipality = caller.municipality().expect("the role says so");
     let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
     let request = request.into_inner();
