@@ -112,12 +112,12 @@ pub(super) trait BulkSteps {
 }
 
 statements! {
-    ENTER_PERSONS = { sqlite: "
+    pub(super) ENTER_PERSONS = "
         INSERT INTO card_person (municipality_code, person_key, sequence, attempt, record_index)
         SELECT municipality_code, substr(person_index, 1, 8), $4, attempt, record_index FROM card_order
         WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3
             AND record_index >= $5 AND record_index < $6 AND person_index IS NOT NULL
-        ORDER BY substr(person_index, 1, 8)" };
+        ORDER BY substr(person_index, 1, 8)";
 }
 
 const ADD_DISTRICTS: &str = "

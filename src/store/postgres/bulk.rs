@@ -12,7 +12,7 @@ use crate::{domain::disposition::Disposition, vault::BlindIndex};
 use super::{
     super::{
         Error, NewOrder,
-        bulk::{Attempt, BulkSteps, KeyRow},
+        bulk::{Attempt, BulkSteps, ENTER_PERSONS, KeyRow},
         columns::int,
     },
     copied,
@@ -57,12 +57,6 @@ statements! {
         FROM UNNEST($5::bigint[], $6::text[], $7::bytea[], $8::text[], $9::text[], $10::bytea[],
             $11::boolean[], $12::text[], $13::bytea[]) AS v (record_index, order_id, leaf, kind, district,
             person_index, protected, accommodations, sealed)" };
-    ENTER_PERSONS = { postgres: "
-        INSERT INTO card_person (municipality_code, person_key, sequence, attempt, record_index)
-        SELECT municipality_code, substr(person_index, 1, 8), $4, attempt, record_index FROM card_order
-        WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3
-            AND record_index >= $5 AND record_index < $6 AND person_index IS NOT NULL
-        ORDER BY substr(person_index, 1, 8)" };
     INSERT_DISPOSITIONS = { postgres: "
         INSERT INTO disposition (municipality_code, batch_id, attempt, record_index, order_id, kind, code,
             field, other_batch_id, other_index)
