@@ -21,11 +21,12 @@ use super::{
 /// Reports of press and post that an envelope takes: the rest of its history is its owner's.
 const SCANS_MAX: usize = 100;
 
-/// An event with when it happened and by which request it came.
+/// An event with when it happened, who says so, and by which request of theirs.
 #[derive(Debug, Clone)]
 pub(crate) struct Happened {
     pub(crate) event: Event,
     pub(crate) occurred_ms: i64,
+    pub(crate) actor: String,
     pub(crate) request_id: String,
 }
 
@@ -53,6 +54,7 @@ impl Life {
             Ok(Happened {
                 event: Event::read(&row.event)?,
                 occurred_ms: row.occurred_ms,
+                actor: row.actor.clone(),
                 request_id: row.request_id.clone(),
             })
         };
@@ -122,7 +124,8 @@ impl Happened {
 
     /// The same for the same request, wherever and whenever it was recorded.
     fn id(&self) -> Uuid {
-        let digest = Digest::of(format!("{}\n{}", self.request_id, self.event.word()).as_bytes());
+        let Self { actor, request_id, event, .. } = self;
+        let digest = Digest::of(format!("{actor}\n{request_id}\n{}", event.word()).as_bytes());
         Uuid::from_slice(&digest.as_bytes()[..16]).expect("sixteen bytes")
     }
 }

@@ -116,8 +116,13 @@ pub(super) async fn record<M: Reported + Send + Sync + 'static>(
     let holds = holds(request.order_ids())?;
     not_after_restore(core, &caller, deadline).await?;
     orders_exist(core, &key, request.order_ids(), deadline).await?;
-    let retention = retention::of(core, municipality, deadline).await?;
+    // No scan depends on it.
+    let retention = match caller.role() {
+        Role::Municipality => retention::of(core, municipality, deadline).await?,
+        _ => Retention::national(),
+    };
     let (request_id, occurred_ms) = (mutation.request_id.clone(), mutation.occurred_ms);
+    let actor = mutation.actor.clone();
     let today = Date::in_japan(mutation.now_ms);
     let (id, all) = (key.id.clone(), holds.clone());
     let decided = move |found: &Found| -> Result<Decided, Fault> {
@@ -127,7 +132,7 @@ pub(super) async fn record<M: Reported + Send + Sync + 'static>(
             let words = format!("a card of this list is in envelope {other} already: look at both");
             return Err(Fault::new(Reason::OrderInEnvelope, words).with("mail_item_id", other.as_str()));
         }
-        let new = Happened { event, occurred_ms, request_id: request_id.clone() };
+        let new = Happened { event, occurred_ms, actor: actor.clone(), request_id: request_id.clone() };
         Ok(Decided { take: all.clone(), ..decide(life, &new)? })
     };
     let item = view::mail_item(mutation.change(core, deadline, key, holds, decided).await?)?;

@@ -204,10 +204,11 @@ impl Stocktake<'_> {
             now_ms: self.mutation.now_ms,
         };
         let (office, occurred_ms) = (Arc::clone(&self.office), self.mutation.occurred_ms);
+        let actor = self.mutation.actor.clone();
         let decided = move |found: &Found| -> Result<Decided, Stop> {
             let event = noted(found.item.as_ref(), &office, is_seen, occurred_ms).map_err(Stop::Found)?;
             let life = Life::of(&found.history).map_err(|_| Stop::Failed(unreadable()))?;
-            let new = Happened { event, occurred_ms, request_id: request_id.clone() };
+            let new = Happened { event, occurred_ms, actor: actor.clone(), request_id: request_id.clone() };
             decide(life, &new).map_err(|fault| match fault.reason {
                 Reason::ItemState => Stop::Found(beyond(is_seen, fault.message)),
                 _ => Stop::Failed(fault),

@@ -80,3 +80,13 @@ on_both!(each_party_may_say_only_what_is_its_own, async {
     let refused = mail_of(&other).hand_over(acted).await.map_err(fault).expect_err("another's");
     assert_eq!(refused.reason, Reason::NotFound);
 });
+
+on_both!(what_press_and_post_say_under_one_id_is_told_apart, async {
+    let world = World::start().await;
+    scan!(world, press, record_posted, RecordPostedRequest, "q-1", "E-1", 1).expect("taken");
+    scan!(world, post, record_returned, RecordReturnedRequest, "q-2", "E-1", 2).expect("taken");
+    scan!(world, post, record_posted, RecordPostedRequest, "q-1", "E-1", 3).expect("taken, and does not fit");
+    let events = world.get("E-1").await.events;
+    let fits: Vec<_> = events.iter().map(|one| one.out_of_place.is_empty()).collect();
+    assert_eq!(fits, [true, true, false], "{events:?}");
+});
