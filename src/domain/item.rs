@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{municipality::MunicipalityCode, record::ORDER_ID_BYTES_MAX};
+use super::{date::Date, digest::Digest, municipality::MunicipalityCode, record::ORDER_ID_BYTES_MAX};
 
 /// What has a life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,17 +17,34 @@ pub enum ItemKind {
     Application,
     /// A card.
     Card,
+    /// A municipality's share of a lot of blank cards.
+    Lot,
+    /// The form with an application ID that a person got.
+    Form,
+    /// The reading of a name, put right after its record was accepted.
+    Reading,
+    /// What a producer took on with one request.
+    Pull,
 }
 
 /// The word is no kind of item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an item is MAIL, STOCKTAKE, RETENTION, APPLICATION or CARD")]
+#[error("an item is MAIL, STOCKTAKE, RETENTION, APPLICATION, CARD, LOT, FORM, READING or PULL")]
 pub struct BadItemKind;
 
 impl ItemKind {
     /// Every kind.
-    pub const ALL: [ItemKind; 5] =
-        [ItemKind::Mail, ItemKind::Stocktake, ItemKind::Retention, ItemKind::Application, ItemKind::Card];
+    pub const ALL: [ItemKind; 9] = [
+        ItemKind::Mail,
+        ItemKind::Stocktake,
+        ItemKind::Retention,
+        ItemKind::Application,
+        ItemKind::Card,
+        ItemKind::Lot,
+        ItemKind::Form,
+        ItemKind::Reading,
+        ItemKind::Pull,
+    ];
 
     /// The word that stands in lists and columns.
     #[must_use]
@@ -38,6 +55,10 @@ impl ItemKind {
             ItemKind::Retention => "RETENTION",
             ItemKind::Application => "APPLICATION",
             ItemKind::Card => "CARD",
+            ItemKind::Lot => "LOT",
+            ItemKind::Form => "FORM",
+            ItemKind::Reading => "READING",
+            ItemKind::Pull => "PULL",
         }
     }
 }
@@ -115,16 +136,19 @@ pub enum HoldKind {
     LiveApplication,
     /// An ordered card, to the envelope that it is in.
     Envelope,
+    /// An application ID, to the form that it stands on.
+    ApplicationId,
 }
 
 /// The word is no such kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a hold is ACTIVE_CARD, LIVE_APPLICATION or ENVELOPE")]
+#[error("a hold is ACTIVE_CARD, LIVE_APPLICATION, ENVELOPE or APPLICATION_ID")]
 pub struct BadHoldKind;
 
 impl HoldKind {
     /// Every kind.
-    pub const ALL: [HoldKind; 3] = [HoldKind::ActiveCard, HoldKind::LiveApplication, HoldKind::Envelope];
+    pub const ALL: [HoldKind; 4] =
+        [HoldKind::ActiveCard, HoldKind::LiveApplication, HoldKind::Envelope, HoldKind::ApplicationId];
 
     /// The word that stands in columns.
     #[must_use]
@@ -133,6 +157,7 @@ impl HoldKind {
             HoldKind::ActiveCard => "ACTIVE_CARD",
             HoldKind::LiveApplication => "LIVE_APPLICATION",
             HoldKind::Envelope => "ENVELOPE",
+            HoldKind::ApplicationId => "APPLICATION_ID",
         }
     }
 }
@@ -142,6 +167,74 @@ impl FromStr for HoldKind {
 
     fn from_str(text: &str) -> Result<Self, BadHoldKind> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(BadHoldKind)
+    }
+}
+
+/// By what items are found together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LinkKind {
+    /// A household, by its blind index.
+    Household,
+    /// A person, by the blind index of the individual number, or of the order if none was given.
+    Person,
+    /// A lot, by the SHA-256 of its name.
+    Lot,
+    /// The last day of a card, as [`Link::of_day`] has it.
+    LastDay,
+}
+
+/// The word is no such kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a link is HOUSEHOLD, PERSON, LOT or LAST_DAY")]
+pub struct BadLinkKind;
+
+impl LinkKind {
+    /// Every kind.
+    pub const ALL: [LinkKind; 4] = [LinkKind::Household, LinkKind::Person, LinkKind::Lot, LinkKind::LastDay];
+
+    /// The word that stands in columns.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkKind::Household => "HOUSEHOLD",
+            LinkKind::Person => "PERSON",
+            LinkKind::Lot => "LOT",
+            LinkKind::LastDay => "LAST_DAY",
+        }
+    }
+}
+
+impl FromStr for LinkKind {
+    type Err = BadLinkKind;
+
+    fn from_str(text: &str) -> Result<Self, BadLinkKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(BadLinkKind)
+    }
+}
+
+/// Something that several items have in common, by which they are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Link {
+    /// As what.
+    pub kind: LinkKind,
+    /// Of whom or what.
+    pub of: [u8; 32],
+}
+
+impl Link {
+    /// The link of a lot.
+    #[must_use]
+    pub fn of_lot(id: &ItemId) -> Self {
+        Self { kind: LinkKind::Lot, of: Digest::of(id.as_str().as_bytes()).0 }
+    }
+
+    /// The link of a last day: its ISO 8601 text and zeros, so that days sort as they follow each other.
+    #[must_use]
+    pub fn of_day(day: Date) -> Self {
+        let mut of = [0; 32];
+        let text = day.to_string();
+        of[..text.len()].copy_from_slice(text.as_bytes());
+        Self { kind: LinkKind::LastDay, of }
     }
 }
 
@@ -178,5 +271,15 @@ mod tests {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
         assert!("MAIL".parse::<HoldKind>().is_err());
+        for kind in LinkKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+        assert!("MAIL".parse::<LinkKind>().is_err());
+    }
+
+    #[test]
+    fn links_of_days_sort_as_days() {
+        let link = |text: &str| Link::of_day(Date::parse(text).expect("a day"));
+        assert!(link("2025-12-31") < link("2026-01-01") && link("2026-01-31") < link("2026-02-01"));
     }
 }

@@ -17,7 +17,7 @@ pub(super) const GLOBAL: [(&str, &str); 10] = [
 
 /// Tables that are spread, in an order in which each comes after those that its foreign keys name; all lie
 /// together with the first.
-pub(super) const SPREAD: [&str; 20] = [
+pub(super) const SPREAD: [&str; 21] = [
     "batch",
     "manifest",
     "chunk",
@@ -38,6 +38,7 @@ pub(super) const SPREAD: [&str; 20] = [
     "history",
     "request",
     "hold",
+    "link",
 ];
 
 /// By which column.

@@ -54,7 +54,7 @@ use sqlx::SqlitePool;
 pub use copy::{Progress, TableTotals, TellProgress, Total, compare, copy};
 pub use error::{Error, Source};
 pub use inspect::{RawKey, RawOrder, RawReceipt, ReceiptBefore, Snapshot};
-pub use items::{Asked, Changed, Decided, EVENTS_MAX, EventRow, Found, ItemRow, WhichItems};
+pub use items::{Asked, Changed, Decided, EVENTS_MAX, EventRow, Found, ItemRow, Known, WITH_MAX, WhichItems};
 pub use key_check::{KeyCheck, KeyName, NotedKey};
 pub use keys::KeyOf;
 pub use layout::citus;

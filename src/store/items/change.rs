@@ -20,8 +20,8 @@ use super::{
         Error, Store,
         group::{Job, Next, Pending, answer_all},
     },
-    rows::{Asked, Changed, Decided, EVENTS_MAX, EventRow, Found, ItemRow},
-    steps::{ItemSteps as _, NewEvent, NewRequest, OfItem, RequestKey},
+    rows::{Asked, Changed, Decided, EVENTS_MAX, EventRow, Found, ItemRow, Known},
+    steps::{ItemSteps as _, LinkOf, NewEvent, NewRequest, OfItem, RequestKey},
 };
 
 statements! {
@@ -58,10 +58,11 @@ pub(in crate::store) enum Alone {
 
 impl Change {
     fn alone(&self) -> impl Iterator<Item = Alone> {
-        let Asked { key, holds, .. } = &self.asked;
+        let Asked { key, with, holds, .. } = &self.asked;
         let holds = holds.iter().map(|hold| Alone::Hold(key.municipality, *hold));
+        let items = with.iter().map(|key| Alone::Item(key.clone()));
         let request = Alone::Request(self.asked.request());
-        [Alone::Item(key.clone()), request].into_iter().chain(holds)
+        [Alone::Item(key.clone()), request].into_iter().chain(items).chain(holds)
     }
 }
 
@@ -161,7 +162,7 @@ on_both! {
         async fn found(&mut conn, changes: &[&Change]) -> Result<State, Error> {
             let asked = || changes.iter().map(|change| &change.asked);
             let requests: Vec<RequestKey> = asked().map(Asked::request).collect();
-            let keys: Vec<&ItemKey> = asked().map(|asked| &asked.key).collect();
+            let keys: Vec<&ItemKey> = asked().flat_map(Asked::keys).collect();
             let holds: Vec<OfItem<'_>> =
                 asked().flat_map(|asked| of_item(&asked.key, &asked.holds)).collect();
             let mut state = State::default();
@@ -208,6 +209,12 @@ on_both! {
             if !plan.taken.is_empty() {
                 unless(conn.take_holds(&plan.taken).await?, plan.taken.len())?;
             }
+            if !plan.unlinked.is_empty() {
+                conn.remove_links(&plan.unlinked).await?;
+            }
+            if !plan.linked.is_empty() {
+                conn.add_links(&plan.linked).await?;
+            }
             Ok(())
         }
 
@@ -228,6 +235,11 @@ impl Asked {
     /// By what the request is known.
     fn request(&self) -> RequestKey {
         (self.key.municipality, self.actor.clone(), self.request_id.clone())
+    }
+
+    /// Every item that it is decided on.
+    fn keys(&self) -> impl Iterator<Item = &ItemKey> {
+        std::iter::once(&self.key).chain(&self.with)
     }
 }
 
@@ -253,7 +265,12 @@ impl State {
         for hold in &asked.holds {
             held.extend(self.holders.remove(&(asked.key.municipality, *hold)).map(|id| (*hold, id)));
         }
-        Found { item, history, held }
+        let with = asked.with.iter().map(|key| {
+            let history = self.histories.remove(key).unwrap_or_default();
+            (key.clone(), Known { item: self.items.remove(key), history })
+        });
+        let with = with.collect();
+        Found { item, history, held, with }
     }
 
     /// How many events an item says it has.
@@ -270,6 +287,8 @@ struct Plan<'a> {
     requests: Vec<NewRequest<'a>>,
     taken: Vec<OfItem<'a>>,
     left: Vec<OfItem<'a>>,
+    linked: Vec<LinkOf<'a>>,
+    unlinked: Vec<LinkOf<'a>>,
     outcomes: Vec<Changed<()>>,
 }
 
@@ -286,6 +305,9 @@ impl<'a> Plan<'a> {
         for holds in [&mut plan.taken, &mut plan.left] {
             holds.sort_by_key(|one| (one.key.municipality, one.hold));
         }
+        for links in [&mut plan.linked, &mut plan.unlinked] {
+            links.sort_by(|a, b| (a.link, a.key).cmp(&(b.link, b.key)));
+        }
         Ok(plan)
     }
 
@@ -299,15 +321,45 @@ impl<'a> Plan<'a> {
             return found.item.map(Changed::Again).ok_or(Error::Corrupt("request"));
         }
         let Some(decided) = (change.decide)(&found) else { return Ok(Changed::Refused(())) };
-        if found.history.len() + decided.events.len() > EVENTS_MAX {
+        let full =
+            |history: &[EventRow], decided: &Decided| history.len() + decided.events.len() > EVENTS_MAX;
+        let others =
+            decided.with.iter().filter_map(|(key, one)| found.with.get(key).map(|known| (known, one)));
+        let mut others = others.map(|(known, one)| full(&known.history, one));
+        if full(&found.history, &decided) || others.any(|full| full) {
             return Ok(Changed::HistoryFull);
         }
         Ok(Changed::Done(self.enter(asked, &found, decided)))
     }
 
     /// Enters what is to be written, and returns the item as it will stand.
-    fn enter(&mut self, asked: &'a Asked, found: &Found, decided: Decided) -> ItemRow {
-        let mut position = found.item.as_ref().map_or(0, |item| item.events);
+    fn enter(&mut self, asked: &'a Asked, found: &Found, mut decided: Decided) -> ItemRow {
+        let keys: HashMap<&ItemKey, &'a ItemKey> = asked.with.iter().map(|key| (key, key)).collect();
+        for (key, decided) in std::mem::take(&mut decided.with) {
+            let known = found.with.get(&key).expect("only what was asked for is changed");
+            let key = keys[&key];
+            self.enter_item(asked, key, (known.item.as_ref(), &found.held), decided);
+        }
+        let item = self.enter_item(asked, &asked.key, (found.item.as_ref(), &found.held), decided);
+        self.requests.push(NewRequest {
+            key: &asked.key,
+            actor: &asked.actor,
+            request_id: &asked.request_id,
+            fingerprint: &asked.fingerprint,
+            position: item.events,
+            recorded_ms: asked.now_ms,
+        });
+        item
+    }
+
+    fn enter_item(
+        &mut self,
+        asked: &'a Asked,
+        key: &'a ItemKey,
+        (before, held): (Option<&ItemRow>, &BTreeMap<Hold, ItemId>),
+        decided: Decided,
+    ) -> ItemRow {
+        let mut position = before.map_or(0, |item| item.events);
         for (occurred_ms, event) in decided.events {
             position += 1;
             let row = EventRow {
@@ -318,26 +370,20 @@ impl<'a> Plan<'a> {
                 request_id: asked.request_id.clone(),
                 event,
             };
-            self.events.push(NewEvent { key: &asked.key, row });
+            self.events.push(NewEvent { key, row });
         }
-        self.requests.push(NewRequest {
-            key: &asked.key,
-            actor: &asked.actor,
-            request_id: &asked.request_id,
-            fingerprint: &asked.fingerprint,
-            position,
-            recorded_ms: asked.now_ms,
-        });
-        for one in of_item(&asked.key, &asked.holds) {
-            let has_it = found.held.get(one.hold) == Some(&asked.key.id);
+        for one in of_item(key, &asked.holds) {
+            let has_it = held.get(one.hold) == Some(&key.id);
             if decided.take.contains(one.hold) && !has_it {
                 self.taken.push(one);
             } else if decided.leave.contains(one.hold) && has_it {
                 self.left.push(one);
             }
         }
+        self.linked.extend(decided.link.into_iter().map(|link| LinkOf { key, link }));
+        self.unlinked.extend(decided.unlink.into_iter().map(|link| LinkOf { key, link }));
         let item = ItemRow {
-            key: asked.key.clone(),
+            key: key.clone(),
             state: decided.state,
             since_ms: decided.since_ms,
             events: position,

@@ -46,6 +46,32 @@ impl Store {
         on_read!(self, "item", |conn| Ok(conn.items(&[key]).await?.pop()))
     }
 
+    /// Returns those of these items that there are, in no order.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn items_of(&self, keys: &[ItemKey]) -> Result<Vec<ItemRow>, Error> {
+        let keys: Vec<&ItemKey> = keys.iter().collect();
+        on_read!(self, "items_of", |conn| conn.items(&keys).await)
+    }
+
+    /// Returns the item under which a request of this actor stands; `None`: it was not carried out.
+    ///
+    /// # Errors
+    /// Any [`Error`] of a read.
+    pub async fn carried_out(
+        &self,
+        municipality: MunicipalityCode,
+        actor: &str,
+        request_id: &str,
+    ) -> Result<Option<ItemKey>, Error> {
+        let request = (municipality, actor.to_owned(), request_id.to_owned());
+        on_read!(self, "carried_out", |conn| {
+            let carried = conn.carried(std::slice::from_ref(&request)).await?;
+            Ok(carried.into_iter().next().map(|one| one.item))
+        })
+    }
+
     /// Returns what happened to an item, in the order of recording; nothing if there is none.
     ///
     /// # Errors

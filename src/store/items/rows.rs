@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{
     digest::Digest,
-    item::{Hold, ItemId, ItemKey},
+    item::{Hold, ItemId, ItemKey, Link},
 };
 
 /// An item as it stands, which follows from its history.
@@ -43,11 +43,14 @@ pub struct EventRow {
     pub event: String,
 }
 
-/// Somebody asks for a change of one item.
+/// Somebody asks for a change of one item, and of what goes with it.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// Of which.
+    /// Of which: the request stands under it, and its item answers the same request again.
     pub key: ItemKey,
+    /// Other items of the same municipality that the decision depends on, or changes; each once,
+    /// [`WITH_MAX`] at the most.
+    pub with: Vec<ItemKey>,
     /// The actor's own key for this request, 1 to 64 visible ASCII characters; the same one again changes
     /// nothing more.
     pub request_id: String,
@@ -71,10 +74,21 @@ pub struct Found {
     pub history: Vec<EventRow>,
     /// Of [`Asked::holds`] those that belong to an item, and to which.
     pub held: BTreeMap<Hold, ItemId>,
+    /// The same of each of [`Asked::with`].
+    pub with: BTreeMap<ItemKey, Known>,
 }
 
-/// What a change makes of an item.
+/// An item that goes with another, as it is when that is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The item; `None` if there is none of this key.
+    pub item: Option<ItemRow>,
+    /// Its history, in the order of recording.
+    pub history: Vec<EventRow>,
+}
+
+/// What a change makes of an item, and of what goes with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decided {
     /// What happened, each with when: one at least, and [`EVENTS_MAX`] in an item's history.
     pub events: Vec<(i64, String)>,
@@ -92,10 +106,18 @@ pub struct Decided {
     pub take: Vec<Hold>,
     /// What belongs to it no more; nothing happens to what is another's.
     pub leave: Vec<Hold>,
+    /// By what it is found from now on.
+    pub link: Vec<Link>,
+    /// By what it is found no more.
+    pub unlink: Vec<Link>,
+    /// What becomes of others of [`Asked::with`]; of these, `with` is empty.
+    pub with: Vec<(ItemKey, Decided)>,
 }
 
 /// Events of one item at the most.
 pub const EVENTS_MAX: usize = 1000;
+/// Items that one change is decided on, beside its own, at the most.
+pub const WITH_MAX: usize = 4000;
 
 /// How a change came out; `R` says why it was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use super::{
     super::Error,
     rows::{EventRow, ItemRow},
     steps::{
-        Carried, Holder, ItemSteps, NewEvent, NewRequest, OfItem, RawEvent, RawItem, RequestKey, carried,
-        holder,
+        Carried, Holder, ItemSteps, LinkOf, NewEvent, NewRequest, OfItem, RawEvent, RawItem, RequestKey,
+        carried, holder,
     },
 };
 
@@ -46,6 +46,12 @@ statements! {
     LEAVE_HOLD = { sqlite: "
         DELETE FROM hold
         WHERE municipality_code = $1 AND kind = $2 AND held = $3 AND item_id = $4" };
+    ADD_LINK = { sqlite: "
+        INSERT INTO link (municipality_code, kind, linked, item_kind, item_id) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT DO NOTHING" };
+    REMOVE_LINK = { sqlite: "
+        DELETE FROM link WHERE municipality_code = $1 AND kind = $2 AND linked = $3 AND item_kind = $4
+            AND item_id = $5" };
 }
 
 impl ItemSteps for SqliteConnection {
@@ -144,5 +150,23 @@ impl ItemSteps for SqliteConnection {
             gone += query.execute(&mut *self).await?.rows_affected();
         }
         Ok(gone)
+    }
+
+    async fn add_links(&mut self, links: &[LinkOf<'_>]) -> Result<(), Error> {
+        for LinkOf { key, link } in links {
+            let query = sqlx::query(ADD_LINK).bind(key.municipality.to_string()).bind(link.kind.as_str());
+            let query = query.bind(link.of.as_slice()).bind(key.kind.as_str()).bind(key.id.as_str());
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_links(&mut self, links: &[LinkOf<'_>]) -> Result<(), Error> {
+        for LinkOf { key, link } in links {
+            let query = sqlx::query(REMOVE_LINK).bind(key.municipality.to_string()).bind(link.kind.as_str());
+            let query = query.bind(link.of.as_slice()).bind(key.kind.as_str()).bind(key.id.as_str());
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
     }
 }

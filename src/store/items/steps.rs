@@ -6,7 +6,7 @@
 
 use crate::domain::{
     digest::Digest,
-    item::{Hold, ItemId, ItemKey, ItemKind},
+    item::{Hold, ItemId, ItemKey, ItemKind, Link},
     municipality::MunicipalityCode,
 };
 
@@ -51,6 +51,13 @@ pub(in crate::store) struct OfItem<'a> {
     pub(in crate::store) hold: &'a Hold,
 }
 
+/// A link that an item is to have, or to have no more.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct LinkOf<'a> {
+    pub(in crate::store) key: &'a ItemKey,
+    pub(in crate::store) link: Link,
+}
+
 /// A hold, and which item has it.
 pub(in crate::store) type Holder = (MunicipalityCode, Hold, ItemId);
 
@@ -91,6 +98,12 @@ pub(in crate::store) trait ItemSteps {
 
     /// Takes holds from items that have them.
     fn leave_holds(&mut self, holds: &[OfItem<'_>]) -> impl Future<Output = Result<u64, Error>> + Send;
+
+    /// Gives links to items; one that has it already keeps it.
+    fn add_links(&mut self, links: &[LinkOf<'_>]) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes links from items that have them.
+    fn remove_links(&mut self, links: &[LinkOf<'_>]) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Municipality, kind and id.

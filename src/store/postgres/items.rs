@@ -12,8 +12,8 @@ use crate::domain::item::ItemKey;
 use super::super::{
     Error,
     items::{
-        Carried, EventRow, Holder, ItemRow, ItemSteps, NewEvent, NewRequest, OfItem, RawEvent, RawItem,
-        RequestKey, carried, holder,
+        Carried, EventRow, Holder, ItemRow, ItemSteps, LinkOf, NewEvent, NewRequest, OfItem, RawEvent,
+        RawItem, RequestKey, carried, holder,
     },
 };
 
@@ -78,6 +78,15 @@ statements! {
     LEAVE_HOLD = { postgres: "
         DELETE FROM hold
         WHERE municipality_code = $1 AND kind = $2 AND held = $3 AND item_id = $4" };
+    ADD_LINKS = { postgres: "
+        INSERT INTO link (municipality_code, kind, linked, item_kind, item_id)
+        SELECT v.municipality_code, v.kind, v.linked, v.item_kind, v.item_id
+        FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[])
+            AS v (municipality_code, kind, linked, item_kind, item_id)
+        ON CONFLICT DO NOTHING" };
+    REMOVE_LINK = { postgres: "
+        DELETE FROM link WHERE municipality_code = $1 AND kind = $2 AND linked = $3 AND item_kind = $4
+            AND item_id = $5" };
 }
 
 /// A column of values, one of each row.
@@ -180,5 +189,25 @@ impl ItemSteps for PgConnection {
             gone += query.execute(&mut *self).await?.rows_affected();
         }
         Ok(gone)
+    }
+
+    async fn add_links(&mut self, links: &[LinkOf<'_>]) -> Result<(), Error> {
+        let query = sqlx::query(ADD_LINKS)
+            .bind(column(links, |one| code(one.key)))
+            .bind(column(links, |one| one.link.kind.as_str()))
+            .bind(column(links, |one| one.link.of.to_vec()))
+            .bind(column(links, |one| one.key.kind.as_str()))
+            .bind(column(links, |one| one.key.id.as_str()));
+        query.execute(self).await?;
+        Ok(())
+    }
+
+    async fn remove_links(&mut self, links: &[LinkOf<'_>]) -> Result<(), Error> {
+        for LinkOf { key, link } in links {
+            let query = sqlx::query(REMOVE_LINK).bind(code(key)).bind(link.kind.as_str());
+            let query = query.bind(link.of.as_slice()).bind(key.kind.as_str()).bind(key.id.as_str());
+            query.execute(&mut *self).await?;
+        }
+        Ok(())
     }
 }

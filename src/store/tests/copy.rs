@@ -102,7 +102,8 @@ const REST: &str = "
     INSERT INTO item VALUES ('131229', 'MAIL', 'E-1', 'POSTED', -1, 1, '', 3, '{\"a\":\"須\"}');
     INSERT INTO history VALUES ('131229', 'MAIL', 'E-1', 1, -1, 2, 'postal/office-1', 'r-1', '{}');
     INSERT INTO request VALUES ('131229', 'postal/office-1', 'r-1', zeroblob(32), 'MAIL', 'E-1', 1, 2);
-    INSERT INTO hold VALUES ('131229', 'ENVELOPE', zeroblob(32), 'E-1');";
+    INSERT INTO hold VALUES ('131229', 'ENVELOPE', zeroblob(32), 'E-1');
+    INSERT INTO link VALUES ('131229', 'LOT', zeroblob(32), 'LOT', 'L-1');";
 
 async fn copied(from: &Still, to: &Still) -> Result<Vec<TableTotals>, Error> {
     copy(&from.options, &to.options, &mut |_| ()).await

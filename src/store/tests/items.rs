@@ -5,8 +5,11 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::{
-    domain::item::{Hold, HoldKind, ItemId, ItemKey, ItemKind},
-    store::{Asked, Changed, Decided, EVENTS_MAX, Found, ItemRow, WhichItems},
+    domain::{
+        date::Date,
+        item::{Hold, HoldKind, ItemId, ItemKey, ItemKind, Link, LinkKind},
+    },
+    store::{Asked, Changed, Decided, EVENTS_MAX, Found, ItemRow, Known, WhichItems},
 };
 
 fn key(id: &str) -> ItemKey {
@@ -16,6 +19,7 @@ fn key(id: &str) -> ItemKey {
 fn asked(id: &str, request: &str) -> Asked {
     Asked {
         key: key(id),
+        with: Vec::new(),
         request_id: request.to_owned(),
         fingerprint: Digest::of(request.as_bytes()),
         actor: "municipality/131229".to_owned(),
@@ -35,8 +39,7 @@ fn counted(found: &Found) -> Decided {
         office: "白鳥".to_owned(),
         cards: 1,
         details: "{}".to_owned(),
-        take: Vec::new(),
-        leave: Vec::new(),
+        ..Decided::default()
     }
 }
 
@@ -161,7 +164,7 @@ contract!(a_history_has_a_limit, |case| {
 });
 
 fn counted_anew(_: &Found) -> Decided {
-    counted(&Found { item: None, history: Vec::new(), held: BTreeMap::new() })
+    counted(&Found { item: None, history: Vec::new(), held: BTreeMap::new(), with: BTreeMap::new() })
 }
 
 contract!(what_happened_is_never_changed, |case| {
@@ -211,6 +214,85 @@ contract!(items_are_listed_by_state_and_age_page_by_page, |case| {
     let old = WhichItems { since_by_ms: Some(NOW - 3), ..stored.clone() };
     assert_eq!(ids(old, 9).await, ["K-4", "K-3"]);
     assert_eq!(ids(WhichItems { office: "亀有".to_owned(), ..stored }, 9).await, ["K-3"]);
+});
+
+contract!(what_goes_with_an_item_is_changed_with_it_or_not_at_all, |case| {
+    let asked = |request: &str| Asked {
+        with: vec![key("K-2"), key("K-3")],
+        holds: vec![PERSON],
+        ..asked("K-1", request)
+    };
+    let link = Link { kind: LinkKind::Person, of: [9; 32] };
+    let both = move |found: &Found| {
+        assert!(found.with[&key("K-3")].item.is_none());
+        let second = &found.with[&key("K-2")];
+        let second = Decided { take: vec![PERSON], link: vec![link], ..counted(&alone(second)) };
+        Ok::<_, ItemId>(Decided { with: vec![(key("K-2"), second)], ..counted(found) })
+    };
+    let done = case.store.change_item(asked("r-1"), both).await.expect("a transaction");
+    let Changed::Done(item) = done else { panic!("{done:?}") };
+    assert_eq!(item.key, key("K-1"));
+    let second = case.store.item(&key("K-2")).await.expect("reads").expect("it went with the first");
+    assert_eq!((second.state.as_str(), second.events), ("1", 1));
+    let history = case.store.item_history(&key("K-2")).await.expect("reads");
+    assert_eq!((history.len(), history[0].request_id.as_str()), (1, "r-1"));
+    let again = case.store.change_item(asked("r-1"), both).await.expect("a transaction");
+    assert_eq!(again, Changed::Again(item));
+    assert_eq!(case.store.held_by(ward(), PERSON).await.expect("reads"), Some(key("K-2").id));
+    let of_person = case.store.linked(ward(), link, ItemKind::Card, None, 9).await.expect("reads");
+    assert_eq!(of_person, [second]);
+    assert_eq!(case.store.municipalities_linked(link).await.expect("reads"), [ward()]);
+
+    // The hold goes from one to the other in one change; what is refused changes neither.
+    let over = move |found: &Found| {
+        let second = &found.with[&key("K-2")];
+        let second = Decided { leave: vec![PERSON], unlink: vec![link], ..counted(&alone(second)) };
+        Ok::<_, ItemId>(Decided { take: vec![PERSON], with: vec![(key("K-2"), second)], ..counted(found) })
+    };
+    let refused =
+        case.store.change_item(asked("r-2"), |found: &Found| Err(found.held[&PERSON].clone())).await;
+    assert_eq!(refused.expect("a transaction"), Changed::Refused(key("K-2").id));
+    case.store.change_item(asked("r-3"), over).await.expect("a transaction");
+    assert_eq!(case.store.held_by(ward(), PERSON).await.expect("reads"), Some(key("K-1").id));
+    assert_eq!(case.store.linked(ward(), link, ItemKind::Card, None, 9).await.expect("reads"), []);
+    let items = case.store.items_of(&[key("K-1"), key("K-2"), key("K-3")]).await.expect("reads");
+    assert!(items.iter().all(|item| item.events == 2) && items.len() == 2, "{items:?}");
+});
+
+/// What goes with another, as it would be by itself.
+fn alone(known: &Known) -> Found {
+    let Known { item, history } = known.clone();
+    Found { item, history, held: BTreeMap::new(), with: BTreeMap::new() }
+}
+
+contract!(what_has_ended_is_found_by_its_last_day, |case| {
+    for (id, day) in [("K-1", "2026-01-31"), ("K-2", "2025-12-01"), ("K-3", "2026-02-01")] {
+        let link = Link::of_day(Date::parse(day).expect("a day"));
+        let decide = move |found: &Found| Ok::<_, ()>(Decided { link: vec![link], ..counted(found) });
+        case.store.change_item(asked(id, id), decide).await.expect("a transaction");
+    }
+    let page = async |day: &str, after: Option<&(Link, ItemKey)>, count| {
+        let day = Date::parse(day).expect("a day");
+        case.store.ended_before(day, after, count).await.expect("reads")
+    };
+    let keys = |page: &[(Link, ItemKey)]| page.iter().map(|(_, key)| key.clone()).collect::<Vec<_>>();
+    assert_eq!(keys(&page("2026-02-01", None, 9).await), [key("K-2"), key("K-1")]);
+    let first = page("2026-02-01", None, 1).await;
+    assert_eq!(keys(&first), [key("K-2")]);
+    assert_eq!(keys(&page("2026-02-01", first.first(), 9).await), [key("K-1")], "the next page");
+    assert_eq!(page("2025-12-01", None, 9).await, []);
+});
+
+contract!(a_request_is_known_by_its_actor_once_it_is_carried_out, |case| {
+    let carried = async |actor: &str, request: &str| {
+        case.store.carried_out(ward(), actor, request).await.expect("reads")
+    };
+    let asked = asked("K-1", "r-1");
+    let actor = asked.actor.clone();
+    assert_eq!(carried(&actor, "r-1").await, None);
+    case.store.change_item(asked, |found: &Found| Ok::<_, ()>(counted(found))).await.expect("a transaction");
+    assert_eq!(carried(&actor, "r-1").await, Some(key("K-1")));
+    assert_eq!(carried("municipality/011002", "r-1").await, None, "another's id is another");
 });
 
 /// On a server alone: a file takes every text.

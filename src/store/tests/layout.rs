@@ -122,7 +122,11 @@ contract!(every_key_begins_with_the_municipality_and_no_foreign_key_crosses_it, 
 });
 
 /// Statements about all municipalities, with the reason. Each only reads: a distributed engine asks all.
-const OVER_ALL: [(&str, &str); 17] = [
+const OVER_ALL: [(&str, &str); 21] = [
+    ("links::ENDED", "what ended on a day, wherever it is; each is then changed under its municipality"),
+    ("links::WHERE_LINKED", "in which municipalities a lot is, when it is called back"),
+    ("replay::HISTORIES_FROM", "report replay reads every history: that is what it is for"),
+    ("replay::WITHOUT_HISTORY", "so it looks for what has none"),
     ("texts::ANNOUNCED", "adds up what every batch announced, for the progress of verify-store"),
     ("texts::BATCHES", "verify-store reads everything: that is what it is for"),
     ("texts::LOST_CHUNKS", "so it looks for what belongs to no batch"),

@@ -33,7 +33,7 @@ async fn a_database_is_checked_printed_and_brought_up_to_date() {
     database(&path, &url, 5).await;
     let (code, said, _) = run(&["migrate", "--check", "--database", &url]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("schema 5, this program knows 9: run `todoke migrate`"), "{said}");
+    assert!(said.contains("schema 5, this program knows 10: run `todoke migrate`"), "{said}");
     let (code, said, _) = run(&["migrate", "--print", "--database", &url]);
     assert_eq!(code, 0);
     assert!(said.contains("CREATE TABLE schema_version") && !said.contains("CREATE TABLE batch"), "{said}");
@@ -42,14 +42,14 @@ async fn a_database_is_checked_printed_and_brought_up_to_date() {
     assert_eq!((code, said.as_str()), (0, STEPS), "{errors}");
     let (code, said, _) = run(&["migrate", "--check", "--database", &url, "--output", "json"]);
     assert_eq!(code, 0);
-    assert!(said.contains("\"found\":9,\"known\":9,\"up_to_date\":true"), "{said}");
+    assert!(said.contains("\"found\":10,\"known\":10,\"up_to_date\":true"), "{said}");
     let (code, said, _) = run(&["migrate", "--database", &url]);
     assert_eq!(code, 0);
     assert!(said.contains("nothing was to be done"), "{said}");
 }
 
 const STEPS: &str = "step 6: schema version\nstep 7: lease\nstep 8: issuers\nstep 9: item\n\
-    the database was brought from schema 5 to 9\n";
+    step 10: link\nthe database was brought from schema 5 to 10\n";
 
 #[test]
 fn what_spreads_the_tables_is_printed_and_what_does_not_fit_together_is_wrong_usage() {
