@@ -34,6 +34,8 @@ pub enum Purpose {
     Chunk,
     /// A card order's canonical record; the index is the record's.
     Record,
+    /// The reading of a record's name, put right; the index is the record's.
+    Reading,
 }
 
 impl Purpose {
@@ -42,6 +44,7 @@ impl Purpose {
         match self {
             Purpose::Chunk => 1,
             Purpose::Record => 2,
+            Purpose::Reading => 3,
         }
     }
 }

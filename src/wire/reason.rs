@@ -126,6 +126,20 @@ reasons! {
         "Ask for the item as it stands: its state does not allow this, and the message says why.";
     OrderInEnvelope = "ORDER_IN_ENVELOPE", FailedPrecondition, Human, false,
         "Look at both envelopes: another one was reported with this card.";
+    OtherCard = "OTHER_CARD", FailedPrecondition, Human, false,
+        "End the person's other card first, or name it to be surrendered with this call.";
+    OtherApplication = "OTHER_APPLICATION", FailedPrecondition, Human, false,
+        "Look at the person's other application: one of the two has to be voided.";
+    IdentityNotProved = "IDENTITY_NOT_PROVED", FailedPrecondition, Caller, false,
+        "Ask for a document with a photograph, or two others: a notification card proves a number only.";
+    HouseholdSwapSuspected = "HOUSEHOLD_SWAP_SUSPECTED", FailedPrecondition, Human, false,
+        "Compare each reason with the papers, and confirm it (ReviewApplication) before a card is made.";
+    ChipProofInvalid = "CHIP_PROOF_INVALID", FailedPrecondition, Human, false,
+        "Ask QueryActivation for the next step: the chip's statement is not signed by this card's chip.";
+    QuotaUsedUp = "QUOTA_USED_UP", FailedPrecondition, Operator, false,
+        "Orders wait: have blank cards allocated (`todoke production allocate`).";
+    LookupsLimited = "LOOKUPS_LIMITED", ResourceExhausted, Nobody, true,
+        "Wait as long as RetryInfo says: too many application IDs were wrong.";
     RequestIdReused = "REQUEST_ID_REUSED", FailedPrecondition, Caller, false,
         "Use a new request_id: this one stands for another request.";
     ReasonRequired = "REASON_REQUIRED", InvalidArgument, Caller, false,
@@ -142,6 +156,8 @@ reasons! {
         "Wait as long as RetryInfo says.";
     LaneFull = "LANE_FULL", ResourceExhausted, Nobody, true,
         "Wait as long as RetryInfo says.";
+    TerminalLimit = "TERMINAL_LIMIT", ResourceExhausted, Nobody, true,
+        "Wait as long as RetryInfo says: the caller has as many calls of this kind under way as it may.";
     OutcomeUnknown = "OUTCOME_UNKNOWN", Unavailable, Nobody, true,
         "Ask again under the same key, and assume nothing: it may have been done.";
     Draining = "DRAINING", Unavailable, Nobody, true,

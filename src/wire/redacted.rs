@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use super::pb::{Chunk, GetCardRequest, PersonalData, get_card_request::Key};
+use super::pb::{
+    Chunk, CorrectReadingRequest, GetCardRequest, IssueFormResponse, PersonalData, SubmitApplicationRequest,
+    get_card_request::Key,
+};
 
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,8 +32,29 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Key::OrderId(order_id) => f.debug_tuple("OrderId").field(order_id).finish(),
+            Key::CardId(card_id) => f.debug_tuple("CardId").field(card_id).finish(),
             Key::IndividualNumber(_) => f.write_str("IndividualNumber(..)"),
         }
+    }
+}
+
+impl fmt::Debug for CorrectReadingRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CorrectReadingRequest").field("order_id", &self.order_id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for IssueFormResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssueFormResponse").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SubmitApplicationRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubmitApplicationRequest")
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,11 +80,22 @@ mod tests {
             individual_number: text(),
         };
         let card = Card { personal_data: Some(data), ..Card::default() };
-        let card = format!("{:?}", GetCardResponse { card: Some(card) });
+        let card = format!("{:?}", GetCardResponse { card: Some(card), events: Vec::new() });
         assert!(card.contains("PersonalData { .. }") && !card.contains(NAME), "{card}");
-        let asked = GetCardRequest { key: Some(Key::IndividualNumber(text())), purpose: 0 };
+        let asked =
+            GetCardRequest { key: Some(Key::IndividualNumber(text())), purpose: 0, with_history: false };
         let asked = format!("{asked:?}");
         assert!(asked.contains("IndividualNumber(..)") && !asked.contains(NAME), "{asked}");
+        let corrected = CorrectReadingRequest { reading: text(), ..CorrectReadingRequest::default() };
+        let form = IssueFormResponse { application_id: text() };
+        let applied = SubmitApplicationRequest {
+            application_id: text(),
+            birth_date: text(),
+            ..SubmitApplicationRequest::default()
+        };
+        for shown in [format!("{corrected:?}"), format!("{form:?}"), format!("{applied:?}")] {
+            assert!(!shown.contains(NAME), "{shown}");
+        }
         let payload = NAME.as_bytes().to_vec().into();
         let chunk = Chunk { chunk_number: 7, root: Vec::new(), payload };
         let frame = format!("{:?}", UploadChunksRequest { frame: Some(Frame::Chunk(chunk)) });
