@@ -3,8 +3,9 @@
 //!
 //! [`Plan`] counts first (without making a record), so that every number is known before the first line;
 //! [`Lines`] then writes line after line in bounded memory. Individual numbers begin with 99 and order ids
-//! with `S`, so that everybody sees that they were made up.
+//! with `S`, so that everybody sees that they were made up. A [`Chip`] behaves as that of a card would.
 
+mod chip;
 mod csv;
 mod deal;
 mod fixed;
@@ -14,6 +15,7 @@ mod places;
 mod plan;
 mod random;
 
+pub use chip::{Chip, Refused, Statement};
 pub use csv::{Encoding, Unwritable};
 pub use plan::{Options, Plan, SampleError, Size};
 
