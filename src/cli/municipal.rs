@@ -78,6 +78,14 @@ impl Connect {
     pub fn quiet_session(&self) -> Result<Session, Error> {
         self.session(CallOptions::default().deadline, Arc::new(|_| ()))
     }
+
+    /// The same for a caller of any role.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn quiet_party(&self, patience: Duration) -> Result<Party, Error> {
+        self.party(patience, Arc::new(|_| ()))
+    }
 }
 
 // A call ends when patience does, and not before.

@@ -30,8 +30,9 @@ use crate::{
     wire::{
         fault::Fault,
         pb::{
-            batch_service_client::BatchServiceClient, card_service_client::CardServiceClient,
-            mail_service_client::MailServiceClient,
+            application_service_client::ApplicationServiceClient, batch_service_client::BatchServiceClient,
+            card_service_client::CardServiceClient, mail_service_client::MailServiceClient,
+            production_service_client::ProductionServiceClient,
         },
         text::showable,
     },
@@ -133,6 +134,18 @@ impl Attempt {
     #[must_use]
     pub fn mail(&self) -> MailServiceClient<Channel> {
         MailServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The application service over the attempt's relay.
+    #[must_use]
+    pub fn applications(&self) -> ApplicationServiceClient<Channel> {
+        ApplicationServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The production service over the attempt's relay.
+    #[must_use]
+    pub fn production(&self) -> ProductionServiceClient<Channel> {
+        ProductionServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// A request that carries the attempt's deadline.

@@ -26,6 +26,7 @@ pub mod outcome;
 pub mod party;
 pub mod picker;
 pub mod plan;
+pub mod produced;
 pub mod proof;
 pub mod reader;
 pub mod receipts;

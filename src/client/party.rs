@@ -4,7 +4,7 @@
 use std::{future::Future, path::Path, time::Duration};
 
 use rustls::pki_types::CertificateDer;
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{Request, Response, Status};
 
 use super::{
     calls::{Attempt, CallError, CallOptions, Caller, Weight},
@@ -24,14 +24,10 @@ use crate::{
         tls::{ClientTls, Roots, TlsFiles, peer_identity},
     },
     runtime::clock::Clock,
-    wire::pb::mail_service_client::MailServiceClient,
 };
 
 /// The longest that the end waits for the pool's view to be kept.
 pub(super) const KEEP_MAX: Duration = Duration::from_secs(1);
-
-/// The mail service as it is called.
-pub type Mail = MailServiceClient<Channel>;
 
 /// A caller of any role.
 pub struct Party {
@@ -82,11 +78,11 @@ impl Party {
         Ok(Self { caller, signer, receipt_key, following })
     }
 
-    /// Makes one call of the mail service, with as many attempts as it needs: each may be sent again.
+    /// Makes one call, with as many attempts as it needs: each may be sent again.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn mail<M, T, F, Fut>(
+    pub async fn ask<M, T, F, Fut>(
         &self,
         method: &'static str,
         weight: Weight,
@@ -95,10 +91,13 @@ impl Party {
     ) -> Result<T, CallError>
     where
         M: Clone,
-        F: Fn(Mail, Request<M>) -> Fut,
+        F: Fn(Attempt, Request<M>) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let send = |attempt: Attempt| send(attempt.mail(), attempt.request(message.clone()));
+        let send = |attempt: Attempt| {
+            let request = attempt.request(message.clone());
+            send(attempt, request)
+        };
         self.caller.call(method, weight, send).await
     }
 

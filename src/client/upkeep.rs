@@ -78,34 +78,36 @@ impl Session {
         Ok(self.caller.call("AbortBatch", Weight::Light, send).await?.batch.unwrap_or_default())
     }
 
-    /// Returns one card order; personal data only with a purpose.
+    /// Returns one card; personal data only with a purpose.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn get_card(&self, key: Key, purpose: pb::Purpose) -> Result<pb::Card, CallError> {
-        let message = pb::GetCardRequest { key: Some(key), purpose: i32::from(purpose) };
+        let purpose = purpose.into();
+        let message = pb::GetCardRequest { key: Some(key), purpose, with_history: false };
+        Ok(self.show_card(message).await?.card.unwrap_or_default())
+    }
+
+    /// Answers a question about one card.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn show_card(&self, message: pb::GetCardRequest) -> Result<pb::GetCardResponse, CallError> {
         let send = |attempt: Attempt| {
             let request = attempt.request(message.clone());
             async move { attempt.cards().get_card(request).await }
         };
-        Ok(self.caller.call("GetCard", Weight::Light, send).await?.card.unwrap_or_default())
+        self.caller.call("GetCard", Weight::Light, send).await
     }
 
-    /// Returns one page of card orders, of one batch or of all.
+    /// Returns one page of cards.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn list_cards(
         &self,
-        batch_id: Option<BatchId>,
-        page_size: u32,
-        page_token: &str,
+        message: pb::ListCardsRequest,
     ) -> Result<pb::ListCardsResponse, CallError> {
-        let message = pb::ListCardsRequest {
-            page_size,
-            page_token: page_token.to_owned(),
-            batch_id: batch_id.map(|id| id.to_string()).unwrap_or_default(),
-        };
         let send = |attempt: Attempt| {
             let request = attempt.request(message.clone());
             async move { attempt.cards().list_cards(request).await }

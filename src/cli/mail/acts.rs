@@ -3,8 +3,9 @@
 
 use clap::Args;
 
-use super::giving::{Giving, give};
+use super::giving::give;
 use crate::{
+    cli::giving::Giving,
     client::error::Error,
     domain::{item::ItemId, life::mail::disposal::Clerk},
     wire::pb,

@@ -8,12 +8,12 @@ use clap::{
 };
 use serde_json::json;
 
-use super::{
-    giving::Asker,
-    item::{item_json, state, time},
-};
+use super::item::{item_json, state, time};
 use crate::{
-    cli::municipal::{self, Output, many, now_ms, say, say_event, say_result, warn},
+    cli::{
+        giving::Asker,
+        municipal::{self, Output, many, now_ms, say, say_event, say_result, warn},
+    },
     client::{calls::Weight, error::Error, party::Party},
     domain::life::mail::MailState,
     runtime::exit,
@@ -67,8 +67,8 @@ async fn list(party: &Party, args: &ListArgs) -> Result<u8, Error> {
             state_by_time: by,
         };
         let page = party
-            .mail("ListMailItems", Weight::Light, &message, |mut mail, request| async move {
-                mail.list_mail_items(request).await
+            .ask("ListMailItems", Weight::Light, &message, |attempt, request| async move {
+                attempt.mail().list_mail_items(request).await
             })
             .await?;
         for item in &page.mail_items {

@@ -2,7 +2,7 @@
 //! both see where it stands.
 
 mod acts;
-mod giving;
+pub(super) mod giving;
 mod item;
 mod list;
 mod retention;

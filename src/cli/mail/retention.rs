@@ -3,9 +3,11 @@
 use clap::Args;
 use serde_json::json;
 
-use super::giving::{Asker, id_or_fresh};
 use crate::{
-    cli::municipal::{Output, say, say_event, say_result, warn},
+    cli::{
+        giving::{Asker, id_or_fresh},
+        municipal::{Output, say, say_event, say_result, warn},
+    },
     client::{calls::Weight, error::Error, party::Party},
     domain::{date::Date, item::ItemId},
     runtime::exit,
@@ -53,8 +55,8 @@ type InForce = (u32, String, Option<String>);
 async fn get(party: &Party) -> Result<InForce, Error> {
     let message = pb::GetRetentionRequest {};
     let answer = party
-        .mail("GetRetention", Weight::Light, &message, |mut mail, request| async move {
-            mail.get_retention(request).await
+        .ask("GetRetention", Weight::Light, &message, |attempt, request| async move {
+            attempt.mail().get_retention(request).await
         })
         .await?;
     Ok((answer.version, answer.until, None))
@@ -63,8 +65,8 @@ async fn get(party: &Party) -> Result<InForce, Error> {
 async fn extend(party: &Party, until: Date, request_id: String) -> Result<InForce, Error> {
     let message = pb::ExtendRetentionRequest { request_id: request_id.clone(), until: until.to_string() };
     let answer = party
-        .mail("ExtendRetention", Weight::Light, &message, |mut mail, request| async move {
-            mail.extend_retention(request).await
+        .ask("ExtendRetention", Weight::Light, &message, |attempt, request| async move {
+            attempt.mail().extend_retention(request).await
         })
         .await?;
     Ok((answer.version, answer.until, Some(request_id)))

@@ -2,8 +2,9 @@
 
 use clap::{ArgGroup, Args};
 
-use super::giving::{Giving, give};
+use super::giving::give;
 use crate::{
+    cli::giving::Giving,
     client::error::Error,
     domain::{item::ItemId, municipality::MunicipalityCode},
     wire::pb::{self, insertion_evidence::Kind},

@@ -3,12 +3,12 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    giving::Asker,
-    item::{event_json, event_line, fields, item_json},
-};
+use super::item::{event_json, event_line, fields, item_json};
 use crate::{
-    cli::municipal::{Output, say, say_event, say_result},
+    cli::{
+        giving::Asker,
+        municipal::{Output, say, say_event, say_result},
+    },
     client::{calls::Weight, error::Error, party::Party},
     domain::{item::ItemId, municipality::MunicipalityCode},
     runtime::exit,
@@ -39,8 +39,8 @@ pub(super) async fn run(args: &ShowArgs) -> Result<u8, Error> {
     };
     let get = async |party: &Party| {
         party
-            .mail("GetMailItem", Weight::Light, &message, |mut mail, request| async move {
-                mail.get_mail_item(request).await
+            .ask("GetMailItem", Weight::Light, &message, |attempt, request| async move {
+                attempt.mail().get_mail_item(request).await
             })
             .await
     };

@@ -11,10 +11,16 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::giving::{Giving, Stamp};
 use crate::{
-    cli::municipal::{Output, many, say, say_event, say_result, warn},
-    client::{calls::Weight, error::Error, input_fault::InputFault, party::Mail},
+    cli::{
+        giving::{Giving, Stamp},
+        municipal::{Output, many, say, say_event, say_result, warn},
+    },
+    client::{
+        calls::{Attempt, Weight},
+        error::Error,
+        input_fault::InputFault,
+    },
     domain::item::ItemId,
     runtime::{blocking, exit},
     wire::pb,
@@ -60,7 +66,7 @@ pub(super) async fn run(args: &StocktakeArgs) -> Result<u8, Error> {
         mail_item_ids: seen.iter().map(ToString::to_string).collect(),
         occurred_time: stamp.time(),
     };
-    let submit = |mut mail: Mail, request| async move { mail.submit_stocktake(request).await };
+    let submit = |attempt: Attempt, request| async move { attempt.mail().submit_stocktake(request).await };
     let call = ("SubmitStocktake", Weight::Heavy);
     let found = args.giving.send(party, call, &message, &stamp, submit).await?;
     Ok(show(&found, &stamp, args.giving.output()))
