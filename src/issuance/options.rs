@@ -84,6 +84,16 @@ pub struct Options {
     /// Public receipt keys of before, as they were published: receipts of theirs are compared as well.
     /// Default none.
     pub former_receipt_keys: Vec<PathBuf>,
+    /// Wrong look-ups of one application ID within `lookup_id_window` that are answered, whether it exists or
+    /// not; one more is refused with LOOKUPS_LIMITED. Default 5.
+    pub lookup_id_misses_max: usize,
+    /// How long a wrong look-up of an application ID counts. Default 1 day.
+    pub lookup_id_window: Duration,
+    /// Wrong look-ups of one municipality within `lookup_caller_window` that are answered; one more is
+    /// refused with LOOKUPS_LIMITED. Default 30.
+    pub lookup_caller_misses_max: usize,
+    /// How long a wrong look-up of a municipality counts. Default 10 min.
+    pub lookup_caller_window: Duration,
     /// Longest time that calls in flight get at the end. Default 10 s.
     pub drain: Duration,
 }
@@ -126,6 +136,10 @@ impl Default for Options {
             stuck_after: seconds(300),
             calendar_file: None,
             former_receipt_keys: Vec::new(),
+            lookup_id_misses_max: 5,
+            lookup_id_window: seconds(86_400),
+            lookup_caller_misses_max: 30,
+            lookup_caller_window: seconds(600),
             drain: seconds(10),
         }
     }
