@@ -8,7 +8,7 @@ use crate::{
     domain::{
         digest::Digest,
         identity::Identity,
-        item::{ItemId, ItemKey},
+        item::{Hold, ItemId, ItemKey},
         record::ORDER_ID_BYTES_MAX,
     },
     store::{Asked, Changed, Decided, EVENTS_MAX, Found, ItemRow},
@@ -35,6 +35,15 @@ pub(crate) struct Mutation {
     /// When it happened, as its sender says.
     pub(crate) occurred_ms: i64,
     pub(crate) now_ms: i64,
+}
+
+/// A change that was carried out.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    /// The item as it stands.
+    pub(crate) item: ItemRow,
+    /// It was done by this call, and not by an earlier one of the same request.
+    pub(crate) is_new: bool,
 }
 
 impl Mutation {
@@ -64,11 +73,36 @@ impl Mutation {
         core: &Core,
         deadline: Deadline,
         key: ItemKey,
-        holds: Vec<crate::domain::item::Hold>,
+        holds: Vec<Hold>,
         decide: impl Fn(&Found) -> Result<Decided, Fault> + Send + Sync + 'static,
     ) -> Result<ItemRow, Fault> {
+        self.change_with(core, deadline, key, (Vec::new(), holds), decide).await
+    }
+
+    /// The same, with other items of the municipality that it is decided on.
+    pub(crate) async fn change_with(
+        self,
+        core: &Core,
+        deadline: Deadline,
+        key: ItemKey,
+        (with, holds): (Vec<ItemKey>, Vec<Hold>),
+        decide: impl Fn(&Found) -> Result<Decided, Fault> + Send + Sync + 'static,
+    ) -> Result<ItemRow, Fault> {
+        self.carry_out(core, deadline, key, (with, holds), decide).await.map(|carried| carried.item)
+    }
+
+    /// The same for whoever has something else to say than a fault, or asks whether it was done just now.
+    pub(crate) async fn carry_out<R: From<Fault> + Send + 'static>(
+        self,
+        core: &Core,
+        deadline: Deadline,
+        key: ItemKey,
+        (with, holds): (Vec<ItemKey>, Vec<Hold>),
+        decide: impl Fn(&Found) -> Result<Decided, R> + Send + Sync + 'static,
+    ) -> Result<Carried, R> {
         let asked = Asked {
             key,
+            with,
             request_id: self.request_id,
             fingerprint: self.fingerprint,
             actor: self.actor,
@@ -77,15 +111,16 @@ impl Mutation {
         };
         let changed = deadline.wait(core.store.change_item(asked, decide)).await?.map_err(store_fault)?;
         match changed {
-            Changed::Done(item) | Changed::Again(item) => Ok(item),
-            Changed::Refused(fault) => Err(fault),
+            Changed::Done(item) => Ok(Carried { item, is_new: true }),
+            Changed::Again(item) => Ok(Carried { item, is_new: false }),
+            Changed::Refused(why) => Err(why),
             Changed::RequestReused => {
                 let words = "request_id stands for another request: use a fresh one";
-                Err(Fault::new(Reason::RequestIdReused, words))
+                Err(Fault::new(Reason::RequestIdReused, words).into())
             }
             Changed::HistoryFull => {
                 let words = format!("it has {EVENTS_MAX} events, and takes no more: tell the operator");
-                Err(Fault::new(Reason::LimitExceeded, words))
+                Err(Fault::new(Reason::LimitExceeded, words).into())
             }
         }
     }

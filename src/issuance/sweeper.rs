@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{store, telemetry::names};
 
 use super::{
+    card::Expiring,
     compare,
     core::Core,
     options::ms,
@@ -33,6 +34,8 @@ struct Sweeper {
     /// Of the lease that is held here; 0: another issuer sweeps, or nobody.
     epoch: u64,
     raised: HashSet<Raised>,
+    /// Where it goes on with cards whose last day is over.
+    expiring: Expiring,
     /// When the last round began.
     last_ms: Option<i64>,
     /// When the next one is due; `None`: now.
@@ -96,7 +99,8 @@ impl Sweeper {
         let epoch = self.epoch;
         let sweeping = async {
             sweep::set_back(core, &mut self.last_ms).await?;
-            sweep::round(core, &mut self.raised).await
+            sweep::round(core, &mut self.raised).await?;
+            self.expiring.round(core).await
         };
         let swept = tokio::select! {
             swept = sweeping => swept,

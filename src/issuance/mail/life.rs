@@ -106,6 +106,20 @@ impl Life {
         &self.happened
     }
 
+    /// What is stored of it, without its events.
+    pub(crate) fn stored(&self) -> Decided {
+        let standing = &self.standing;
+        let last = self.happened.last().map_or(0, |one| one.occurred_ms);
+        Decided {
+            state: standing.state.as_str().to_owned(),
+            since_ms: standing.since_ms.unwrap_or(last),
+            office: self.office().to_owned(),
+            cards: u32::try_from(self.order_ids().len()).unwrap_or(u32::MAX),
+            details: serde_json::to_string(&self.details()).expect("it has only texts and numbers"),
+            ..Decided::default()
+        }
+    }
+
     fn details(&self) -> Details {
         Details {
             order_ids: self.order_ids().to_vec(),
@@ -159,18 +173,7 @@ pub(crate) fn decide(before: Life, new: &Happened) -> Result<Decided, Fault> {
     if !is_scan && after.standing.out_of_place.len() > before.standing.out_of_place.len() {
         return Err(refused(&before.standing, new, after.out_of_place(new)));
     }
-    let standing = &after.standing;
-    let orders = u32::try_from(after.order_ids().len()).unwrap_or(u32::MAX);
-    Ok(Decided {
-        events: vec![(new.occurred_ms, new.event.text())],
-        state: standing.state.as_str().to_owned(),
-        since_ms: standing.since_ms.unwrap_or(new.occurred_ms),
-        office: after.office().to_owned(),
-        cards: orders,
-        details: serde_json::to_string(&after.details()).expect("it has only texts and numbers"),
-        take: Vec::new(),
-        leave: Vec::new(),
-    })
+    Ok(Decided { events: vec![(new.occurred_ms, new.event.text())], ..after.stored() })
 }
 
 /// The fault of an act that does not fit, with why if that is not its time.

@@ -6,7 +6,7 @@
 //! long a municipality keeps what came back, `view` how an envelope looks in the API.
 
 mod event;
-mod life;
+pub(crate) mod life;
 mod record;
 mod retention;
 mod service;
@@ -14,3 +14,4 @@ mod stocktake;
 mod view;
 
 pub(crate) use service::Mail;
+pub(crate) use stocktake::stands as stocktake_stands;

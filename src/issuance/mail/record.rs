@@ -33,8 +33,6 @@ use super::{
 
 /// Cards in one envelope at the most.
 const ORDERS_MAX: usize = 100;
-/// The longest name of an office, in characters.
-const OFFICE_CHARS_MAX: usize = 64;
 
 /// What every request that records an event has.
 pub(super) trait Reported: Message {
@@ -207,16 +205,6 @@ pub(super) fn disposal(request: &pb::ConfirmDisposalRequest, at: &At<'_>) -> Res
         retention: Kept::of(at.retention),
         seen_ms: at.life.counted_ms(),
     })
-}
-
-/// Reads the name of an office.
-pub(super) fn office(text: &str) -> Result<String, Fault> {
-    let good = (1..=OFFICE_CHARS_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
-    if good {
-        return Ok(text.to_owned());
-    }
-    let words = format!("office must be 1 to {OFFICE_CHARS_MAX} characters, without control characters");
-    Err(Fault::new(Reason::FieldInvalid, words.clone()).violation("office", words))
 }
 
 /// Reads the short name of a clerk.

@@ -70,8 +70,7 @@ pub(super) async fn extend(
             office: String::new(),
             cards: 0,
             details: text,
-            take: Vec::new(),
-            leave: Vec::new(),
+            ..Decided::default()
         })
     };
     read(&mutation.change(core, deadline, key(municipality), Vec::new(), decide).await?)

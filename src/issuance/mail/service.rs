@@ -23,7 +23,7 @@ use super::{
         core::{Core, store_fault},
         deadline::Deadline,
         mutation::id_of,
-        pages,
+        office, pages,
     },
     event::Event,
     record, retention, stocktake, view,
@@ -89,7 +89,7 @@ impl MailService for Mail {
         request: Request<pb::StoreReturnedRequest>,
     ) -> Result<Response<pb::StoreReturnedResponse>, Status> {
         record!(self, request, OWNER, StoreReturnedResponse, |request: &pb::StoreReturnedRequest, _| {
-            Ok(Event::Store { office: record::office(&request.office)? })
+            Ok(Event::Store { office: office::read(&request.office)? })
         })
     }
 
@@ -210,7 +210,7 @@ impl MailService for Mail {
         }
         let office = request.office;
         if !office.is_empty() {
-            record::office(&office)?;
+            office::read(&office)?;
         }
         let after = pages::position("mail", &request.page_token)?;
         let after = after.map(|text| place(&text).ok_or_else(pages::invalid)).transpose()?;

@@ -15,7 +15,7 @@ use crate::{
         life::mail::MailState,
         municipality::MunicipalityCode,
     },
-    store::{Asked, Changed, Decided, Found, ItemRow, WhichItems},
+    store::{Asked, Changed, Decided, EventRow, Found, ItemRow, WhichItems},
     wire::{
         fault::{Fault, Reason},
         pb,
@@ -28,10 +28,10 @@ use super::{
         core::{Core, store_fault},
         deadline::Deadline,
         mutation::{Mutation, id_of, not_after_restore},
+        office,
     },
     event::Event,
     life::{Happened, Life, decide, unreadable},
-    record::office,
     view,
 };
 
@@ -106,7 +106,7 @@ pub(super) async fn take(
             return Err(Fault::new(Reason::FieldInvalid, words).violation("mail_item_ids", "each once"));
         }
     }
-    let office = office(&request.office)?.into();
+    let office = office::read(&request.office)?.into();
     not_after_restore(core, &caller, deadline).await?;
     Stocktake { core, municipality, office, mutation, deadline }.run(&seen).await
 }
@@ -151,15 +151,17 @@ impl Stocktake<'_> {
         let (office, occurred_ms) = (self.office.to_string(), self.mutation.occurred_ms);
         let mutation = Mutation { request_id: request_id.to_owned(), ..self.mutation.clone() };
         let decide = move |_: &Found| {
+            // What it found is in the event too: how it stands follows from its history alone.
+            let findings: serde_json::Value = serde_json::from_str(&details).unwrap_or_default();
+            let event = serde_json::json!({"event": state, "office": office, "findings": findings});
             Ok(Decided {
-                events: vec![(occurred_ms, format!("{{\"event\":\"{state}\"}}"))],
+                events: vec![(occurred_ms, event.to_string())],
                 state: state.to_owned(),
                 since_ms: occurred_ms,
                 office: office.clone(),
                 cards: 0,
                 details: details.clone(),
-                take: Vec::new(),
-                leave: Vec::new(),
+                ..Decided::default()
             })
         };
         mutation.change(self.core, self.deadline, key, Vec::new(), decide).await
@@ -197,6 +199,7 @@ impl Stocktake<'_> {
         let request_id = self.of_item(id);
         let asked = Asked {
             key: view::key(self.municipality, id.clone()),
+            with: Vec::new(),
             request_id: request_id.clone(),
             fingerprint: self.mutation.fingerprint,
             actor: self.mutation.actor.clone(),
@@ -279,6 +282,19 @@ fn noted(item: Option<&ItemRow>, office: &str, is_seen: bool, occurred_ms: i64) 
 /// What there is to say of an envelope that is not noted: something only if it was seen.
 fn beyond(is_seen: bool, why: String) -> Finding {
     if is_seen { Finding::Surplus(why) } else { Finding::Nothing }
+}
+
+/// How a stocktake stands by its history; `None` if that cannot be read.
+pub(crate) fn stands(history: &[EventRow]) -> Option<Decided> {
+    let last = history.last()?;
+    let event: serde_json::Value = serde_json::from_str(&last.event).ok()?;
+    Some(Decided {
+        state: event["event"].as_str()?.to_owned(),
+        since_ms: last.occurred_ms,
+        office: event["office"].as_str()?.to_owned(),
+        details: event["findings"].to_string(),
+        ..Decided::default()
+    })
 }
 
 /// Reads what a stocktake found.

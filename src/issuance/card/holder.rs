@@ -1,0 +1,262 @@
+//! Something happened to a holder: every card and application of the person that it concerns changes in one
+//! step, or none does.
+
+use tonic::Request;
+
+use crate::{
+    domain::{
+        identity::Role,
+        item::{Hold, HoldKind, ItemId, ItemKey, ItemKind, Link, LinkKind},
+        life::{
+            application::{ApplicationCommand, ApplicationState, VoidReason},
+            card::CardCommand,
+        },
+        municipality::MunicipalityCode,
+    },
+    store::{Decided, Found, ItemRow},
+    wire::{
+        fault::{Fault, Reason},
+        pb,
+    },
+};
+
+use super::{
+    super::{
+        application,
+        caller::{one_of, whose},
+        core::{Core, store_fault},
+        deadline::Deadline,
+        mutation::{Mutation, id_of, not_after_restore},
+        orders::Order,
+    },
+    blanks::{self, Tally, overtaken},
+    event::Event,
+    fields, find,
+    life::{Life, details, unreadable},
+    view,
+};
+
+/// Cards and applications of one person at the most.
+const ITEMS_MAX: usize = 100;
+
+/// What happened, with what has to be said of it.
+#[derive(Debug, Clone)]
+enum Happened {
+    Moved,
+    Died,
+    FraudSuspected { why: String },
+    FraudCleared { why: String },
+}
+
+impl Happened {
+    fn read(request: &pb::RecordHolderEventRequest) -> Result<Self, Fault> {
+        let why = || fields::reason(&request.reason);
+        match pb::HolderEvent::try_from(request.event) {
+            Ok(pb::HolderEvent::Moved) => Ok(Happened::Moved),
+            Ok(pb::HolderEvent::Died) => Ok(Happened::Died),
+            Ok(pb::HolderEvent::FraudSuspected) => Ok(Happened::FraudSuspected { why: why()? }),
+            Ok(pb::HolderEvent::FraudCleared) => Ok(Happened::FraudCleared { why: why()? }),
+            Ok(pb::HolderEvent::Unspecified) | Err(_) => {
+                let words = "event is missing: say what happened to the holder";
+                Err(Fault::new(Reason::FieldInvalid, words).violation("event", "a known event"))
+            }
+        }
+    }
+
+    /// What that is to a card.
+    fn of_card(&self) -> Event {
+        match self {
+            Happened::Moved => Event::Move,
+            Happened::Died => Event::Die,
+            Happened::FraudSuspected { why } => Event::SuspectFraud { why: why.clone() },
+            Happened::FraudCleared { why } => Event::ClearFraud { why: why.clone() },
+        }
+    }
+
+    /// Why an application is void by it. A suspicion voids none: whether to make a card is decided when it is
+    /// looked into.
+    fn voids(&self) -> Option<VoidReason> {
+        match self {
+            Happened::Moved => Some(VoidReason::Moved),
+            Happened::Died => Some(VoidReason::Died),
+            Happened::FraudSuspected { .. } | Happened::FraudCleared { .. } => None,
+        }
+    }
+
+    /// Whether it changes an item, as that stands.
+    fn concerns(&self, item: &ItemRow) -> Result<bool, Fault> {
+        if item.key.kind == ItemKind::Application {
+            let state: ApplicationState = item.state.parse().map_err(|_| application::life::unreadable())?;
+            return Ok(self.voids().is_some_and(|reason| is_voided(state, reason)));
+        }
+        let command = match self {
+            Happened::Moved => CardCommand::Move,
+            Happened::Died => CardCommand::Die,
+            Happened::FraudSuspected { .. } => CardCommand::SuspectFraud,
+            Happened::FraudCleared { .. } => return Ok(details(item)?.fraud_suspected),
+        };
+        Ok(view::state(item)?.after(&command).is_ok())
+    }
+}
+
+/// Whether an application is still open, so that it is void for this reason.
+fn is_voided(state: ApplicationState, reason: VoidReason) -> bool {
+    state.is_live() && state.after(&ApplicationCommand::Void { reason }).is_ok()
+}
+
+/// Records what happened to a holder, and returns what it changed.
+pub(super) async fn record(
+    core: &Core,
+    request: Request<pb::RecordHolderEventRequest>,
+) -> Result<pb::RecordHolderEventResponse, Fault> {
+    let caller = one_of(&request, &[Role::Municipality])?;
+    let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
+    let request = request.into_inner();
+    let common = (request.request_id.as_str(), request.occurred_time.as_ref());
+    let mutation = Mutation::of(core, &caller, "RecordHolderEventRequest", &request, common)?;
+    let municipality = whose(&caller, None)?;
+    let order_id = id_of(&request.order_id, "order_id")?;
+    let happened = Happened::read(&request)?;
+    not_after_restore(core, &caller, deadline).await?;
+    let order = Order::by_id(core, municipality, order_id.as_str(), deadline).await?;
+    let person = order.person(core);
+    let items = of_person(core, municipality, person, deadline).await?;
+    let (actor, request_id) = (mutation.actor.clone(), mutation.request_id.clone());
+    let key = first(core, (&mutation, &happened), &items, municipality, deadline).await?;
+    let mut with: Vec<ItemKey> = items.iter().map(|item| item.key.clone()).collect();
+    with.retain(|one| *one != key);
+    for item in items.iter().filter(|item| item.key.kind == ItemKind::Card) {
+        with.extend(blanks::of_unmade(item)?.filter(|share| !with.contains(share)));
+    }
+    let holds = [HoldKind::ActiveCard, HoldKind::LiveApplication].map(|kind| Hold { kind, of: person });
+    let occurred_ms = mutation.occurred_ms;
+    let main = key.clone();
+    let decided = move |found: &Found| decide(found, &main, &happened, occurred_ms);
+    mutation.change_with(core, deadline, key, (with, holds.to_vec()), decided).await?;
+    changed(core, municipality, (person, &actor, &request_id), deadline).await
+}
+
+/// Every card and application of a person.
+async fn of_person(
+    core: &Core,
+    municipality: MunicipalityCode,
+    person: [u8; 32],
+    deadline: Deadline,
+) -> Result<Vec<ItemRow>, Fault> {
+    let link = Link { kind: LinkKind::Person, of: person };
+    let count = u32::try_from(ITEMS_MAX + 1).expect("small");
+    let mut items = Vec::new();
+    for kind in [ItemKind::Card, ItemKind::Application] {
+        let linked = core.store.linked(municipality, link, kind, None, count);
+        items.extend(deadline.wait(linked).await?.map_err(store_fault)?);
+    }
+    if items.len() > ITEMS_MAX {
+        let words = format!("the person has more than {ITEMS_MAX} cards and applications: tell the operator");
+        return Err(Fault::new(Reason::LimitExceeded, words));
+    }
+    Ok(items)
+}
+
+/// The item under which the request stands: if it was carried out the same one, else the first that changes.
+async fn first(
+    core: &Core,
+    (mutation, happened): (&Mutation, &Happened),
+    items: &[ItemRow],
+    municipality: MunicipalityCode,
+    deadline: Deadline,
+) -> Result<ItemKey, Fault> {
+    let carried = core.store.carried_out(municipality, &mutation.actor, &mutation.request_id);
+    if let Some(key) = deadline.wait(carried).await?.map_err(store_fault)? {
+        return Ok(key);
+    }
+    for item in items {
+        if happened.concerns(item)? {
+            return Ok(item.key.clone());
+        }
+    }
+    Err(nothing_open())
+}
+
+fn decide(found: &Found, key: &ItemKey, happened: &Happened, occurred_ms: i64) -> Result<Decided, Fault> {
+    let (mut tally, mut main, mut with) = (Tally::default(), None, Vec::new());
+    let known = found.with.iter().map(|(key, known)| (key, known.item.as_ref(), &known.history));
+    let all = std::iter::once((key, found.item.as_ref(), &found.history)).chain(known);
+    for (one, item, history) in all {
+        let is_of_the_person = matches!(one.kind, ItemKind::Card | ItemKind::Application);
+        let Some(item) = item.filter(|_| is_of_the_person) else { continue };
+        if !happened.concerns(item)? {
+            continue;
+        }
+        let decided = if one.kind == ItemKind::Card {
+            let life = Life::of(history).map_err(|_| unreadable())?;
+            of_card(&one.id, &life, happened, occurred_ms, &mut tally)?
+        } else {
+            let life = application::life::Life::of(history).map_err(|_| application::life::unreadable())?;
+            of_application(&one.id, life, happened, occurred_ms)?
+        };
+        if one == key {
+            main = Some(decided);
+        } else {
+            with.push((one.clone(), decided));
+        }
+    }
+    let Some(main) = main else {
+        return Err(if with.is_empty() { nothing_open() } else { overtaken() });
+    };
+    with.extend(tally.decided(key.municipality, found, occurred_ms)?);
+    Ok(Decided { with, ..main })
+}
+
+fn of_card(
+    id: &ItemId,
+    life: &Life,
+    happened: &Happened,
+    occurred_ms: i64,
+    tally: &mut Tally,
+) -> Result<Decided, Fault> {
+    let event = happened.of_card();
+    let events = blanks::given_up(life, event.clone());
+    let after = life.clone().then(id, &events, occurred_ms)?;
+    tally.note(life, &event, &after)?;
+    after.decided(&events, occurred_ms)
+}
+
+fn of_application(
+    id: &ItemId,
+    life: application::life::Life,
+    happened: &Happened,
+    occurred_ms: i64,
+) -> Result<Decided, Fault> {
+    let reason = happened.voids().expect("it concerns the application");
+    let void = application::event::Event::Void { reason: reason.as_str().to_owned() };
+    let after = life.then(id, std::slice::from_ref(&void), occurred_ms)?;
+    after.decided(&[void], occurred_ms)
+}
+
+/// What this request has changed, as it stands now.
+async fn changed(
+    core: &Core,
+    municipality: MunicipalityCode,
+    (person, actor, request_id): ([u8; 32], &str, &str),
+    deadline: Deadline,
+) -> Result<pb::RecordHolderEventResponse, Fault> {
+    let (mut cards, mut application_numbers) = (Vec::new(), Vec::new());
+    for item in of_person(core, municipality, person, deadline).await? {
+        let history = deadline.wait(core.store.item_history(&item.key)).await?.map_err(store_fault)?;
+        if !history.iter().any(|row| row.actor == actor && row.request_id == request_id) {
+            continue;
+        }
+        if item.key.kind == ItemKind::Application {
+            application_numbers.push(item.key.id.to_string());
+        } else {
+            cards.push(item);
+        }
+    }
+    let cards = find::cards(core, &cards, deadline).await?;
+    Ok(pb::RecordHolderEventResponse { cards, application_numbers })
+}
+
+fn nothing_open() -> Fault {
+    let words = "no card or application of the person is open for that: look at its cards";
+    Fault::new(Reason::ItemState, words)
+}
