@@ -131,7 +131,8 @@ impl ApplicationState {
                 if cleared { Ok(Is::InProduction) } else { Err(Why::SwapSuspected) }
             }
             (Is::InProduction, Do::ReceiveCard) => Ok(Is::WithCard),
-            (Is::WithCard, Do::Remake) => Ok(Is::InProduction),
+            // While it is made, too: the producer finds the first one bad.
+            (Is::WithCard | Is::InProduction, Do::Remake) => Ok(Is::InProduction),
             (Is::Received | Is::Defective | Is::Resubmitted | Is::IdentityChecked, Do::Reject) => {
                 Ok(Is::Rejected)
             }

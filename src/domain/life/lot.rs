@@ -38,25 +38,39 @@ impl Lot {
         Self { remaining: allocated, ..Self::default() }
     }
 
-    /// Takes a blank card for an order.
-    ///
-    /// # Errors
-    /// [`LotRefusal::QuotaUsedUp`] if none is left: the order waits.
-    pub fn take(self) -> Result<Self, LotRefusal> {
-        let Some(remaining) = self.remaining.checked_sub(1) else {
-            return Err(LotRefusal::QuotaUsedUp { allocated: self.allocated() });
-        };
-        Ok(Self { remaining, consumed: self.consumed + 1, ..self })
+    /// Adds blank cards.
+    #[must_use]
+    pub fn allocate(self, count: u64) -> Self {
+        Self { remaining: self.remaining + count, ..self }
     }
 
-    /// Scraps a card that was taken and not sent: its order needs another.
+    /// Takes blank cards for orders.
     ///
     /// # Errors
-    /// [`LotRefusal::TooMany`] if there is none.
-    pub fn scrap(self) -> Result<Self, LotRefusal> {
-        let there = self.consumed - self.shipped();
-        let _ = less(there, 1)?;
-        Ok(Self { consumed: self.consumed - 1, scrapped: self.scrapped + 1, ..self })
+    /// [`LotRefusal::QuotaUsedUp`] if fewer are left: the orders wait.
+    pub fn take(self, count: u64) -> Result<Self, LotRefusal> {
+        let Some(remaining) = self.remaining.checked_sub(count) else {
+            return Err(LotRefusal::QuotaUsedUp { allocated: self.allocated() });
+        };
+        Ok(Self { remaining, consumed: self.consumed + count, ..self })
+    }
+
+    /// Takes back blank cards that nothing was made of: their orders are made of another lot.
+    ///
+    /// # Errors
+    /// [`LotRefusal::TooMany`] if fewer were taken and not sent.
+    pub fn give_back(self, count: u64) -> Result<Self, LotRefusal> {
+        let _ = less(self.consumed - self.shipped(), count)?;
+        Ok(Self { consumed: self.consumed - count, remaining: self.remaining + count, ..self })
+    }
+
+    /// Scraps cards that were taken and not sent: their orders need others.
+    ///
+    /// # Errors
+    /// [`LotRefusal::TooMany`] if fewer are there.
+    pub fn scrap(self, count: u64) -> Result<Self, LotRefusal> {
+        let _ = less(self.consumed - self.shipped(), count)?;
+        Ok(Self { consumed: self.consumed - count, scrapped: self.scrapped + count, ..self })
     }
 
     /// Sends cards that were taken.

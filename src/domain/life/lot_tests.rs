@@ -7,23 +7,25 @@ use super::*;
 #[test]
 fn at_the_end_of_the_quota_orders_are_told_to_wait() {
     let mut lot = Lot::new(2);
-    lot = lot.take().expect("two are left");
-    lot = lot.take().expect("one is left");
-    let refused = lot.take().expect_err("none is left");
+    lot = lot.take(1).expect("two are left");
+    assert_eq!(lot.take(2), Err(LotRefusal::QuotaUsedUp { allocated: 2 }));
+    lot = lot.take(1).expect("one is left");
+    let refused = lot.take(1).expect_err("none is left");
     assert_eq!(refused, LotRefusal::QuotaUsedUp { allocated: 2 });
     assert_eq!(refused.to_string(), "the quota of 2 cards is used up: orders wait until more are allocated");
     // A card that is scrapped gives no blank card back.
-    lot = lot.scrap().expect("two were made");
-    assert_eq!(lot.take(), Err(LotRefusal::QuotaUsedUp { allocated: 2 }));
-    assert_eq!(Lot::default().take(), Err(LotRefusal::QuotaUsedUp { allocated: 0 }));
+    lot = lot.scrap(1).expect("two were made");
+    assert_eq!(lot.take(1), Err(LotRefusal::QuotaUsedUp { allocated: 2 }));
+    assert_eq!(lot.allocate(1).take(1).map(|lot| lot.remaining()), Ok(0));
+    assert_eq!(Lot::default().take(1), Err(LotRefusal::QuotaUsedUp { allocated: 0 }));
 }
 
 #[test]
 fn nothing_is_scrapped_shipped_lost_or_found_that_is_not_there() {
-    let made = (0..3).try_fold(Lot::new(10), |lot, _| lot.take()).expect("ten are there");
+    let made = Lot::new(10).take(3).expect("ten are there");
     assert_eq!(made.ship(4), Err(LotRefusal::TooMany { there: 3 }));
     let shipped = made.ship(3).expect("three were made");
-    assert_eq!(shipped.scrap(), Err(LotRefusal::TooMany { there: 0 }));
+    assert_eq!(shipped.scrap(1), Err(LotRefusal::TooMany { there: 0 }));
     assert_eq!(shipped.arrive(4), Err(LotRefusal::TooMany { there: 3 }));
     assert_eq!(shipped.lose(u64::MAX), Err(LotRefusal::TooMany { there: 3 }));
     let lost = shipped.lose(1).expect("three are under way");
@@ -68,16 +70,17 @@ proptest! {
     #[test]
     fn whatever_is_done_with_a_lot_its_sums_close_and_nothing_is_made_of_nothing(
         allocated in prop_oneof![0..20u64, Just(u64::MAX)],
-        steps in prop::collection::vec((0..6u8, prop_oneof![0..5u64, Just(u64::MAX)]), 0..60),
+        steps in prop::collection::vec((0..7u8, prop_oneof![0..5u64, Just(u64::MAX)]), 0..60),
     ) {
         let mut lot = Lot::new(allocated);
         for (what, count) in steps {
             let after = match what {
-                0 => lot.take(),
-                1 => lot.scrap(),
+                0 => lot.take(count),
+                1 => lot.scrap(count),
                 2 => lot.ship(count),
                 3 => lot.arrive(count),
                 4 => lot.lose(count),
+                5 => lot.give_back(count),
                 _ => lot.find(count),
             };
             lot = after.unwrap_or(lot);

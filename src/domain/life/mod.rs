@@ -2,8 +2,8 @@
 //! a clock, a database or a random number.
 //!
 //! Each life is one table, `state.after(command)`. What a decision depends on beside the state is a field of
-//! the command, so that it is recorded with it and can be decided again. Envelopes have a service
-//! (`issuance::mail`); those of the others are not built yet.
+//! the command, so that it is recorded with it and can be decided again. Each has its service below
+//! `issuance`: `mail`, `application`, `card` (with activations) and `production` (with lots).
 
 #[macro_use]
 mod words;

@@ -1,0 +1,111 @@
+//! A long list is sent in parts, each under an id of its own that follows from the whole's: what broke
+//! off is sent again by the same command, and nothing of it is recorded twice.
+
+use std::path::Path;
+
+use crate::{
+    cli::{
+        giving::{Giving, Stamp},
+        municipal::{Output, many, warn},
+        progress,
+    },
+    client::{calls::CallError, error::Error, party::Party},
+    wire::fault::Fault,
+};
+
+/// Cards of one part.
+const CARDS: usize = 500;
+/// The longest id of a whole: there is room for the number of a part behind it.
+const ID_BYTES_MAX: usize = 56;
+
+/// How far a list was sent.
+pub(super) struct Sent<T> {
+    /// The answer of each part.
+    pub(super) answers: Vec<T>,
+    pub(super) stamp: Stamp,
+}
+
+/// A file, and in which line of it an entry stands.
+pub(super) type Lines<'a, I> = (&'a Path, fn(&I) -> u64);
+
+/// Sends a list part by part. `from` says in which line of which file an entry stands, if it stands in one.
+pub(super) async fn send<I, T>(
+    giving: &Giving,
+    list: &[I],
+    from: Option<Lines<'_, I>>,
+    call: impl AsyncFn(&Party, &Stamp, &[I]) -> Result<T, CallError>,
+) -> Result<Sent<T>, Error> {
+    let party = giving.asking.party()?;
+    let stamp = giving.stamp();
+    if list.len() > CARDS && stamp.request_id.len() > ID_BYTES_MAX {
+        let words = format!("--request-id may have {ID_BYTES_MAX} characters for more than {CARDS} cards");
+        return Err(Error::Usage(words));
+    }
+    let template = "sending [{wide_bar}] {human_pos}/{human_len} cards, {eta} left";
+    let bar = progress::bar(template, list.len() as u64, giving.output());
+    let all = async |party: &Party| {
+        let mut answers = Vec::new();
+        for (at, part) in list.chunks(CARDS).enumerate() {
+            let own = match at {
+                0 => stamp.clone(),
+                _ => stamp.part(at + 1),
+            };
+            let answer = call(party, &own, part).await;
+            if let Err(error) = &answer {
+                bar.suspend(|| name_lines(error, part, from, giving.output()));
+            }
+            answers.push(answer?);
+            bar.inc(part.len() as u64);
+        }
+        Ok(answers)
+    };
+    let sent = party.over(all).await;
+    bar.finish_and_clear();
+    let sent = sent.inspect_err(|error: &CallError| {
+        let (done, all) = (bar.position(), many(list.len() as u64, "card"));
+        if (done > 0 || error.transient) && giving.output() == Output::Text {
+            let (id, at) = (&stamp.request_id, stamp.at());
+            let words = format!("{done} of {all} are recorded for certain: --request-id {id} --at {at} with");
+            warn(&format!("{words} the same list goes on from there"));
+        }
+    });
+    Ok(Sent { answers: sent?, stamp })
+}
+
+/// Says in which lines of the file stands what was refused.
+fn name_lines<I>(error: &CallError, part: &[I], from: Option<Lines<'_, I>>, output: Output) {
+    let (Some((path, line)), Some(fault)) = (from, &error.fault) else { return };
+    if output == Output::Json {
+        return; // the error names the places
+    }
+    for (at, what) in places(fault) {
+        if let Some(entry) = part.get(at) {
+            warn(&format!("{}, line {}: {what}", path.display(), line(entry)));
+        }
+    }
+}
+
+/// The entries that a fault names, each with what is wrong with it.
+fn places(fault: &Fault) -> Vec<(usize, &str)> {
+    let place = |field: &str| {
+        let (_, rest) = field.split_once('[')?;
+        rest.split_once(']')?.0.parse().ok()
+    };
+    let named = fault.violations.iter();
+    named.filter_map(|(field, what)| Some((place(field)?, what.as_str()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::fault::Reason;
+
+    #[test]
+    fn a_fault_names_entries_of_the_list() {
+        let fault = Fault::new(Reason::ItemState, "two are wrong")
+            .violation("cards[3].ok.chip_key", "a")
+            .violation("card_ids[0]", "b")
+            .violation("cards", "c");
+        assert_eq!(places(&fault), [(3, "a"), (0, "b")]);
+    }
+}

@@ -1,0 +1,100 @@
+//! `todoke production pull`: a producer gets orders that wait; what is about a person is shown to
+//! programs alone.
+
+use std::time::Duration;
+
+use clap::{Args, builder::TypedValueParser};
+use serde_json::json;
+
+use super::{
+    keyed::Keyed,
+    share::{order_json, order_line},
+};
+use crate::{
+    cli::municipal::{Output, many, say, say_event, say_result, wait, warn},
+    client::{calls::Weight, error::Error},
+    domain::{date, item::ItemId, municipality::MunicipalityCode},
+    runtime::exit,
+    wire::{
+        convert::{millis, span},
+        pb,
+    },
+};
+
+/// Which orders are pulled.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PullArgs {
+    /// The lot whose blank cards they are made of
+    #[arg(value_name = "LOT")]
+    lot: ItemId,
+    /// Whose orders
+    #[arg(long, value_name = "CODE")]
+    municipality: MunicipalityCode,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = orders())]
+    limit: u32,
+    /// How long nobody else gets them
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = wait)]
+    lease: Duration,
+    /// Where the pull before ended, as it said
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    page_token: String,
+    #[command(flatten)]
+    pub(super) keyed: Keyed,
+}
+
+fn orders() -> impl TypedValueParser<Value = u32> {
+    clap::value_parser!(u32).range(1..=500)
+}
+
+pub(super) async fn run(args: &PullArgs) -> Result<u8, Error> {
+    let message = |request_id| pb::PullOrdersRequest {
+        request_id,
+        municipality_code: args.municipality.to_string(),
+        lot_id: args.lot.to_string(),
+        orders_max: args.limit,
+        lease: Some(span(args.lease)),
+        page_token: args.page_token.clone(),
+    };
+    let send = args.keyed.over(async |party, request_id| {
+        let (call, message) = ("PullOrders", message(request_id));
+        party
+            .ask(call, Weight::Heavy, &message, |attempt, request| async move {
+                attempt.production().pull_orders(request).await
+            })
+            .await
+    });
+    let (answer, request_id) = send.await?;
+    let pb::PullOrdersResponse { orders, lease_end_time, next_page_token, held } = answer;
+    let until = lease_end_time.map(|time| date::utc(millis(&time))).unwrap_or_default();
+    if args.keyed.output() == Output::Json {
+        orders.iter().for_each(|order| say_event("order", order_json(order)));
+        for pb::HeldOrder { application_number, why, order_id } in &held {
+            let value = json!({"application_number": application_number, "order_id": order_id, "why": why});
+            say_event("held", value);
+        }
+        let value = json!({
+            "orders": orders.len(), "held": held.len(), "lease_end_time": until,
+            "next_page_token": next_page_token, "request_id": request_id,
+        });
+        return Ok(say_result(exit::DONE, value));
+    }
+    orders.iter().for_each(|order| say(&order_line(order)));
+    for pb::HeldOrder { application_number, why, order_id } in &held {
+        warn(&format!("held: application {application_number} for order {order_id}: {why}"));
+    }
+    if orders.is_empty() && next_page_token.is_empty() {
+        say("no order waits");
+        return Ok(exit::DONE);
+    }
+    if !orders.is_empty() {
+        say(&format!(
+            "{} until {until}; what is printed on them is given with --output json",
+            many(orders.len() as u64, "order")
+        ));
+    }
+    if !next_page_token.is_empty() {
+        warn(&format!("more may wait: --page-token {next_page_token} goes on"));
+    }
+    Ok(exit::DONE)
+}
