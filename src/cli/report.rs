@@ -1,5 +1,5 @@
-//! `todoke report verify-store`: reads all that is stored, holds it against what was signed, and names what
-//! is damaged; with `--repair` puts right what has a second copy.
+//! `todoke report verify-store | replay`: the first reads all that is stored, holds it against what was
+//! signed, and names what is damaged; with `--repair` puts right what has a second copy.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use super::{
     Error,
     municipal::{Output, many, now_ms, say, say_event, say_result, warn},
     progress::bar,
+    replay::{self, ReplayArgs},
 };
 use crate::{
     client::receipts::load_key,
@@ -37,6 +38,8 @@ pub struct ReportArgs {
 enum ReportCommand {
     /// Holds every batch, chunk, order and receipt in the database against what was signed
     VerifyStore(Box<VerifyArgs>),
+    /// Reads the history of every envelope, application, card and lot again, and says what stands otherwise
+    Replay(ReplayArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -82,8 +85,10 @@ struct VerifyArgs {
 
 impl ReportArgs {
     pub(super) fn output(&self) -> Output {
-        let ReportCommand::VerifyStore(args) = &self.command;
-        args.output
+        match &self.command {
+            ReportCommand::VerifyStore(args) => args.output,
+            ReportCommand::Replay(args) => args.output,
+        }
     }
 }
 
@@ -92,7 +97,13 @@ impl ReportArgs {
 /// # Errors
 /// What kept it from looking.
 pub async fn run(args: ReportArgs) -> Result<u8, Error> {
-    let ReportCommand::VerifyStore(args) = args.command;
+    match args.command {
+        ReportCommand::VerifyStore(args) => verify(*args).await,
+        ReportCommand::Replay(args) => replay::run(args).await,
+    }
+}
+
+async fn verify(args: VerifyArgs) -> Result<u8, Error> {
     let vault = Vault::open(&args.kek, &args.receipt_key)?;
     let roots = Roots::load(&args.ca)?;
     let receipt_keys = args.receipt_pub.iter().map(|path| public(path)).collect::<Result<Vec<_>, _>>()?;
