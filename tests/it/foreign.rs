@@ -1,6 +1,7 @@
 //! Promise: a stock client in another language takes a file through the relays to a receipt that it has
 //! verified itself, though the relay of its upload is killed half-way, and can read why it was refused.
 
+mod counter;
 pub(crate) mod stock;
 
 use std::{

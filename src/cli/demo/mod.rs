@@ -7,6 +7,7 @@ mod command;
 mod cut;
 mod deaths;
 mod extract;
+mod life;
 mod loads;
 mod narrator;
 mod pool;
@@ -38,7 +39,7 @@ use crate::runtime::{self, Tasks, exit};
 ///
 /// Each is a process of its own on loopback. A second such system, in which a relay hangs, runs beside the
 /// first. It needs about a minute, leaves nothing running, and ends with 0 only if every check held,
-/// otherwise with 1. A scenario is a story of the relay pool alone.
+/// otherwise with 1. A scenario is a story of the relay pool alone, or of cards (life).
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  todoke demo --keep demo\n  \
                         todoke verify demo/files/clean.csv.receipt --file demo/files/clean.csv \\\n    \

@@ -53,6 +53,7 @@ pub(crate) struct Stage {
     pub(crate) system: System,
     program: PathBuf,
     files: PathBuf,
+    database: String,
     deaths: Deaths,
     commands: AtomicU32,
 }
@@ -105,12 +106,17 @@ impl Stage {
         let system = System::start(layout, &options, deaths.listener()).await?;
         // The logs of an earlier stage in this folder are kept.
         let commands = AtomicU32::new(u32::try_from(told).unwrap_or_default());
-        Ok(Self { system, program, files, deaths, commands })
+        Ok(Self { system, program, files, database: options.database, deaths, commands })
     }
 
     /// A file of the story.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.files.join(name)
+    }
+
+    /// The URL of the database.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
     }
 
     /// The issuer's public key.

@@ -18,18 +18,24 @@ from grpc_tools import protoc
 PROTO = pathlib.Path(__file__).resolve().parents[3] / "proto"
 
 
+SERVICES = ["application", "batch", "card", "mail", "production"]
+
+
 def stubs(folder):
     """Generates the stubs from the .proto files, as a build step would: grpc_tools.protoc is the compiler."""
     well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     code = protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", f"--python_out={folder}",
-                        f"--grpc_python_out={folder}", "todoke/v1/batch.proto"])
+                        f"--grpc_python_out={folder}", *(f"todoke/v1/{name}.proto" for name in SERVICES)])
     assert code == 0, "the .proto files do not compile"
     sys.path.insert(0, folder)
-    return importlib.import_module("todoke.v1.batch_pb2"), importlib.import_module("todoke.v1.batch_pb2_grpc")
+    load = importlib.import_module
+    return {name: (load(f"todoke.v1.{name}_pb2"), load(f"todoke.v1.{name}_pb2_grpc")) for name in SERVICES}
 
 
+# Messages and stubs of each service.
 with tempfile.TemporaryDirectory() as made:
-    pb, pb_grpc = stubs(made)
+    services = stubs(made)
+pb, pb_grpc = services["batch"]
 
 
 class Caller:

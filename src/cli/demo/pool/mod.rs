@@ -12,11 +12,11 @@ mod upstream;
 
 use clap::ValueEnum;
 
-use super::{cast::Cast, narrator::Narrator, theatre::Theatre, trouble::Trouble};
+use super::{cast::Cast, life, narrator::Narrator, theatre::Theatre, trouble::Trouble};
 
 pub(crate) use hang::hang;
 
-/// A story of the pool alone.
+/// A story of the pool, or of cards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
     /// 13 to 26 January 2016, the days between skipped: what two units share is suspect on the 18th, and the
@@ -31,6 +31,9 @@ pub enum Scenario {
     SameModel,
     /// One relay alone fails, as in October 2016: found within a minute; some 80 s
     Raid,
+    /// One household from its import to active cards: a return, a swap that is caught, an activation that is
+    /// broken off, an envelope that is missing; some 5 s
+    Life,
 }
 
 /// Plays it.
@@ -49,6 +52,7 @@ pub(crate) async fn play(scenario: Scenario, theatre: &Theatre, tale: &mut Narra
             let cast = Cast::of_models(&same_model::MODELS);
             theatre.play(&cast, async |stage| Box::pin(same_model::same_model(stage, tale)).await).await
         }
+        Scenario::Life => Box::pin(life::life(theatre, tale)).await,
         Scenario::Raid => theatre.play(&quiet, async |stage| Box::pin(raid::raid(stage, tale)).await).await,
     }
 }
