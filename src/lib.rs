@@ -41,14 +41,14 @@
 //! | --- | --- | --- |
 //! | [`domain`] | pure rules: ids, manifest, Merkle tree, ranges, totals, receipt | nothing |
 //! | [`telemetry`] | logs, and every metric and label by name | nothing |
-//! | [`sample`] | record files of people who do not exist | domain |
+//! | [`sample`] | record files of people who do not exist, and chips of their cards | domain |
 //! | [`runtime`] | signals, named tasks, the clock, exit codes | telemetry |
 //! | [`wire`] | the protobuf API; where faults become statuses | domain |
 //! | [`crash`] | where a test can kill a process; nothing in a build for use | nothing |
 //! | [`vault`] | sealing of personal data, blind index, signing | domain |
 //! | [`net`] | mutual TLS, limits of a server, channels, PKI | domain, wire, runtime, telemetry |
 //! | [`store`] | SQL of two databases, nothing of gRPC | domain, vault, pool, runtime, telemetry, crash |
-//! | [`issuance`] | a batch's whole way | domain, wire, vault, store, net, pool, runtime, telemetry, crash |
+//! | [`issuance`] | batches, and lives | domain, wire, vault, store, net, pool, runtime, telemetry, crash |
 //! | [`client`] | reader, journal, uploader, receipts | domain, wire, net, runtime, telemetry, crash |
 //! | [`pool`] | evidence, rule, policy, controller, leases, view | domain, wire, net, runtime, telemetry |
 //! | [`relay`] | identify, admit, forward, report | domain, wire, net, pool, runtime, telemetry, crash |

@@ -102,6 +102,7 @@ impl Caller {
         let id = format!("K-{:09}", self.done % CARDS).parse().map_err(Failure::while_doing("a card"))?;
         let asked = Asked {
             key: ItemKey { municipality: municipality(self.first)?, kind: ItemKind::Card, id },
+            with: Vec::new(),
             request_id: format!("{:016}", self.done),
             fingerprint: Digest::of(&self.done.to_be_bytes()),
             actor: "municipality/131229".to_owned(),
@@ -126,7 +127,6 @@ fn suspended(found: &Found) -> Result<Decided, Infallible> {
         office: "01".to_owned(),
         cards: 1,
         details: "{}".to_owned(),
-        take: Vec::new(),
-        leave: Vec::new(),
+        ..Decided::default()
     })
 }

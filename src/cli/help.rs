@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use clap::{Command, CommandFactory};
 
 /// Who uses which sub-commands, in the order of work.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     (
         "Municipalities",
         &["import", "resume", "status", "rejects", "reconcile", "prove", "verify", "card", "abort", "repair"],
     ),
-    ("Municipalities, press and post", &["mail"]),
+    ("Municipalities, press and post", &["application", "mail"]),
+    ("Operators, press and municipalities", &["production"]),
     ("Services", &["issuer", "relay"]),
     ("Operators", &["config", "migrate", "pki", "pool", "report", "restore", "store", "vault"]),
     ("Trying it out", &["demo", "dev", "sample"]),
@@ -25,7 +26,8 @@ Examples:
 
 Exit codes: 0 done and proved, 1 failed, 2 wrong usage, 64 bad configuration;
 3 gaps left (import, resume), 4 totals disagree (import, resume, verify, store), shelves do not
-fit (mail) or stored data is damaged (report, vault), 75 try again later.
+fit (mail), a lot does not close (production) or stored data is damaged (report, vault), 75 try
+again later.
 `todoke COMMAND --help` says more.";
 
 /// The whole command line, with its help in groups.

@@ -2,6 +2,7 @@
 //! nowhere else, and every run ends with one of the exit codes of [`crate::runtime::exit`].
 
 mod addresses;
+pub mod application;
 pub mod card;
 pub mod completions;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod demo;
 pub mod dev;
 mod ending;
 mod error;
+pub(crate) mod giving;
 mod help;
 pub mod import;
 pub mod issuer;
@@ -21,11 +23,13 @@ pub mod pki;
 pub mod pool;
 pub mod pool_offline;
 mod process;
+pub mod production;
 mod progress;
 pub mod prove;
 pub mod reconcile;
 pub mod rejects;
 pub mod relay;
+mod replay;
 pub mod report;
 pub mod restore;
 pub mod resume;
@@ -62,8 +66,10 @@ enum Command {
     Reconcile(reconcile::ReconcileArgs),
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),
-    Card(card::CardArgs),
+    Card(Box<card::CardArgs>),
+    Application(Box<application::ApplicationArgs>),
     Mail(Box<mail::MailArgs>),
+    Production(Box<production::ProductionArgs>),
     Relay(Box<relay::RelayArgs>),
     Abort(upkeep::AbortArgs),
     Repair(upkeep::RepairArgs),
@@ -126,8 +132,10 @@ async fn run(command: Command) -> Result<u8, Error> {
         Command::Reconcile(args) => Box::pin(reconcile::run(args)).await,
         Command::Prove(args) => Box::pin(prove::run(args)).await,
         Command::Verify(args) => verify::run(args).await,
-        Command::Card(args) => Box::pin(card::run(args)).await,
+        Command::Card(args) => Box::pin(card::run(*args)).await,
+        Command::Application(args) => Box::pin(application::run(*args)).await,
         Command::Mail(args) => Box::pin(mail::run(*args)).await,
+        Command::Production(args) => Box::pin(production::run(*args)).await,
         Command::Relay(args) => Box::pin(relay::run(*args)).await,
         Command::Abort(args) => Box::pin(upkeep::abort(args)).await,
         Command::Repair(args) => Box::pin(upkeep::repair(args)).await,

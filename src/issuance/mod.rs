@@ -1,15 +1,17 @@
-//! The issuance service: takes batches, works them off, accepts them with a receipt, and notices by itself
-//! what does not move.
+//! The issuance service: takes batches, works them off, accepts them with a receipt, and notices by
+//! itself what does not move.
 //!
 //! A batch's way: [`open`] → [`upload`] → [`seal`] → [`work`] → [`reconcile`]; [`sweep`] looks at all of
 //! them, at one issuer at a time ([`sweeper`]). What becomes of its cards afterwards is a life each: of
-//! envelopes in [`mail`], and what all changes of a life have in common in [`mutation`].
+//! envelopes in [`mail`], of applications in [`application`], from blank cards to shipments in
+//! [`production`](mod@production), and what all changes of a life have in common in [`mutation`].
 
+mod application;
 pub mod audit;
 mod batch_calls;
 mod batch_service;
 mod caller;
-mod card_service;
+mod card;
 mod chunks;
 mod compare;
 mod core;
@@ -20,14 +22,19 @@ mod keys;
 mod ledger;
 mod mail;
 mod mutation;
+mod office;
 mod open;
 mod options;
+mod orders;
 mod outlet;
 mod pages;
 mod places;
+mod production;
+mod reading;
 mod reconcile;
 mod recount;
 mod reflection;
+mod replay;
 mod rotate;
 mod routes;
 mod seal;
@@ -52,8 +59,9 @@ use crate::{
     wire::{
         DESCRIPTORS,
         pb::{
-            batch_service_server::BatchServiceServer, card_service_server::CardServiceServer,
-            mail_service_server::MailServiceServer, pool_service_server::PoolServiceServer,
+            application_service_server::ApplicationServiceServer, batch_service_server::BatchServiceServer,
+            card_service_server::CardServiceServer, mail_service_server::MailServiceServer,
+            pool_service_server::PoolServiceServer, production_service_server::ProductionServiceServer,
         },
     },
 };
@@ -61,6 +69,7 @@ use crate::{
 pub use compare::FormerKeyError;
 pub use expected::CalendarError;
 pub use options::Options;
+pub use replay::{Different, Replayed, replay};
 pub use rotate::{RotateError, Rotated, keks, rotate, unfinished};
 pub use routes::Services;
 pub use sweep::{HEARTBEAT, SILENT_MAX};
@@ -172,10 +181,9 @@ pub async fn start(
     let batches = BatchServiceServer::new(batch_service::Batches { core: Arc::clone(&core) })
         .max_decoding_message_size(message_max)
         .max_encoding_message_size(message_max);
-    let cards = CardServiceServer::new(card_service::Cards { core: Arc::clone(&core) })
-        .max_decoding_message_size(message_max);
     let routes = routes::Services::new(message_max).with(health).with(reflection).with(former);
-    let mut routes = routes.with(batches).with(cards).with(mail_service(&core));
+    let routes = routes.with(batches).with(cards(&core)).with(mail_service(&core));
+    let mut routes = routes.with(applications(&core)).with(production(&core));
     if let Some(pool) = &pool {
         pool.begin().await;
         routes = with_pool(routes, pool, &core, tasks);
@@ -204,9 +212,24 @@ pub async fn start(
     Ok(Running { address, not_ready, ended })
 }
 
+fn cards(core: &Arc<core::Core>) -> CardServiceServer<card::Cards> {
+    let cards = CardServiceServer::new(card::Cards { core: Arc::clone(core) });
+    cards.max_decoding_message_size(core.options.message_bytes_max)
+}
+
 fn mail_service(core: &Arc<core::Core>) -> MailServiceServer<mail::Mail> {
     let mail = MailServiceServer::new(mail::Mail { core: Arc::clone(core) });
     mail.max_decoding_message_size(core.options.message_bytes_max)
+}
+
+fn applications(core: &Arc<core::Core>) -> ApplicationServiceServer<application::Applications> {
+    let applications = ApplicationServiceServer::new(application::Applications::new(Arc::clone(core)));
+    applications.max_decoding_message_size(core.options.message_bytes_max)
+}
+
+fn production(core: &Arc<core::Core>) -> ProductionServiceServer<production::Production> {
+    let production = ProductionServiceServer::new(production::Production { core: Arc::clone(core) });
+    production.max_decoding_message_size(core.options.message_bytes_max)
 }
 
 /// Adds what the pool is served by, and has it judged.
@@ -310,8 +333,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What health is asked about: the whole, and each service.
 const SERVICES: &[&str] = &[
     "",
+    "todoke.v1.ApplicationService",
     "todoke.v1.BatchService",
     "todoke.v1.CardService",
     "todoke.v1.MailService",
     "todoke.v1.PoolService",
+    "todoke.v1.ProductionService",
 ];

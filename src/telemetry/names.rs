@@ -154,6 +154,10 @@ metrics! {
     REFUSALS = "todoke_refusals_total", Kind::Counter, [REASON];
     /// Cards whose personal data was shown, by stated purpose.
     DISCLOSURES = "todoke_disclosures_total", Kind::Counter, [PURPOSE];
+    /// Cards that became EXPIRED as their last day was over; at the issuer that sweeps.
+    CARDS_EXPIRED = "todoke_cards_expired_total", Kind::Counter, [];
+    /// Accommodations that were ordered and that a producer could not meet.
+    ACCOMMODATIONS_UNMET = "todoke_accommodations_unmet_total", Kind::Counter, [];
 
     /// Connections that are open, after their handshake.
     CONNECTIONS = "todoke_connections", Kind::Gauge, [];

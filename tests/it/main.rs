@@ -1,7 +1,9 @@
 //! The integration tests: each module proves one promise, through the real door.
 
 mod alerts;
+mod application;
 mod canary;
+mod card;
 mod cli;
 mod crash;
 mod dashboard;
@@ -19,6 +21,7 @@ mod net;
 mod operators;
 mod outdated;
 mod pool;
+mod production;
 mod relay;
 mod restore;
 mod stored;

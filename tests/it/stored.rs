@@ -7,6 +7,7 @@ mod file;
 mod keys;
 mod other_keys;
 mod repair;
+mod replay;
 mod roles;
 mod rotation;
 mod sealed;

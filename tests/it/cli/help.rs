@@ -30,7 +30,7 @@ fn the_version_is_the_crates() {
 
 #[test]
 fn wrong_usage_is_code_2_with_a_remedy_on_standard_error() {
-    for (words, remedy) in [
+    refused(&[
         (&["imprt"][..], "similar subcommands exist: 'report', 'migrate', 'import'"),
         (&["import", "cards.csv"], "--as <ROLE/NAME>"),
         (&["import", "cards.csv", "--as", "x", "--chunk-records", "1000"], "a power of two"),
@@ -77,7 +77,30 @@ fn wrong_usage_is_code_2_with_a_remedy_on_standard_error() {
         (&["sample", "--municipality", "131229", "--omit-district", "白馬"], "check the name"),
         (&["completions", "tcsh"], "bash"),
         (&["sample", "--municipality", "131229", "--encoding", "latin1"], "utf-8-bom"),
-    ] {
+    ]);
+}
+
+#[test]
+fn wrong_usage_of_applications_is_refused_likewise() {
+    refused(&[
+        (&["application", "form", "K 1", "--as", "x"], "1 to 64 visible ASCII characters"),
+        (&["application", "submit", "--as", "x"], "--photo <REFERENCE>"),
+        (&["application", "submit", "--as", "x", "--photo", "P", "--ages", "9-8"], "such as 30-45"),
+        (&["application", "submit", "--as", "x", "--photo", "P", "--sex", "3"], "0, 1, 2 or 9"),
+        (&["application", "submit", "--as", "x", "--photo", "P", "--session", "7"], "--session <UUID>"),
+        (&["application", "review", "N", "--as", "x"], "--approve"),
+        (&["application", "review", "N", "--as", "x", "--approve", "--defect", "y"], "cannot be used with"),
+        (&["application", "review", "N", "--as", "x", "--no-swap", "AGE_OF_PHOTO"], "--clerk <NAME>"),
+        (&["application", "review", "N", "--as", "x", "--no-swap", "NAME", "--clerk", "y"], "SEX_OF_PHOTO"),
+        (&["application", "identity", "N", "--as", "x"], "--document <DOCUMENT>"),
+        (&["application", "identity", "N", "--as", "x", "--document", "LIBRARY_CARD"], "PENSION_BOOK"),
+        (&["application", "void", "N", "--as", "x", "--reason", "LOST"], "MIXED_UP"),
+        (&["application", "list", "--as", "x", "--older-than", "30d"], "--state <STATE>"),
+    ]);
+}
+
+fn refused(cases: &[(&[&str], &str)]) {
+    for (words, remedy) in cases {
         let (code, text, errors) = run(words);
         assert_eq!((code, text.as_str()), (2, ""), "{words:?}");
         assert!(errors.contains(remedy), "{words:?}: {errors}");

@@ -20,6 +20,8 @@ fn whatever_fails_ends_with_a_result_that_names_its_exit_code() {
         (&["status"], &whose, 64),
         (&["reconcile", "--all"], &whose, 64),
         (&["card", "list"], &whose, 64),
+        (&["application", "list"], &whose, 64),
+        (&["application", "restore", "N-1"], &whose, 64),
         (&["mail", "list"], &whose, 64),
         (&["mail", "hand-over", "E-1"], &whose, 64),
         (&["mail", "stocktake", "--office", "x", &gone], &whose, 1),

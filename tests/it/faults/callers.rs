@@ -269,7 +269,7 @@ const PROBES: [(&str, Probe); 11] = [
             // B has an order K-3, and none of the other name of the same length.
             let order_id = if id == harness::id(1) { "K-3" } else { "K-x" };
             let key = Some(pb::get_card_request::Key::OrderId(order_id.to_owned()));
-            pb::GetCardRequest { key, purpose: pb::Purpose::Counter.into() }
+            pb::GetCardRequest { key, purpose: pb::Purpose::Counter.into(), with_history: false }
         }),
     ),
 ];

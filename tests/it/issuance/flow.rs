@@ -109,7 +109,11 @@ on_both!(a_card_shows_personal_data_only_for_a_purpose, async {
     let mut all = records("K", 5);
     all[3].set(Field::IndividualNumber, "123456789018");
     ward.import(&batch(ward.code(), 1, Policy::AllOrNothing, &all)).await;
-    let ask = |key, purpose: pb::Purpose| pb::GetCardRequest { key: Some(key), purpose: purpose.into() };
+    let ask = |key, purpose: pb::Purpose| pb::GetCardRequest {
+        key: Some(key),
+        purpose: purpose.into(),
+        with_history: false,
+    };
     let order = || pb::get_card_request::Key::OrderId("K-3".to_owned());
     let number = || pb::get_card_request::Key::IndividualNumber("123456789018".to_owned());
 
@@ -130,7 +134,7 @@ on_both!(a_card_shows_personal_data_only_for_a_purpose, async {
     let mut seen = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = pb::ListCardsRequest { page_size: 2, page_token, batch_id: String::new() };
+        let request = pb::ListCardsRequest { page_size: 2, page_token, ..Default::default() };
         let page = ward.cards().list_cards(request).await.expect("a page").into_inner();
         seen.extend(page.cards.into_iter().map(|card| card.index));
         page_token = page.next_page_token;

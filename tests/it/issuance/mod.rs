@@ -1,11 +1,13 @@
 //! Promise: the issuer keeps what it says over real gRPC, mutual TLS and SQL.
 
 mod acknowledged;
+mod application;
 mod asked;
 mod audited;
 pub(crate) mod begun;
 pub(crate) mod beside;
 mod calendar;
+mod card;
 mod clock;
 mod damage;
 mod damaged_store;
@@ -22,6 +24,7 @@ mod lost_chunk;
 mod mail;
 mod model;
 mod noticing;
+mod production;
 mod refusals;
 mod restarts;
 mod restore;
