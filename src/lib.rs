@@ -46,7 +46,7 @@
 //! | [`wire`] | the protobuf API; where faults become statuses | domain |
 //! | [`crash`] | where a test can kill a process; nothing in a build for use | nothing |
 //! | [`vault`] | sealing of personal data, blind index, signing | domain |
-//! | [`net`] | mutual TLS, limits of a server, channels, PKI | domain, wire, runtime, telemetry |
+//! | [`net`] | mutual TLS, limits of a server, lanes, channels, PKI | domain, wire, runtime, telemetry |
 //! | [`store`] | SQL of two databases, nothing of gRPC | domain, vault, pool, runtime, telemetry, crash |
 //! | [`issuance`] | batches, and lives | domain, wire, vault, store, net, pool, runtime, telemetry, crash |
 //! | [`client`] | reader, journal, uploader, receipts | domain, wire, net, runtime, telemetry, crash |

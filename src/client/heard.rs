@@ -90,7 +90,7 @@ impl Heard {
         let Some((fault, asked)) = fault.and_then(|fault| Some((fault, fault.retry_after?))) else { return };
         let until = Instant::now() + asked.min(ASKED_MAX);
         match fault.reason {
-            Reason::TenantRateLimit | Reason::DatabaseAway | Reason::ViewNotReady => {
+            Reason::TenantRateLimit | Reason::TerminalLimit | Reason::DatabaseAway | Reason::ViewNotReady => {
                 self.all_held = self.all_held.max(Some(until));
             }
             _ => drop(self.held.insert(relay, until)),
@@ -221,9 +221,12 @@ mod tests {
         assert_eq!((heard.asked(3), heard.avoid(3)), (Duration::ZERO, vec![1, 2]));
         tokio::time::advance(ASKED_MAX).await;
         assert_eq!(heard.avoid(3), [0; 0], "nobody is left alone for an hour");
-        let limit = Fault::new(Reason::TenantRateLimit, "too many").after(Duration::from_secs(1));
-        heard.hold(0, Some(&limit));
-        assert_eq!(heard.asked(3), Duration::from_secs(1), "that is the caller's, over whichever relay");
+        for reason in [Reason::TenantRateLimit, Reason::TerminalLimit] {
+            let limit = Fault::new(reason, "too many").after(Duration::from_secs(1));
+            heard.hold(0, Some(&limit));
+            assert_eq!(heard.asked(3), Duration::from_secs(1), "that is the caller's, over whichever relay");
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
     }
 
     #[test]

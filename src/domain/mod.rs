@@ -13,6 +13,7 @@ mod guide_tests;
 pub mod households;
 pub mod identity;
 pub mod item;
+pub mod lane;
 pub mod layout;
 pub mod life;
 pub mod manifest;

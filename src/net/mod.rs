@@ -4,6 +4,7 @@
 pub mod channel;
 mod first_word;
 pub mod headers;
+pub(crate) mod lanes;
 pub(crate) mod late_frames;
 pub mod listen;
 pub(crate) mod penalty;

@@ -1,4 +1,9 @@
-//! Nobody gets more than their share: each caller has limits of its own, and all together have one.
+//! Nobody gets more than their share: each caller has limits of its own, all together have one, and of both
+//! no lane takes what is kept for those above it.
+//!
+//! A call's lane is told by its path, so that nothing of its body is read for it. A stream holds its place as
+//! long as it lasts. What stands in no lane (the pool's own calls, and what is not ours) is bounded by what
+//! its caller may have, and by the limit of all.
 //!
 //! Everything on the way of a call is an atomic; the only lock is taken once a connection.
 
@@ -11,7 +16,13 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::identity::Identity;
+use crate::{
+    domain::{
+        identity::Identity,
+        lane::{Lane, Shares},
+    },
+    net::lanes::Lanes,
+};
 
 use super::{
     options::Options,
@@ -80,6 +91,8 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// What one caller uses, over all its connections and shards.
 pub(super) struct Tenant {
     in_flight: AtomicU32,
+    /// Its calls by lane: what it asks for lists takes nothing from its counters.
+    lanes: Lanes,
     connections: AtomicU32,
     unread: AtomicU32,
     /// What became of its calls.
@@ -92,6 +105,7 @@ impl Tenant {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             in_flight: AtomicU32::new(0),
+            lanes: Lanes::new(options.caller_calls_max as usize, Shares::OF_A_CALLER),
             connections: AtomicU32::new(0),
             unread: AtomicU32::new(0),
             seen: Tally::default(),
@@ -140,11 +154,15 @@ fn take(places: &AtomicU32, max: u32) -> bool {
 pub(super) struct Admission {
     callers: Mutex<HashMap<Identity, Arc<Tenant>>>,
     in_flight: AtomicUsize,
+    lanes: Lanes,
+    /// Calls that a lane had no place for: its callers' own, and anybody's.
+    refused: [[AtomicU64; 2]; Lane::ALL.len()],
 }
 
 impl Admission {
-    pub(super) fn new() -> Self {
-        Self { callers: Mutex::default(), in_flight: AtomicUsize::new(0) }
+    pub(super) fn new(options: &Options) -> Self {
+        let lanes = Lanes::new(options.lane_calls_max(), Shares::OF_ALL);
+        Self { callers: Mutex::default(), in_flight: AtomicUsize::new(0), lanes, refused: Default::default() }
     }
 
     /// Finds the caller's account; once a connection.
@@ -161,30 +179,72 @@ impl Admission {
         tenant
     }
 
-    /// Lets a call in; [`Admission::leave`] must follow.
-    pub(super) fn enter(&self, tenant: &Tenant, options: &Options, now_ns: u64) -> Result<(), Refusal> {
+    /// Lets a call of this lane in; [`Admission::leave`] must follow.
+    pub(super) fn enter(
+        &self,
+        tenant: &Tenant,
+        lane: Option<Lane>,
+        options: &Options,
+        now_ns: u64,
+    ) -> Result<(), Refusal> {
         if let Some(wait) = tenant.resets.wait(now_ns) {
-            return Err(Refusal { limit: Limit::CallerResets, max: options.caller_reset_rate, wait });
+            let max = options.caller_reset_rate;
+            return Err(Refusal { limit: Limit::CallerResets, lane, max, wait });
         }
         let max = options.caller_calls_max;
         if !take(&tenant.in_flight, max) {
-            return Err(Refusal { limit: Limit::CallerCalls, max, wait: MOMENT });
+            return Err(Refusal { limit: Limit::CallerCalls, lane, max, wait: MOMENT });
         }
         if let Err(wait) = tenant.starts.take(now_ns) {
             tenant.in_flight.fetch_sub(1, Relaxed);
-            return Err(Refusal { limit: Limit::CallerRate, max: options.caller_rate, wait });
+            return Err(Refusal { limit: Limit::CallerRate, lane, max: options.caller_rate, wait });
+        }
+        if let Some(lane) = lane
+            && let Err(refusal) = self.enter_lane(tenant, lane)
+        {
+            tenant.in_flight.fetch_sub(1, Relaxed);
+            return Err(refusal);
         }
         if self.in_flight.fetch_add(1, Relaxed) >= options.calls_max {
-            self.leave(tenant);
-            let max = u32::try_from(options.calls_max).unwrap_or(u32::MAX);
-            return Err(Refusal { limit: Limit::AllCalls, max, wait: MOMENT });
+            self.leave(tenant, lane);
+            let max = number(options.calls_max);
+            return Err(Refusal { limit: Limit::AllCalls, lane, max, wait: MOMENT });
         }
         Ok(())
     }
 
-    pub(super) fn leave(&self, tenant: &Tenant) {
+    /// Takes a place in the lane, of the caller's own and of all.
+    fn enter_lane(&self, tenant: &Tenant, lane: Lane) -> Result<(), Refusal> {
+        let refused = |limit: Limit, lanes: &Lanes| {
+            self.refused[lane as usize][usize::from(limit == Limit::Lane)].fetch_add(1, Relaxed);
+            Refusal { limit, lane: Some(lane), max: number(lanes.max(lane)), wait: MOMENT }
+        };
+        if !tenant.lanes.enter(lane) {
+            return Err(refused(Limit::CallerLane, &tenant.lanes));
+        }
+        if !self.lanes.enter(lane) {
+            tenant.lanes.leave(lane);
+            return Err(refused(Limit::Lane, &self.lanes));
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave(&self, tenant: &Tenant, lane: Option<Lane>) {
+        if let Some(lane) = lane {
+            tenant.lanes.leave(lane);
+            self.lanes.leave(lane);
+        }
         tenant.in_flight.fetch_sub(1, Relaxed);
         self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Calls of each lane that are in flight, and how many of it were refused since the last time, for its
+    /// callers' own limits and for the lane's.
+    pub(super) fn take_lanes(&self) -> impl Iterator<Item = (Lane, usize, [u64; 2])> {
+        Lane::ALL.into_iter().zip(&self.refused).map(|(lane, refused)| {
+            let [own, full] = refused;
+            (lane, self.lanes.in_use(lane), [own.swap(0, Relaxed), full.swap(0, Relaxed)])
+        })
     }
 
     /// Calls and bad ones of each caller that had any since the last time.
@@ -198,6 +258,10 @@ impl Admission {
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Relaxed)
     }
+}
+
+fn number(of: usize) -> u32 {
+    u32::try_from(of).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -48,41 +48,95 @@ fn what_has_happened_is_charged_but_never_beyond_one_burst_of_debt() {
 
 #[test]
 fn a_caller_gets_its_calls_and_not_one_more() {
-    let (admission, options) = (Admission::new(), options());
+    let options = options();
+    let admission = Admission::new(&options);
     let tenant = admission.tenant(&caller("municipality/131229"), &options, 0);
-    assert!((0..3).all(|_| admission.enter(&tenant, &options, 0).is_ok()));
-    let refusal = admission.enter(&tenant, &options, 0).expect_err("a fourth");
+    assert!((0..3).all(|_| admission.enter(&tenant, None, &options, 0).is_ok()));
+    let refusal = admission.enter(&tenant, None, &options, 0).expect_err("a fourth");
     assert_eq!((refusal.limit, refusal.max), (Limit::CallerCalls, 3));
     assert_eq!(refusal.fault().reason, Reason::TenantRateLimit);
-    admission.leave(&tenant);
-    assert_eq!(admission.enter(&tenant, &options, 0), Ok(()));
+    admission.leave(&tenant, None);
+    assert_eq!(admission.enter(&tenant, None, &options, 0), Ok(()));
 }
 
 #[test]
 fn all_together_get_theirs_and_a_refused_call_takes_nothing() {
-    let (admission, options) = (Admission::new(), options());
+    let options = options();
+    let admission = Admission::new(&options);
     let one = admission.tenant(&caller("municipality/131229"), &options, 0);
     let two = admission.tenant(&caller("municipality/131211"), &options, 0);
-    assert!((0..3).all(|_| admission.enter(&one, &options, 0).is_ok()));
-    assert_eq!(admission.enter(&two, &options, 0), Ok(()));
-    let refusal = admission.enter(&two, &options, 0).expect_err("the relay is full");
+    assert!((0..3).all(|_| admission.enter(&one, None, &options, 0).is_ok()));
+    assert_eq!(admission.enter(&two, None, &options, 0), Ok(()));
+    let refusal = admission.enter(&two, None, &options, 0).expect_err("the relay is full");
     assert_eq!(refusal.limit, Limit::AllCalls);
     assert_eq!(refusal.fault().reason, Reason::LaneFull);
     assert_eq!(admission.in_flight(), 4);
-    admission.leave(&one);
-    assert_eq!(admission.enter(&two, &options, 0), Ok(()));
+    admission.leave(&one, None);
+    assert_eq!(admission.enter(&two, None, &options, 0), Ok(()));
     assert_eq!(two.in_flight.load(Relaxed), 2);
+}
+
+/// Lets a caller in to a lane until it is refused, and returns how often and which limit it met.
+fn flood(admission: &Admission, tenant: &Tenant, lane: Lane, options: &Options) -> (usize, Limit) {
+    let mut calls = 0;
+    loop {
+        match admission.enter(tenant, Some(lane), options, 0) {
+            Ok(()) => calls += 1,
+            Err(refusal) => {
+                assert!(refusal.lane == Some(lane) && refusal.wait > Duration::ZERO, "{refusal:?}");
+                return (calls, refusal.limit);
+            }
+        }
+    }
+}
+
+fn of_lanes() -> Options {
+    let upstreams = vec!["127.0.0.1:40301".to_owned()];
+    let limits = Options { caller_rate: 1_000, caller_burst: 1_000, ..Options::default() };
+    Options { upstreams, shards: 1, caller_calls_max: 100, calls_max: 200, ..limits }
+}
+
+#[test]
+fn what_a_caller_lists_takes_nothing_from_its_counters() {
+    let options = of_lanes();
+    let admission = Admission::new(&options);
+    let tenant = admission.tenant(&caller("municipality/131229"), &options, 0);
+    assert_eq!(flood(&admission, &tenant, Lane::Reports, &options), (10, Limit::CallerLane));
+    assert_eq!(flood(&admission, &tenant, Lane::Import, &options), (50, Limit::CallerLane));
+    assert_eq!(flood(&admission, &tenant, Lane::CounterActivation, &options), (40, Limit::CallerCalls));
+    let lanes: Vec<_> = admission.take_lanes().map(|(_, in_use, refused)| (in_use, refused)).collect();
+    assert_eq!(lanes, [(40, [0, 0]), (0, [0, 0]), (0, [0, 0]), (50, [1, 0]), (10, [1, 0])]);
+    assert!(admission.take_lanes().all(|(_, _, refused)| refused == [0, 0]), "each is told once");
+    (0..10).for_each(|_| admission.leave(&tenant, Some(Lane::Reports)));
+    assert_eq!(flood(&admission, &tenant, Lane::Reports, &options), (10, Limit::CallerLane), "it wears off");
+}
+
+#[test]
+fn what_all_list_together_refuses_nobody_an_activation() {
+    let options = of_lanes();
+    let admission = Admission::new(&options);
+    let tenants = (0..30).map(|n| admission.tenant(&caller(&format!("operator/o{n}")), &options, 0));
+    let tenants: Vec<_> = tenants.collect();
+    let floods = tenants.iter().map(|tenant| flood(&admission, tenant, Lane::Reports, &options));
+    let floods: Vec<_> = floods.collect();
+    assert_eq!(floods.iter().map(|(calls, _)| calls).sum::<usize>(), 20, "a tenth of 200");
+    assert_eq!(floods[29], (0, Limit::Lane));
+    assert_eq!(Limit::Lane.reason(), Reason::LaneFull);
+    assert_eq!(flood(&admission, &tenants[0], Lane::CounterActivation, &options).0, 90, "the first has ten");
+    assert_eq!(flood(&admission, &tenants[2], Lane::CounterActivation, &options), (90, Limit::Lane));
+    assert_eq!(admission.in_flight(), 200, "and only all together are too many");
 }
 
 #[test]
 fn a_rate_is_refused_with_the_time_to_wait() {
-    let (admission, options) = (Admission::new(), options());
+    let options = options();
+    let admission = Admission::new(&options);
     let tenant = admission.tenant(&caller("municipality/131229"), &options, 0);
     for _ in 0..20 {
-        admission.enter(&tenant, &options, SECOND).expect("within the burst");
-        admission.leave(&tenant);
+        admission.enter(&tenant, None, &options, SECOND).expect("within the burst");
+        admission.leave(&tenant, None);
     }
-    let refusal = admission.enter(&tenant, &options, SECOND).expect_err("too fast");
+    let refusal = admission.enter(&tenant, None, &options, SECOND).expect_err("too fast");
     assert_eq!((refusal.limit, refusal.wait), (Limit::CallerRate, Duration::from_millis(100)));
     assert_eq!(refusal.fault().retry_after, Some(Duration::from_millis(100)));
     assert_eq!(admission.in_flight(), 0);
@@ -90,19 +144,21 @@ fn a_rate_is_refused_with_the_time_to_wait() {
 
 #[test]
 fn who_breaks_off_too_much_is_refused_for_a_while() {
-    let (admission, options) = (Admission::new(), options());
+    let options = options();
+    let admission = Admission::new(&options);
     let tenant = admission.tenant(&caller("municipality/131229"), &options, 0);
     (0..4).for_each(|_| tenant.reset(SECOND));
-    admission.enter(&tenant, &options, SECOND).expect("one reset is left");
+    admission.enter(&tenant, None, &options, SECOND).expect("one reset is left");
     tenant.reset(SECOND);
-    let refusal = admission.enter(&tenant, &options, SECOND).expect_err("all are used");
+    let refusal = admission.enter(&tenant, None, &options, SECOND).expect_err("all are used");
     assert_eq!(refusal.limit, Limit::CallerResets);
-    assert_eq!(admission.enter(&tenant, &options, 2 * SECOND), Ok(()));
+    assert_eq!(admission.enter(&tenant, None, &options, 2 * SECOND), Ok(()));
 }
 
 #[test]
 fn a_new_connection_does_not_wash_a_caller_clean() {
-    let (admission, options) = (Admission::new(), options());
+    let options = options();
+    let admission = Admission::new(&options);
     let name = caller("municipality/131229");
     let tenant = admission.tenant(&name, &options, 0);
     (0..20).for_each(|_| {

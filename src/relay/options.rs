@@ -5,6 +5,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 /// The largest window that HTTP/2 knows.
 const WINDOW_MAX: u32 = (1 << 31) - 1;
 
+/// The calls that an issuer takes over one connection.
+const ISSUER_CALLS: usize = 512;
+
 /// The most threads that carry calls.
 const SHARDS_MAX: usize = 1_024;
 
@@ -19,7 +22,10 @@ pub struct Options {
     /// number of cores.
     pub shards: usize,
 
-    /// Calls of one caller in flight; one more is refused with TENANT_RATE_LIMIT. Default 128.
+    /// Calls of one caller in flight; one more is refused with TENANT_RATE_LIMIT. Of these 15 % are kept for
+    /// counter activation, 15 % for counter look-up, 10 % for pre-issuance, 50 % for imports and 10 % for
+    /// reports; a lane may use what those below leave, and one call more is refused with TERMINAL_LIMIT.
+    /// Default 128.
     pub caller_calls_max: u32,
     /// Calls that one caller may start in a second, on average. Default 500.
     pub caller_rate: u32,
@@ -40,7 +46,10 @@ pub struct Options {
     /// Connections of one caller. Default 64.
     pub caller_connections_max: u32,
 
-    /// Calls of all callers in flight; one more is refused with LANE_FULL. Default 4,096.
+    /// Calls of all callers in flight; one more is refused with LANE_FULL. Of these, or of what the issuers
+    /// take if that is less, 25 % are kept for counter activation, 25 % for counter look-up, 15 % for
+    /// pre-issuance, 25 % for imports and 10 % for reports; a lane may use what those below leave. Default
+    /// 4,096.
     pub calls_max: usize,
     /// Streams that a client may have open on one connection. Default 200.
     pub streams_max: u32,
@@ -186,6 +195,13 @@ impl Options {
         self.answer_window.saturating_mul(self.upstream_calls_max).min(WINDOW_MAX)
     }
 
+    /// How many calls the lanes have their shares of: no more than go to the issuers at once, or one lane
+    /// could fill the connections.
+    pub(super) fn lane_calls_max(&self) -> usize {
+        let each = ISSUER_CALLS.min(self.upstream_calls_max as usize);
+        self.calls_max.min(each.saturating_mul(self.shards).saturating_mul(self.upstreams.len()))
+    }
+
     /// Says what is wrong with the options, all of it at once, each under its option's name.
     ///
     /// A limit of 0 is refused where options are read, as with every role: see `config`.
@@ -242,6 +258,15 @@ mod tests {
         assert_eq!(options.faults().len(), 1);
         options.upstreams.push("127.0.0.1:40301".to_owned());
         assert_eq!(options.faults(), []);
+    }
+
+    #[test]
+    fn lanes_share_what_the_issuers_take_where_that_is_less() {
+        let upstreams = vec!["127.0.0.1:40301".to_owned(), "127.0.0.1:40302".to_owned()];
+        let options = Options { upstreams, shards: 2, ..Options::default() };
+        assert_eq!(options.lane_calls_max(), 2_048);
+        assert_eq!(Options { upstream_calls_max: 10, ..options.clone() }.lane_calls_max(), 40);
+        assert_eq!(Options { calls_max: 100, ..options }.lane_calls_max(), 100);
     }
 
     #[test]

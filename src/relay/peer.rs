@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::{
     domain::{
         identity::{Identity, Role},
+        lane::Lane,
         municipality::MunicipalityCode,
     },
     net::headers,
@@ -71,7 +72,8 @@ impl Peer {
             Ok(())
         } else {
             shard.stats().event(Event::ConnectionRefused);
-            Err(Refusal { limit: Limit::CallerConnections, max, wait: Duration::from_secs(1) }.fault())
+            Err(Refusal { limit: Limit::CallerConnections, lane: None, max, wait: Duration::from_secs(1) }
+                .fault())
         };
         let (municipality, observer) =
             (identity.municipality(), matches!(identity.role(), Role::Relay | Role::Issuer));
@@ -145,7 +147,7 @@ impl Peer {
             return answer::refuse(&mut respond, fault);
         }
         let started = Instant::now();
-        let pass = match Pass::take(self, started) {
+        let pass = match Pass::take(self, Lane::of_path(head.uri.path()), started) {
             Ok(pass) => pass,
             Err(fault) => {
                 self.shard.stats().refused(&fault);
@@ -223,14 +225,17 @@ fn timer(head: &Parts, started: Instant) -> Option<Pin<Box<Sleep>>> {
     Some(Box::pin(sleep_until(started + named)))
 }
 
-/// A call's place in the account of its caller and in that of all; given back when dropped.
-pub(super) struct Pass(Arc<Peer>);
+/// A call's place in the account of its caller, in its lane and in that of all; given back when dropped.
+pub(super) struct Pass {
+    peer: Arc<Peer>,
+    lane: Option<Lane>,
+}
 
 impl Pass {
-    fn take(peer: &Arc<Peer>, now: Instant) -> Result<Self, Fault> {
+    fn take(peer: &Arc<Peer>, lane: Option<Lane>, now: Instant) -> Result<Self, Fault> {
         let shard = &peer.shard;
-        match shard.admission().enter(&peer.tenant, shard.options(), shard.ns_at(now)) {
-            Ok(()) => Ok(Self(Arc::clone(peer))),
+        match shard.admission().enter(&peer.tenant, lane, shard.options(), shard.ns_at(now)) {
+            Ok(()) => Ok(Self { peer: Arc::clone(peer), lane }),
             Err(refusal) => Err(refusal.fault()),
         }
     }
@@ -238,6 +243,6 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.0.shard.admission().leave(&self.0.tenant);
+        self.peer.shard.admission().leave(&self.peer.tenant, self.lane);
     }
 }

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use crate::wire::fault::{Fault, Reason};
+use crate::{
+    domain::lane::Lane,
+    wire::fault::{Fault, Reason},
+};
 
 /// The key under which a fault names its limit.
 const KEY: &str = "limit";
+/// And the one under which it names the lane that is full.
+const LANE: &str = "lane";
 
 /// Which limit a call met; also the label of its metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,16 +19,20 @@ pub(super) enum Limit {
     CallerRate,
     CallerResets,
     CallerConnections,
+    CallerLane,
+    Lane,
     AllCalls,
     UpstreamCalls,
 }
 
 impl Limit {
-    pub(super) const ALL: [Limit; 6] = [
+    pub(super) const ALL: [Limit; 8] = [
         Limit::CallerCalls,
         Limit::CallerRate,
         Limit::CallerResets,
         Limit::CallerConnections,
+        Limit::CallerLane,
+        Limit::Lane,
         Limit::AllCalls,
         Limit::UpstreamCalls,
     ];
@@ -40,6 +49,8 @@ impl Limit {
             Limit::CallerRate => "caller_rate",
             Limit::CallerResets => "caller_resets",
             Limit::CallerConnections => "caller_connections",
+            Limit::CallerLane => "caller_lane",
+            Limit::Lane => "lane",
             Limit::AllCalls => "all_calls",
             Limit::UpstreamCalls => "upstream_calls",
         }
@@ -51,7 +62,8 @@ impl Limit {
             Limit::CallerCalls | Limit::CallerRate | Limit::CallerResets | Limit::CallerConnections => {
                 Reason::TenantRateLimit
             }
-            Limit::AllCalls | Limit::UpstreamCalls => Reason::LaneFull,
+            Limit::CallerLane => Reason::TerminalLimit,
+            Limit::Lane | Limit::AllCalls | Limit::UpstreamCalls => Reason::LaneFull,
         }
     }
 }
@@ -60,6 +72,8 @@ impl Limit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) limit: Limit,
+    /// Of the call, if it stands in one.
+    pub(super) lane: Option<Lane>,
     pub(super) max: u32,
     pub(super) wait: Duration,
 }
@@ -67,7 +81,8 @@ pub(super) struct Refusal {
 impl Refusal {
     /// The fault that the caller sees.
     pub(super) fn fault(self) -> Fault {
-        let Refusal { limit, max, wait } = self;
+        let Refusal { limit, lane, max, wait } = self;
+        let name = lane.map_or("none", Lane::as_str);
         let words = match limit {
             Limit::CallerCalls => {
                 format!("the caller has {max} calls in flight, its limit: wait and try again")
@@ -81,6 +96,12 @@ impl Refusal {
             Limit::CallerConnections => {
                 format!("the caller has {max} connections to this relay, its limit: use those")
             }
+            Limit::CallerLane => {
+                format!("the caller has {max} calls in lane {name} or below, its limit: wait until one ends")
+            }
+            Limit::Lane => {
+                format!("the relay has {max} calls in lane {name} or below, its limit: wait and try again")
+            }
             Limit::AllCalls => {
                 format!("the relay has {max} calls in flight, its limit: wait and try again")
             }
@@ -89,7 +110,12 @@ impl Refusal {
             }
         };
         // RetryInfo is read in milliseconds by some; never tell anybody to come back at once.
-        Fault::new(limit.reason(), words).with(KEY, limit.as_str()).after(wait.max(Duration::from_millis(1)))
+        let fault = Fault::new(limit.reason(), words).with(KEY, limit.as_str());
+        let fault = match limit {
+            Limit::CallerLane | Limit::Lane => fault.with(LANE, name),
+            _ => fault,
+        };
+        fault.after(wait.max(Duration::from_millis(1)))
     }
 }
 
@@ -101,8 +127,10 @@ mod tests {
     fn a_fault_says_which_limit_it_is_about() {
         for (at, limit) in Limit::ALL.into_iter().enumerate() {
             assert_eq!(limit as usize, at);
-            let fault = Refusal { limit, max: 5, wait: Duration::ZERO }.fault();
+            let fault = Refusal { limit, lane: Some(Lane::Import), max: 5, wait: Duration::ZERO }.fault();
             assert_eq!(Limit::of(&fault), Some(limit));
+            let of_lane = matches!(limit, Limit::CallerLane | Limit::Lane);
+            assert_eq!(fault.get(LANE), of_lane.then_some("import"), "{fault:?}");
             assert!(fault.message.contains('5') && fault.retry_after.is_some(), "{fault:?}");
         }
         assert_eq!(Limit::of(&Fault::new(Reason::LaneFull, "of no limit of ours").with(KEY, "x")), None);

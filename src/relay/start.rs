@@ -26,7 +26,7 @@ use crate::{
     pool::{disk::ViewFile, evidence::UnitId, notes::View, prober::Prober},
     runtime::{Lateness, OnDeath, Running, Tasks, clock::Clock},
     telemetry::names,
-    wire::pb::UnitAttributes,
+    wire::{fault::Reason, pb::UnitAttributes},
 };
 
 use super::{
@@ -100,7 +100,7 @@ pub fn start(
     let address = listener.local_addr()?;
     let shards_max = options.shards;
     let shared = Arc::new(Shared {
-        admission: Admission::new(),
+        admission: Admission::new(&options),
         authority,
         closing: CancellationToken::new(),
         common: Common::new(membership.is_some()),
@@ -332,6 +332,7 @@ async fn count(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
         reporter.report(shards.iter().map(|shard| shard.stats()));
         let links: usize = shared.connected.borrow().iter().sum();
         metrics::gauge!(names::RELAY_IN_FLIGHT).set(shared.admission.in_flight() as f64);
+        tell_lanes(&shared);
         metrics::gauge!(names::RELAY_UPSTREAM_CONNECTIONS).set(links as f64);
         metrics::gauge!(names::RELAY_SERVING).set(f64::from(u8::from(*shared.serving.borrow())));
         metrics::gauge!(names::RELAY_DRAINING).set(f64::from(u8::from(shared.soft.is_cancelled())));
@@ -346,6 +347,19 @@ async fn count(shared: Arc<Shared>, shards: Vec<Arc<Shard>>) {
         sleep(REPORT_EVERY / 10).await;
     }
     report();
+}
+
+/// Moves what the lanes counted into the metrics.
+fn tell_lanes(shared: &Shared) {
+    for (lane, in_use, refused) in shared.admission.take_lanes() {
+        let lane = lane.as_str();
+        metrics::gauge!(names::LANE_PLACES, names::LANE => lane).set(in_use as f64);
+        for (reason, count) in [Reason::TerminalLimit, Reason::LaneFull].into_iter().zip(refused) {
+            let reason = reason.as_str();
+            metrics::counter!(names::LANE_REFUSALS, names::LANE => lane, names::REASON => reason)
+                .increment(count);
+        }
+    }
 }
 
 fn not_ready(shared: Arc<Shared>) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {

@@ -309,7 +309,7 @@ mod tests {
         let stats = Stats::new();
         stats.end(Some(14), 2, 3);
         stats.refused(&Fault::new(Reason::UpstreamUnavailable, "no limit"));
-        stats.refused(&Refusal { limit: Limit::AllCalls, max: 1, wait: Duration::ZERO }.fault());
+        stats.refused(&Refusal { limit: Limit::AllCalls, lane: None, max: 1, wait: Duration::ZERO }.fault());
         stats.event(Event::PeerDead);
         let counted: Vec<_> = stats.counters().filter(|(_, _, n)| *n > 0).collect();
         let wanted = [
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_refusal_is_counted_once_under_its_limit_or_else_under_its_reason() {
         let stats = Stats::new();
-        let refusal = Refusal { limit: Limit::AllCalls, max: 1, wait: Duration::ZERO };
+        let refusal = Refusal { limit: Limit::AllCalls, lane: None, max: 1, wait: Duration::ZERO };
         stats.refused(&refusal.fault());
         stats.refused(&Fault::new(Reason::UpstreamUnavailable, "no limit"));
         assert_eq!(stats.limits[Limit::AllCalls as usize].load(Relaxed), 1);

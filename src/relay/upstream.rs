@@ -340,5 +340,5 @@ pub(super) fn away() -> Fault {
 
 fn full(slots_max: usize) -> Fault {
     let max = u32::try_from(slots_max).unwrap_or(u32::MAX);
-    Refusal { limit: Limit::UpstreamCalls, max, wait: Duration::from_millis(250) }.fault()
+    Refusal { limit: Limit::UpstreamCalls, lane: None, max, wait: Duration::from_millis(250) }.fault()
 }

@@ -88,6 +88,8 @@ pub const EVENT: &str = "event";
 pub const FLAG: &str = "flag";
 /// What was decided.
 pub const KIND: &str = "kind";
+/// Which lane of calls.
+pub const LANE: &str = "lane";
 /// Which limit was met, or `none`.
 pub const LIMIT: &str = "limit";
 /// How it came out.
@@ -152,6 +154,12 @@ metrics! {
     /// Calls that the issuer did not answer as they asked, by reason as in proto/README.md, or NONE for a
     /// code without one. Look who calls, if one of them grows.
     REFUSALS = "todoke_refusals_total", Kind::Counter, [REASON];
+    /// Calls in each lane that have a place now: counter_activation, counter_look_up, pre_issuance, import
+    /// and reports, of which a lane may use what those behind it leave. Streams count at a relay only.
+    LANE_PLACES = "todoke_lane_calls", Kind::Gauge, [LANE];
+    /// Calls that found no place, by lane and reason: TERMINAL_LIMIT (the caller has what it may have) or
+    /// LANE_FULL. Any LANE_FULL of counter_activation needs a look: people stand at counters.
+    LANE_REFUSALS = "todoke_lane_refusals_total", Kind::Counter, [LANE, REASON];
     /// Cards whose personal data was shown, by stated purpose.
     DISCLOSURES = "todoke_disclosures_total", Kind::Counter, [PURPOSE];
     /// Cards that became EXPIRED as their last day was over; at the issuer that sweeps.
@@ -192,9 +200,10 @@ metrics! {
     STORE_CHANGES = "todoke_store_group_changes", Kind::Histogram(GROUP), [];
     /// Calls that a relay let in and that ended, by the code that the client saw.
     RELAY_CALLS = "todoke_relay_calls_total", Kind::Counter, [CODE];
-    /// Calls that a relay answered by itself, by reason: limits (TENANT_RATE_LIMIT, LANE_FULL), issuers that
-    /// are away (UPSTREAM_UNAVAILABLE, OUTCOME_UNKNOWN), deadlines; and by limit: caller_calls, caller_rate,
-    /// caller_resets, caller_connections, all_calls, upstream_calls, or none.
+    /// Calls that a relay answered by itself, by reason: limits (TENANT_RATE_LIMIT, TERMINAL_LIMIT,
+    /// LANE_FULL), issuers that are away (UPSTREAM_UNAVAILABLE, OUTCOME_UNKNOWN), deadlines; and by limit:
+    /// caller_calls, caller_rate, caller_resets, caller_connections, caller_lane, lane, all_calls,
+    /// upstream_calls, or none.
     RELAY_REFUSALS = "todoke_relay_refusals_total", Kind::Counter, [REASON, LIMIT];
     /// What happened at a relay besides calls: client_reset, resent, header_stripped, answer_unread,
     /// handshake_failed, connection_refused, connections_full, peer_dead, upstream_silent (new calls go to

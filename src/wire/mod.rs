@@ -35,9 +35,15 @@ pub struct Streams {
 /// of ours, nothing.
 #[must_use]
 pub fn streams(path: &str) -> Streams {
-    static METHODS: LazyLock<BTreeMap<String, Streams>> = LazyLock::new(methods);
     METHODS.get(path).copied().unwrap_or_default()
 }
+
+/// The paths of all methods of ours.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    METHODS.keys().map(String::as_str)
+}
+
+static METHODS: LazyLock<BTreeMap<String, Streams>> = LazyLock::new(methods);
 
 fn methods() -> BTreeMap<String, Streams> {
     let files = FileDescriptorSet::decode(DESCRIPTORS).expect("the build made them");

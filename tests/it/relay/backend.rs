@@ -42,7 +42,7 @@ pub(super) struct Seen {
     pub(super) calls: AtomicUsize,
     /// Connections that were made.
     pub(super) connections: AtomicUsize,
-    /// `Wait` answers once this is true.
+    /// `Wait`, and methods of ours, answer once this is true.
     pub(super) go: watch::Sender<bool>,
     /// Whether each call fails at once.
     pub(super) fails: AtomicBool,
@@ -196,7 +196,7 @@ async fn answer(method: &str, request: Request<Streaming<Bytes>>, seen: &Seen) -
         "Drip" => {
             Ok(Box::pin(stream::once(async { Ok(Bytes::from_static(b"drip")) }).chain(stream::pending())))
         }
-        "Wait" => {
+        "Wait" | "ListCards" | "GetBatch" | "GetCard" | "BeginActivation" => {
             let mut go = seen.go.subscribe();
             go.wait_for(|go| *go).await.map_err(|_| Status::internal("the test is over"))?;
             Ok(once(Bytes::from_static(b"done")))

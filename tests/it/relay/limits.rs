@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use todoke::wire::fault::{Fault, Reason};
+use tokio::task::JoinSet;
 use tonic::Status;
 
 use super::harness::{EDOGAWA, KATSUSHIKA, Setup, connect, eventually, many};
@@ -12,20 +13,26 @@ fn refused(answer: Result<String, Status>) -> Fault {
     Fault::from_status(&status).unwrap_or_else(|| panic!("no fault of ours: {status:?}"))
 }
 
-/// Runs `full` calls that wait at the backend, `then` while they do, and lets them go.
+/// Runs calls that wait at the backend, `then` while they do, and lets them go.
 async fn while_full(setup: &Setup, callers: &[(&str, usize)], then: impl AsyncFnOnce()) {
-    let calls: Vec<_> = callers
+    let calls: Vec<_> = callers.iter().map(|(identity, count)| (*identity, "Wait", *count)).collect();
+    while_full_of(setup, &calls, then).await;
+}
+
+/// The same with calls of these methods.
+async fn while_full_of(setup: &Setup, calls: &[(&str, &str, usize)], then: impl AsyncFnOnce()) {
+    let calls: Vec<_> = calls
         .iter()
-        .flat_map(|(identity, count)| {
+        .flat_map(|(identity, method, count)| {
             let caller = setup.caller(identity);
-            (0..*count).map(move |_| caller.clone())
+            (0..*count).map(move |_| (caller.clone(), *method))
         })
         .collect();
     let count = calls.len();
     let full = async {
         let ends = many(count, count, |n| {
-            let caller = &calls[n];
-            async move { caller.ask("Wait", "x").await }
+            let (caller, method) = &calls[n];
+            async move { caller.ask(method, "x").await }
         });
         ends.await
     };
@@ -66,6 +73,74 @@ async fn all_callers_together_at_the_limit_are_refused_one_more() {
     })
     .await;
     assert_eq!(caller.ask("Echo", "again").await.expect("there is room"), "again");
+}
+
+const LIST: &str = "/todoke.v1.CardService/ListCards";
+const LOOK_UP: &str = "/todoke.v1.CardService/GetCard";
+const ACTIVATE: &str = "/todoke.v1.CardService/BeginActivation";
+const BATCH: &str = "/todoke.v1.BatchService/GetBatch";
+
+/// Sends a call that is to wait at the backend, and returns once it is there; dropped, it is broken off.
+async fn let_in(setup: &Setup, identity: &str, method: &'static str) -> JoinSet<Result<String, Status>> {
+    let (open, caller) = (setup.backend.open(), setup.caller(identity));
+    let mut call = JoinSet::new();
+    call.spawn(async move { caller.ask(method, "x").await });
+    eventually("it is let in", || async { (setup.backend.open() > open).then_some(()) }).await;
+    call
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_reports_refuses_no_other_lane_and_nobody_an_activation() {
+    let metrics = todoke::telemetry::prometheus();
+    let setup = Setup::start(|options| options.calls_max = 20).await;
+    while_full_of(&setup, &[(KATSUSHIKA, LIST, 2)], async || {
+        for identity in [KATSUSHIKA, EDOGAWA] {
+            let fault = refused(setup.caller(identity).ask(LIST, "one more").await);
+            assert_eq!((fault.reason, fault.get("limit")), (Reason::LaneFull, Some("lane")));
+            assert_eq!(fault.get("lane"), Some("reports"));
+            assert!(fault.retry_after.is_some_and(|wait| wait > Duration::ZERO));
+        }
+        let mut open = Vec::new();
+        for identity in [KATSUSHIKA, EDOGAWA] {
+            for method in [BATCH, LOOK_UP, ACTIVATE] {
+                open.push(let_in(&setup, identity, method).await);
+            }
+        }
+        let line = "todoke_lane_refusals_total{lane=\"reports\",reason=\"LANE_FULL\"} 2";
+        eventually("each is counted", || async { metrics.render().contains(line).then_some(()) }).await;
+    })
+    .await;
+    assert_eq!(setup.caller(EDOGAWA).ask(LIST, "x").await.expect("there is room"), "done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_full_of_reports_is_told_so_and_has_places_for_its_counters() {
+    let setup = Setup::start(|options| options.caller_calls_max = 20).await;
+    while_full_of(&setup, &[(KATSUSHIKA, LIST, 2)], async || {
+        let fault = refused(setup.caller(KATSUSHIKA).ask(LIST, "one more").await);
+        assert_eq!((fault.reason, fault.get("limit")), (Reason::TerminalLimit, Some("caller_lane")));
+        assert!(fault.retry_after.is_some());
+        let mut open = vec![let_in(&setup, EDOGAWA, LIST).await];
+        for method in [LOOK_UP, ACTIVATE] {
+            open.push(let_in(&setup, KATSUSHIKA, method).await);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn activations_use_what_others_leave_and_others_wait_until_it_comes_back() {
+    let setup = Setup::start(|options| options.calls_max = 8).await;
+    while_full_of(&setup, &[(KATSUSHIKA, ACTIVATE, 8)], async || {
+        for method in [LIST, BATCH, LOOK_UP, ACTIVATE] {
+            let fault = refused(setup.caller(EDOGAWA).ask(method, "one more").await);
+            assert_eq!((fault.reason, fault.get("limit")), (Reason::LaneFull, Some("lane")), "{method}");
+        }
+    })
+    .await;
+    for method in [LIST, BATCH, LOOK_UP, ACTIVATE] {
+        assert_eq!(setup.caller(EDOGAWA).ask(method, "x").await.expect("there is room"), "done");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
