@@ -203,9 +203,11 @@ impl Job {
         reconcile::reconcile(self, back).await
     }
 
-    /// The chunks from `first` on that are gone through together: one at least, and none at the end.
+    /// The chunks from `first` on that are gone through together: one at least, and none at the end. It is
+    /// one while changes of items come, which would wait for more.
     pub(crate) fn together(&self, first: u32) -> Range<u32> {
-        let chunks = self.core.options.records_together / self.row.chunk_records;
+        let records = if self.core.store.is_pressed() { 0 } else { self.core.options.records_together };
+        let chunks = records / self.row.chunk_records;
         first..first.saturating_add(chunks.max(1)).min(self.row.chunk_count)
     }
 
@@ -235,6 +237,9 @@ impl Job {
             crash::point(Point::ChunkExploded);
             self.core.changed(self.row.municipality, self.row.batch_id);
             (numbers, ready, back) = (next, exploded?, read?);
+            while self.core.store.enter_next_persons(&self.claim).await? {
+                self.keep().await?;
+            }
         }
         Ok(back)
     }

@@ -117,7 +117,8 @@ statements! {
         SELECT municipality_code, substr(person_index, 1, 8), $4, attempt, record_index FROM card_order
         WHERE municipality_code = $1 AND batch_id = $2 AND attempt = $3
             AND record_index >= $5 AND record_index < $6 AND person_index IS NOT NULL
-        ORDER BY substr(person_index, 1, 8)";
+        ORDER BY substr(person_index, 1, 8)
+        ON CONFLICT DO NOTHING";
 }
 
 const ADD_DISTRICTS: &str = "

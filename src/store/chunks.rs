@@ -64,6 +64,9 @@ statements! {
 /// A group ends with the chunk that brings it to so many bytes, so that one commit stays short.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
+/// Chunks of a group while changes wait for the end of each transaction.
+const GROUP_PRESSED: usize = 2;
+
 /// A chunk that can wait in a queue.
 #[derive(Debug)]
 pub(super) struct OwnedChunk {
@@ -201,7 +204,8 @@ impl Store {
         };
         let mut waiting = self.chunks.join(Arc::new(owned));
         loop {
-            match self.chunks.wait(&mut waiting).await {
+            let chunks_max = if self.is_pressed() { GROUP_PRESSED } else { usize::MAX };
+            match self.chunks.wait(&mut waiting, chunks_max).await {
                 Next::Answer(outcome) => return outcome,
                 Next::Commit(_turn, group) => self.put_group(group).await,
             }

@@ -1,13 +1,16 @@
 //! Callers that wait for the same connection share a commit; whoever is first in turn commits for all.
 //!
-//! Nobody waits for a timer: the next group is whoever came while the one before was committed. A [`Job`]
-//! says what may share a commit with what. Chunks are stored one by one in the transaction that they share,
+//! Nobody waits for a timer: the next group is whoever came while the one before was committed, and who
+//! cannot wait ([`before_others`]) stands before all who can. A [`Job`] says what may share a commit with
+//! what. Chunks are stored one by one in the transaction that they share,
 //! so that of a chunk that is in a group twice the second finds the first; that spares a file a commit for
 //! each, while on a server as many chunks of one record come through as by 16 connections that commit each
 //! by itself, at half the CPU. Changes of items go together in each statement, so that of two of one item
 //! the second waits for the next group (`loadtest mutations` has the figures). Batches are opened, sealed
 //! and aborted each in a transaction of its own: 1,741 municipalities that do so within the same ten minutes
 //! are three in a second.
+//!
+//! [`before_others`]: super::before_others
 
 use std::{
     collections::VecDeque,
@@ -17,7 +20,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::Error;
+use super::{Error, turns};
 
 /// What can wait in a queue.
 pub(super) trait Job: fmt::Debug + Send + Sync {
@@ -34,6 +37,8 @@ pub(super) trait Job: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Pending<J: Job> {
     pub(super) job: Arc<J>,
+    /// Whether whoever waits cannot.
+    first: bool,
     reply: oneshot::Sender<Result<J::Outcome, Error>>,
 }
 
@@ -74,7 +79,11 @@ impl<J: Job> Group<J> {
     /// Puts a job into the queue.
     pub(super) fn join(&self, job: Arc<J>) -> Waiting<J> {
         let (reply, outcome) = oneshot::channel();
-        self.queue().push_back(Pending { job: Arc::clone(&job), reply });
+        let first = turns::is_before_others();
+        let mut queue = self.queue();
+        let place = if first { queue.partition_point(|one| one.first) } else { queue.len() };
+        queue.insert(place, Pending { job: Arc::clone(&job), first, reply });
+        drop(queue);
         Waiting { job, outcome }
     }
 
@@ -85,7 +94,9 @@ impl<J: Job> Group<J> {
     /// others learn that theirs was done before. A caller that is neither polled nor dropped would keep the
     /// turn from everybody, so whoever calls this does it in a task of its own (uploads do: one for each
     /// frame; calls are tasks) and never in a future that is polled only between other waits.
-    pub(super) async fn wait(&self, waiting: &mut Waiting<J>) -> Next<'_, J> {
+    ///
+    /// A group that is taken has `jobs_max` at the most, and never more than the queue's own limit.
+    pub(super) async fn wait(&self, waiting: &mut Waiting<J>, jobs_max: usize) -> Next<'_, J> {
         loop {
             tokio::select! {
                 biased;
@@ -93,7 +104,7 @@ impl<J: Job> Group<J> {
                     Ok(outcome) => return Next::Answer(outcome),
                     Err(_) => *waiting = self.join(Arc::clone(&waiting.job)),
                 },
-                turn = self.turn.lock() => return Next::Commit(turn, self.next()),
+                turn = self.turn.lock() => return Next::Commit(turn, self.next(jobs_max.min(self.jobs_max))),
             }
         }
     }
@@ -104,10 +115,10 @@ impl<J: Job> Group<J> {
 
     /// Takes the next group out of the queue, without those whose caller is gone. Who does not fit in stays
     /// where it was.
-    fn next(&self) -> Vec<Pending<J>> {
+    fn next(&self, jobs_max: usize) -> Vec<Pending<J>> {
         let mut queue = self.queue();
         let (mut group, mut left, mut taken) = (Vec::new(), Vec::new(), J::Taken::default());
-        while group.len() < self.jobs_max {
+        while group.len() < jobs_max {
             let Some(one) = queue.pop_front() else { break };
             if one.reply.is_closed() {
                 continue;
@@ -131,5 +142,38 @@ pub(super) fn answer_all<J: Job>(group: Vec<Pending<J>>, error: Error) {
         if let Some(error) = shared.or_else(|| own.take()) {
             one.answer(Err(error));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Number(u32);
+
+    impl Job for Number {
+        type Outcome = ();
+        type Taken = ();
+
+        fn enter(&self, (): &mut ()) -> bool {
+            self.0 != 2 // it waits for the next one, and keeps its place
+        }
+    }
+
+    #[tokio::test]
+    async fn who_cannot_wait_stands_before_all_who_can_and_behind_his_like() {
+        let group = Group::new(3);
+        let mut waiting: Vec<Waiting<Number>> = Vec::new();
+        for number in [1, 2, 3] {
+            waiting.push(group.join(Arc::new(Number(number))));
+        }
+        for number in [4, 5] {
+            waiting.push(turns::before_others(async { group.join(Arc::new(Number(number))) }).await);
+        }
+        waiting.push(group.join(Arc::new(Number(6))));
+        let next = || group.next(3).iter().map(|one| one.job.0).collect::<Vec<_>>();
+        assert_eq!([next(), next()], [vec![4, 5, 1], vec![3, 6]]);
+        assert_eq!(group.queue().len(), 1, "the one that fits in with nobody");
     }
 }

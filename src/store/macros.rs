@@ -8,21 +8,29 @@
 ///
 /// `tx` is the connection. `?` leaves the body only. The body may run several times: it can borrow from
 /// outside, but neither move nor change what it borrows, and the compiler sees to that.
+///
+/// It waits for its turn behind others; `in_tx!(first store, …)` goes before those who can wait.
 macro_rules! in_tx {
+    (first $store:expr, $name:expr, |$tx:ident| $body:expr) => {
+        in_tx!(@on First, $store, $name, $tx, $body)
+    };
     ($store:expr, $name:expr, |$tx:ident| $body:expr) => {
+        in_tx!(@on AsAsked, $store, $name, $tx, $body)
+    };
+    (@on $rank:ident, $store:expr, $name:expr, $tx:ident, $body:expr) => {
         match &$store.pool {
             $crate::store::Pool::Sqlite { write, .. } => {
-                in_tx!(@run write, $store, ::sqlx::SqliteConnection, $name, $tx, $body)
+                in_tx!(@run $rank, write, $store, ::sqlx::SqliteConnection, $name, $tx, $body)
             }
             $crate::store::Pool::Postgres(server) => {
-                in_tx!(@run server, $store, ::sqlx::PgConnection, $name, $tx, $body)
+                in_tx!(@run $rank, server, $store, ::sqlx::PgConnection, $name, $tx, $body)
             }
         }
     };
-    (@run $engine:ident, $store:expr, $conn:ty, $name:expr, $tx:ident, $body:expr) => {
-        $crate::store::transact::run_tx($engine, $name, $store.slow_min, &mut |guard| {
+    (@run $rank:ident, $engine:ident, $store:expr, $conn:ty, $name:expr, $tx:ident, $body:expr) => {
+        $crate::store::transact::run_tx($engine, $name, &$store.how($crate::store::Rank::$rank), &mut |tx| {
             ::std::boxed::Box::pin(async {
-                let mut guard = guard; // owned: a borrow here would need a `for<'c>` closure
+                let mut guard = tx; // owned: a borrow here would need a `for<'c>` closure
                 let $tx: &mut $conn = &mut guard;
                 let result = async { $body }.await;
                 (guard, result)
@@ -45,7 +53,7 @@ macro_rules! on_read {
         }
     };
     (@run $engine:ident, $store:expr, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
-        $crate::store::transact::run_read($engine, $name, $store.slow_min, ::std::boxed::Box::pin(async {
+        $crate::store::transact::run_read($engine, $name, &$store.as_asked(), ::std::boxed::Box::pin(async {
             let mut guard = $crate::store::transact::Engine::reader($engine).await?;
             let $conn: &mut $ty = &mut guard;
             $body
@@ -67,7 +75,7 @@ macro_rules! on_snapshot {
         }
     };
     (@run $engine:ident, $store:expr, $ty:ty, $name:literal, $conn:ident, $body:expr) => {
-        $crate::store::transact::run_read($engine, $name, $store.slow_min, ::std::boxed::Box::pin(async {
+        $crate::store::transact::run_read($engine, $name, &$store.as_asked(), ::std::boxed::Box::pin(async {
             let mut guard = $crate::store::transact::Engine::snapshot($engine).await?;
             let result = {
                 let $conn: &mut $ty = &mut guard;

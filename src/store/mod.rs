@@ -4,9 +4,9 @@
 //! [`Store`] is the only door to the database. Its methods are what the issuer wants to do, in the domain's
 //! own types; each writes in one transaction or reads one state of the database, and doing it again under the
 //! same key changes nothing more. Behind it: `macros` is the seam between one text and several databases,
-//! `transact` the loop around a transaction, `locks` what keeps two of them apart, `sqlite` how a file is
-//! opened and `postgres` how a server's database is; then a file a concern. SQL stands beside the method that
-//! runs it.
+//! `transact` the loop around a transaction, `locks` what keeps two of them apart, `turns` who goes first,
+//! `sqlite` how a file is opened and `postgres` how a server's database is; then a file a concern. SQL stands
+//! beside the method that runs it.
 
 #[macro_use]
 mod macros;
@@ -17,6 +17,7 @@ mod cards;
 mod chunks;
 mod columns;
 mod copy;
+mod copy_back;
 mod ends;
 mod error;
 mod group;
@@ -35,6 +36,7 @@ mod migrate;
 mod options;
 mod orders;
 mod pages;
+mod persons;
 mod pool;
 mod postgres;
 mod quarantine;
@@ -45,6 +47,7 @@ mod statement;
 mod sweep;
 pub mod throwaway;
 mod transact;
+mod turns;
 mod work;
 
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
@@ -72,6 +75,8 @@ pub use rows::{
     Abort, Acceptance, BatchRow, CardRow, Claim, Forgotten, Holes, ManifestRow, NewBatch, NewChunk, NewOrder,
     OpenAfter, OpenPage, Opened, OrderRow, PutChunk, Repair, Stored, StoredChunk, WorkKey, WrappedKey,
 };
+use turns::Rank;
+pub use turns::before_others;
 
 /// The database. Cheap to clone; closed when the last clone is dropped.
 #[derive(Debug, Clone)]
@@ -81,6 +86,7 @@ pub struct Store {
     items: Arc<group::Group<items::Change>>,
     /// Beside a file only: of a server nothing outlives the server.
     witness: Option<Arc<heartbeat::Witness>>,
+    turns: Arc<turns::Turns>,
     persons_together: u64,
     slow_min: Duration,
 }
@@ -155,8 +161,15 @@ impl Store {
 
     fn over(pool: Pool, witness: Option<Arc<heartbeat::Witness>>, options: &StoreOptions) -> Self {
         sweep::none_unreadable();
+        let (readers, connections, wait_max) =
+            (options.readers_max, options.connections_max, options.acquire_max);
+        let turns = match &pool {
+            Pool::Sqlite { .. } => turns::Turns::of_file(readers, wait_max),
+            Pool::Postgres(_) => turns::Turns::of_server(connections, wait_max),
+        };
         Self {
             pool,
+            turns: Arc::new(turns),
             chunks: Arc::new(group::Group::new(options.group_chunks_max)),
             items: Arc::new(group::Group::new(options.group_changes_max)),
             witness,
@@ -182,6 +195,13 @@ impl Store {
         self.mark_restored(Cause::Witness, &note, now_ms).await?;
         self.witnessed(had).await; // so that it is noted once
         Ok(true)
+    }
+
+    /// Whether changes of items come of which each would wait for a long transaction: then imports are to do
+    /// less in each.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.turns.is_pressed()
     }
 
     /// Waits for what is being done, and closes every connection.

@@ -10,11 +10,13 @@ pub struct StoreOptions {
     /// The database: `sqlite:FILE`, or `postgres://USER@HOST[,HOST…]/DATABASE`. Required: the default is
     /// empty and opens nothing, as where records are kept is not to be guessed.
     pub url: String,
-    /// SQLite: connections that read at once. Default 4.
+    /// SQLite: connections that read at once; a quarter, and one at least, is left to who waits at a counter.
+    /// Default 4.
     pub readers_max: u32,
-    /// PostgreSQL: connections at most, for everything. Default 16.
+    /// PostgreSQL: connections at most, for everything; a quarter is left to small changes and to who waits
+    /// at a counter. Default 16.
     pub connections_max: u32,
-    /// Longest wait for a connection, and so for one's turn to write. Default 20 s.
+    /// Longest wait for one's turn among those who can wait, and then for a connection. Default 20 s each.
     pub acquire_max: Duration,
     /// PostgreSQL: longest wait for one host to take a connection before the next is asked. Default 3 s.
     pub connect_max: Duration,
@@ -46,7 +48,7 @@ pub struct StoreOptions {
     /// Changes of items of several callers that share one commit at most. Default 64.
     pub group_changes_max: usize,
     /// Records whose persons are entered into the look-up together, sorted: more cost less, and make the
-    /// commit that enters them longer. Default 65,536, which is 16 chunks.
+    /// commit that enters them longer. On SQLite it is 512 while small changes come. Default 65,536.
     pub persons_together: u32,
     /// SQLite: checks the whole file for damage before opening it, which reads all of it. Default off.
     pub quick_check: bool,

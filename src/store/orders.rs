@@ -31,7 +31,7 @@ statements! {
             chunks_worked = $8, progress_ms = $7
         WHERE municipality_code = $1 AND batch_id = $2";
     MOVED = "UPDATE work SET tries = 0 WHERE municipality_code = $1 AND batch_id = $2 AND tries > 0";
-    INDEXED = "
+    pub(super) INDEXED = "
         UPDATE batch SET chunks_indexed = $3 WHERE municipality_code = $1 AND batch_id = $2";
     COUNT_ORDERS = "
         SELECT COUNT(*) AS orders FROM card_order
@@ -306,11 +306,23 @@ impl Store {
             let mut sorted = Sorted { end, accepted, others: rejects.to_vec() };
             tx.sort(claim, orders, &mut sorted).await?;
             let stored = tx.store_sorted(claim, orders, &sorted, now_ms).await?;
-            let waiting = u64::from(end - row.chunks_indexed);
-            if end == row.chunk_count || waiting * u64::from(row.chunk_records) >= self.persons_together {
+            if let Some(end) = self.indexed_next(&row, end) {
                 tx.index_persons(claim, &row, end).await?;
             }
             Ok(stored)
         })
+    }
+
+    /// Up to which chunk persons are entered once those up to `end` are stored; `None`: that is put off, as
+    /// many together cost less.
+    fn indexed_next(&self, row: &BatchRow, end: u32) -> Option<u32> {
+        if end == row.chunk_count {
+            return Some(end); // nothing comes after it
+        }
+        if self.is_pressed() {
+            return None; // few at a time: see `persons`
+        }
+        let waiting = u64::from(end - row.chunks_indexed) * u64::from(row.chunk_records);
+        (waiting >= self.persons_together).then_some(end)
     }
 }

@@ -13,7 +13,10 @@ use crate::{
     telemetry::names,
 };
 
-use super::Error;
+use super::{
+    Error, Store,
+    turns::{Rank, Turns},
+};
 
 /// How often a transaction is tried at most.
 const ATTEMPTS_MAX: u32 = 5;
@@ -21,6 +24,25 @@ const ATTEMPTS_MAX: u32 = 5;
 /// What the body of `in_tx!` gives back: its transaction, still open, and its result.
 pub(crate) type Ran<'a, DB, T> =
     Pin<Box<dyn Future<Output = (Transaction<'static, DB>, Result<T, Error>)> + Send + 'a>>;
+
+/// How a transaction or a read waits, and when it is slow.
+pub(crate) struct How<'a> {
+    turns: &'a Turns,
+    rank: Rank,
+    slow_min: Duration,
+}
+
+impl Store {
+    /// How what has this rank is done.
+    pub(super) fn how(&self, rank: Rank) -> How<'_> {
+        How { turns: &self.turns, rank, slow_min: self.slow_min }
+    }
+
+    /// How is done what goes first only where it is asked to.
+    pub(super) fn as_asked(&self) -> How<'_> {
+        self.how(Rank::AsAsked)
+    }
+}
 
 tokio::task_local! {
     /// Set while the body of a transaction runs. A call of the store from in there would wait for ever for
@@ -109,21 +131,21 @@ macro_rules! within {
 pub(crate) async fn run_tx<'a, DB: Database, T: Send>(
     engine: &dyn Engine<DB>,
     name: &'static str,
-    slow_min: Duration,
+    how: &How<'_>,
     body: &mut (dyn FnMut(Transaction<'static, DB>) -> Ran<'a, DB, T> + Send),
 ) -> Result<T, Error> {
     assert_not_in_tx(name);
     let started = Instant::now();
     let mut attempt = 1;
     loop {
-        let result = outside(once(engine, name, body)).await;
+        let result = outside(once(engine, name, how, body)).await;
         if attempt < ATTEMPTS_MAX && matches!(&result, Err(Error::Busy | Error::Overtaken)) {
             metrics::counter!(names::STORE_RETRIES, names::STATEMENT => name).increment(1);
             tokio::time::sleep(Duration::from_millis(5 << attempt)).await;
             attempt += 1;
             continue;
         }
-        measure(name, started, slow_min, &result);
+        measure(name, started, how.slow_min, &result);
         return result.inspect_err(|error| engine.failed(error));
     }
 }
@@ -131,8 +153,10 @@ pub(crate) async fn run_tx<'a, DB: Database, T: Send>(
 async fn once<'a, DB: Database, T: Send>(
     engine: &dyn Engine<DB>,
     name: &'static str,
+    how: &How<'_>,
     body: &mut (dyn FnMut(Transaction<'static, DB>) -> Ran<'a, DB, T> + Send),
 ) -> Result<T, Error> {
+    let _turn = how.turns.to_write(how.rank).await?;
     let tx = engine.begin().await?;
     let ran = IN_TX.scope(name, body(tx));
     let (tx, result) = within!(engine, ran)?;
@@ -152,13 +176,17 @@ async fn once<'a, DB: Database, T: Send>(
 pub(crate) async fn run_read<DB: Database, T: Send>(
     engine: &dyn Engine<DB>,
     name: &'static str,
-    slow_min: Duration,
+    how: &How<'_>,
     body: Pin<Box<dyn Future<Output = Result<T, Error>> + Send + '_>>,
 ) -> Result<T, Error> {
     assert_not_in_tx(name);
     let started = Instant::now();
-    let result = within!(engine, outside(body)).flatten();
-    measure(name, started, slow_min, &result);
+    let in_turn = async {
+        let _turn = how.turns.to_read().await?;
+        within!(engine, body).flatten()
+    };
+    let result = outside(in_turn).await;
+    measure(name, started, how.slow_min, &result);
     result.inspect_err(|error| engine.failed(error))
 }
 

@@ -99,7 +99,7 @@ impl Store {
         });
         let mut waiting = self.items.join(Arc::new(Change { asked, decide }));
         let changed = loop {
-            match self.items.wait(&mut waiting).await {
+            match self.items.wait(&mut waiting, usize::MAX).await {
                 Next::Answer(outcome) => break outcome?,
                 Next::Commit(_turn, group) => self.change_group(group).await,
             }
@@ -147,7 +147,7 @@ impl Store {
         name: &'static str,
         changes: &[&Change],
     ) -> Result<Vec<Changed<()>>, Error> {
-        in_tx!(self, name, |tx| {
+        in_tx!(first self, name, |tx| {
             let plan = Plan::of(changes, tx.found(changes).await?)?;
             tx.write(&plan).await?;
             tx.none_was_done(changes, &plan).await?;

@@ -30,6 +30,7 @@ mod slow;
 mod template;
 mod tls;
 mod together;
+mod turns;
 mod work;
 
 use std::{
