@@ -19,6 +19,7 @@ mod deadline;
 mod expected;
 mod frames;
 mod keys;
+mod lanes;
 mod ledger;
 mod mail;
 mod mutation;
@@ -68,6 +69,7 @@ use crate::{
 
 pub use compare::FormerKeyError;
 pub use expected::CalendarError;
+pub use lanes::Options as LaneOptions;
 pub use options::Options;
 pub use replay::{Different, Replayed, replay};
 pub use rotate::{RotateError, Rotated, keks, rotate, unfinished};
@@ -181,17 +183,15 @@ pub async fn start(
     let batches = BatchServiceServer::new(batch_service::Batches { core: Arc::clone(&core) })
         .max_decoding_message_size(message_max)
         .max_encoding_message_size(message_max);
-    let routes = routes::Services::new(message_max).with(health).with(reflection).with(former);
-    let routes = routes.with(batches).with(cards(&core)).with(mail_service(&core));
-    let mut routes = routes.with(applications(&core)).with(production(&core));
+    let routes = routes::Services::new(message_max).in_lanes(lanes::Lanes::new(&core.options.lanes));
+    let routes = routes.with(health).with(reflection).with(former).with(batches).with(cards(&core));
+    let routes = routes.with(mail_service(&core)).with(applications(&core));
+    let mut routes = routes.with(production(&core));
     if let Some(pool) = &pool {
         pool.begin().await;
         routes = with_pool(routes, pool, &core, tasks);
     }
-    tasks.spawn("sweeper", OnDeath::Shutdown, sweeper::run(Arc::clone(&core), tasks.soft()));
-    for _ in 0..workers {
-        tasks.spawn("import-worker", OnDeath::Shutdown, work::run(Arc::clone(&core), tasks.soft()));
-    }
+    work_on(&core, workers, tasks);
     let serving = net::serve::serve_tonic(listener, tls, routes, limits(drain), tasks.soft());
     let ended = CancellationToken::new();
     let end = ended.clone().drop_guard();
@@ -210,6 +210,18 @@ pub async fn start(
         reasons
     });
     Ok(Running { address, not_ready, ended })
+}
+
+/// Begins what the issuer does by itself.
+fn work_on(core: &Arc<core::Core>, workers: usize, tasks: &Tasks) {
+    tasks.spawn("sweeper", OnDeath::Shutdown, sweeper::run(Arc::clone(core), tasks.soft()));
+    for _ in 0..workers {
+        tasks.spawn("import-worker", OnDeath::Shutdown, work::run(Arc::clone(core), tasks.soft()));
+    }
+    let (core, stop) = (Arc::clone(core), tasks.soft());
+    tasks.spawn("copy-back", OnDeath::Ignore, async move {
+        stop.run_until_cancelled(core.store.copy_back()).await;
+    });
 }
 
 fn cards(core: &Arc<core::Core>) -> CardServiceServer<card::Cards> {

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::lanes;
+
 /// Limits, windows and patience of the issuance service.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Options {
@@ -16,6 +18,8 @@ pub struct Options {
     pub message_bytes_max: usize,
     /// Longest time a call may take when its caller names no deadline. Default 60 s.
     pub call_deadline: Duration,
+    /// How many calls are worked on at once, lane by lane.
+    pub lanes: lanes::Options,
     /// Upload streams open at once. Default 128.
     pub streams_max: usize,
     /// Upload streams of one municipality open at once; one more is refused with TENANT_RATE_LIMIT. Default
@@ -61,7 +65,8 @@ pub struct Options {
     /// Batches worked off at once by this issuer. Default 2.
     pub workers: usize,
     /// Records whose orders are stored in one transaction at most, unless a chunk has more. More cost less,
-    /// and are held in memory three times, some 0.7 KiB each. Default 8,192, which is 4 chunks.
+    /// and are held in memory three times, some 0.7 KiB each. On SQLite it is one chunk while small changes
+    /// come, as each waits for the transaction before it. Default 8,192, which is 4 chunks.
     pub records_together: u32,
     /// How often an idle worker looks for work. Default 1 s.
     pub work_poll: Duration,
@@ -107,6 +112,7 @@ impl Default for Options {
             ads_streams_max: 2_048,
             message_bytes_max: 10 * 1024 * 1024,
             call_deadline: seconds(60),
+            lanes: lanes::Options::default(),
             streams_max: 128,
             caller_streams_max: 16,
             frames_in_work_max: 16,

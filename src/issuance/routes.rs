@@ -21,9 +21,12 @@ use crate::{
     net::{PeerIdentity, headers},
     pool::gate::{Entered, Gate, is_for_a_caller},
     runtime::clock::Clock,
+    store,
     telemetry::names,
     wire::fault::{Fault, Reason},
 };
+
+use super::lanes::{Lanes, Place};
 
 type Boxed = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
@@ -33,13 +36,14 @@ pub struct Services {
     services: Arc<HashMap<&'static str, Boxed>>,
     message_bytes_max: usize,
     gate: Option<(Arc<Gate>, Clock)>,
+    lanes: Option<Arc<Lanes>>,
 }
 
 impl Services {
     /// Returns no services yet; messages may be as long as this.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { services: Arc::default(), message_bytes_max, gate: None }
+        Self { services: Arc::default(), message_bytes_max, gate: None, lanes: None }
     }
 
     /// Adds a service under its own name.
@@ -63,8 +67,21 @@ impl Services {
         Self { gate: Some((gate, clock)), ..self }
     }
 
-    /// Lets a call in; a peer that is no relay needs no leave.
-    fn enter(&self, request: &http::Request<Body>) -> Result<Option<Entered>, Fault> {
+    /// Works on no more calls at once than there are places for in these lanes.
+    #[must_use]
+    pub(crate) fn in_lanes(self, lanes: Arc<Lanes>) -> Self {
+        Self { lanes: Some(lanes), ..self }
+    }
+
+    /// Lets a call in, and gives it a place in its lane.
+    fn enter(&self, request: &http::Request<Body>) -> Result<Held, Fault> {
+        let entered = self.pass(request)?;
+        let place = self.lanes.as_ref().map(|lanes| lanes.enter(request)).transpose()?.flatten();
+        Ok(Held { entered, place })
+    }
+
+    /// Asks the gate; a peer that is no relay needs no leave.
+    fn pass(&self, request: &http::Request<Body>) -> Result<Option<Entered>, Fault> {
         let Some((gate, clock)) = &self.gate else { return Ok(None) };
         match request.extensions().get::<PeerIdentity>() {
             Some(PeerIdentity(peer)) if peer.role() == Role::Relay => {
@@ -119,26 +136,52 @@ fn with_reason(response: http::Response<Body>, message_bytes_max: usize) -> http
     ended_by(fault).into_http()
 }
 
-/// An answer that keeps its call's place until it is read to its end, or nobody reads it any more, or the
-/// lease that let the call in is over: a stream is one call as long as it lasts.
+/// What a call holds as long as it lasts.
 struct Held {
+    /// Its place in the share of the relay that it came over.
+    entered: Option<Entered>,
+    /// Its place in its lane.
+    place: Option<Place>,
+}
+
+impl Held {
+    /// Waits until the lease that let the call in is over, which one that needed none never is.
+    async fn ended(&self) {
+        match self.entered.as_ref().and_then(Entered::ended) {
+            Some(ended) => ended.await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Keeps the places until the answer is read to its end, or nobody reads it any more.
+    fn until_read(self, answer: Body) -> Body {
+        match (&self.entered, &self.place) {
+            (None, None) => answer,
+            _ => Body::new(Answer { answer, held: self, ended: None }),
+        }
+    }
+}
+
+/// An answer that keeps its call's places until it is read to its end, or nobody reads it any more, or the
+/// lease that let the call in is over: a stream is one call as long as it lasts.
+struct Answer {
     answer: Body,
-    place: Entered,
+    held: Held,
     /// Made once the answer is waited for.
     ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-impl Held {
+impl Answer {
     /// Whether the lease is over.
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.ended.is_none() {
-            self.ended = self.place.ended().map(Box::pin);
+            self.ended = self.held.entered.as_ref().and_then(Entered::ended).map(Box::pin);
         }
         self.ended.as_mut().map_or(Poll::Pending, |ended| ended.as_mut().poll(cx))
     }
 }
 
-impl hyper::body::Body for Held {
+impl hyper::body::Body for Answer {
     type Data = Bytes;
     type Error = Status;
 
@@ -173,25 +216,10 @@ impl hyper::body::Body for Held {
     }
 }
 
-fn held(answer: Body, place: Option<Entered>) -> Body {
-    match place {
-        Some(place) => Body::new(Held { answer, place, ended: None }),
-        None => answer,
-    }
-}
-
 /// What is said of a call that was worked on when its relay's lease was over.
 fn cut() -> Fault {
     let words = "the lease of the relay that this call came over is over: ask again over another relay";
     Fault::new(Reason::OutcomeUnknown, words)
-}
-
-/// Waits until the lease that let a call in is over, which one that needed none never is.
-async fn ended(place: Option<&Entered>) {
-    match place.and_then(Entered::ended) {
-        Some(ended) => ended.await,
-        None => std::future::pending().await,
-    }
 }
 
 impl Service<http::Request<Body>> for Services {
@@ -207,19 +235,26 @@ impl Service<http::Request<Body>> for Services {
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
         match self.services.get(name).cloned() {
             Some(service) => {
-                let entered = match self.enter(&request) {
-                    Ok(entered) => entered,
+                let held = match self.enter(&request) {
+                    Ok(held) => held,
                     Err(fault) => return Box::pin(async { Ok(ended_by(fault).into_http()) }),
                 };
                 let (ours, max) = (name.starts_with("todoke."), self.message_bytes_max);
                 Box::pin(async move {
+                    let working = service.oneshot(request);
+                    let working = async {
+                        match held.place.as_ref().is_some_and(Place::is_of_counter) {
+                            true => store::before_others(working).await,
+                            false => working.await,
+                        }
+                    };
                     let response = tokio::select! {
                         biased;
-                        response = service.oneshot(request) => response?,
-                        () = ended(entered.as_ref()) => return Ok(ended_by(cut()).into_http()),
+                        response = working => response?,
+                        () = held.ended() => return Ok(ended_by(cut()).into_http()),
                     };
                     let response = if ours { with_reason(response, max) } else { response };
-                    Ok(response.map(|answer| held(answer, entered)))
+                    Ok(response.map(|answer| held.until_read(answer)))
                 })
             }
             None => {

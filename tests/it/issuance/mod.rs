@@ -19,6 +19,7 @@ mod flow;
 mod frames;
 pub(crate) mod harness;
 mod hogs;
+mod lanes;
 mod limits;
 mod lost_chunk;
 mod mail;
