@@ -91,7 +91,7 @@ pub(crate) fn import(todoke: &Path, setup: &Setup, inputs: &[Input]) -> Result<S
 }
 
 /// One `todoke import`, from its start to its end.
-fn client(todoke: &Path, system: &System, input: &Input) -> Result<Finished, Failure> {
+pub(crate) fn client(todoke: &Path, system: &System, input: &Input) -> Result<Finished, Failure> {
     // Journal and receipt are written beside the file, so that each run has a name of its own for it.
     let own = system.folder().join(format!("{}.csv", input.municipality));
     fs::hard_link(&input.file, &own).or_else(|_| fs::copy(&input.file, &own).map(drop))?;

@@ -2,9 +2,11 @@
 //! the figures are. Everything stays on loopback, is bounded in time and count, and ends by itself.
 
 mod batches;
+mod blanks;
 mod bulk;
 mod calls;
 mod copy;
+mod counter;
 mod echo;
 mod failure;
 mod figures;
@@ -25,6 +27,7 @@ mod sick;
 mod side;
 mod system;
 mod targets;
+mod terminals;
 mod timed;
 mod ways;
 mod well;
@@ -57,7 +60,9 @@ use figures::Report;
     target/dist/loadtest sick-unit --fault hang --fault fail:0.3\n  \
     target/dist/loadtest well --seconds 21600\n  \
     target/dist/loadtest look-ups --rows 100000 --rows 1000000\n  \
-    target/dist/loadtest mutations")]
+    target/dist/loadtest mutations\n  \
+    target/dist/loadtest counter --visits activation\n  \
+    target/dist/loadtest counter --database postgres --rate 500")]
 struct Arguments {
     #[command(subcommand)]
     scenario: Scenario,
@@ -95,6 +100,8 @@ enum Scenario {
     LookUps(lookups::LookUpArgs),
     /// Small durable changes by 64 callers: a transaction each, and grouped
     Mutations(mutations::MutationArgs),
+    /// Calls of the counter, alone and beside an import of a million records and lists of all cards
+    Counter(counter::CounterArgs),
 }
 
 fn main() -> ExitCode {
@@ -145,6 +152,7 @@ async fn measured(scenario: &Scenario, todoke: &Path) -> Result<Report, Failure>
         Scenario::Well(args) => well::run(args, todoke).await,
         Scenario::LookUps(args) => lookups::run(args).await,
         Scenario::Mutations(args) => mutations::run(args).await,
+        Scenario::Counter(args) => counter::run(args, todoke).await,
     }
 }
 

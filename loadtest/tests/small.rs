@@ -79,6 +79,32 @@ mod processes {
     }
 
     #[test]
+    fn calls_of_the_counter_are_measured_alone_and_beside_an_import_on_both_databases() {
+        for database in ["sqlite", "postgres"] {
+            let small = ["--records", "3000", "--rate", "50", "--terminals", "5", "--alone", "1"];
+            let more = ["--cycles", "1", "--lists", "1", "--database", database];
+            let figures = figures(&[&["counter"][..], &small, &more].concat());
+            for when in ["alone", "beside an import and lists"] {
+                check(&figures, &[&format!("{when}: p50"), &format!("{when}: HandOver: p99")]);
+            }
+            check(&figures, &["alone: p99.9", "the import meanwhile", "the lists meanwhile"]);
+            let full = figures.iter().find(|(what, _)| what == "alone: LANE_FULL in counter_activation");
+            assert_eq!(full.map(|(_, calls)| *calls), Some(0.0), "{figures:?}");
+        }
+    }
+
+    #[test]
+    fn activations_are_measured_beside_an_import() {
+        let small =
+            ["--records", "3000", "--rate", "30", "--terminals", "5", "--alone", "1", "--cycles", "1"];
+        let figures = figures(&[&["counter", "--visits", "activation", "--lists", "1"][..], &small].concat());
+        check(&figures, &["alone: BeginActivation: p99", "beside an import and lists: AbortActivation: p99"]);
+        let full = "beside an import and lists: LANE_FULL in counter_activation";
+        let full = figures.iter().find(|(what, _)| what == full);
+        assert_eq!(full.map(|(_, calls)| *calls), Some(0.0), "{figures:?}");
+    }
+
+    #[test]
     fn the_memory_of_each_process_is_said_at_both_sizes() {
         let figures = figures(&["memory", "--small", "300", "--large", "3000"]);
         check(&figures, &["the client, 300 records", "the client, 3000 records"]);
