@@ -141,13 +141,13 @@ impl Shares {
     /// above, which is all the rest, they never have any.
     #[must_use]
     pub fn limits(self, places: usize) -> [usize; Lane::ALL.len()] {
-        let mut limits = [0; Lane::ALL.len()];
-        let mut percent = 0;
-        for (limit, share) in limits.iter_mut().zip(self.0).rev() {
-            percent += share;
-            *limit = (places.saturating_mul(percent) / 100).max(1);
-        }
-        limits
+        Lane::ALL.map(|lane| (places.saturating_mul(self.percent(lane)) / 100).max(1))
+    }
+
+    /// What this lane may have together with all below it, in per cent.
+    #[must_use]
+    pub fn percent(self, lane: Lane) -> usize {
+        self.0[lane as usize..].iter().sum()
     }
 }
 
@@ -195,6 +195,7 @@ mod tests {
         }
         assert_eq!(Shares::OF_ALL.limits(256), [256, 192, 128, 89, 25]);
         assert_eq!(Shares::OF_ALL.limits(100), [100, 75, 50, 35, 10]);
+        assert_eq!(Shares::OF_A_CALLER.percent(Lane::Import), 60);
         assert_eq!(Shares::OF_A_CALLER.limits(128), [128, 108, 89, 76, 12]);
     }
 }

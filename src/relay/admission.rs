@@ -51,13 +51,15 @@ impl Bucket {
         Self { full_at_ns: AtomicU64::new(0), interval_ns, burst_ns: interval_ns * u64::from(burst.max(1)) }
     }
 
-    /// Takes one; or says how long it is until there is one.
-    fn take(&self, now_ns: u64) -> Result<(), Duration> {
+    /// Takes one, of so many per cent of the burst: what is above them is kept for others. Or says how long it
+    /// is until there is one.
+    fn take(&self, percent: usize, now_ns: u64) -> Result<(), Duration> {
+        let burst_ns = (self.burst_ns * percent as u64 / 100).max(self.interval_ns);
         let mut full_at = self.full_at_ns.load(Relaxed);
         loop {
             let next = full_at.max(now_ns) + self.interval_ns;
-            if next > now_ns + self.burst_ns {
-                return Err(Duration::from_nanos(next - now_ns - self.burst_ns));
+            if next > now_ns + burst_ns {
+                return Err(Duration::from_nanos(next - now_ns - burst_ns));
             }
             match self.full_at_ns.compare_exchange_weak(full_at, next, Relaxed, Relaxed) {
                 Ok(_) => return Ok(()),
@@ -195,22 +197,27 @@ impl Admission {
         if !take(&tenant.in_flight, max) {
             return Err(Refusal { limit: Limit::CallerCalls, lane, max, wait: MOMENT });
         }
-        if let Err(wait) = tenant.starts.take(now_ns) {
-            tenant.in_flight.fetch_sub(1, Relaxed);
-            return Err(Refusal { limit: Limit::CallerRate, lane, max: options.caller_rate, wait });
-        }
         if let Some(lane) = lane
             && let Err(refusal) = self.enter_lane(tenant, lane)
         {
             tenant.in_flight.fetch_sub(1, Relaxed);
             return Err(refusal);
         }
-        if self.in_flight.fetch_add(1, Relaxed) >= options.calls_max {
-            self.leave(tenant, lane);
-            let max = number(options.calls_max);
-            return Err(Refusal { limit: Limit::AllCalls, lane, max, wait: MOMENT });
+        // The last of what is the caller's own: who was refused above has used nothing of its rate.
+        let refused = if self.in_flight.fetch_add(1, Relaxed) >= options.calls_max {
+            Some(Refusal { limit: Limit::AllCalls, lane, max: number(options.calls_max), wait: MOMENT })
+        } else {
+            let percent = lane.map_or(100, |lane| Shares::OF_A_CALLER.percent(lane));
+            let refused = |wait| Refusal { limit: Limit::CallerRate, lane, max: options.caller_rate, wait };
+            tenant.starts.take(percent, now_ns).err().map(refused)
+        };
+        match refused {
+            Some(refusal) => {
+                self.leave(tenant, lane);
+                Err(refusal)
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Takes a place in the lane, of the caller's own and of all.

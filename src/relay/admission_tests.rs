@@ -25,14 +25,18 @@ fn options() -> Options {
 fn a_bucket_gives_its_burst_and_then_its_rate() {
     let bucket = Bucket::new(10, 20);
     let now = 7 * SECOND;
-    assert!((0..20).all(|_| bucket.take(now).is_ok()));
-    assert_eq!(bucket.take(now), Err(Duration::from_millis(100)));
-    assert_eq!(bucket.take(now + SECOND / 10), Ok(()));
-    assert!(bucket.take(now + SECOND / 10).is_err());
+    assert!((0..20).all(|_| bucket.take(100, now).is_ok()));
+    assert_eq!(bucket.take(100, now), Err(Duration::from_millis(100)));
+    assert_eq!(bucket.take(100, now + SECOND / 10), Ok(()));
+    assert!(bucket.take(100, now + SECOND / 10).is_err());
     assert!(!bucket.is_full(now + SECOND));
     let later = now + 10 * SECOND;
     assert!(bucket.is_full(later));
-    assert_eq!((0..100).filter(|_| bucket.take(later).is_ok()).count(), 20, "no more than a burst is saved");
+    assert_eq!(
+        (0..100).filter(|_| bucket.take(100, later).is_ok()).count(),
+        20,
+        "no more than a burst is saved"
+    );
 }
 
 #[test]
@@ -92,7 +96,7 @@ fn flood(admission: &Admission, tenant: &Tenant, lane: Lane, options: &Options) 
 
 fn of_lanes() -> Options {
     let upstreams = vec!["127.0.0.1:40301".to_owned()];
-    let limits = Options { caller_rate: 1_000, caller_burst: 1_000, ..Options::default() };
+    let limits = Options { caller_rate: 10_000, caller_burst: 10_000, ..Options::default() };
     Options { upstreams, shards: 1, caller_calls_max: 100, calls_max: 200, ..limits }
 }
 
@@ -108,7 +112,7 @@ fn what_a_caller_lists_takes_nothing_from_its_counters() {
     assert_eq!(lanes, [(40, [0, 0]), (0, [0, 0]), (0, [0, 0]), (50, [1, 0]), (10, [1, 0])]);
     assert!(admission.take_lanes().all(|(_, _, refused)| refused == [0, 0]), "each is told once");
     (0..10).for_each(|_| admission.leave(&tenant, Some(Lane::Reports)));
-    assert_eq!(flood(&admission, &tenant, Lane::Reports, &options), (10, Limit::CallerLane), "it wears off");
+    assert_eq!(flood(&admission, &tenant, Lane::Reports, &options).0, 10, "it wears off");
 }
 
 #[test]
@@ -143,6 +147,37 @@ fn a_rate_is_refused_with_the_time_to_wait() {
 }
 
 #[test]
+fn how_fast_a_caller_lists_takes_nothing_from_its_counters() {
+    let options = Options { caller_rate: 10, caller_burst: 100, ..of_lanes() };
+    let admission = Admission::new(&options);
+    let tenant = admission.tenant(&caller("municipality/131229"), &options, 0);
+    let calls = |lane| {
+        let enter = || admission.enter(&tenant, Some(lane), &options, SECOND);
+        let entered = std::iter::repeat_with(enter).take_while(|entered| match entered {
+            Ok(()) => true,
+            Err(refusal) => {
+                assert_eq!(refusal.limit, Limit::CallerRate);
+                assert!(refusal.wait >= Duration::from_millis(100), "{refusal:?}");
+                false
+            }
+        });
+        entered.inspect(|_| admission.leave(&tenant, Some(lane))).count()
+    };
+    assert_eq!(calls(Lane::Reports), 10, "a tenth of the burst");
+    assert_eq!(calls(Lane::Import), 50);
+    assert_eq!(calls(Lane::Reports), 0);
+    assert_eq!(calls(Lane::CounterActivation), 40, "which is kept for those above");
+    (0..10)
+        .for_each(|_| assert!(admission.enter(&tenant, Some(Lane::Reports), &options, 12 * SECOND).is_ok()));
+    for _ in 0..1_000 {
+        let refusal = admission.enter(&tenant, Some(Lane::Reports), &options, 12 * SECOND);
+        assert_eq!(refusal.expect_err("all are in flight").limit, Limit::CallerLane);
+    }
+    let left = (0..200).filter(|_| tenant.starts.take(100, 12 * SECOND).is_ok()).count();
+    assert_eq!(left, 90, "what was refused has used nothing of the rate");
+}
+
+#[test]
 fn who_breaks_off_too_much_is_refused_for_a_while() {
     let options = options();
     let admission = Admission::new(&options);
@@ -162,13 +197,13 @@ fn a_new_connection_does_not_wash_a_caller_clean() {
     let name = caller("municipality/131229");
     let tenant = admission.tenant(&name, &options, 0);
     (0..20).for_each(|_| {
-        assert!(tenant.starts.take(SECOND).is_ok());
+        assert!(tenant.starts.take(100, SECOND).is_ok());
     });
     drop(tenant);
     for n in 0..IDLE_CALLERS_MAX {
         admission.tenant(&caller(&format!("operator/o{n}")), &options, SECOND);
     }
     let again = admission.tenant(&name, &options, SECOND);
-    assert!(again.starts.take(SECOND).is_err(), "it was forgotten");
+    assert!(again.starts.take(100, SECOND).is_err(), "it was forgotten");
     assert!(admission.callers.lock().expect("free").len() < 10, "the idle ones were kept");
 }
