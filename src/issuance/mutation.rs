@@ -9,6 +9,7 @@ use crate::{
         digest::Digest,
         identity::Identity,
         item::{Hold, ItemId, ItemKey},
+        municipality::MunicipalityCode,
         record::ORDER_ID_BYTES_MAX,
     },
     store::{Asked, Changed, Decided, EVENTS_MAX, Found, ItemRow},
@@ -133,10 +134,24 @@ pub(crate) async fn not_after_restore(
     caller: &Identity,
     deadline: Deadline,
 ) -> Result<(), Fault> {
-    let Some(municipality) = caller.municipality() else { return Ok(()) };
+    match caller.municipality() {
+        Some(municipality) => compared(core, municipality, deadline).await,
+        None => Ok(()),
+    }
+}
+
+/// Refuses what would be done about a municipality's orders after a restore until it has compared its
+/// receipts.
+pub(crate) async fn compared(
+    core: &Core,
+    municipality: MunicipalityCode,
+    deadline: Deadline,
+) -> Result<(), Fault> {
     let waits = core.store.waits_for_comparison(municipality);
     if deadline.wait(waits).await?.map_err(store_fault)? {
-        let words = "a backup was restored: compare receipts first (`todoke reconcile --all FILES`)";
+        let words = format!(
+            "a backup was restored: {municipality} compares its receipts first (`todoke reconcile --all FILES`)"
+        );
         return Err(Fault::new(Reason::ReconcileFirst, words));
     }
     Ok(())

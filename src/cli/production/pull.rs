@@ -65,8 +65,9 @@ pub(super) async fn run(args: &PullArgs) -> Result<u8, Error> {
             .await
     });
     let (answer, request_id) = send.await?;
-    let pb::PullOrdersResponse { orders, lease_end_time, next_page_token, held } = answer;
-    let until = lease_end_time.map(|time| date::utc(millis(&time))).unwrap_or_default();
+    let pb::PullOrdersResponse { orders, lease_end_time, next_page_token, held, restore_time } = answer;
+    let [until, restored] = [lease_end_time, restore_time]
+        .map(|time| time.map(|time| date::utc(millis(&time))).unwrap_or_default());
     if args.keyed.output() == Output::Json {
         orders.iter().for_each(|order| say_event("order", order_json(order)));
         for pb::HeldOrder { application_number, why, order_id } in &held {
@@ -75,7 +76,7 @@ pub(super) async fn run(args: &PullArgs) -> Result<u8, Error> {
         }
         let value = json!({
             "orders": orders.len(), "held": held.len(), "lease_end_time": until,
-            "next_page_token": next_page_token, "request_id": request_id,
+            "next_page_token": next_page_token, "request_id": request_id, "restore_time": restored,
         });
         return Ok(say_result(exit::DONE, value));
     }
@@ -92,6 +93,12 @@ pub(super) async fn run(args: &PullArgs) -> Result<u8, Error> {
             "{} until {until}; what is printed on them is given with --output json",
             many(orders.len() as u64, "order")
         ));
+        if !restored.is_empty() {
+            warn(&format!(
+                "a backup was restored at {restored}: orders that were pulled since that backup come again. Look \
+                 for each one among the cards that were made, and report those instead of making them anew"
+            ));
+        }
     }
     if !next_page_token.is_empty() {
         warn(&format!("more may wait: --page-token {next_page_token} goes on"));

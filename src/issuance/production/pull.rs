@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt as _, stream};
+use prost_types::Timestamp;
 use tonic::Request;
 
 use crate::{
@@ -26,7 +27,7 @@ use super::{
     super::{
         card,
         core::{Core, store_fault},
-        mutation::Mutation,
+        mutation::{self, Mutation},
         orders::Order,
     },
     asked::Of,
@@ -97,6 +98,7 @@ impl Pull<'_> {
         if let Some(kept) = self.carried_out().await? {
             return self.answer(&kept, HashMap::new(), Vec::new()).await;
         }
+        mutation::compared(self.of.core, self.of.municipality, self.of.deadline).await?;
         let share = self.of.own_share().await?;
         lot::in_use(&self.of.lot, lot::details(&share)?.recalled.as_deref())?;
         let mut held = Vec::new();
@@ -109,7 +111,7 @@ impl Pull<'_> {
                 // Or the same request, sent twice at once, has taken everything.
                 return match self.carried_out().await? {
                     Some(kept) => self.answer(&kept, orders, held).await,
-                    None => Ok(nothing(held, queue.next)),
+                    None => self.nothing(held, queue.next).await,
                 };
             }
             match self.take(queue, &orders).await {
@@ -121,7 +123,27 @@ impl Pull<'_> {
                 Err(Stop::Failed(fault)) => return Err(fault),
             }
         }
-        Ok(nothing(held, Some(place)))
+        self.nothing(held, Some(place)).await
+    }
+
+    /// When the last backup was restored, if one was: what was leased since that backup is given again.
+    async fn restored(&self) -> Result<Option<Timestamp>, Fault> {
+        let restore = self.of.deadline.wait(self.of.core.store.restored()).await?.map_err(store_fault)?;
+        Ok(restore.map(|restore| timestamp(restore.marked_ms)))
+    }
+
+    async fn nothing(
+        &self,
+        held: Vec<pb::HeldOrder>,
+        next: Option<Place>,
+    ) -> Result<pb::PullOrdersResponse, Fault> {
+        Ok(pb::PullOrdersResponse {
+            orders: Vec::new(),
+            lease_end_time: None,
+            next_page_token: next.map(Place::token).unwrap_or_default(),
+            held,
+            restore_time: self.restored().await?,
+        })
     }
 
     /// What this request took, if it was carried out before.
@@ -263,6 +285,7 @@ impl Pull<'_> {
             lease_end_time: Some(timestamp(kept.until_ms)),
             next_page_token: next.map(Place::token).unwrap_or_default(),
             held,
+            restore_time: self.restored().await?,
         })
     }
 
@@ -273,9 +296,4 @@ impl Pull<'_> {
             && details.leased_until_ms == Some(kept.until_ms)
             && details.lot.as_deref() == Some(self.of.lot.as_str())
     }
-}
-
-fn nothing(held: Vec<pb::HeldOrder>, next: Option<Place>) -> pb::PullOrdersResponse {
-    let next_page_token = next.map(Place::token).unwrap_or_default();
-    pb::PullOrdersResponse { orders: Vec::new(), lease_end_time: None, next_page_token, held }
 }

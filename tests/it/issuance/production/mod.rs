@@ -11,7 +11,7 @@ use todoke::{
         manifest::Policy,
         record::{Field, Record},
     },
-    store::ItemRow,
+    store::{Cause, ItemRow},
     wire::{
         convert::timestamp,
         fault::{Fault, Reason},

@@ -169,3 +169,21 @@ on_both!(of_whom_a_protection_measure_hides_the_address_no_producer_sees_it, asy
         assert!(["カナリヤ", "1980-02", "立石"].iter().all(|one| !stored.contains(one)), "{stored}");
     }
 });
+
+on_both!(after_a_restore_nothing_is_given_before_receipts_are_compared_and_then_it_is_said, async {
+    let world = World::start(4).await;
+    world.allocate("a-1", "L-1", 4).await.expect("allocated");
+    let before = world.pull("p-1", "L-1", 2).await.expect("there are orders");
+    assert_eq!(before.restore_time, None);
+    let (store, now_ms) = (&world.issuer.store, world.issuer.clock.now_ms());
+    store.mark_restored(Cause::Operator, "a test", now_ms).await.expect("it is marked");
+    let refused = world.pull("p-2", "L-1", 2).await.expect_err("who was lost is not known yet");
+    assert_eq!(refused.reason, Reason::ReconcileFirst);
+    assert_eq!(world.closes("L-1").await.consumed, 2, "nothing was taken");
+    let ward = WARD.parse().expect("a municipality");
+    assert!(store.release(ward, "its files are lost", now_ms).await.expect("it is released"));
+    let after = world.pull("p-2", "L-1", 2).await.expect("a refusal is not kept");
+    assert_eq!((after.orders.len(), after.restore_time), (2, Some(timestamp(now_ms))));
+    let none = world.pull("p-3", "L-1", 2).await.expect("nothing waits");
+    assert_eq!((none.orders.len(), none.restore_time), (0, Some(timestamp(now_ms))));
+});
