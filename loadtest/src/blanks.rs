@@ -3,6 +3,8 @@
 use time::OffsetDateTime;
 use todoke::{
     client::endpoints::Endpoints,
+    domain::municipality::MunicipalityCode,
+    sample::Chip,
     wire::{
         convert::timestamp,
         pb::{
@@ -18,17 +20,8 @@ use crate::{failure::Failure, terminals::channel};
 /// Cards of a municipality that wait; each is used by one visit at a time.
 const WAITING: usize = 200;
 const LOT: &str = "loadtest";
-/// What any P-256 key is: the base point of the curve (SEC 2, 2.4.2). Nothing is signed with it.
-const CHIP_KEY: &str = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
-                        4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
-
 fn now_ms() -> i64 {
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
-}
-
-fn chip_key() -> Vec<u8> {
-    let byte = |at: usize| u8::from_str_radix(&CHIP_KEY[at..at + 2], 16).unwrap_or_default();
-    (0..CHIP_KEY.len()).step_by(2).map(byte).collect()
 }
 
 /// Has cards of this municipality made and brought to a counter, and returns their ids.
@@ -64,15 +57,20 @@ pub(crate) async fn waiting(endpoints: &Endpoints, municipality: &str) -> Result
             break;
         }
     }
-    let made = |card_id: &String| {
-        let ok = pb::GoodCard { chip_key: chip_key(), self_test: "PASS".to_owned(), ..Default::default() };
-        pb::ProducedCard { card_id: card_id.clone(), result: Some(produced_card::Result::Ok(ok)) }
-    };
+    let code: MunicipalityCode = municipality.parse().map_err(Failure::while_doing("a municipality"))?;
+    let mut made = Vec::with_capacity(cards.len());
+    for card_id in &cards {
+        let card = card_id.parse().map_err(Failure::while_doing("the id of a card"))?;
+        let chip_key = Chip::make(code, card).public_key();
+        let ok = pb::GoodCard { chip_key, self_test: "PASS".to_owned(), ..Default::default() };
+        let result = Some(produced_card::Result::Ok(ok));
+        made.push(pb::ProducedCard { card_id: card_id.clone(), result });
+    }
     let report = pb::ReportProductionRequest {
         request_id: format!("r-{municipality}"),
         municipality_code: municipality.to_owned(),
         lot_id: LOT.to_owned(),
-        cards: cards.iter().map(made).collect(),
+        cards: made,
         occurred_time: Some(timestamp(now_ms())),
     };
     press.report_production(report).await.map_err(Failure::while_doing("ReportProduction"))?;
@@ -106,15 +104,4 @@ async fn to_the_counter(office: Channel, cards: &[String]) -> Result<(), Failure
         office.notify_holder(notice).await.map_err(Failure::while_doing("NotifyHolder"))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chips_key_is_an_uncompressed_point() {
-        let key = chip_key();
-        assert_eq!((key.len(), key[0], key[1], key[64]), (65, 4, 0x6b, 0xf5));
-    }
 }
