@@ -38,6 +38,8 @@ words! {
         VoidedMixedUp = "VOIDED_MIXED_UP",
         /// The applicant does not want it any more.
         VoidedWithdrawn = "VOIDED_WITHDRAWN",
+        /// Somebody else may have applied in the person's name.
+        VoidedFraud = "VOIDED_FRAUD",
     }
 }
 
@@ -91,7 +93,11 @@ commands! {
         Restore {
             /// Whether the person has another application that is live.
             other_is_live: bool,
+            /// Whether it is void for a suspicion of fraud that stands.
+            fraud_suspected: bool,
         } = "RESTORE",
+        /// Somebody else may have applied in the person's name.
+        SuspectFraud = "SUSPECT_FRAUD",
     }
 }
 
@@ -101,11 +107,13 @@ impl ApplicationState {
     /// A mix-up is often found when the card is there, so an application with a card can be void for it.
     /// What was void as mixed up or withdrawn can be restored, and begins anew: who applies is checked again.
     /// After a move another municipality decides, and what a death has ended is applied for anew if it was
-    /// none.
+    /// none. A suspicion of fraud makes what is live void, so that no card is made while it is looked into;
+    /// once it is cleared, that can be restored likewise.
     ///
     /// # Errors
     /// [`IllegalTransition`] for a pair that is not in the table, for documents that prove no identity, for a
-    /// suspicion that nobody has confirmed to be none, and for a second live application of one person.
+    /// suspicion that nobody has confirmed to be none, for a second live application of one person, and for
+    /// a restoration in spite of fraud.
     pub fn after(self, command: &ApplicationCommand) -> Result<Self, IllegalTransition> {
         self.next(command).map_err(|why| IllegalTransition {
             life: "an application",
@@ -138,13 +146,15 @@ impl ApplicationState {
             }
             (Is::WithCard, Do::Void { reason: VoidReason::MixedUp }) => Ok(Is::VoidedMixedUp),
             (state, Do::Void { reason }) if state.is_live() => Ok(reason.state()),
-            (Is::VoidedMixedUp | Is::VoidedWithdrawn, Do::Restore { other_is_live }) => {
-                if *other_is_live {
-                    Err(Why::OtherApplication)
-                } else {
-                    Ok(Is::Received)
-                }
-            }
+            (state, Do::SuspectFraud) if state.is_live() => Ok(Is::VoidedFraud),
+            (
+                Is::VoidedMixedUp | Is::VoidedWithdrawn | Is::VoidedFraud,
+                Do::Restore { other_is_live, fraud_suspected },
+            ) => match (fraud_suspected, other_is_live) {
+                (true, _) => Err(Why::FraudSuspected),
+                (false, true) => Err(Why::OtherApplication),
+                (false, false) => Ok(Is::Received),
+            },
             _ => Err(Why::State),
         }
     }
@@ -165,7 +175,8 @@ impl ApplicationState {
             | ApplicationState::VoidedMoved
             | ApplicationState::VoidedDied
             | ApplicationState::VoidedMixedUp
-            | ApplicationState::VoidedWithdrawn => false,
+            | ApplicationState::VoidedWithdrawn
+            | ApplicationState::VoidedFraud => false,
         }
     }
 }

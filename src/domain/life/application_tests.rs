@@ -33,14 +33,15 @@ fn commands() -> Vec<(&'static str, ApplicationCommand)> {
         ("VOID:DIED", void(VoidReason::Died)),
         ("VOID:MIXED_UP", void(VoidReason::MixedUp)),
         ("VOID:WITHDRAWN", void(VoidReason::Withdrawn)),
-        ("RESTORE", ApplicationCommand::Restore { other_is_live: false }),
+        ("RESTORE", ApplicationCommand::Restore { other_is_live: false, fraud_suspected: false }),
+        ("SUSPECT_FRAUD", ApplicationCommand::SuspectFraud),
     ]
 }
 
 #[test]
 fn every_pair_of_state_and_command_of_an_application_is_decided() {
     let void = "VOID:MOVED>VOIDED_MOVED VOID:DIED>VOIDED_DIED VOID:MIXED_UP>VOIDED_MIXED_UP \
-                VOID:WITHDRAWN>VOIDED_WITHDRAWN";
+                VOID:WITHDRAWN>VOIDED_WITHDRAWN SUSPECT_FRAUD>VOIDED_FRAUD";
     let table = format!(
         "
         RECEIVED          FIND_DEFECT>DEFECTIVE CHECK_IDENTITY>IDENTITY_CHECKED REJECT>REJECTED {void}
@@ -55,6 +56,7 @@ fn every_pair_of_state_and_command_of_an_application_is_decided() {
         VOIDED_DIED
         VOIDED_MIXED_UP   RESTORE>RECEIVED
         VOIDED_WITHDRAWN  RESTORE>RECEIVED
+        VOIDED_FRAUD      RESTORE>RECEIVED
         "
     );
     let (states, words) = (ApplicationState::ALL, ApplicationCommand::WORDS);
@@ -103,10 +105,16 @@ fn each_suspicion_of_a_swap_has_to_be_confirmed_before_production() {
 }
 
 #[test]
-fn what_is_void_is_restored_only_while_the_person_has_no_other_application() {
-    for state in [ApplicationState::VoidedMixedUp, ApplicationState::VoidedWithdrawn] {
-        let refused = state.after(&ApplicationCommand::Restore { other_is_live: true });
-        assert_eq!(refused.expect_err("there are two").why, Why::OtherApplication);
+fn what_is_void_is_restored_only_without_another_application_and_without_a_suspicion_of_fraud() {
+    let states =
+        [ApplicationState::VoidedMixedUp, ApplicationState::VoidedWithdrawn, ApplicationState::VoidedFraud];
+    for state in states {
+        let why = |other_is_live, fraud_suspected| {
+            let restored = state.after(&ApplicationCommand::Restore { other_is_live, fraud_suspected });
+            restored.expect_err("it stays void").why
+        };
+        assert_eq!(why(true, false), Why::OtherApplication);
+        assert_eq!((why(false, true), why(true, true)), (Why::FraudSuspected, Why::FraudSuspected));
     }
 }
 

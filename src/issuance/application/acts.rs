@@ -135,7 +135,7 @@ pub(super) async fn restore(
     let act = Act::begin(core, request).await?;
     act.record(core, |at| {
         let other_is_live = at.life.other(at.found, &at.key.id)?.is_some();
-        Ok(Event::Restore { other_is_live })
+        Ok(Event::Restore { other_is_live, fraud_suspected: at.life.details.fraud_suspected })
     })
     .await
 }

@@ -51,8 +51,16 @@ pub(crate) enum Event {
     Reject { why: String },
     /// It is void.
     Void { reason: String },
-    /// It was void by mistake.
-    Restore { other_is_live: bool },
+    /// It was void by mistake. Before there were suspicions, nothing was said of them.
+    Restore {
+        other_is_live: bool,
+        #[serde(default)]
+        fraud_suspected: bool,
+    },
+    /// Somebody else may have applied in the person's name.
+    SuspectFraud { why: String },
+    /// The suspicion was none.
+    ClearFraud { why: String },
 }
 
 /// A reason to suspect a swap, as it is stored.
@@ -123,7 +131,7 @@ impl Event {
     pub(crate) fn command(&self) -> Result<Option<ApplicationCommand>, Unreadable> {
         let all = |doubts: &[Doubt]| doubts.iter().map(|one| Suspicion::from(*one)).collect();
         Ok(Some(match self {
-            Event::Submit { .. } | Event::ConfirmNoSwap { .. } => return Ok(None),
+            Event::Submit { .. } | Event::ConfirmNoSwap { .. } | Event::ClearFraud { .. } => return Ok(None),
             Event::FindDefect { .. } => ApplicationCommand::FindDefect,
             Event::Resubmit { .. } => ApplicationCommand::Resubmit,
             Event::CheckIdentity { documents } => {
@@ -142,7 +150,11 @@ impl Event {
                 let reason: VoidReason = reason.parse().map_err(|_| Unreadable)?;
                 ApplicationCommand::Void { reason }
             }
-            Event::Restore { other_is_live } => ApplicationCommand::Restore { other_is_live: *other_is_live },
+            Event::Restore { other_is_live, fraud_suspected } => ApplicationCommand::Restore {
+                other_is_live: *other_is_live,
+                fraud_suspected: *fraud_suspected,
+            },
+            Event::SuspectFraud { .. } => ApplicationCommand::SuspectFraud,
         }))
     }
 
@@ -151,6 +163,7 @@ impl Event {
         match self {
             Event::Submit { .. } => "SUBMIT",
             Event::ConfirmNoSwap { .. } => "CONFIRM_NO_SWAP",
+            Event::ClearFraud { .. } => "CLEAR_FRAUD",
             _ => self.command().ok().flatten().map_or("UNREADABLE", |command| command.as_str()),
         }
     }

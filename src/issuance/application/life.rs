@@ -43,6 +43,9 @@ pub(crate) struct Details {
     pub(crate) card_id: Option<String>,
     /// Why it was refused.
     pub(crate) rejected: Option<String>,
+    /// It is void for a suspicion of fraud that stands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) fraud_suspected: bool,
 }
 
 /// An application, made of all that happened to it.
@@ -133,6 +136,8 @@ impl Life {
                 details.card_id = None;
                 details.documents.clear();
             }
+            Event::SuspectFraud { .. } => details.fraud_suspected = true,
+            Event::ClearFraud { .. } => details.fraud_suspected = false,
             Event::Approve | Event::Void { .. } => {}
         }
         Ok(Ok(()))

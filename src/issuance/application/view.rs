@@ -111,6 +111,7 @@ fn pb_state(state: ApplicationState) -> pb::ApplicationState {
         ApplicationState::VoidedDied => pb::ApplicationState::VoidedDied,
         ApplicationState::VoidedMixedUp => pb::ApplicationState::VoidedMixedUp,
         ApplicationState::VoidedWithdrawn => pb::ApplicationState::VoidedWithdrawn,
+        ApplicationState::VoidedFraud => pb::ApplicationState::VoidedFraud,
     }
 }
 

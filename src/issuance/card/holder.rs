@@ -1,5 +1,9 @@
 //! Something happened to a holder: every card and application of the person that it concerns changes in one
 //! step, or none does.
+//!
+//! A suspicion of fraud suspends what is active, calls back what is in flight, and makes what is applied for
+//! void; whatever else is ordered for the person is given to no producer. Once it is cleared, the office
+//! resumes, remakes and restores what is right; before that it cannot.
 
 use tonic::Request;
 
@@ -8,7 +12,7 @@ use crate::{
         identity::Role,
         item::{Hold, HoldKind, ItemId, ItemKey, ItemKind, Link, LinkKind},
         life::{
-            application::{ApplicationCommand, ApplicationState, VoidReason},
+            application::{ApplicationState, VoidReason},
             card::CardCommand,
         },
         municipality::MunicipalityCode,
@@ -38,6 +42,8 @@ use super::{
 
 /// Cards and applications of one person at the most.
 const ITEMS_MAX: usize = 100;
+/// Items of a page, where all are looked at.
+const PAGE: u32 = 100;
 
 /// What happened, with what has to be said of it.
 #[derive(Debug, Clone)]
@@ -73,13 +79,15 @@ impl Happened {
         }
     }
 
-    /// Why an application is void by it. A suspicion voids none: whether to make a card is decided when it is
-    /// looked into.
-    fn voids(&self) -> Option<VoidReason> {
+    /// What that is to an application.
+    fn of_application(&self) -> application::event::Event {
+        use application::event::Event as Is;
+        let void = |reason: VoidReason| Is::Void { reason: reason.as_str().to_owned() };
         match self {
-            Happened::Moved => Some(VoidReason::Moved),
-            Happened::Died => Some(VoidReason::Died),
-            Happened::FraudSuspected { .. } | Happened::FraudCleared { .. } => None,
+            Happened::Moved => void(VoidReason::Moved),
+            Happened::Died => void(VoidReason::Died),
+            Happened::FraudSuspected { why } => Is::SuspectFraud { why: why.clone() },
+            Happened::FraudCleared { why } => Is::ClearFraud { why: why.clone() },
         }
     }
 
@@ -87,7 +95,10 @@ impl Happened {
     fn concerns(&self, item: &ItemRow) -> Result<bool, Fault> {
         if item.key.kind == ItemKind::Application {
             let state: ApplicationState = item.state.parse().map_err(|_| application::life::unreadable())?;
-            return Ok(self.voids().is_some_and(|reason| is_voided(state, reason)));
+            return match self.of_application().command().map_err(|_| application::life::unreadable())? {
+                Some(command) => Ok(state.is_live() && state.after(&command).is_ok()),
+                None => Ok(application::life::details(item)?.fraud_suspected),
+            };
         }
         let command = match self {
             Happened::Moved => CardCommand::Move,
@@ -97,11 +108,6 @@ impl Happened {
         };
         Ok(view::state(item)?.after(&command).is_ok())
     }
-}
-
-/// Whether an application is still open, so that it is void for this reason.
-fn is_voided(state: ApplicationState, reason: VoidReason) -> bool {
-    state.is_live() && state.after(&ApplicationCommand::Void { reason }).is_ok()
 }
 
 /// Records what happened to a holder, and returns what it changed.
@@ -134,6 +140,37 @@ pub(super) async fn record(
     let decided = move |found: &Found| decide(found, &main, &happened, occurred_ms);
     mutation.change_with(core, deadline, key, (with, holds.to_vec()), decided).await?;
     changed(core, municipality, (person, &actor, &request_id), deadline).await
+}
+
+/// Whether fraud is suspected of a person, by any card or application of theirs.
+pub(crate) async fn is_suspected(
+    core: &Core,
+    municipality: MunicipalityCode,
+    person: [u8; 32],
+    deadline: Deadline,
+) -> Result<bool, Fault> {
+    let link = Link { kind: LinkKind::Person, of: person };
+    for kind in [ItemKind::Card, ItemKind::Application] {
+        let mut after: Option<ItemId> = None;
+        loop {
+            let page = core.store.linked(municipality, link, kind, after.as_ref(), PAGE);
+            let page = deadline.wait(page).await?.map_err(store_fault)?;
+            for item in &page {
+                let suspected = match kind {
+                    ItemKind::Application => application::life::details(item)?.fraud_suspected,
+                    _ => details(item)?.fraud_suspected,
+                };
+                if suspected {
+                    return Ok(true);
+                }
+            }
+            if page.len() < PAGE as usize {
+                break;
+            }
+            after = page.into_iter().next_back().map(|item| item.key.id);
+        }
+    }
+    Ok(false)
 }
 
 /// Every card and application of a person.
@@ -227,10 +264,9 @@ fn of_application(
     happened: &Happened,
     occurred_ms: i64,
 ) -> Result<Decided, Fault> {
-    let reason = happened.voids().expect("it concerns the application");
-    let void = application::event::Event::Void { reason: reason.as_str().to_owned() };
-    let after = life.then(id, std::slice::from_ref(&void), occurred_ms)?;
-    after.decided(&[void], occurred_ms)
+    let event = happened.of_application();
+    let after = life.then(id, std::slice::from_ref(&event), occurred_ms)?;
+    after.decided(&[event], occurred_ms)
 }
 
 /// What this request has changed, as it stands now.

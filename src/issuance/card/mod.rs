@@ -16,7 +16,7 @@ pub(crate) mod event;
 mod expiry;
 mod fields;
 mod find;
-mod holder;
+pub(crate) mod holder;
 pub(crate) mod ids;
 pub(crate) mod life;
 mod query;

@@ -6,7 +6,7 @@ use crate::{
     domain::{
         identity::Role,
         item::{ItemId, ItemKey, ItemKind},
-        life::application::ApplicationState,
+        life::{IllegalTransition, Why, application::ApplicationState},
         municipality::MunicipalityCode,
     },
     store::{Decided, Found, Known},
@@ -71,6 +71,10 @@ fn decide(
     occurred_ms: i64,
 ) -> Result<Decided, Fault> {
     let old = Life::of(&found.history).map_err(|_| unreadable())?;
+    if old.details.fraud_suspected {
+        let (state, why) = (old.state.as_str(), Why::FraudSuspected);
+        return Err(life::refused(id, &IllegalTransition { life: "a card", state, command: "REMAKE", why }));
+    }
     let card_id = new.id.to_string();
     let event = Event::Remake { card_id: card_id.clone(), remade: old.details.remade_as.is_some() };
     let after = old.clone().then(id, std::slice::from_ref(&event), occurred_ms)?;

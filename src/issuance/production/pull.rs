@@ -34,7 +34,7 @@ use super::{
     lot,
     taking::{Kept, Stop, Taking, place_before},
     view,
-    waiting::{self, Origin, Place, Queue, Waiting},
+    waiting::{self, FRAUD_SUSPECTED, Origin, Place, Queue, Waiting},
 };
 
 /// Orders of one call: the default, and at the most.
@@ -161,7 +161,7 @@ impl Pull<'_> {
         }
     }
 
-    /// Opens what was found; what cannot be opened is named, and what is too much for one answer left over.
+    /// Opens what was found; what cannot be made now is named, and what is too much for one answer left over.
     async fn open(&self, queue: &mut Queue) -> Result<HashMap<ItemId, Order>, Fault> {
         let mut rows = std::mem::take(&mut queue.rows);
         let asked: Vec<_> = queue
@@ -170,24 +170,29 @@ impl Pull<'_> {
             .map(|one| (one.card.id.clone(), one.order_id.clone(), rows.remove(&one.card.id)))
             .collect();
         let mut orders = HashMap::new();
-        let mut unreadable = HashSet::new();
-        let mut opened = stream::iter(asked).map(|asked| self.open_one(asked)).buffered(AT_ONCE);
+        let mut held = HashSet::new();
+        let mut opened = stream::iter(asked).map(|asked| self.look_at(asked)).buffered(AT_ONCE);
         while let Some((id, order_id, order)) = opened.next().await {
             match order {
-                Ok(order) => {
+                Ok((_, true)) => {
+                    let (application_number, why) = (String::new(), FRAUD_SUSPECTED.to_owned());
+                    queue.held.push(pb::HeldOrder { application_number, why, order_id });
+                    held.insert(id);
+                }
+                Ok((order, false)) => {
                     orders.insert(id, order);
                 }
                 Err(fault) if matches!(fault.reason, Reason::Internal | Reason::NotFound) => {
                     tracing::error!(order.id = %order_id, "order {order_id} cannot be made: {fault}");
                     let why = "it cannot be opened: tell the operator".to_owned();
                     queue.held.push(pb::HeldOrder { application_number: String::new(), why, order_id });
-                    unreadable.insert(id);
+                    held.insert(id);
                 }
                 Err(fault) => return Err(fault),
             }
         }
         drop(opened);
-        queue.waiting.retain(|one| !unreadable.contains(&one.card.id));
+        queue.waiting.retain(|one| !held.contains(&one.card.id));
         let mut bytes = 0;
         let fits = queue.waiting.iter().take_while(|one| {
             bytes += orders.get(&one.card.id).map_or(0, |order| order.row.sealed.len());
@@ -200,6 +205,26 @@ impl Pull<'_> {
             queue.waiting.truncate(fits);
         }
         Ok(orders)
+    }
+
+    /// Opens an order, and says of one that a batch brought whether fraud is suspected of the person: what
+    /// has a card or an application was asked before, or is ended by the suspicion.
+    async fn look_at(
+        &self,
+        asked: (ItemId, String, Option<CardRow>),
+    ) -> (ItemId, String, Result<(Order, bool), Fault>) {
+        let Of { core, deadline, municipality, .. } = self.of;
+        let is_of_batch = asked.2.is_some();
+        let (id, order_id, order) = self.open_one(asked).await;
+        let looked = match order {
+            Ok(order) if is_of_batch => {
+                let person = order.person(core);
+                let suspected = card::holder::is_suspected(core, municipality, person, deadline).await;
+                suspected.map(|suspected| (order, suspected))
+            }
+            other => other.map(|order| (order, false)),
+        };
+        (id, order_id, looked)
     }
 
     async fn open_one(

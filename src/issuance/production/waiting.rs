@@ -31,6 +31,8 @@ const PAGE: u32 = 1000;
 const PAGES_MAX: usize = 20;
 /// Applications that are named as held, at the most.
 const HELD_MAX: usize = 100;
+/// Why nothing is made for a person while that is looked into.
+pub(super) const FRAUD_SUSPECTED: &str = "FRAUD_SUSPECTED";
 /// What an order of a batch must be for, so that a card is made of it.
 const KIND: &str = "INDIVIDUAL_NUMBER_CARD";
 
@@ -179,11 +181,12 @@ impl Look<'_> {
                 let suspicions =
                     application::suspects::suspects(core, self.municipality, id, &details, deadline).await?;
                 if !suspicions.is_subset(&details.confirmed) {
-                    if self.queue.held.len() < HELD_MAX {
-                        let (application_number, order_id) = (id.to_string(), details.order_id);
-                        let why = HOUSEHOLD_SWAP_SUSPECTED.to_owned();
-                        self.queue.held.push(pb::HeldOrder { application_number, why, order_id });
-                    }
+                    self.hold(HOUSEHOLD_SWAP_SUSPECTED, id, details.order_id);
+                    continue;
+                }
+                let person = details.hold().map_err(|_| application::life::unreadable())?.of;
+                if card::holder::is_suspected(core, self.municipality, person, deadline).await? {
+                    self.hold(FRAUD_SUSPECTED, id, details.order_id);
                     continue;
                 }
                 let card = card::ids::next(core, self.municipality, id.as_str(), 1, deadline).await?;
@@ -195,6 +198,14 @@ impl Look<'_> {
             if is_last {
                 return Ok(());
             }
+        }
+    }
+
+    /// Names an application that no card is made for now.
+    fn hold(&mut self, why: &str, application: &ItemId, order_id: String) {
+        if self.queue.held.len() < HELD_MAX {
+            let (application_number, why) = (application.to_string(), why.to_owned());
+            self.queue.held.push(pb::HeldOrder { application_number, why, order_id });
         }
     }
 

@@ -83,7 +83,8 @@ on_both!(a_suspicion_of_fraud_stops_every_card_until_it_is_cleared, async {
     ];
     assert_eq!(states(&suspected), expected);
     assert!(suspected.cards.iter().all(|card| card.fraud_suspected));
-    assert_eq!(suspected.application_numbers, Vec::<String>::new());
+    assert_eq!(suspected.application_numbers, [NUMBER_1]);
+    assert_eq!(world.making.application_state(NUMBER_1).await, "VOIDED_FRAUD");
     let refused = act!(world, resume_card, ResumeCardRequest, "u-1", "K-0").expect_err("not now");
     assert!(refused.reason == Reason::ItemState && refused.message.contains("fraud"), "{refused:?}");
     let cleared = world.happened("h-2", "K-1", pb::HolderEvent::FraudCleared).await.expect("it was none");

@@ -199,6 +199,7 @@ macro_rules! act {
 mod activation;
 mod ends;
 mod fixture;
+mod fraud;
 mod holder;
 mod listed;
 mod parties;
