@@ -123,8 +123,9 @@ impl CardState {
     ///
     /// A card in flight, made and not yet active, is recalled when its holder moves or dies or when fraud is
     /// suspected, and is destroyed wherever it turns up; one that is only ordered is never made. An active
-    /// card survives a move. A repeated begin of an activation is answered by its intent, and never comes
-    /// here; whoever takes a card out of ACTIVATING in another way aborts its intent.
+    /// card survives a move. One that was recalled on its way is so still when it arrives, is lost or is
+    /// found again. A repeated begin of an activation is answered by its intent, and never comes here;
+    /// whoever takes a card out of ACTIVATING in another way aborts its intent.
     ///
     /// # Errors
     /// [`IllegalTransition`] for a pair that is not in the table, for a second card of a person that may be
@@ -148,6 +149,7 @@ impl CardState {
             Do::PassQc => from(&[Is::Personalised], Is::QcPassed),
             Do::ReportNok => from(&[Is::Ordered, Is::Personalised, Is::QcPassed], Is::Scrapped),
             Do::Ship => from(&[Is::QcPassed], Is::Shipped),
+            Do::Arrive | Do::LoseInTransit | Do::FindAgain { .. } if self == Is::Recalled => Ok(self),
             Do::Arrive => from(&[Is::Shipped], Is::Arrived),
             Do::LoseInTransit => from(&[Is::Shipped], Is::LostInTransit),
             Do::FindAgain { remade } => {

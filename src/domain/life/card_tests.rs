@@ -70,7 +70,8 @@ fn every_pair_of_state_and_command_of_a_card_is_decided() {
         SURRENDERED
         SCRAPPED         REMAKE>SCRAPPED
         LOST_IN_TRANSIT  FIND_AGAIN>ARRIVED FIND_AGAIN:REMADE>RECALLED REMAKE>LOST_IN_TRANSIT {called_back}
-        RECALLED         SCRAP>SCRAPPED REMAKE>RECALLED
+        RECALLED         SCRAP>SCRAPPED REMAKE>RECALLED ARRIVE>RECALLED LOSE_IN_TRANSIT>RECALLED \
+                         FIND_AGAIN>RECALLED FIND_AGAIN:REMADE>RECALLED
         "
     );
     let (states, words) = (CardState::ALL, CardCommand::WORDS);

@@ -86,7 +86,9 @@ pub(super) async fn record(
 fn arrives(life: &Life, office: &str) -> Event {
     let office = office.to_owned();
     match life.state {
-        CardState::LostInTransit => Event::FindAgain { office, remade: life.details.remade_as.is_some() },
+        CardState::LostInTransit | CardState::Recalled if life.details.lost => {
+            Event::FindAgain { office, remade: life.details.remade_as.is_some() }
+        }
         _ => Event::Arrive { office },
     }
 }

@@ -66,7 +66,7 @@ impl Tally {
         match event {
             Event::Arrive { .. } => {
                 // It was sent, though nobody may have said so.
-                counts.shipped += u64::from(before.state == CardState::QcPassed);
+                counts.shipped += u64::from(before.details.shipment.is_none());
                 counts.arrived += 1;
             }
             Event::FindAgain { .. } => counts.found += 1,

@@ -131,10 +131,10 @@ impl Life {
         let mut next = self.state;
         if let Some(command) = event.command()? {
             if command == CardCommand::Arrive && self.state == CardState::QcPassed {
-                self.arrived_first = true;
                 next = CardState::Shipped;
             }
             match next.after(&command) {
+                Ok(_) if !self.is_on_its_way_for(&command) => return Ok(Err(self.not_on_its_way(&command))),
                 Ok(after) => next = after,
                 Err(illegal) => return Ok(Err(illegal)),
             }
@@ -153,6 +153,24 @@ impl Life {
         self.state = next;
         self.note(event, occurred_ms)?;
         Ok(Ok(()))
+    }
+
+    /// Whether a recalled card is where it can arrive, be lost or be found: it is counted there once. Of any
+    /// other card its state says so.
+    fn is_on_its_way_for(&self, command: &CardCommand) -> bool {
+        let (is_there, details) = (!self.office.is_empty(), &self.details);
+        match command {
+            _ if self.state != CardState::Recalled => true,
+            CardCommand::Arrive => !is_there && !details.lost,
+            CardCommand::LoseInTransit => !is_there && !details.lost && details.shipment.is_some(),
+            CardCommand::FindAgain { .. } => details.lost,
+            _ => true,
+        }
+    }
+
+    fn not_on_its_way(&self, command: &CardCommand) -> IllegalTransition {
+        let (state, command) = (self.state.as_str(), command.as_str());
+        IllegalTransition { life: "a card", state, command, why: Why::State }
     }
 
     fn is_told_late(&self, event: &Event) -> bool {
@@ -191,6 +209,8 @@ impl Life {
             }
             Event::LoseInTransit { .. } => details.lost = true,
             Event::Arrive { office } | Event::FindAgain { office, .. } => {
+                // Nobody has said yet that it was sent.
+                self.arrived_first |= details.shipment.is_none();
                 details.lost = false;
                 self.office.clone_from(office);
             }

@@ -102,3 +102,25 @@ fn whoever_ends_a_card_while_it_is_being_activated_gives_the_activation_up() {
     assert_eq!((decided.state.as_str(), decided.leave), ("RECALLED", vec![hold]));
     assert_eq!(decided.unlink, [Link::of_day(Date::parse("2036-04-01").expect("a day"))]);
 }
+
+#[test]
+fn a_recalled_card_is_met_on_its_way_once() {
+    let recall = Event::Recall { lot: "L-1".to_owned(), why: "chips".to_owned() };
+    let mut events: Vec<_> = made().into_iter().map(|event| (1, event)).collect();
+    events.extend([(2, Event::Ship { shipment: "S-1".to_owned() }), (3, recall)]);
+    let recalled = recorded(&events);
+    let arrive = Event::Arrive { office: "区役所".to_owned() };
+    let lose = Event::LoseInTransit { why: "gone".to_owned() };
+    let find = Event::FindAgain { office: "区役所".to_owned(), remade: false };
+    let takes = |events: &[Event]| recalled.clone().then(&id(), events, 4).ok().map(|after| after.state);
+    let still = Some(CardState::Recalled);
+    for fits in [vec![arrive.clone()], vec![lose.clone()], vec![lose.clone(), find.clone()]] {
+        assert_eq!(takes(&fits), still, "{fits:?}");
+        for again in [&arrive, &lose, &find] {
+            let lost = matches!(fits[..], [Event::LoseInTransit { .. }]);
+            let expected = if lost && *again == find { still } else { None };
+            assert_eq!(takes(&[&fits[..], std::slice::from_ref(again)].concat()), expected, "{again:?}");
+        }
+    }
+    assert_eq!(takes(&[find]), None, "it was not lost");
+}

@@ -97,7 +97,11 @@ impl Recording {
                 Err(fault) => wrong.say(format!("card_ids[{at}]"), fault.message),
             }
             // One that has arrived before is counted already.
-            count += u64::from(matches!(before, CardState::QcPassed | CardState::Shipped));
+            let counts = match self.said {
+                Said::Sent => matches!(before, CardState::QcPassed),
+                Said::Lost { .. } => matches!(before, CardState::Shipped | CardState::Recalled),
+            };
+            count += u64::from(counts);
         }
         wrong.check(Reason::ItemState)?;
         if count > 0 {

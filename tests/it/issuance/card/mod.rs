@@ -204,6 +204,7 @@ mod holder;
 mod listed;
 mod parties;
 mod terminal;
+mod transit;
 
 on_both!(a_card_goes_from_the_press_to_its_holder_and_its_history_says_how, async {
     let world = World::start().await;
