@@ -12,6 +12,7 @@ mod failover;
 mod faults;
 mod foreign;
 mod frames;
+mod guarded;
 mod input;
 mod issuance;
 mod issuers;

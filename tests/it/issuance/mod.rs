@@ -18,6 +18,7 @@ mod epochs;
 mod flow;
 mod frames;
 pub(crate) mod harness;
+mod hidden;
 mod hogs;
 mod lanes;
 mod limits;
