@@ -17,6 +17,7 @@ mod input;
 mod issuance;
 mod issuers;
 mod ledger;
+mod lists;
 mod mail;
 mod net;
 mod operators;

@@ -218,6 +218,7 @@ fn nok(id: &str) -> pb::ProducedCard {
 }
 
 mod applications;
+mod pages;
 mod parties;
 mod pulls;
 mod recalls;
