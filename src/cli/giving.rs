@@ -4,7 +4,7 @@ use std::future::Future;
 
 use clap::Args;
 use prost_types::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tonic::{Request, Response, Status};
 
@@ -14,6 +14,7 @@ use crate::{
         calls::{Attempt, Weight},
         error::Error,
         party::Party,
+        session::Session,
     },
     domain::{date, item::ItemId},
     wire::convert::timestamp,
@@ -33,6 +34,27 @@ impl Asker {
     /// The caller over its relays; nothing is sent yet.
     pub(crate) fn party(&self) -> Result<Party, Error> {
         self.connect.party(self.output)
+    }
+
+    /// The same for a municipality.
+    pub(crate) fn session(&self) -> Result<Session, Error> {
+        self.connect.session(self.output)
+    }
+
+    /// Asks for what changes nothing, and returns the answer.
+    pub(crate) async fn ask<M, T, F, Fut>(
+        &self,
+        (method, weight): (&'static str, Weight),
+        message: &M,
+        send: F,
+    ) -> Result<T, Error>
+    where
+        M: Clone,
+        F: Fn(Attempt, Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let asked = self.party()?.over(async |party| party.ask(method, weight, message, send).await);
+        Ok(asked.await?)
     }
 }
 
@@ -64,6 +86,13 @@ impl Stamp {
 
     pub(crate) fn at(&self) -> String {
         date::utc(self.at_ms)
+    }
+
+    /// Adds it to a result, so that programs can send the same again.
+    pub(crate) fn on(&self, mut result: Value) -> Value {
+        result["request_id"] = self.request_id.as_str().into();
+        result["at"] = self.at().into();
+        result
     }
 
     /// Under what a further part of it is sent, the same each time.
@@ -115,8 +144,19 @@ impl Giving {
     }
 }
 
+/// Decides under which id a change is sent that happens when it is recorded, and says so before anything is.
+pub(crate) fn say_id(given: Option<&ItemId>, output: Output) -> String {
+    let id = id_or_fresh(given);
+    match output {
+        Output::Json => say_event("request", json!({"request_id": id})),
+        Output::Text if given.is_some() => {}
+        Output::Text => warn(&format!("to send the same again: --request-id {id}")),
+    }
+    id
+}
+
 /// The id that was given, or a fresh one.
-pub(crate) fn id_or_fresh(given: Option<&ItemId>) -> String {
+fn id_or_fresh(given: Option<&ItemId>) -> String {
     given.map_or_else(|| new_batch_id().to_string(), ToString::to_string)
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod giving;
 mod help;
 pub mod import;
 pub mod issuer;
+mod lives;
 pub mod mail;
 pub mod migrate;
 pub mod municipal;

@@ -1,18 +1,15 @@
 //! `todoke application identity | resubmit | void | restore`: what an office does with an application.
 
-use clap::{
-    Args,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
+use clap::{Args, builder::TypedValueParser};
 
-use super::{giving::give, photo::PhotoArgs};
+use super::photo::PhotoArgs;
 use crate::{
-    cli::giving::Giving,
-    client::error::Error,
-    domain::{
-        item::ItemId,
-        life::{application::VoidReason, evidence::Document},
+    cli::{
+        giving::Giving,
+        lives::{change::give, documents, words},
     },
+    client::error::Error,
+    domain::{item::ItemId, life::application::VoidReason},
     wire::pb,
 };
 
@@ -64,21 +61,15 @@ pub(super) struct RestoreArgs {
     pub(super) giving: Giving,
 }
 
-fn documents() -> impl TypedValueParser<Value = String> {
-    PossibleValuesParser::new(Document::ALL.iter().map(|document| document.as_str()))
-}
-
 fn reasons() -> impl TypedValueParser<Value = pb::VoidReason> {
-    PossibleValuesParser::new(VoidReason::ALL.iter().map(|reason| reason.as_str())).map(|name| {
-        pb::VoidReason::from_str_name(&format!("VOID_REASON_{name}"))
-            .expect("the wire has every reason, by test")
-    })
+    let known = VoidReason::ALL.iter().map(|reason| reason.as_str());
+    words(known, "VOID_REASON_", pb::VoidReason::from_str_name)
 }
 
 pub(super) async fn identity(args: &IdentityArgs) -> Result<u8, Error> {
     give!(
         args.giving,
-        confirm_identity,
+        applications.confirm_identity.application,
         "ConfirmIdentity",
         ConfirmIdentityRequest {
             application_number: args.number.to_string(),
@@ -90,7 +81,7 @@ pub(super) async fn identity(args: &IdentityArgs) -> Result<u8, Error> {
 pub(super) async fn resubmit(args: &ResubmitArgs) -> Result<u8, Error> {
     give!(
         args.giving,
-        resubmit_application,
+        applications.resubmit_application.application,
         "ResubmitApplication",
         ResubmitApplicationRequest {
             application_number: args.number.to_string(),
@@ -102,7 +93,7 @@ pub(super) async fn resubmit(args: &ResubmitArgs) -> Result<u8, Error> {
 pub(super) async fn void(args: &VoidArgs) -> Result<u8, Error> {
     give!(
         args.giving,
-        void_application,
+        applications.void_application.application,
         "VoidApplication",
         VoidApplicationRequest {
             application_number: args.number.to_string(),
@@ -114,7 +105,7 @@ pub(super) async fn void(args: &VoidArgs) -> Result<u8, Error> {
 pub(super) async fn restore(args: &RestoreArgs) -> Result<u8, Error> {
     give!(
         args.giving,
-        restore_application,
+        applications.restore_application.application,
         "RestoreApplication",
         RestoreApplicationRequest { application_number: args.number.to_string() }
     )

@@ -5,19 +5,16 @@ use std::io::{self, Read};
 use clap::Args;
 use serde_json::json;
 
-use super::{giving::give, photo::PhotoArgs};
+use super::photo::PhotoArgs;
 use crate::{
     cli::{
         giving::Giving,
+        lives::change::give,
         municipal::{Output, say, say_result},
     },
-    client::{
-        calls::{Attempt, Weight},
-        error::Error,
-    },
+    client::error::Error,
     domain::{item::ItemId, municipality::MunicipalityCode},
     runtime::{blocking, exit},
-    wire::pb,
 };
 
 /// Bytes of standard input that are read at the most: 23 digits, a day, and whatever stands around them.
@@ -49,24 +46,20 @@ pub(super) struct SubmitArgs {
 }
 
 pub(super) async fn form(args: &FormArgs) -> Result<u8, Error> {
-    let giving = &args.giving;
-    let party = giving.asking.party()?;
-    let stamp = giving.stamp();
-    let message = pb::IssueFormRequest {
-        request_id: stamp.request_id.clone(),
-        municipality_code: args.municipality.as_ref().map(ToString::to_string).unwrap_or_default(),
-        order_id: args.order_id.to_string(),
-        occurred_time: stamp.time(),
-    };
-    let issue = |attempt: Attempt, request| async move { attempt.applications().issue_form(request).await };
-    let issued = giving.send(party, ("IssueForm", Weight::Light), &message, &stamp, issue).await?;
+    let given = give!(
+        args.giving,
+        applications.issue_form,
+        "IssueForm",
+        IssueFormRequest {
+            municipality_code: args.municipality.as_ref().map(ToString::to_string).unwrap_or_default(),
+            order_id: args.order_id.to_string(),
+        }
+    );
+    let (stamp, issued) = given?;
     let application_id = issued.application_id;
-    if giving.output() == Output::Json {
-        let value = json!({
-            "order_id": message.order_id, "application_id": application_id,
-            "request_id": stamp.request_id, "at": stamp.at(),
-        });
-        return Ok(say_result(exit::DONE, value));
+    if args.giving.output() == Output::Json {
+        let value = json!({"order_id": args.order_id.to_string(), "application_id": application_id});
+        return Ok(say_result(exit::DONE, stamp.on(value)));
     }
     say(&application_id);
     Ok(exit::DONE)
@@ -76,7 +69,7 @@ pub(super) async fn submit(args: &SubmitArgs) -> Result<u8, Error> {
     let (application_id, birth_date) = blocking(|| pair(io::stdin().lock())).await?;
     give!(
         args.giving,
-        submit_application,
+        applications.submit_application.application,
         "SubmitApplication",
         SubmitApplicationRequest {
             application_id: application_id,

@@ -1,22 +1,15 @@
 //! How an application, its suspicions and its events are shown, for people and for programs.
 
-use prost_types::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    domain::date,
-    wire::{convert::millis, pb},
+    cli::lives::{Event, Item, time, word},
+    wire::pb,
 };
-
-/// A time of the wire in UTC; empty if there is none.
-pub(super) fn time(time: Option<&Timestamp>) -> String {
-    time.map(|time| date::utc(millis(time))).unwrap_or_default()
-}
 
 /// The name of the state of an application.
 pub(super) fn state(item: &pb::Application) -> &'static str {
-    let name = item.state().as_str_name();
-    name.strip_prefix("APPLICATION_STATE_").unwrap_or(name)
+    word(item.state().as_str_name(), "APPLICATION_STATE_")
 }
 
 /// A suspicion as `review --no-swap` takes it.
@@ -27,78 +20,85 @@ fn suspicion(one: &pb::Suspicion) -> String {
     }
 }
 
-pub(super) fn fields(item: &pb::Application) -> Vec<(&'static str, String)> {
-    let mut fields = vec![
-        ("application_number", item.application_number.clone()),
-        ("municipality_code", item.municipality_code.clone()),
-        ("state", state(item).to_owned()),
-        ("state_time", time(item.state_time.as_ref())),
-        ("receive_time", time(item.receive_time.as_ref())),
-        ("order_id", item.order_id.clone()),
-        ("photo_reference", item.photo_reference.clone()),
-        ("documents", item.documents.join(" ")),
-        ("defect", item.defect.clone()),
-        ("rejected_because", item.rejected_because.clone()),
-        ("card_id", item.card_id.clone()),
-        ("event_count", item.event_count.to_string()),
-    ];
-    let said = |one: &pb::Suspicion| {
-        let confirmed = if one.confirmed { "  confirmed to be none" } else { "" };
-        ("suspicion", format!("{}{confirmed}", suspicion(one)))
-    };
-    fields.extend(item.suspicions.iter().map(said));
-    fields
-}
+impl Item for pb::Application {
+    const NAME: &'static str = "application";
+    const EVENT: &'static str = "application_event";
+    const COLUMNS: usize = 20;
+    type Event = pb::ApplicationEvent;
 
-/// An application for programs.
-pub(super) fn item_json(item: &pb::Application) -> Value {
-    let suspicions: Vec<Value> = item
-        .suspicions
-        .iter()
-        .map(|one| {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("application_number", self.application_number.clone()),
+            ("municipality_code", self.municipality_code.clone()),
+            ("state", state(self).to_owned()),
+            ("state_time", time(self.state_time.as_ref())),
+            ("receive_time", time(self.receive_time.as_ref())),
+            ("order_id", self.order_id.clone()),
+            ("photo_reference", self.photo_reference.clone()),
+            ("documents", self.documents.join(" ")),
+            ("defect", self.defect.clone()),
+            ("rejected_because", self.rejected_because.clone()),
+            ("card_id", self.card_id.clone()),
+            ("event_count", self.event_count.to_string()),
+        ];
+        let said = |one: &pb::Suspicion| {
+            let confirmed = if one.confirmed { "  confirmed to be none" } else { "" };
+            ("suspicion", format!("{}{confirmed}", suspicion(one)))
+        };
+        fields.extend(self.suspicions.iter().map(said));
+        fields
+    }
+
+    fn json(&self) -> Value {
+        let suspicion = |one: &pb::Suspicion| {
             json!({
                 "kind": one.kind,
                 "other_application_number": one.other_application_number,
                 "confirmed": one.confirmed,
             })
+        };
+        json!({
+            "municipality_code": self.municipality_code,
+            "application_number": self.application_number,
+            "state": state(self),
+            "state_time": time(self.state_time.as_ref()),
+            "receive_time": time(self.receive_time.as_ref()),
+            "order_id": self.order_id,
+            "photo_reference": self.photo_reference,
+            "documents": self.documents,
+            "defect": self.defect,
+            "rejected_because": self.rejected_because,
+            "card_id": self.card_id,
+            "suspicions": self.suspicions.iter().map(suspicion).collect::<Vec<Value>>(),
+            "event_count": self.event_count,
         })
-        .collect();
-    json!({
-        "municipality_code": item.municipality_code,
-        "application_number": item.application_number,
-        "state": state(item),
-        "state_time": time(item.state_time.as_ref()),
-        "receive_time": time(item.receive_time.as_ref()),
-        "order_id": item.order_id,
-        "photo_reference": item.photo_reference,
-        "documents": item.documents,
-        "defect": item.defect,
-        "rejected_because": item.rejected_because,
-        "card_id": item.card_id,
-        "suspicions": suspicions,
-        "event_count": item.event_count,
-    })
-}
+    }
 
-pub(super) fn event_json(event: &pb::ApplicationEvent) -> Value {
-    json!({
-        "position": event.position,
-        "kind": event.event,
-        "occurred_time": time(event.occurred_time.as_ref()),
-        "record_time": time(event.record_time.as_ref()),
-        "actor": event.actor,
-        "request_id": event.request_id,
-    })
-}
+    fn stands(&self) -> String {
+        let since = time(self.state_time.as_ref());
+        format!("{} is {} since {since}", self.application_number, state(self))
+    }
 
-pub(super) fn event_line(event: &pb::ApplicationEvent) -> String {
-    let pb::ApplicationEvent { position, event: what, actor, occurred_time, .. } = event;
-    let at = time(occurred_time.as_ref());
-    format!("{position:>4}  {at}  {what:20}  {actor}")
-}
+    /// That somebody has to look at it before a card is made.
+    fn warning(&self) -> Option<String> {
+        let number = &self.application_number;
+        self.suspicions.iter().any(|one| !one.confirmed).then(|| {
+            format!(
+                "HOUSEHOLD_SWAP_SUSPECTED: no card is made before each reason is confirmed to be none\n\
+                 (`todoke application show {number}` names them)"
+            )
+        })
+    }
 
-/// Where an application stands after a change.
-pub(super) fn stands(item: &pb::Application) -> String {
-    let since = time(item.state_time.as_ref());
-    format!("{} is {} since {since}", item.application_number, state(item))
+    fn event(event: &pb::ApplicationEvent) -> Event<'_> {
+        Event {
+            position: event.position,
+            kind: &event.event,
+            occurred: event.occurred_time.as_ref(),
+            recorded: event.record_time.as_ref(),
+            actor: &event.actor,
+            request_id: &event.request_id,
+            remark: None,
+        }
+    }
 }

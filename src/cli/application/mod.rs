@@ -3,7 +3,6 @@
 
 mod acts;
 mod forms;
-mod giving;
 mod item;
 mod list;
 mod photo;

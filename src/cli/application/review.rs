@@ -3,9 +3,8 @@
 
 use clap::{ArgGroup, Args};
 
-use super::giving::give;
 use crate::{
-    cli::giving::Giving,
+    cli::{giving::Giving, lives::change::give},
     client::error::Error,
     domain::{item::ItemId, life::mail::disposal::Clerk},
     wire::pb::{self, review_application_request::Finding},
@@ -57,7 +56,7 @@ impl ReviewArgs {
 pub(super) async fn run(args: &ReviewArgs) -> Result<u8, Error> {
     give!(
         args.giving,
-        review_application,
+        applications.review_application.application,
         "ReviewApplication",
         ReviewApplicationRequest {
             application_number: args.number.to_string(),

@@ -1,17 +1,11 @@
 //! `todoke application show`: one application, what looks like a swap at this moment, and what was recorded.
 
 use clap::Args;
-use serde_json::json;
 
-use super::item::{event_json, event_line, fields, item_json};
 use crate::{
-    cli::{
-        giving::Asker,
-        municipal::{Output, say, say_event, say_result},
-    },
-    client::{calls::Weight, error::Error, party::Party},
+    cli::{giving::Asker, lives::show::show},
+    client::{calls::Weight, error::Error},
     domain::{item::ItemId, municipality::MunicipalityCode},
-    runtime::exit,
     wire::pb,
 };
 
@@ -37,26 +31,9 @@ pub(super) async fn run(args: &ShowArgs) -> Result<u8, Error> {
         application_number: args.number.to_string(),
         with_history: args.history,
     };
-    let get = async |party: &Party| {
-        party
-            .ask("GetApplication", Weight::Light, &message, |attempt, request| async move {
-                attempt.applications().get_application(request).await
-            })
-            .await
-    };
-    let pb::GetApplicationResponse { application, events } = args.asking.party()?.over(get).await?;
-    let item = application.unwrap_or_default();
-    if args.asking.output == Output::Json {
-        say_event("application", item_json(&item));
-        events.iter().for_each(|event| say_event("application_event", event_json(event)));
-        let counts = json!({"applications": 1, "application_events": events.len()});
-        return Ok(say_result(exit::DONE, counts));
-    }
-    for (name, value) in fields(&item) {
-        if !value.is_empty() {
-            say(&format!("{name:20} {value}"));
-        }
-    }
-    events.iter().for_each(|event| say(&event_line(event)));
-    Ok(exit::DONE)
+    let get = args.asking.ask(("GetApplication", Weight::Light), &message, |attempt, request| async move {
+        attempt.applications().get_application(request).await
+    });
+    let pb::GetApplicationResponse { application, events } = get.await?;
+    Ok(show(args.asking.output, application, &events))
 }

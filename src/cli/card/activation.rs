@@ -3,23 +3,21 @@
 
 use std::path::PathBuf;
 
-use clap::{
-    Args,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
+use clap::Args;
 use uuid::Uuid;
 
-use super::{
-    giving::{give, shown},
-    item::{card_json, stands},
-};
 use crate::{
     cli::{
         giving::{Asker, Giving},
+        lives::{
+            Item as _,
+            change::{give, stands},
+            documents, word,
+        },
         municipal::{Output, say, say_result},
     },
-    client::{calls::Weight, error::Error, party::Party},
-    domain::{item::ItemId, life::evidence::Document},
+    client::{calls::Weight, error::Error},
+    domain::item::ItemId,
     runtime::exit,
     wire::pb,
 };
@@ -112,19 +110,14 @@ fn signature(text: &str) -> Result<Signature, String> {
     bytes.map(Signature).ok_or_else(|| "must be 128 hex digits: r and s, 32 bytes each".to_owned())
 }
 
-fn documents() -> impl TypedValueParser<Value = String> {
-    PossibleValuesParser::new(Document::ALL.iter().map(|document| document.as_str()))
-}
-
 fn became(state: pb::ActivationState) -> &'static str {
-    let name = state.as_str_name();
-    name.strip_prefix("ACTIVATION_STATE_").unwrap_or(name)
+    word(state.as_str_name(), "ACTIVATION_STATE_")
 }
 
 pub(super) async fn begin(args: &BeginArgs) -> Result<u8, Error> {
     let given = give!(
         args.giving,
-        begin_activation,
+        cards.begin_activation,
         "BeginActivation",
         BeginActivationRequest {
             card_id: args.id.to_string(),
@@ -136,7 +129,7 @@ pub(super) async fn begin(args: &BeginArgs) -> Result<u8, Error> {
     );
     let (stamp, answer) = given?;
     let state = became(answer.state());
-    Ok(shown(&args.giving, &stamp, answer.card, &[("activation", state)]))
+    Ok(stands(&args.giving, &stamp, answer.card, &[("activation", state)]))
 }
 
 pub(super) async fn confirm(args: &ConfirmArgs) -> Result<u8, Error> {
@@ -147,7 +140,7 @@ pub(super) async fn confirm(args: &ConfirmArgs) -> Result<u8, Error> {
     };
     let given = give!(
         args.giving,
-        confirm_activation,
+        cards.confirm_activation,
         "ConfirmActivation",
         ConfirmActivationRequest {
             card_id: args.id.to_string(),
@@ -157,13 +150,13 @@ pub(super) async fn confirm(args: &ConfirmArgs) -> Result<u8, Error> {
     );
     let (stamp, answer) = given?;
     let state = became(answer.state());
-    Ok(shown(&args.giving, &stamp, answer.card, &[("activation", state)]))
+    Ok(stands(&args.giving, &stamp, answer.card, &[("activation", state)]))
 }
 
 pub(super) async fn give_up(args: &GiveUpArgs) -> Result<u8, Error> {
     let given = give!(
         args.giving,
-        abort_activation,
+        cards.abort_activation,
         "AbortActivation",
         AbortActivationRequest {
             card_id: args.id.to_string(),
@@ -173,7 +166,7 @@ pub(super) async fn give_up(args: &GiveUpArgs) -> Result<u8, Error> {
     );
     let (stamp, answer) = given?;
     let state = became(answer.state());
-    Ok(shown(&args.giving, &stamp, answer.card, &[("activation", state)]))
+    Ok(stands(&args.giving, &stamp, answer.card, &[("activation", state)]))
 }
 
 pub(super) async fn query(args: &QueryArgs) -> Result<u8, Error> {
@@ -185,29 +178,24 @@ pub(super) async fn query(args: &QueryArgs) -> Result<u8, Error> {
     };
     let (card_id, session_id) = (args.id.to_string(), text(args.session));
     let message = pb::QueryActivationRequest { card_id, session_id, chip: Some(chip) };
-    let ask = async |party: &Party| {
-        party
-            .ask("QueryActivation", Weight::Light, &message, |attempt, request| async move {
-                attempt.cards().query_activation(request).await
-            })
-            .await
-    };
-    let answer = args.asking.party()?.over(ask).await?;
+    let ask = args.asking.ask(("QueryActivation", Weight::Light), &message, |attempt, request| async move {
+        attempt.cards().query_activation(request).await
+    });
+    let answer = ask.await?;
     if let Some(path) = args.permit_out.clone().filter(|_| !answer.permit.is_empty()) {
         std::fs::write(&path, &answer.permit).map_err(|source| Error::Write { path, source })?;
     }
-    let (state, step) = (became(answer.state()), answer.step().as_str_name());
-    let step = step.strip_prefix("ACTIVATION_STEP_").unwrap_or(step);
+    let (state, step) = (became(answer.state()), word(answer.step().as_str_name(), "ACTIVATION_STEP_"));
     let card = answer.card.unwrap_or_default();
     if args.asking.output == Output::Json {
-        let mut value = card_json(&card);
+        let mut value = card.json();
         value["activation"] = state.into();
         value["step"] = step.into();
         value["step_session_id"] = answer.step_session_id.into();
         value["permit"] = answer.permit.into();
         return Ok(say_result(exit::DONE, value));
     }
-    say(&stands(&card));
+    say(&card.stands());
     let of = if answer.step_session_id.is_empty() { &card.session_id } else { &answer.step_session_id };
     for (name, value) in [("activation", state), ("step", step), ("session", of.as_str())] {
         say(&format!("{name:18} {value}"));

@@ -3,12 +3,13 @@
 
 use clap::Args;
 
-use super::giving::{give, shown};
 use crate::{
-    cli::giving::Giving,
+    cli::{
+        giving::Giving,
+        lives::change::{give, stands},
+    },
     client::error::Error,
     domain::{item::ItemId, municipality::MunicipalityCode},
-    wire::pb,
 };
 
 /// What is done with a card and needs no more words.
@@ -78,16 +79,14 @@ pub(super) struct SurrenderArgs {
 
 /// Sends what is done with one card, and shows where it stands.
 macro_rules! act {
-    ($args:ident, $call:ident, $name:literal, $request:ident { $($field:ident: $value:expr),* $(,)? }) => {{
-        let given = give!(
+    ($args:ident, $call:ident, $name:literal, $request:ident { $($field:ident: $value:expr),* $(,)? }) => {
+        give!(
             $args.giving,
-            $call,
+            cards.$call.card,
             $name,
             $request { card_id: $args.id.to_string(), $($field: $value),* }
-        );
-        let (stamp, answer) = given?;
-        Ok(shown(&$args.giving, &stamp, answer.card, &[]))
-    }};
+        )
+    };
 }
 
 pub(super) async fn pre_issue(args: &PreIssueArgs) -> Result<u8, Error> {
@@ -137,9 +136,13 @@ pub(super) async fn scrap(args: &ReasonArgs) -> Result<u8, Error> {
 }
 
 pub(super) async fn remake(args: &ActArgs) -> Result<u8, Error> {
-    let given =
-        give!(args.giving, remake_card, "RemakeCard", RemakeCardRequest { card_id: args.id.to_string() });
+    let given = give!(
+        args.giving,
+        cards.remake_card,
+        "RemakeCard",
+        RemakeCardRequest { card_id: args.id.to_string() }
+    );
     let (stamp, answer) = given?;
     let new = answer.remade_card_id;
-    Ok(shown(&args.giving, &stamp, answer.card, &[("remade_card_id", &new)]))
+    Ok(stands(&args.giving, &stamp, answer.card, &[("remade_card_id", &new)]))
 }

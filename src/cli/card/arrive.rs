@@ -2,8 +2,12 @@
 
 use clap::Args;
 
-use super::giving::{all_shown, give};
-use crate::{cli::giving::Giving, client::error::Error, domain::item::ItemId, wire::pb};
+use super::several::all_shown;
+use crate::{
+    cli::{giving::Giving, lives::change::give},
+    client::error::Error,
+    domain::item::ItemId,
+};
 
 /// What has arrived where.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +25,7 @@ pub(super) struct ArriveArgs {
 pub(super) async fn run(args: &ArriveArgs) -> Result<u8, Error> {
     let given = give!(
         args.giving,
-        record_arrival,
+        cards.record_arrival,
         "RecordArrival",
         RecordArrivalRequest {
             card_ids: args.ids.iter().map(ToString::to_string).collect(),

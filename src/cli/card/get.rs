@@ -4,12 +4,10 @@ use std::io::{BufRead as _, Read as _};
 
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::item::{card_json, event_json, event_line, fields};
 use crate::{
-    cli::municipal::{Asking, Output, say, say_event, say_result},
+    cli::{giving::Asker, lives::show::show},
     client::error::Error,
     domain::item::ItemId,
-    runtime::exit,
     wire::pb::{self, get_card_request::Key},
 };
 
@@ -33,10 +31,7 @@ pub(super) struct GetArgs {
     #[arg(long)]
     history: bool,
     #[command(flatten)]
-    connect: Asking,
-    /// How results are shown
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(super) output: Output,
+    pub(super) asking: Asker,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -58,23 +53,10 @@ pub(super) async fn run(args: &GetArgs) -> Result<u8, Error> {
         Some(Purpose::Inquiry) => pb::Purpose::Inquiry,
         Some(Purpose::Correction) => pb::Purpose::Correction,
     };
-    let session = args.connect.session(args.output)?;
+    let session = args.asking.session()?;
     let message = pb::GetCardRequest { key: Some(key), purpose: purpose.into(), with_history: args.history };
     let shown = session.over(async |session| session.show_card(message).await).await?;
-    let card = shown.card.unwrap_or_default();
-    if args.output == Output::Json {
-        say_event("card", card_json(&card));
-        shown.events.iter().for_each(|event| say_event("card_event", event_json(event)));
-        let counts = serde_json::json!({"cards": 1, "card_events": shown.events.len()});
-        return Ok(say_result(exit::DONE, counts));
-    }
-    for (name, value) in fields(&card) {
-        if !value.is_empty() {
-            say(&format!("{name:18} {value}"));
-        }
-    }
-    shown.events.iter().for_each(|event| say(&event_line(event)));
-    Ok(exit::DONE)
+    Ok(show(args.asking.output, shown.card, &shown.events))
 }
 
 fn from_input() -> Result<String, Error> {

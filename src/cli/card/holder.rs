@@ -2,16 +2,14 @@
 
 use std::io::Read as _;
 
-use clap::{
-    Args,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
+use clap::{Args, builder::TypedValueParser};
 use serde_json::json;
 
-use super::giving::{all_shown, give};
+use super::several::all_shown;
 use crate::{
     cli::{
         giving::Giving,
+        lives::{change::give, words},
         municipal::{Output, say, say_result},
     },
     client::error::Error,
@@ -52,16 +50,13 @@ pub(super) struct CorrectArgs {
 const EVENTS: [&str; 4] = ["MOVED", "DIED", "FRAUD_SUSPECTED", "FRAUD_CLEARED"];
 
 fn events() -> impl TypedValueParser<Value = pb::HolderEvent> {
-    PossibleValuesParser::new(EVENTS).map(|name| {
-        pb::HolderEvent::from_str_name(&format!("HOLDER_EVENT_{name}"))
-            .expect("the wire has every event, by test")
-    })
+    words(EVENTS, "HOLDER_EVENT_", pb::HolderEvent::from_str_name)
 }
 
 pub(super) async fn run(args: &HolderArgs) -> Result<u8, Error> {
     let given = give!(
         args.giving,
-        record_holder_event,
+        cards.record_holder_event,
         "RecordHolderEvent",
         RecordHolderEventRequest {
             order_id: args.order_id.to_string(),
@@ -76,7 +71,7 @@ pub(super) async fn run(args: &HolderArgs) -> Result<u8, Error> {
 pub(super) async fn correct(args: &CorrectArgs) -> Result<u8, Error> {
     let given = give!(
         args.giving,
-        correct_reading,
+        cards.correct_reading,
         "CorrectReading",
         CorrectReadingRequest {
             order_id: args.order_id.to_string(),
@@ -87,9 +82,8 @@ pub(super) async fn correct(args: &CorrectArgs) -> Result<u8, Error> {
     let (stamp, answer) = given?;
     let count = answer.correction_count;
     if args.giving.output() == Output::Json {
-        let (order_id, request_id, at) = (args.order_id.to_string(), &stamp.request_id, stamp.at());
-        let value = json!({"order_id": order_id, "corrections": count, "request_id": request_id, "at": at});
-        return Ok(say_result(exit::DONE, value));
+        let value = json!({"order_id": args.order_id.to_string(), "corrections": count});
+        return Ok(say_result(exit::DONE, stamp.on(value)));
     }
     say(&format!("the reading of {} is put right; corrections of it: {count}", args.order_id));
     Ok(exit::DONE)

@@ -1,95 +1,86 @@
 //! How a card and its events are shown, for people and for programs.
 
-use prost_types::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
-    domain::date,
-    wire::{convert::millis, pb},
+    cli::lives::{Event, Item, Remark, time, word},
+    wire::pb,
 };
-
-/// A time of the wire in UTC; empty if there is none.
-pub(super) fn time(time: Option<&Timestamp>) -> String {
-    time.map(|time| date::utc(millis(time))).unwrap_or_default()
-}
 
 /// The name of the state of a card.
 pub(super) fn state(card: &pb::Card) -> &'static str {
-    let name = card.state().as_str_name();
-    name.strip_prefix("CARD_STATE_").unwrap_or(name)
+    word(card.state().as_str_name(), "CARD_STATE_")
 }
 
 /// What it is ordered for.
 pub(super) fn kind_name(card: &pb::Card) -> &'static str {
-    let name = card.kind().as_str_name();
-    name.strip_prefix("CARD_KIND_").unwrap_or(name)
+    word(card.kind().as_str_name(), "CARD_KIND_")
 }
 
-pub(super) fn fields(card: &pb::Card) -> Vec<(&'static str, String)> {
-    let person = card.personal_data.clone().unwrap_or_default();
-    let flag = |is: bool| if is { "1".to_owned() } else { String::new() };
-    let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
-    vec![
-        ("order_id", card.order_id.clone()),
-        ("batch_id", card.batch_id.clone()),
-        ("index", card.index.to_string()),
-        ("kind", kind_name(card).to_owned()),
-        ("state", state(card).to_owned()),
-        ("district", card.district.clone()),
-        ("protected", flag(card.protected)),
-        ("accommodations", card.accommodations.join(";")),
-        ("name_flags", card.name_flags.join(" ")),
-        ("card_id", card.card_id.clone()),
-        ("state_time", time(card.state_time.as_ref())),
-        ("office", card.office.clone()),
-        ("lot_id", card.lot_id.clone()),
-        ("application", card.application_number.clone()),
-        ("instead_of", card.instead_of.clone()),
-        ("remade_as", card.remade_as.clone()),
-        ("last_day", card.last_day.clone()),
-        ("session_id", card.session_id.clone()),
-        ("fraud_suspected", flag(card.fraud_suspected)),
-        ("unmet", card.unmet_accommodations.join(";")),
-        ("event_count", count(card.event_count)),
-        ("name", person.name),
-        ("substitute_name", person.substitute_name),
-        ("reading", person.reading),
-        ("reading_source", person.reading_source),
-        ("birth_date", person.birth_date),
-        ("sex", person.sex),
-        ("address", person.address),
-        ("delivery_address", person.delivery_address),
-        ("individual_number", person.individual_number),
-    ]
-}
+impl Item for pb::Card {
+    const NAME: &'static str = "card";
+    const EVENT: &'static str = "card_event";
+    const COLUMNS: usize = 18;
+    type Event = pb::CardEvent;
 
-/// A card for programs.
-pub(super) fn card_json(card: &pb::Card) -> Value {
-    let filled = fields(card).into_iter().filter(|(_, value)| !value.is_empty());
-    filled.map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
-}
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let person = self.personal_data.clone().unwrap_or_default();
+        let flag = |is: bool| if is { "1".to_owned() } else { String::new() };
+        let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
+        vec![
+            ("order_id", self.order_id.clone()),
+            ("batch_id", self.batch_id.clone()),
+            ("index", self.index.to_string()),
+            ("kind", kind_name(self).to_owned()),
+            ("state", state(self).to_owned()),
+            ("district", self.district.clone()),
+            ("protected", flag(self.protected)),
+            ("accommodations", self.accommodations.join(";")),
+            ("name_flags", self.name_flags.join(" ")),
+            ("card_id", self.card_id.clone()),
+            ("state_time", time(self.state_time.as_ref())),
+            ("office", self.office.clone()),
+            ("lot_id", self.lot_id.clone()),
+            ("application", self.application_number.clone()),
+            ("instead_of", self.instead_of.clone()),
+            ("remade_as", self.remade_as.clone()),
+            ("last_day", self.last_day.clone()),
+            ("session_id", self.session_id.clone()),
+            ("fraud_suspected", flag(self.fraud_suspected)),
+            ("unmet", self.unmet_accommodations.join(";")),
+            ("event_count", count(self.event_count)),
+            ("name", person.name),
+            ("substitute_name", person.substitute_name),
+            ("reading", person.reading),
+            ("reading_source", person.reading_source),
+            ("birth_date", person.birth_date),
+            ("sex", person.sex),
+            ("address", person.address),
+            ("delivery_address", person.delivery_address),
+            ("individual_number", person.individual_number),
+        ]
+    }
 
-pub(super) fn event_json(event: &pb::CardEvent) -> Value {
-    json!({
-        "position": event.position,
-        "kind": event.event,
-        "occurred_time": time(event.occurred_time.as_ref()),
-        "record_time": time(event.record_time.as_ref()),
-        "actor": event.actor,
-        "request_id": event.request_id,
-        "why": event.why,
-    })
-}
+    /// What is empty is left out.
+    fn json(&self) -> Value {
+        let filled = self.fields().into_iter().filter(|(_, value)| !value.is_empty());
+        filled.map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
+    }
 
-pub(super) fn event_line(event: &pb::CardEvent) -> String {
-    let pb::CardEvent { position, event: what, actor, why, occurred_time, .. } = event;
-    let at = time(occurred_time.as_ref());
-    let line = format!("{position:>4}  {at}  {what:20}  {actor}");
-    if why.is_empty() { line } else { format!("{line}  {why}") }
-}
+    fn stands(&self) -> String {
+        let (id, state, since) = (&self.card_id, state(self), time(self.state_time.as_ref()));
+        format!("{id} is {state} since {since}")
+    }
 
-/// Where a card stands after a change.
-pub(super) fn stands(card: &pb::Card) -> String {
-    let (id, state, since) = (&card.card_id, state(card), time(card.state_time.as_ref()));
-    format!("{id} is {state} since {since}")
+    fn event(event: &pb::CardEvent) -> Event<'_> {
+        Event {
+            position: event.position,
+            kind: &event.event,
+            occurred: event.occurred_time.as_ref(),
+            recorded: event.record_time.as_ref(),
+            actor: &event.actor,
+            request_id: &event.request_id,
+            remark: Some(Remark { name: "why", before: "", words: &event.why }),
+        }
+    }
 }

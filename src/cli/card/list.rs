@@ -2,19 +2,26 @@
 
 use std::time::Duration;
 
-use clap::{
-    Args,
-    builder::{PossibleValuesParser, TypedValueParser},
+use clap::{Args, builder::TypedValueParser};
+
+use super::item::{kind_name, state};
+use crate::{
+    cli::{
+        giving::Asker,
+        lives::{
+            list::{list, since},
+            time, words,
+        },
+        municipal,
+    },
+    client::error::Error,
+    domain::{batch_id::BatchId, item::ItemId, life::card::CardState},
+    wire::pb,
 };
 
-use super::item::{card_json, kind_name, state, time};
-use crate::{
-    cli::municipal::{self, Asking, Output, now_ms, say, say_event, say_result, warn},
-    client::{error::Error, session::Session},
-    domain::{batch_id::BatchId, item::ItemId, life::card::CardState},
-    runtime::exit,
-    wire::{convert::timestamp, pb},
-};
+/// What people hear where there is none.
+const NOTHING: &str =
+    "no such cards: only accepted batches have some, and `todoke status` shows how batches stand";
 
 /// Which cards are listed.
 #[derive(Debug, Clone, Args)]
@@ -38,64 +45,33 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
-    connect: Asking,
-    /// How results are shown
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(super) output: Output,
+    pub(super) asking: Asker,
 }
 
 fn states() -> impl TypedValueParser<Value = pb::CardState> {
     let known = CardState::ALL.iter().map(|state| state.as_str());
-    PossibleValuesParser::new(known).map(|name| {
-        pb::CardState::from_str_name(&format!("CARD_STATE_{name}"))
-            .expect("the wire has every state, by test")
-    })
+    words(known, "CARD_STATE_", pb::CardState::from_str_name)
 }
 
 pub(super) async fn run(args: &ListArgs) -> Result<u8, Error> {
-    let session = args.connect.session(args.output)?;
-    session.over(async |session| list(session, args).await).await
-}
-
-async fn list(session: &Session, args: &ListArgs) -> Result<u8, Error> {
-    let by = args.older_than.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
-    let by = by.map(|span_ms| timestamp(now_ms().saturating_sub(span_ms)));
-    let (mut left, mut token, mut shown) = (args.limit, String::new(), 0_u32);
-    while left > 0 {
-        let message = pb::ListCardsRequest {
-            page_size: left.min(1000),
-            page_token: token,
-            batch_id: args.batch.map(|id| id.to_string()).unwrap_or_default(),
-            state: args.state.unwrap_or_default().into(),
-            office: args.office.clone().unwrap_or_default(),
-            state_by_time: by,
-            lot_id: args.lot.as_ref().map(ToString::to_string).unwrap_or_default(),
+    let shown = args.asking.session()?.over(async |session| {
+        let by = since(args.older_than);
+        let page = async |page_size, page_token| {
+            let message = pb::ListCardsRequest {
+                page_size,
+                page_token,
+                batch_id: args.batch.map(|id| id.to_string()).unwrap_or_default(),
+                state: args.state.unwrap_or_default().into(),
+                office: args.office.clone().unwrap_or_default(),
+                state_by_time: by,
+                lot_id: args.lot.as_ref().map(ToString::to_string).unwrap_or_default(),
+            };
+            session.list_cards(message).await.map(|page| (page.cards, page.next_page_token))
         };
-        let page = session.list_cards(message).await?;
-        for card in &page.cards {
-            match args.output {
-                Output::Json => say_event("card", card_json(card)),
-                Output::Text => say(&line(card, args.state.is_some() || args.lot.is_some())),
-            }
-        }
-        let count = u32::try_from(page.cards.len()).unwrap_or(left);
-        left = left.saturating_sub(count);
-        shown += count;
-        token = page.next_page_token;
-        if token.is_empty() {
-            break;
-        }
-    }
-    let more = left == 0 && !token.is_empty();
-    if args.output == Output::Json {
-        return Ok(say_result(exit::DONE, serde_json::json!({"cards": shown, "more": more})));
-    }
-    if shown == 0 {
-        warn("no such cards: only accepted batches have some, and `todoke status` shows how batches stand");
-    } else if more {
-        warn(&format!("there are more than these {}: pass a larger --limit", args.limit));
-    }
-    Ok(exit::DONE)
+        let by_state = args.state.is_some() || args.lot.is_some();
+        list((args.limit, args.asking.output), page, |card| line(card, by_state), NOTHING).await
+    });
+    shown.await
 }
 
 /// A card by its batch, or by where it stands.

@@ -5,10 +5,10 @@ mod activation;
 mod acts;
 mod arrive;
 mod get;
-mod giving;
 mod holder;
 mod item;
 mod list;
+mod several;
 
 use clap::{Args, Subcommand};
 
@@ -119,8 +119,8 @@ enum CardCommand {
 pub async fn run(args: CardArgs) -> Result<u8, super::Error> {
     use CardCommand as Do;
     let (done, output) = match &args.command {
-        Do::Get(args) => (get::run(args).await, args.output),
-        Do::List(args) => (list::run(args).await, args.output),
+        Do::Get(args) => (get::run(args).await, args.asking.output),
+        Do::List(args) => (list::run(args).await, args.asking.output),
         Do::Arrive(args) => (arrive::run(args).await, args.giving.output()),
         Do::PreIssue(args) => (acts::pre_issue(args).await, args.giving.output()),
         Do::Notify(args) => (acts::notify(args).await, args.giving.output()),

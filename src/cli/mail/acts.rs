@@ -3,12 +3,10 @@
 
 use clap::Args;
 
-use super::giving::give;
 use crate::{
-    cli::giving::Giving,
+    cli::{giving::Giving, lives::change::give},
     client::error::Error,
     domain::{item::ItemId, life::mail::disposal::Clerk},
-    wire::pb,
 };
 
 /// What an office does with an envelope.
@@ -50,7 +48,7 @@ pub(super) struct DisposalArgs {
 pub(super) async fn store(args: &StoreArgs) -> Result<u8, Error> {
     give!(
         args.giving,
-        store_returned,
+        mail.store_returned.mail_item,
         "StoreReturned",
         StoreReturnedRequest { mail_item_id: args.id.to_string(), office: args.office.clone() }
     )
@@ -59,7 +57,7 @@ pub(super) async fn store(args: &StoreArgs) -> Result<u8, Error> {
 /// Sends what has no more to say than which envelope it is.
 macro_rules! act {
     ($args:ident, $call:ident, $name:literal, $request:ident) => {
-        give!($args.giving, $call, $name, $request { mail_item_id: $args.id.to_string() })
+        give!($args.giving, mail.$call.mail_item, $name, $request { mail_item_id: $args.id.to_string() })
     };
 }
 
@@ -80,7 +78,7 @@ macro_rules! dispose {
     ($args:ident, $call:ident, $name:literal, $request:ident) => {
         give!(
             $args.giving,
-            $call,
+            mail.$call.mail_item,
             $name,
             $request { mail_item_id: $args.id.to_string(), clerk: $args.clerk.to_string() }
         )

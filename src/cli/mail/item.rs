@@ -1,26 +1,18 @@
 //! How an envelope and its events are shown, for people and for programs.
 
-use prost_types::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::municipal::many,
-    domain::date,
-    wire::{
-        convert::millis,
-        pb::{self, insertion_evidence::Kind},
+    cli::{
+        lives::{Event, Item, Remark, time, word},
+        municipal::many,
     },
+    wire::pb::{self, insertion_evidence::Kind},
 };
-
-/// A time of the wire in UTC; empty if there is none.
-pub(super) fn time(time: Option<&Timestamp>) -> String {
-    time.map(|time| date::utc(millis(time))).unwrap_or_default()
-}
 
 /// The name of the state of an envelope.
 pub(super) fn state(item: &pb::MailItem) -> &'static str {
-    let name = item.state().as_str_name();
-    name.strip_prefix("MAIL_STATE_").unwrap_or(name)
+    word(item.state().as_str_name(), "MAIL_STATE_")
 }
 
 /// What shows that the cards are inside.
@@ -34,69 +26,72 @@ fn evidence(item: &pb::MailItem) -> String {
     }
 }
 
-pub(super) fn fields(item: &pb::MailItem) -> Vec<(&'static str, String)> {
-    let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
-    vec![
-        ("mail_item_id", item.mail_item_id.clone()),
-        ("municipality_code", item.municipality_code.clone()),
-        ("state", state(item).to_owned()),
-        ("state_time", time(item.state_time.as_ref())),
-        ("order_ids", item.order_ids.join(" ")),
-        ("office", item.office.clone()),
-        ("insertion_evidence", evidence(item)),
-        ("disposal_proposed_by", item.disposal_proposed_by.clone()),
-        ("counted_time", time(item.counted_time.as_ref())),
-        ("event_count", count(item.event_count)),
-        ("out_of_place_count", count(item.out_of_place_count)),
-    ]
-}
+impl Item for pb::MailItem {
+    const NAME: &'static str = "mail_item";
+    const EVENT: &'static str = "mail_event";
+    const COLUMNS: usize = 20;
+    type Event = pb::MailEvent;
 
-/// An envelope for programs.
-pub(super) fn item_json(item: &pb::MailItem) -> Value {
-    json!({
-        "municipality_code": item.municipality_code,
-        "mail_item_id": item.mail_item_id,
-        "state": state(item),
-        "state_time": time(item.state_time.as_ref()),
-        "order_ids": item.order_ids,
-        "office": item.office,
-        "insertion_evidence": evidence(item),
-        "disposal_proposed_by": item.disposal_proposed_by,
-        "counted_time": time(item.counted_time.as_ref()),
-        "event_count": item.event_count,
-        "out_of_place_count": item.out_of_place_count,
-    })
-}
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
+        vec![
+            ("mail_item_id", self.mail_item_id.clone()),
+            ("municipality_code", self.municipality_code.clone()),
+            ("state", state(self).to_owned()),
+            ("state_time", time(self.state_time.as_ref())),
+            ("order_ids", self.order_ids.join(" ")),
+            ("office", self.office.clone()),
+            ("insertion_evidence", evidence(self)),
+            ("disposal_proposed_by", self.disposal_proposed_by.clone()),
+            ("counted_time", time(self.counted_time.as_ref())),
+            ("event_count", count(self.event_count)),
+            ("out_of_place_count", count(self.out_of_place_count)),
+        ]
+    }
 
-pub(super) fn event_json(event: &pb::MailEvent) -> Value {
-    json!({
-        "position": event.position,
-        "kind": event.event,
-        "occurred_time": time(event.occurred_time.as_ref()),
-        "record_time": time(event.record_time.as_ref()),
-        "actor": event.actor,
-        "request_id": event.request_id,
-        "out_of_place": event.out_of_place,
-    })
-}
+    fn json(&self) -> Value {
+        json!({
+            "municipality_code": self.municipality_code,
+            "mail_item_id": self.mail_item_id,
+            "state": state(self),
+            "state_time": time(self.state_time.as_ref()),
+            "order_ids": self.order_ids,
+            "office": self.office,
+            "insertion_evidence": evidence(self),
+            "disposal_proposed_by": self.disposal_proposed_by,
+            "counted_time": time(self.counted_time.as_ref()),
+            "event_count": self.event_count,
+            "out_of_place_count": self.out_of_place_count,
+        })
+    }
 
-pub(super) fn event_line(event: &pb::MailEvent) -> String {
-    let pb::MailEvent { position, event: what, actor, out_of_place, occurred_time, .. } = event;
-    let at = time(occurred_time.as_ref());
-    let line = format!("{position:>4}  {at}  {what:20}  {actor}");
-    if out_of_place.is_empty() { line } else { format!("{line}  out of place: {out_of_place}") }
-}
+    /// With what does not fit.
+    fn stands(&self) -> String {
+        let id = &self.mail_item_id;
+        let since = time(self.state_time.as_ref());
+        let line = format!("{id} is {} since {since}", state(self));
+        match self.out_of_place_count {
+            0 => line,
+            count => {
+                let events = many(count.into(), "event");
+                format!("{line}; out of place: {events}, which `todoke mail show {id} --history` names")
+            }
+        }
+    }
 
-/// Where an envelope stands after a change, with what does not fit.
-pub(super) fn stands(item: &pb::MailItem) -> String {
-    let id = &item.mail_item_id;
-    let since = time(item.state_time.as_ref());
-    let line = format!("{id} is {} since {since}", state(item));
-    match item.out_of_place_count {
-        0 => line,
-        count => {
-            let events = many(count.into(), "event");
-            format!("{line}; out of place: {events}, which `todoke mail show {id} --history` names")
+    fn event(event: &pb::MailEvent) -> Event<'_> {
+        Event {
+            position: event.position,
+            kind: &event.event,
+            occurred: event.occurred_time.as_ref(),
+            recorded: event.record_time.as_ref(),
+            actor: &event.actor,
+            request_id: &event.request_id,
+            remark: Some(Remark {
+                name: "out_of_place",
+                before: "out of place: ",
+                words: &event.out_of_place,
+            }),
         }
     }
 }

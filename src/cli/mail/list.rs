@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use clap::{
-    Args,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
-use serde_json::json;
+use clap::{Args, builder::TypedValueParser};
 
-use super::item::{item_json, state, time};
+use super::item::state;
 use crate::{
     cli::{
         giving::Asker,
-        municipal::{self, Output, many, now_ms, say, say_event, say_result, warn},
+        lives::{
+            list::{list, since},
+            time, words,
+        },
+        municipal::{self, many},
     },
-    client::{calls::Weight, error::Error, party::Party},
+    client::{calls::Weight, error::Error},
     domain::life::mail::MailState,
-    runtime::exit,
-    wire::{convert::timestamp, pb},
+    wire::pb,
 };
 
-/// Envelopes that an issuer gives at once.
-const PAGE_MAX: u32 = 1000;
+/// What people hear where there is none.
+const NOTHING: &str =
+    "no such envelopes: the press reports each one first, and without --state all are listed";
 
 /// Which envelopes are listed.
 #[derive(Debug, Clone, Args)]
@@ -44,55 +44,28 @@ pub(super) struct ListArgs {
 
 fn states() -> impl TypedValueParser<Value = pb::MailState> {
     let known = MailState::ALL.iter().map(|state| state.as_str());
-    PossibleValuesParser::new(known).map(|name| {
-        pb::MailState::from_str_name(&format!("MAIL_STATE_{name}"))
-            .expect("the wire has every state, by test")
-    })
+    words(known, "MAIL_STATE_", pb::MailState::from_str_name)
 }
 
 pub(super) async fn run(args: &ListArgs) -> Result<u8, Error> {
-    args.asking.party()?.over(async |party| list(party, args).await).await
-}
-
-async fn list(party: &Party, args: &ListArgs) -> Result<u8, Error> {
-    let by = args.older_than.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
-    let by = by.map(|span_ms| timestamp(now_ms().saturating_sub(span_ms)));
-    let (mut left, mut page_token) = (args.limit, String::new());
-    while left > 0 {
-        let message = pb::ListMailItemsRequest {
-            page_size: left.min(PAGE_MAX),
-            page_token,
-            state: args.state.unwrap_or_default().into(),
-            office: args.office.clone(),
-            state_by_time: by,
-        };
-        let page = party
-            .ask("ListMailItems", Weight::Light, &message, |attempt, request| async move {
+    let shown = args.asking.party()?.over(async |party| {
+        let by = since(args.older_than);
+        let page = async |page_size, page_token| {
+            let message = pb::ListMailItemsRequest {
+                page_size,
+                page_token,
+                state: args.state.unwrap_or_default().into(),
+                office: args.office.clone(),
+                state_by_time: by,
+            };
+            let page = party.ask("ListMailItems", Weight::Light, &message, |attempt, request| async move {
                 attempt.mail().list_mail_items(request).await
-            })
-            .await?;
-        for item in &page.mail_items {
-            match args.asking.output {
-                Output::Json => say_event("mail_item", item_json(item)),
-                Output::Text => say(&line(item)),
-            }
-        }
-        left = left.saturating_sub(u32::try_from(page.mail_items.len()).unwrap_or(left));
-        page_token = page.next_page_token;
-        if page_token.is_empty() || page.mail_items.is_empty() {
-            break;
-        }
-    }
-    let more = left == 0 && !page_token.is_empty();
-    if args.asking.output == Output::Json {
-        return Ok(say_result(exit::DONE, json!({"mail_items": args.limit - left, "more": more})));
-    }
-    if left == args.limit {
-        warn("no such envelopes: the press reports each one first, and without --state all are listed");
-    } else if more {
-        warn(&format!("there are more than these {}: pass a larger --limit", args.limit));
-    }
-    Ok(exit::DONE)
+            });
+            page.await.map(|page| (page.mail_items, page.next_page_token))
+        };
+        list((args.limit, args.asking.output), page, line, NOTHING).await
+    });
+    shown.await
 }
 
 fn line(item: &pb::MailItem) -> String {

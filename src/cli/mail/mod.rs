@@ -2,7 +2,6 @@
 //! both see where it stands.
 
 mod acts;
-pub(super) mod giving;
 mod item;
 mod list;
 mod retention;

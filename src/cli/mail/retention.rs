@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::{
     cli::{
-        giving::{Asker, id_or_fresh},
-        municipal::{Output, say, say_event, say_result, warn},
+        giving::{Asker, say_id},
+        municipal::{Output, say, say_result},
     },
     client::{calls::Weight, error::Error, party::Party},
     domain::{date::Date, item::ItemId},
@@ -37,7 +37,7 @@ pub(super) async fn run(args: &RetentionArgs) -> Result<u8, Error> {
     let (version, until, request_id) = match args.extend {
         None => party.over(async |party| get(party).await).await?,
         Some(until) => {
-            let request_id = args.stamp();
+            let request_id = say_id(args.request_id.as_ref(), args.asking.output);
             party.over(async |party| extend(party, until, request_id).await).await?
         }
     };
@@ -70,17 +70,4 @@ async fn extend(party: &Party, until: Date, request_id: String) -> Result<InForc
         })
         .await?;
     Ok((answer.version, answer.until, Some(request_id)))
-}
-
-impl RetentionArgs {
-    /// Decides under which id it is extended, and says so before anything is sent.
-    fn stamp(&self) -> String {
-        let id = id_or_fresh(self.request_id.as_ref());
-        match self.asking.output {
-            Output::Json => say_event("request", json!({"request_id": id})),
-            Output::Text if self.request_id.is_some() => {}
-            Output::Text => warn(&format!("to send the same again: --request-id {id}")),
-        }
-        id
-    }
 }

@@ -2,9 +2,8 @@
 
 use clap::{ArgGroup, Args};
 
-use super::giving::give;
 use crate::{
-    cli::giving::Giving,
+    cli::{giving::Giving, lives::change::give},
     client::error::Error,
     domain::{item::ItemId, municipality::MunicipalityCode},
     wire::pb::{self, insertion_evidence::Kind},
@@ -51,7 +50,7 @@ pub(super) async fn produced(args: &ProducedArgs) -> Result<u8, Error> {
     let evidence = scanned.or_else(|| args.weight_mg.map(Kind::Weight));
     give!(
         args.giving,
-        record_produced,
+        mail.record_produced.mail_item,
         "RecordProduced",
         RecordProducedRequest {
             municipality_code: args.municipality.to_string(),
@@ -67,7 +66,7 @@ macro_rules! scan {
     ($args:ident, $call:ident, $name:literal, $request:ident) => {
         give!(
             $args.giving,
-            $call,
+            mail.$call.mail_item,
             $name,
             $request {
                 municipality_code: $args.municipality.to_string(),

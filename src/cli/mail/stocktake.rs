@@ -88,9 +88,8 @@ fn show(found: &pb::SubmitStocktakeResponse, stamp: &Stamp, output: Output) -> u
         let result = json!({
             "counted": counted, "missing": missing.len(), "found_again": found_again.len(),
             "surplus": surplus.len(), "still_missing": still_missing.len(),
-            "request_id": stamp.request_id, "at": stamp.at(),
         });
-        return say_result(code, result);
+        return say_result(code, stamp.on(result));
     }
     missing.iter().for_each(|id| say(&format!("missing      {id}")));
     still_missing.iter().for_each(|id| say(&format!("still missing  {id}")));

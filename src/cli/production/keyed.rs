@@ -1,14 +1,19 @@
 //! Under which id a change is sent that happens now, so that the same one can be sent again.
 
+use std::future::Future;
+
 use clap::Args;
-use serde_json::json;
+use tonic::{Request, Response, Status};
 
 use crate::{
     cli::{
-        giving::{Asker, id_or_fresh},
-        municipal::{Output, say_event, warn},
+        giving::{Asker, say_id},
+        municipal::{Output, warn},
     },
-    client::{calls::CallError, error::Error, party::Party},
+    client::{
+        calls::{Attempt, Weight},
+        error::Error,
+    },
     domain::item::ItemId,
 };
 
@@ -30,18 +35,21 @@ impl Keyed {
 
     /// Decides under what the change is sent, says so, and sends it; who is not answered hears how the
     /// same is sent again.
-    pub(super) async fn over<T>(
+    pub(super) async fn send<M, T, F, Fut>(
         &self,
-        call: impl AsyncFnOnce(&Party, String) -> Result<T, CallError>,
-    ) -> Result<(T, String), Error> {
+        method: &'static str,
+        message: impl FnOnce(String) -> M,
+        send: F,
+    ) -> Result<(T, String), Error>
+    where
+        M: Clone,
+        F: Fn(Attempt, Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
         let party = self.asking.party()?;
-        let id = id_or_fresh(self.request_id.as_ref());
-        match self.output() {
-            Output::Json => say_event("request", json!({"request_id": id})),
-            Output::Text if self.request_id.is_some() => {}
-            Output::Text => warn(&format!("to send the same again: --request-id {id}")),
-        }
-        let sent = party.over(async |party| call(party, id.clone()).await).await;
+        let id = say_id(self.request_id.as_ref(), self.output());
+        let message = message(id.clone());
+        let sent = party.over(async |party| party.ask(method, Weight::Heavy, &message, send).await).await;
         let sent = sent.inspect_err(|error| {
             if error.transient && self.output() == Output::Text {
                 warn(&format!("it may have been recorded: --request-id {id} sends the same again"));

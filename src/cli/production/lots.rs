@@ -86,13 +86,8 @@ pub(super) async fn allocate(args: &AllocateArgs) -> Result<u8, Error> {
         producer: args.producer.clone(),
         cards: args.cards,
     };
-    let send = args.keyed.over(async |party, request_id| {
-        let (call, message) = ("AllocateQuota", message(request_id));
-        party
-            .ask(call, Weight::Heavy, &message, |attempt, request| async move {
-                attempt.production().allocate_quota(request).await
-            })
-            .await
+    let send = args.keyed.send("AllocateQuota", message, |attempt, request| async move {
+        attempt.production().allocate_quota(request).await
     });
     let (answer, request_id) = send.await?;
     let share = answer.share.unwrap_or_default();
@@ -111,13 +106,8 @@ pub(super) async fn recall(args: &RecallArgs) -> Result<u8, Error> {
         lot_id: args.lot.to_string(),
         reason: args.reason.clone(),
     };
-    let send = args.keyed.over(async |party, request_id| {
-        let (call, message) = ("RecallLot", message(request_id));
-        party
-            .ask(call, Weight::Heavy, &message, |attempt, request| async move {
-                attempt.production().recall_lot(request).await
-            })
-            .await
+    let send = args.keyed.send("RecallLot", message, |attempt, request| async move {
+        attempt.production().recall_lot(request).await
     });
     let (answer, request_id) = send.await?;
     let mut sums = [0; 3];
@@ -158,15 +148,10 @@ pub(super) async fn lot(args: &LotArgs) -> Result<u8, Error> {
         lot_id: args.lot.to_string(),
         municipality_code: code(args.municipality.as_ref()),
     };
-    let get = async |party: &crate::client::party::Party| {
-        let call = "GetLot";
-        party
-            .ask(call, Weight::Heavy, &message, |attempt, request| async move {
-                attempt.production().get_lot(request).await
-            })
-            .await
-    };
-    let answer = args.asking.party()?.over(get).await?;
+    let get = args.asking.ask(("GetLot", Weight::Heavy), &message, |attempt, request| async move {
+        attempt.production().get_lot(request).await
+    });
+    let answer = get.await?;
     let differences: usize = answer.counts.iter().map(|count| count.differences.len()).sum();
     // Only a sum that does not close needs somebody.
     let exit = if differences == 0 { exit::DONE } else { exit::TOTALS };
@@ -199,15 +184,10 @@ pub(super) async fn lot(args: &LotArgs) -> Result<u8, Error> {
 
 pub(super) async fn ages(args: &AgesArgs) -> Result<u8, Error> {
     let message = pb::ListStageAgesRequest { municipality_code: code(args.municipality.as_ref()) };
-    let get = async |party: &crate::client::party::Party| {
-        let call = "ListStageAges";
-        party
-            .ask(call, Weight::Heavy, &message, |attempt, request| async move {
-                attempt.production().list_stage_ages(request).await
-            })
-            .await
-    };
-    let answer = args.asking.party()?.over(get).await?;
+    let get = args.asking.ask(("ListStageAges", Weight::Heavy), &message, |attempt, request| async move {
+        attempt.production().list_stage_ages(request).await
+    });
+    let answer = get.await?;
     for one in &answer.stages {
         let pb::StageAge { stage, count, p50, p95 } = one;
         match args.asking.output {

@@ -11,14 +11,14 @@ use super::{
     share::{order_json, order_line},
 };
 use crate::{
-    cli::municipal::{Output, many, say, say_event, say_result, wait, warn},
-    client::{calls::Weight, error::Error},
-    domain::{date, item::ItemId, municipality::MunicipalityCode},
-    runtime::exit,
-    wire::{
-        convert::{millis, span},
-        pb,
+    cli::{
+        lives::time,
+        municipal::{Output, many, say, say_event, say_result, wait, warn},
     },
+    client::error::Error,
+    domain::{item::ItemId, municipality::MunicipalityCode},
+    runtime::exit,
+    wire::{convert::span, pb},
 };
 
 /// Which orders are pulled.
@@ -56,18 +56,12 @@ pub(super) async fn run(args: &PullArgs) -> Result<u8, Error> {
         lease: Some(span(args.lease)),
         page_token: args.page_token.clone(),
     };
-    let send = args.keyed.over(async |party, request_id| {
-        let (call, message) = ("PullOrders", message(request_id));
-        party
-            .ask(call, Weight::Heavy, &message, |attempt, request| async move {
-                attempt.production().pull_orders(request).await
-            })
-            .await
+    let send = args.keyed.send("PullOrders", message, |attempt, request| async move {
+        attempt.production().pull_orders(request).await
     });
     let (answer, request_id) = send.await?;
-    let pb::PullOrdersResponse { orders, lease_end_time, next_page_token, held, restore_time } = answer;
-    let [until, restored] = [lease_end_time, restore_time]
-        .map(|time| time.map(|time| date::utc(millis(&time))).unwrap_or_default());
+let pb::PullOrdersResponse { orders, lease_end_time, next_page_token, held, restore_time } = answer;
+    let (until, restored) = (time(lease_end_time.as_ref()), time(restore_time.as_ref()));
     if args.keyed.output() == Output::Json {
         orders.iter().for_each(|order| say_event("order", order_json(order)));
         for pb::HeldOrder { application_number, why, order_id } in &held {

@@ -97,9 +97,7 @@ fn show(sent: &Sent<pb::ReportProductionResponse>, cards: &[Produced], output: O
         let mut value = share_json(&share);
         value["reported"] = json!(cards.len());
         value["remade"] = json!(remade.len());
-        value["request_id"] = json!(sent.stamp.request_id);
-        value["at"] = json!(sent.stamp.at());
-        return say_result(exit::DONE, value);
+        return say_result(exit::DONE, sent.stamp.on(value));
     }
     remade.iter().for_each(|id| say(&format!("to be made anew: {id}")));
     let faulty = (good + remade.len()).saturating_sub(cards.len());

@@ -98,9 +98,7 @@ async fn said(args: &CardsArgs, lost: &str) -> Result<u8, Error> {
     if args.giving.output() == Output::Json {
         let mut value = share_json(&share);
         value["reported"] = json!(cards.len());
-        value["request_id"] = json!(sent.stamp.request_id);
-        value["at"] = json!(sent.stamp.at());
-        return Ok(say_result(exit::DONE, value));
+        return Ok(say_result(exit::DONE, sent.stamp.on(value)));
     }
     let what = if lost.is_empty() { "sent" } else { "lost" };
     say(&format!("{} {what} with shipment {}", many(cards.len() as u64, "card"), args.shipment));
