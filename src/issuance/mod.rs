@@ -21,6 +21,7 @@ mod frames;
 mod keys;
 mod lanes;
 mod ledger;
+mod lists;
 mod mail;
 mod mutation;
 mod office;

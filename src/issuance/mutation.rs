@@ -3,11 +3,12 @@
 
 use prost::Message;
 use prost_types::Timestamp;
+use tonic::Request;
 
 use crate::{
     domain::{
         digest::Digest,
-        identity::Identity,
+        identity::{Identity, Role},
         item::{Hold, ItemId, ItemKey},
         municipality::MunicipalityCode,
         record::ORDER_ID_BYTES_MAX,
@@ -20,12 +21,75 @@ use crate::{
 };
 
 use super::{
+    caller::{one_of, whose},
     core::{Core, store_fault},
     deadline::Deadline,
 };
 
 /// How far the clock of a sender may be ahead, in ms.
 const AHEAD_MAX_MS: i64 = 10 * 60_000;
+
+/// What every request has that changes one item.
+pub(crate) trait OfItem: Message {
+    /// The call's own name, which is part of the request's fingerprint.
+    const CALL: &'static str;
+    /// The field that names the item.
+    const FIELD: &'static str;
+    fn request_id(&self) -> &str;
+    fn item_id(&self) -> &str;
+    fn occurred_time(&self) -> Option<&Timestamp>;
+    /// The municipality, where its caller may have to name one.
+    fn municipality_code(&self) -> Option<&str>;
+}
+
+/// Says of requests that they change the item that this field names; behind each, the field that names its
+/// municipality, if there is one.
+macro_rules! of_item {
+    ($id:ident: $($request:ident $(($code:ident))?),* $(,)?) => {
+        $(impl $crate::issuance::mutation::OfItem for $crate::wire::pb::$request {
+            const CALL: &'static str = stringify!($request);
+            const FIELD: &'static str = stringify!($id);
+
+            fn request_id(&self) -> &str {
+                &self.request_id
+            }
+
+            fn item_id(&self) -> &str {
+                &self.$id
+            }
+
+            fn occurred_time(&self) -> Option<&prost_types::Timestamp> {
+                self.occurred_time.as_ref()
+            }
+
+            fn municipality_code(&self) -> Option<&str> {
+                None::<&str>$(.or(Some(&self.$code)))?
+            }
+        })*
+    };
+}
+pub(crate) use of_item;
+
+/// A change of one item that may be made by its caller, so far as that can be told before anything is read.
+pub(crate) struct Begun<M> {
+    pub(crate) request: M,
+    pub(crate) caller: Identity,
+    pub(crate) municipality: MunicipalityCode,
+    pub(crate) id: ItemId,
+    pub(crate) deadline: Deadline,
+    pub(crate) mutation: Mutation,
+}
+
+/// Reads what all requests have in common that change one item, from a caller of these roles.
+pub(crate) fn begin<M: OfItem>(core: &Core, request: Request<M>, roles: &[Role]) -> Result<Begun<M>, Fault> {
+    let caller = one_of(&request, roles)?;
+    let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
+    let request = request.into_inner();
+    let mutation = Mutation::of_item(core, &caller, &request)?;
+    let municipality = whose(&caller, request.municipality_code())?;
+    let id = id_of(request.item_id(), M::FIELD)?;
+    Ok(Begun { request, caller, municipality, id, deadline, mutation })
+}
 
 /// What came with a change, checked as far as all of them are checked alike.
 #[derive(Debug, Clone)]
@@ -66,6 +130,11 @@ impl Mutation {
         let mut bytes = format!("{call}\n{actor}\n").into_bytes();
         request.encode(&mut bytes).expect("a vector takes every message");
         Ok(Self { actor, request_id, fingerprint: Digest::of(&bytes), occurred_ms, now_ms })
+    }
+
+    /// The same for a change of one item.
+    pub(crate) fn of_item<M: OfItem>(core: &Core, caller: &Identity, request: &M) -> Result<Self, Fault> {
+        Self::of(core, caller, M::CALL, request, (request.request_id(), request.occurred_time()))
     }
 
     /// Changes an item as `decide` says.

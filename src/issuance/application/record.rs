@@ -1,8 +1,6 @@
 //! One act of an office on one application: what is asked is checked, decided on what is committed, and
 //! recorded.
 
-use prost::Message;
-use prost_types::Timestamp;
 use tonic::Request;
 
 use crate::{
@@ -19,10 +17,10 @@ use crate::{
 
 use super::{
     super::{
-        caller::{not_yours, one_of, whose},
+        caller::not_yours,
         core::{Core, store_fault},
         deadline::Deadline,
-        mutation::{Mutation, id_of, not_after_restore},
+        mutation::{Begun, Mutation, OfItem, begin, not_after_restore, of_item},
     },
     event::Event,
     life::{self, Details, Life, unreadable},
@@ -30,41 +28,12 @@ use super::{
     view,
 };
 
-/// What every request of an act has.
-pub(super) trait Said: Message {
-    /// The call's own name, which is part of the request's fingerprint.
-    const CALL: &'static str;
-    fn request_id(&self) -> &str;
-    fn application_number(&self) -> &str;
-    fn occurred_time(&self) -> Option<&Timestamp>;
-}
-
-macro_rules! said {
-    ($($request:ident)*) => {
-        $(impl Said for pb::$request {
-            const CALL: &'static str = stringify!($request);
-
-            fn request_id(&self) -> &str {
-                &self.request_id
-            }
-
-            fn application_number(&self) -> &str {
-                &self.application_number
-            }
-
-            fn occurred_time(&self) -> Option<&Timestamp> {
-                self.occurred_time.as_ref()
-            }
-        })*
-    };
-}
-
-said! {
-    ReviewApplicationRequest
-    ConfirmIdentityRequest
-    ResubmitApplicationRequest
-    VoidApplicationRequest
-    RestoreApplicationRequest
+of_item! { application_number:
+    ReviewApplicationRequest,
+    ConfirmIdentityRequest,
+    ResubmitApplicationRequest,
+    VoidApplicationRequest,
+    RestoreApplicationRequest,
 }
 
 /// An act, checked as far as all of them are checked alike.
@@ -97,16 +66,12 @@ impl From<Event> for Made {
     }
 }
 
-impl<M: Said> Act<M> {
+impl<M: OfItem> Act<M> {
     /// Reads what is asked of an application of the caller's own.
     pub(super) async fn begin(core: &Core, request: Request<M>) -> Result<Self, Fault> {
-        let caller = one_of(&request, &[Role::Municipality])?;
-        let municipality = whose(&caller, None)?;
-        let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
-        let request = request.into_inner();
-        let common = (request.request_id(), request.occurred_time());
-        let mutation = Mutation::of(core, &caller, M::CALL, &request, common)?;
-        let key = view::key(municipality, id_of(request.application_number(), "application_number")?);
+        let Begun { request, caller, municipality, id, deadline, mutation } =
+            begin(core, request, &[Role::Municipality])?;
+        let key = view::key(municipality, id);
         not_after_restore(core, &caller, deadline).await?;
         let row = deadline.wait(core.store.item(&key)).await?.map_err(store_fault)?;
         let before = life::details(&row.ok_or_else(not_yours)?)?;

@@ -5,14 +5,9 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    domain::{
-        identity::Role,
-        item::{ItemId, ItemKind},
-    },
-    store::{ItemRow, WhichItems},
+    domain::{identity::Role, item::ItemKind, life::application::ApplicationState},
     wire::{
-        convert::{millis, page_size},
-        fault::{Fault, Reason},
+        convert::page_size,
         pb::{self, application_service_server::ApplicationService},
     },
 };
@@ -22,8 +17,8 @@ use super::{
         caller::{not_yours, one_of, whose},
         core::{Core, store_fault},
         deadline::Deadline,
+        lists::{self, Wanted},
         mutation::id_of,
-        pages,
     },
     acts,
     attempts::Attempts,
@@ -148,29 +143,17 @@ impl ApplicationService for Applications {
         let municipality = whose(&caller, Some(&request.municipality_code))?;
         let size = page_size(request.page_size, 100, 1000)?;
         let state = view::read_state(request.state)?;
-        if request.state_by_time.is_some() && state.is_none() {
-            let words = "state_by_time goes with a state: name one";
-            return Err(Fault::new(Reason::FieldInvalid, words).violation("state", "required").into());
-        }
-        let after = pages::position("applications", &request.page_token)?;
-        let after = after.map(|text| place(&text).ok_or_else(pages::invalid)).transpose()?;
-        let which = WhichItems {
-            state: state.map(|state| state.as_str().to_owned()),
-            since_by_ms: request.state_by_time.as_ref().map(millis),
-            after,
-            ..WhichItems::default()
+        let wanted = Wanted {
+            list: "applications",
+            size,
+            page_token: &request.page_token,
+            state: state.map(ApplicationState::as_str),
+            office: "",
+            state_by_time: request.state_by_time.as_ref(),
         };
-        let listed = self.core.store.list_items(municipality, ItemKind::Application, &which, size);
-        let rows = deadline.wait(listed).await?.map_err(store_fault)?;
-        let last = rows.last().filter(|_| rows.len() == size as usize);
-        let token = |row: &ItemRow| pages::token("applications", &format!("{} {}", row.since_ms, row.key.id));
-        let next_page_token = last.map(token).unwrap_or_default();
+        let of = (municipality, ItemKind::Application);
+        let (rows, next_page_token) = lists::page(&self.core, of, wanted, deadline).await?;
         let applications = rows.iter().map(view::application).collect::<Result<_, _>>()?;
         Ok(Response::new(pb::ListApplicationsResponse { applications, next_page_token }))
     }
-}
-
-fn place(text: &str) -> Option<(i64, ItemId)> {
-    let (since, id) = text.split_once(' ')?;
-    Some((since.parse().ok()?, id.parse().ok()?))
 }

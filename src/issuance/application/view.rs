@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    super::{core::Core, deadline::Deadline},
+    super::{core::Core, deadline::Deadline, lists},
     event::{Doubt, Event},
     life::{self, unreadable},
     suspects::suspects,
@@ -117,14 +117,7 @@ fn pb_state(state: ApplicationState) -> pb::ApplicationState {
 
 /// Reads the state that a list is asked for; `None`: all.
 pub(super) fn read_state(state: i32) -> Result<Option<ApplicationState>, Fault> {
-    let unknown =
-        || Fault::new(Reason::FieldInvalid, "this state does not exist").violation("state", "a known state");
-    let asked = pb::ApplicationState::try_from(state).map_err(|_| unknown())?;
-    if asked == pb::ApplicationState::Unspecified {
-        return Ok(None);
-    }
-    let found = ApplicationState::ALL.iter().copied().find(|one| pb_state(*one) == asked);
-    found.map(Some).ok_or_else(unknown)
+    lists::read_state(state, ApplicationState::ALL, pb_state)
 }
 
 /// The key of an application.

@@ -1,7 +1,5 @@
 //! One event of one card: what is asked is checked, decided on what is committed, and recorded.
 
-use prost::Message;
-use prost_types::Timestamp;
 use tonic::Request;
 
 use crate::{
@@ -15,10 +13,9 @@ use crate::{
 
 use super::{
     super::{
-        caller::{not_yours, one_of, whose},
+        caller::not_yours,
         core::Core,
-        deadline::Deadline,
-        mutation::{Mutation, id_of, not_after_restore},
+        mutation::{Begun, OfItem, begin, not_after_restore, of_item},
     },
     blanks::{self, Tally},
     event::Event,
@@ -27,49 +24,15 @@ use super::{
     view,
 };
 
-/// What every request that records one event of one card has.
-pub(super) trait Acted: Message {
-    /// The call's own name, which is part of the request's fingerprint.
-    const CALL: &'static str;
-    fn request_id(&self) -> &str;
-    fn card_id(&self) -> &str;
-    fn occurred_time(&self) -> Option<&Timestamp>;
-    /// The municipality that an operator names.
-    fn municipality_code(&self) -> Option<&str>;
-}
-
-macro_rules! acted {
-    ($($request:ident $(($field:ident))?;)*) => {
-        $(impl Acted for pb::$request {
-            const CALL: &'static str = stringify!($request);
-
-            fn request_id(&self) -> &str {
-                &self.request_id
-            }
-
-            fn card_id(&self) -> &str {
-                &self.card_id
-            }
-
-            fn occurred_time(&self) -> Option<&Timestamp> {
-                self.occurred_time.as_ref()
-            }
-
-            fn municipality_code(&self) -> Option<&str> {
-                None::<&str>$(.or(Some(&self.$field)))?
-            }
-        })*
-    };
-}
-
-acted! {
-    RecordPreIssuanceRequest;
-    NotifyHolderRequest;
-    SuspendCardRequest(municipality_code);
-    ResumeCardRequest;
-    RevokeCardRequest;
-    SurrenderCardRequest;
-    ScrapCardRequest;
+of_item! { card_id:
+    RecordPreIssuanceRequest,
+    NotifyHolderRequest,
+    SuspendCardRequest(municipality_code),
+    ResumeCardRequest,
+    RevokeCardRequest,
+    SurrenderCardRequest,
+    ScrapCardRequest,
+    RemakeCardRequest,
 }
 
 /// What an event may depend on beside the request: the card so far, another card of the person that may be
@@ -81,19 +44,13 @@ pub(super) struct At<'a> {
 }
 
 /// Records what `event` makes of the request, and returns the card after it.
-pub(super) async fn record<M: Acted + Send + Sync + 'static>(
+pub(super) async fn record<M: OfItem + Send + Sync + 'static>(
     core: &Core,
     request: Request<M>,
     roles: &[Role],
     event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
 ) -> Result<pb::Card, Fault> {
-    let caller = one_of(&request, roles)?;
-    let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
-    let request = request.into_inner();
-    let common = (request.request_id(), request.occurred_time());
-    let mutation = Mutation::of(core, &caller, M::CALL, &request, common)?;
-    let municipality = whose(&caller, request.municipality_code())?;
-    let id = id_of(request.card_id(), "card_id")?;
+    let Begun { request, caller, municipality, id, deadline, mutation } = begin(core, request, roles)?;
     not_after_restore(core, &caller, deadline).await?;
     let known = find::by_id(core, municipality, &id, deadline).await?;
     let (hold, begins) = known.begins(core, deadline).await?;

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use prost_types::Timestamp;
 use tonic::Request;
 
 use crate::{
@@ -31,7 +30,7 @@ use super::{
         caller::{not_yours, one_of, whose},
         core::{Core, store_fault},
         deadline::Deadline,
-        mutation::{Mutation, id_of, not_after_restore},
+        mutation::{Mutation, OfItem, id_of, not_after_restore, of_item},
     },
     act::{naming, not_over},
     chip,
@@ -67,27 +66,19 @@ struct Asked {
     hold: Hold,
 }
 
-/// What of a request the three calls have in common.
-struct Common<'a> {
-    call: &'static str,
-    request_id: &'a str,
-    card_id: &'a str,
-    session_id: &'a str,
-    occurred_time: Option<&'a Timestamp>,
-}
+of_item! { card_id: BeginActivationRequest, ConfirmActivationRequest, AbortActivationRequest }
 
 impl Asked {
-    async fn of<M: prost::Message>(
+    async fn of<M: OfItem>(
         core: &Core,
         caller: &Identity,
         request: &M,
-        common: Common<'_>,
+        session_id: &str,
         deadline: Deadline,
     ) -> Result<Self, Fault> {
-        let Common { call, request_id, card_id, session_id, occurred_time } = common;
-        let mutation = Mutation::of(core, caller, call, request, (request_id, occurred_time))?;
+        let mutation = Mutation::of_item(core, caller, request)?;
         let municipality = whose(caller, None)?;
-        let id = id_of(card_id, "card_id")?;
+        let id = id_of(request.item_id(), M::FIELD)?;
         let session = fields::session(session_id, "session_id")?;
         not_after_restore(core, caller, deadline).await?;
         let mut card = find::by_id(core, municipality, &id, deadline).await?;
@@ -157,14 +148,7 @@ pub(super) async fn begin(
         }
         text => Some(id_of(text, "surrendered_card_id")?),
     };
-    let common = Common {
-        call: "BeginActivationRequest",
-        request_id: &request.request_id,
-        card_id: &request.card_id,
-        session_id: &request.session_id,
-        occurred_time: request.occurred_time.as_ref(),
-    };
-    let asked = Asked::of(core, &caller, &request, common, deadline).await?;
+    let asked = Asked::of(core, &caller, &request, &request.session_id, deadline).await?;
     let former = match former {
         Some(id) => {
             let known = find::by_id(core, asked.municipality, &id, deadline).await?;
@@ -259,14 +243,7 @@ pub(super) async fn confirm(
     let caller = one_of(&request, &[Role::Municipality])?;
     let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
     let request = request.into_inner();
-    let common = Common {
-        call: "ConfirmActivationRequest",
-        request_id: &request.request_id,
-        card_id: &request.card_id,
-        session_id: &request.session_id,
-        occurred_time: request.occurred_time.as_ref(),
-    };
-    let asked = Asked::of(core, &caller, &request, common, deadline).await?;
+    let asked = Asked::of(core, &caller, &request, &request.session_id, deadline).await?;
     let chip_key = details(&asked.item)?.chip_key;
     let statement = chip::read(&asked.key, request.chip.as_ref(), chip_key.as_deref())?;
     let (id, session, hold) = (asked.key.id.clone(), asked.session, asked.hold);
@@ -297,14 +274,7 @@ pub(super) async fn abort(
     let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
     let request = request.into_inner();
     let why = fields::reason(&request.reason)?;
-    let common = Common {
-        call: "AbortActivationRequest",
-        request_id: &request.request_id,
-        card_id: &request.card_id,
-        session_id: &request.session_id,
-        occurred_time: request.occurred_time.as_ref(),
-    };
-    let asked = Asked::of(core, &caller, &request, common, deadline).await?;
+    let asked = Asked::of(core, &caller, &request, &request.session_id, deadline).await?;
     let (id, session) = (asked.key.id.clone(), asked.session);
     let occurred_ms = asked.mutation.occurred_ms;
     let decide = move |found: &Found| -> Result<Decided, Stop> {

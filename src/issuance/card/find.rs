@@ -12,10 +12,10 @@ use crate::{
         record::Field,
         rules,
     },
-    store::{CardRow, ItemRow, WhichItems},
+    store::{CardRow, ItemRow},
     telemetry::names,
     wire::{
-        convert::{millis, page_size},
+        convert::page_size,
         fault::{Fault, Reason},
         pb::{self, get_card_request::Key},
     },
@@ -26,8 +26,8 @@ use super::{
         caller::not_yours,
         core::{Core, batch_id, store_fault},
         deadline::Deadline,
+        lists::{self, Wanted},
         mutation::id_of,
-        office,
         orders::Order,
         pages,
     },
@@ -209,22 +209,16 @@ pub(super) async fn list(
         return of_batches(core, municipality, (&request.batch_id, &request.page_token, size), deadline)
             .await;
     };
-    if !request.office.is_empty() {
-        office::read(&request.office)?;
-    }
-    let after = pages::position("cards-in-state", &request.page_token)?;
-    let after = after.map(|text| since_and_id(&text).ok_or_else(pages::invalid)).transpose()?;
-    let which = WhichItems {
-        state: Some(state.as_str().to_owned()),
-        office: request.office,
-        since_by_ms: request.state_by_time.as_ref().map(millis),
-        after,
+    let wanted = Wanted {
+        list: "cards-in-state",
+        size,
+        page_token: &request.page_token,
+        state: Some(state.as_str()),
+        office: &request.office,
+        state_by_time: request.state_by_time.as_ref(),
     };
-    let listed = core.store.list_items(municipality, ItemKind::Card, &which, size);
-    let items = deadline.wait(listed).await?.map_err(store_fault)?;
-    let last = items.last().filter(|_| items.len() == size as usize);
-    let token = |row: &ItemRow| pages::token("cards-in-state", &format!("{} {}", row.since_ms, row.key.id));
-    let next_page_token = last.map(token).unwrap_or_default();
+    let (items, next_page_token) =
+        lists::page(core, (municipality, ItemKind::Card), wanted, deadline).await?;
     Ok(pb::ListCardsResponse { cards: cards(core, &items, deadline).await?, next_page_token })
 }
 
@@ -297,9 +291,4 @@ pub(super) async fn cards(
 fn batch_and_index(text: &str) -> Option<(BatchId, u64)> {
     let (batch, index) = text.split_once(' ')?;
     Some((batch.parse().ok()?, index.parse().ok()?))
-}
-
-fn since_and_id(text: &str) -> Option<(i64, ItemId)> {
-    let (since, id) = text.split_once(' ')?;
-    Some((since.parse().ok()?, id.parse().ok()?))
 }

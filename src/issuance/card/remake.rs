@@ -19,10 +19,9 @@ use crate::{
 use super::{
     super::{
         application,
-        caller::{one_of, whose},
         core::Core,
         deadline::Deadline,
-        mutation::{Mutation, id_of, not_after_restore},
+        mutation::{Begun, begin, not_after_restore},
     },
     blanks::overtaken,
     event::Event,
@@ -36,13 +35,8 @@ pub(super) async fn remake(
     core: &Core,
     request: Request<pb::RemakeCardRequest>,
 ) -> Result<pb::RemakeCardResponse, Fault> {
-    let caller = one_of(&request, &[Role::Municipality])?;
-    let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
-    let request = request.into_inner();
-    let common = (request.request_id.as_str(), request.occurred_time.as_ref());
-    let mutation = Mutation::of(core, &caller, "RemakeCardRequest", &request, common)?;
-    let municipality = whose(&caller, None)?;
-    let id = id_of(&request.card_id, "card_id")?;
+    let Begun { caller, municipality, id, deadline, mutation, .. } =
+        begin(core, request, &[Role::Municipality])?;
     not_after_restore(core, &caller, deadline).await?;
     let known = find::by_id(core, municipality, &id, deadline).await?;
     let Some(item) = &known.item else {

@@ -6,14 +6,11 @@ use crate::{
         record::{Field, Record},
     },
     store::{CardRow, EventRow, ItemRow},
-    wire::{
-        convert::timestamp,
-        fault::{Fault, Reason},
-        pb,
-    },
+    wire::{convert::timestamp, fault::Fault, pb},
 };
 
 use super::{
+    super::lists,
     event::Event,
     life::{details, unreadable},
 };
@@ -136,13 +133,7 @@ fn pb_state(state: CardState) -> pb::CardState {
 
 /// Reads the state that a list is asked for; `None`: all.
 pub(super) fn read_state(state: i32) -> Result<Option<CardState>, Fault> {
-    let unknown =
-        || Fault::new(Reason::FieldInvalid, "this state does not exist").violation("state", "a known state");
-    let asked = pb::CardState::try_from(state).map_err(|_| unknown())?;
-    if asked == pb::CardState::Unspecified {
-        return Ok(None);
-    }
-    CardState::ALL.iter().copied().find(|one| pb_state(*one) == asked).map(Some).ok_or_else(unknown)
+    lists::read_state(state, CardState::ALL, pb_state)
 }
 
 /// The state of an activation as the API has it.

@@ -1,7 +1,5 @@
 //! One event of one envelope: what is asked is checked, decided on what is committed, and recorded.
 
-use prost::Message;
-use prost_types::Timestamp;
 use tonic::Request;
 
 use crate::{
@@ -21,10 +19,9 @@ use crate::{
 
 use super::{
     super::{
-        caller::{one_of, whose},
         core::{Core, store_fault},
         deadline::Deadline,
-        mutation::{Mutation, id_of, not_after_restore},
+        mutation::{Begun, OfItem, begin, id_of, not_after_restore, of_item},
     },
     event::{Event, Kept},
     life::{Happened, Life, decide, unreadable},
@@ -34,60 +31,17 @@ use super::{
 /// Cards in one envelope at the most.
 const ORDERS_MAX: usize = 100;
 
-/// What every request that records an event has.
-pub(super) trait Reported: Message {
-    /// The call's own name, which is part of the request's fingerprint.
-    const CALL: &'static str;
-    fn request_id(&self) -> &str;
-    fn mail_item_id(&self) -> &str;
-    fn occurred_time(&self) -> Option<&Timestamp>;
-    /// The municipality that producer or post names.
-    fn municipality_code(&self) -> Option<&str>;
-    /// The cards, if it names some.
-    fn order_ids(&self) -> &[String] {
-        &[]
-    }
-}
-
-macro_rules! reported {
-    ($($request:ident $(($field:ident))? $([$orders:ident])?;)*) => {
-        $(impl Reported for pb::$request {
-            const CALL: &'static str = stringify!($request);
-
-            fn request_id(&self) -> &str {
-                &self.request_id
-            }
-
-            fn mail_item_id(&self) -> &str {
-                &self.mail_item_id
-            }
-
-            fn occurred_time(&self) -> Option<&Timestamp> {
-                self.occurred_time.as_ref()
-            }
-
-            fn municipality_code(&self) -> Option<&str> {
-                None::<&str>$(.or(Some(&self.$field)))?
-            }
-
-            $(fn order_ids(&self) -> &[String] {
-                &self.$orders
-            })?
-        })*
-    };
-}
-
-reported! {
-    RecordProducedRequest(municipality_code)[order_ids];
-    RecordPostedRequest(municipality_code);
-    RecordDeliveredRequest(municipality_code);
-    RecordReturnedRequest(municipality_code);
-    StoreReturnedRequest;
-    HandOverRequest;
-    RequestRedeliveryRequest;
-    ProposeDisposalRequest;
-    ConfirmDisposalRequest;
-    ClaimEmptyEnvelopeRequest;
+of_item! { mail_item_id:
+    RecordProducedRequest(municipality_code),
+    RecordPostedRequest(municipality_code),
+    RecordDeliveredRequest(municipality_code),
+    RecordReturnedRequest(municipality_code),
+    StoreReturnedRequest,
+    HandOverRequest,
+    RequestRedeliveryRequest,
+    ProposeDisposalRequest,
+    ConfirmDisposalRequest,
+    ClaimEmptyEnvelopeRequest,
 }
 
 /// What an event may depend on beside the request: the envelope so far, the day in Japan, and the retention.
@@ -98,22 +52,28 @@ pub(super) struct At<'a> {
 }
 
 /// Records what `event` makes of the request, and returns the envelope after it.
-pub(super) async fn record<M: Reported + Send + Sync + 'static>(
+pub(super) async fn record<M: OfItem + Send + Sync + 'static>(
     core: &Core,
     request: Request<M>,
     roles: &[Role],
     event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
 ) -> Result<pb::MailItem, Fault> {
-    let caller = one_of(&request, roles)?;
-    let deadline = Deadline::of(request.metadata(), core.options.call_deadline);
-    let request = request.into_inner();
-    let common = (request.request_id(), request.occurred_time());
-    let mutation = Mutation::of(core, &caller, M::CALL, &request, common)?;
-    let municipality = whose(&caller, request.municipality_code())?;
-    let key = view::key(municipality, id_of(request.mail_item_id(), "mail_item_id")?);
-    let holds = holds(request.order_ids())?;
+    with_cards(core, request, roles, &[], event).await
+}
+
+/// The same for a request that names the cards of the envelope.
+pub(super) async fn with_cards<M: OfItem + Send + Sync + 'static>(
+    core: &Core,
+    request: Request<M>,
+    roles: &[Role],
+    order_ids: &[String],
+    event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
+) -> Result<pb::MailItem, Fault> {
+    let Begun { request, caller, municipality, id, deadline, mutation } = begin(core, request, roles)?;
+    let key = view::key(municipality, id);
+    let holds = holds(order_ids)?;
     not_after_restore(core, &caller, deadline).await?;
-    orders_exist(core, &key, request.order_ids(), deadline).await?;
+    orders_exist(core, &key, order_ids, deadline).await?;
     // No scan depends on it.
     let retention = match caller.role() {
         Role::Municipality => retention::of(core, municipality, deadline).await?,

@@ -5,14 +5,9 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    domain::{
-        identity::Role,
-        item::{ItemId, ItemKind},
-    },
-    store::{ItemRow, WhichItems},
+    domain::{identity::Role, item::ItemKind, life::mail::MailState},
     wire::{
-        convert::{millis, page_size},
-        fault::{Fault, Reason},
+        convert::page_size,
         pb::{self, mail_service_server::MailService},
     },
 };
@@ -22,8 +17,9 @@ use super::{
         caller::{not_yours, one_of, whose},
         core::{Core, store_fault},
         deadline::Deadline,
+        lists::{self, Wanted},
         mutation::id_of,
-        office, pages,
+        office,
     },
     event::Event,
     record, retention, stocktake, view,
@@ -56,7 +52,9 @@ impl MailService for Mail {
         &self,
         request: Request<pb::RecordProducedRequest>,
     ) -> Result<Response<pb::RecordProducedResponse>, Status> {
-        record!(self, request, PRESS, RecordProducedResponse, record::produced)
+        let order_ids = request.get_ref().order_ids.clone();
+        let made = record::with_cards(&self.core, request, PRESS, &order_ids, record::produced).await?;
+        Ok(Response::new(pb::RecordProducedResponse { mail_item: Some(made) }))
     }
 
     #[tracing::instrument(name = "record_posted", skip_all)]
@@ -204,33 +202,17 @@ impl MailService for Mail {
         let municipality = whose(&caller, None)?;
         let size = page_size(request.page_size, 100, 1000)?;
         let state = view::read_state(request.state)?;
-        if request.state_by_time.is_some() && state.is_none() {
-            let words = "state_by_time goes with a state: name one";
-            return Err(Fault::new(Reason::FieldInvalid, words).violation("state", "required").into());
-        }
-        let office = request.office;
-        if !office.is_empty() {
-            office::read(&office)?;
-        }
-        let after = pages::position("mail", &request.page_token)?;
-        let after = after.map(|text| place(&text).ok_or_else(pages::invalid)).transpose()?;
-        let which = WhichItems {
-            state: state.map(|state| state.as_str().to_owned()),
-            office,
-            since_by_ms: request.state_by_time.as_ref().map(millis),
-            after,
+        let wanted = Wanted {
+            list: "mail",
+            size,
+            page_token: &request.page_token,
+            state: state.map(MailState::as_str),
+            office: &request.office,
+            state_by_time: request.state_by_time.as_ref(),
         };
-        let listed = self.core.store.list_items(municipality, ItemKind::Mail, &which, size);
-        let rows = deadline.wait(listed).await?.map_err(store_fault)?;
-        let last = rows.last().filter(|_| rows.len() == size as usize);
-        let token = |row: &ItemRow| pages::token("mail", &format!("{} {}", row.since_ms, row.key.id));
-        let next_page_token = last.map(token).unwrap_or_default();
+        let of = (municipality, ItemKind::Mail);
+        let (rows, next_page_token) = lists::page(&self.core, of, wanted, deadline).await?;
         let mail_items = rows.into_iter().map(view::mail_item).collect::<Result<_, _>>()?;
         Ok(Response::new(pb::ListMailItemsResponse { mail_items, next_page_token }))
     }
-}
-
-fn place(text: &str) -> Option<(i64, ItemId)> {
-    let (since, id) = text.split_once(' ')?;
-    Some((since.parse().ok()?, id.parse().ok()?))
 }

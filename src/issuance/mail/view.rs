@@ -8,14 +8,11 @@ use crate::{
         municipality::MunicipalityCode,
     },
     store::{EventRow, ItemRow},
-    wire::{
-        convert::timestamp,
-        fault::{Fault, Reason},
-        pb,
-    },
+    wire::{convert::timestamp, fault::Fault, pb},
 };
 
 use super::{
+    super::lists,
     event::Evidence,
     life::{Details, Happened, Life, unreadable},
 };
@@ -111,13 +108,7 @@ fn pb_state(state: MailState) -> pb::MailState {
 
 /// Reads the state that a list is asked for; `None`: all.
 pub(super) fn read_state(state: i32) -> Result<Option<MailState>, Fault> {
-    let unknown =
-        || Fault::new(Reason::FieldInvalid, "this state does not exist").violation("state", "a known state");
-    let asked = pb::MailState::try_from(state).map_err(|_| unknown())?;
-    if asked == pb::MailState::Unspecified {
-        return Ok(None);
-    }
-    MailState::ALL.iter().copied().find(|one| pb_state(*one) == asked).map(Some).ok_or_else(unknown)
+    lists::read_state(state, MailState::ALL, pb_state)
 }
 
 /// The key of an envelope.
