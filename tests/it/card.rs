@@ -1,111 +1,56 @@
 //! Promise: an office says by commands alone what becomes of a card, sees where it stands and why, and
 //! whoever says it wrongly hears what to do.
 
-use std::process::Stdio;
-
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
 
-use super::system::{Dev, Folder, Said};
+use super::system::Imported;
 
 const WARD: &str = "municipality/131229";
 const SESSION: [&str; 2] = ["--session", "0192f0c1-2345-7abc-8def-0123456789ab"];
 const FRAUD: &str = "FRAUD_SUSPECTED";
 
-/// A system with an accepted batch of the ward.
-struct World {
-    folder: Folder,
-    dev: Dev,
-    orders: Vec<String>,
-}
-
-impl World {
-    async fn start() -> Self {
-        let folder = Folder::new();
-        let dev = Dev::start(&folder, &["--relays", "2"]).await;
-        folder.sample("cards.csv", "20").await;
-        let said = folder.todoke(&["import", "cards.csv"], &folder.as_ward()).await;
-        assert_eq!(said.code, Some(0), "{}", said.all());
-        let orders = folder.order_ids("cards.csv");
-        Self { folder, dev, orders }
-    }
-
-    async fn card(&self, who: &str, words: &[&str], more: &[&str]) -> Said {
-        let [endpoints, file, of, _] = self.folder.as_ward();
-        let caller = [endpoints, file, of, who.to_owned()];
-        self.folder.todoke(&[&["card"], words, more].concat(), &caller).await
-    }
-
-    async fn done(&self, words: &[&str], more: &[&str]) -> Value {
-        let said = self.card(WARD, words, more).await;
-        assert_eq!(said.code, Some(0), "{words:?}: {}", said.all());
-        said.result()
-    }
-
-    /// Fails unless it is refused with this reason.
-    async fn refused(&self, who: &str, (words, more): (&[&str], &[&str]), reason: &str) {
-        let said = self.card(who, words, more).await;
-        let error = said.result()["error"].as_str().unwrap_or_default().to_owned();
-        assert!(said.code == Some(1) && error.contains(reason), "{words:?}: {}", said.all());
-    }
-
-    /// What people see, with something piped into it.
-    async fn piped(&self, words: &[&str], input: &str) -> Said {
-        let mut command = self.folder.command(&["card"]);
-        command.args(words).args(self.folder.as_ward());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it runs");
-        let mut stdin = child.stdin.take().expect("it was asked for");
-        let _ = stdin.write_all(input.as_bytes()).await; // who does not read it may be gone already
-        drop(stdin);
-        let output = child.wait_with_output().await.expect("it ends");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
-    }
-}
-
 #[tokio::test]
 async fn an_order_is_scrapped_and_remade_and_its_person_moves_by_commands() {
-    let mut world = World::start().await;
+    let mut world = Imported::start("card").await;
     let order = world.orders[0].clone();
     let id = order.as_str();
-    let kept = world.piped(&["show", "--order-id", id], "").await;
+    let kept = world.piped(WARD, &["show", "--order-id", id], "").await;
     assert!(kept.stdout.contains("state              ORDERED"), "{}", kept.all());
     let again = ["--request-id", "x-1", "--at", "2020-11-20T09:30:00+09:00", "--reason", "a typo"];
     for _ in 0..2 {
-        let scrapped = world.done(&["scrap", id], &again).await;
+        let scrapped = world.done(WARD, &["scrap", id], &again).await;
         assert_eq!(scrapped["state"], "SCRAPPED");
         assert_eq!(scrapped["state_time"], "2020-11-20T00:30:00.000Z");
     }
-    let remade = world.done(&["remake", id], &[]).await;
+    let remade = world.done(WARD, &["remake", id], &[]).await;
     let new = format!("{id}~2");
     assert_eq!(remade["remade_card_id"], new.as_str());
-    assert_eq!(world.done(&["list", "--state", "ORDERED"], &[]).await["cards"], 1);
-    assert_eq!(world.done(&["list", "--lot", "L-1"], &[]).await["cards"], 0);
+    assert_eq!(world.done(WARD, &["list", "--state", "ORDERED"], &[]).await["cards"], 1);
+    assert_eq!(world.done(WARD, &["list", "--lot", "L-1"], &[]).await["cards"], 0);
     let of = ["--order-id", id];
     world.refused(WARD, (&["holder", FRAUD], &of), "REASON_REQUIRED").await;
-    let moved = world.card(WARD, &["holder", "MOVED"], &of).await;
+    let moved = world.said(WARD, &["holder", "MOVED"], &of).await;
     assert_eq!(moved.code, Some(0), "{}", moved.all());
     assert_eq!((&moved.result()["cards"], &moved.result()["applications"]), (&json!(1), &json!(0)));
-    let shown = world.card(WARD, &["get", &new], &["--history"]).await;
+    let shown = world.said(WARD, &["get", &new], &["--history"]).await;
     let events: Vec<Value> =
         shown.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let kinds: Vec<_> = events.iter().filter_map(|event| event["kind"].as_str()).collect();
     assert_eq!((&kinds[1..], &events[0]["instead_of"]), (&["ORDER", "MOVE"][..], &json!(id)));
-    let said = world.piped(&["get", id, "--history"], "").await;
+    let said = world.piped(WARD, &["get", id, "--history"], "").await;
     assert!(said.stdout.contains("SCRAP") && said.stdout.contains("a typo"), "{}", said.all());
     let source = ["--source", "DECLARED"];
-    let said = world.piped(&[&["correct-reading", id], &source[..]].concat(), "ヨシダ\n").await;
+    let said = world.piped(WARD, &[&["correct-reading", id], &source[..]].concat(), "ヨシダ\n").await;
     assert_eq!(said.code, Some(0), "{}", said.all());
     assert!(!said.stdout.contains("ヨシダ"), "it is not shown again: {}", said.all());
-    let said = world.piped(&["get", "--order-id", id, "--purpose", "correction"], "").await;
+    let said = world.piped(WARD, &["get", "--order-id", id, "--purpose", "correction"], "").await;
     assert!(said.stdout.contains("reading            ヨシダ"), "{}", said.all());
     assert_eq!(world.dev.stop().await, Some(0));
 }
 
 #[tokio::test]
 async fn what_does_not_fit_a_card_is_refused_by_every_command_with_its_reason() {
-    let mut world = World::start().await;
+    let mut world = Imported::start("card").await;
     let order = world.orders[1].clone();
     let id = order.as_str();
     let signature = "0f".repeat(64);
@@ -141,7 +86,7 @@ async fn what_does_not_fit_a_card_is_refused_by_every_command_with_its_reason() 
         (["holder", "MARRIED"], &["--order-id", "K-1"][..]),
         (["list", "--office"], &["亀有"][..]),
     ] {
-        let said = world.card(WARD, &words, more).await;
+        let said = world.said(WARD, &words, more).await;
         assert_eq!(said.code, Some(2), "{words:?}: {}", said.all());
     }
     assert_eq!(world.dev.stop().await, Some(0));

@@ -1,12 +1,9 @@
 //! Promise: an envelope goes from the press to a stocktake by commands alone, each party with its own
 //! certificate, and whoever does what is not his, or says it wrongly, hears what to do.
 
-use std::process::Stdio;
-
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
 
-use super::system::{Dev, Folder, Said};
+use super::system::Imported;
 
 const WARD: &str = "municipality/131229";
 const PRESS: &str = "producer/press-1";
@@ -14,47 +11,7 @@ const POST: &str = "postal/office-1";
 const OF_WARD: [&str; 2] = ["--municipality", "131229"];
 const OFFICE: [&str; 2] = ["--office", "亀有"];
 
-/// A system with an accepted batch of the ward.
-struct World {
-    folder: Folder,
-    dev: Dev,
-    orders: Vec<String>,
-}
-
-impl World {
-    async fn start() -> Self {
-        let folder = Folder::new();
-        let dev = Dev::start(&folder, &["--relays", "2"]).await;
-        folder.sample("cards.csv", "20").await;
-        let said = folder.todoke(&["import", "cards.csv"], &folder.as_ward()).await;
-        assert_eq!(said.code, Some(0), "{}", said.all());
-        let orders = folder.order_ids("cards.csv");
-        Self { folder, dev, orders }
-    }
-
-    fn caller(&self, who: &str) -> [String; 4] {
-        let [endpoints, file, of, _] = self.folder.as_ward();
-        [endpoints, file, of, who.to_owned()]
-    }
-
-    async fn mail(&self, who: &str, words: &[&str], more: &[&str]) -> Said {
-        self.folder.todoke(&[&["mail"], words, more].concat(), &self.caller(who)).await
-    }
-
-    /// The result of what is done.
-    async fn done(&self, who: &str, words: &[&str], more: &[&str]) -> Value {
-        let said = self.mail(who, words, more).await;
-        assert_eq!(said.code, Some(0), "{words:?}: {}", said.all());
-        said.result()
-    }
-
-    /// Fails unless it is refused with these words.
-    async fn refused(&self, who: &str, (words, more): (&[&str], &[&str]), reason: &str) {
-        let said = self.mail(who, words, more).await;
-        let error = said.result()["error"].as_str().unwrap_or_default().to_owned();
-        assert!(said.code == Some(1) && error.contains(reason), "{words:?}: {}", said.all());
-    }
-
+impl Imported {
     /// The state of an envelope after what is done to it.
     async fn is(&self, state: &str, who: &str, words: &[&str], more: &[&str]) {
         let result = self.done(who, words, more).await;
@@ -70,35 +27,20 @@ impl World {
     /// Counts what stands in a list.
     async fn count(&self, list: &str) -> (Option<i32>, Value) {
         std::fs::write(self.folder.path("shelf.txt"), list).expect("the folder is writable");
-        let said = self.mail(WARD, &["stocktake", "shelf.txt"], &OFFICE).await;
+        let said = self.said(WARD, &["stocktake", "shelf.txt"], &OFFICE).await;
         (said.code, said.result())
-    }
-
-    /// What people see of a command, and what is piped into it.
-    async fn shown(&self, who: &str, words: &[&str], input: &str) -> Said {
-        let mut command = self.folder.command(&["mail"]);
-        command.args(words).args(self.caller(who));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it runs");
-        let mut stdin = child.stdin.take().expect("it was asked for");
-        // Who does not read it may be gone already.
-        let _ = stdin.write_all(input.as_bytes()).await;
-        drop(stdin);
-        let output = child.wait_with_output().await.expect("it ends");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 }
 
 #[tokio::test]
 async fn an_envelope_goes_from_the_press_to_a_stocktake_by_commands() {
-    let mut world = World::start().await;
+    let mut world = Imported::start("mail").await;
     let cards = ["--order-id", &world.orders[0], "--order-id", &world.orders[1], "--scanned-cards", "2"];
     let printed = ["--at", "2020-11-20T09:30:00+09:00"];
     let more = [&OF_WARD[..], &cards, &printed].concat();
     let made = world.done(PRESS, &["produced", "E-1"], &more).await;
     assert_eq!(made["state"], "INSERTED");
-    let kept = world.mail(WARD, &["show", "E-1"], &[]).await;
+    let kept = world.said(WARD, &["show", "E-1"], &[]).await;
     assert!(kept.stdout.contains("2 cards scanned"), "its owner is shown: {}", kept.all());
     assert_eq!(made["state_time"], "2020-11-20T00:30:00.000Z");
     let later = [&OF_WARD[..], &["--at", "2020-11-21T00:00:00Z"]].concat();
@@ -107,7 +49,7 @@ async fn an_envelope_goes_from_the_press_to_a_stocktake_by_commands() {
     world.is("RETURNED", POST, &["returned", "E-1"], &later).await;
     let later = ["--office", "亀有", "--at", "2020-11-23T00:00:00Z"];
     world.is("STORED", WARD, &["store", "E-1"], &later).await;
-    let listed = world.mail(WARD, &["list", "--state", "STORED", "--older-than", "30d"], &OFFICE).await;
+    let listed = world.said(WARD, &["list", "--state", "STORED", "--older-than", "30d"], &OFFICE).await;
     assert_eq!(listed.result()["mail_items"], 1, "{}", listed.all());
     assert!(listed.stdout.contains("\"mail_item_id\":\"E-1\""), "{}", listed.all());
     let listed = world.done(WARD, &["list", "--state", "STORED", "--office", "四つ木"], &[]).await;
@@ -117,11 +59,11 @@ async fn an_envelope_goes_from_the_press_to_a_stocktake_by_commands() {
     assert_eq!((code, &found["counted"], &found["surplus"]), (Some(4), &json!(1), &json!(1)), "{found}");
     let (code, found) = world.count("E-9\n").await;
     assert_eq!((code, &found["missing"]), (Some(4), &json!(1)), "{found}");
-    let said = world.shown(WARD, &["stocktake", "-", "--office", "亀有"], "E-1\n").await;
+    let said = world.piped(WARD, &["stocktake", "-", "--office", "亀有"], "E-1\n").await;
     assert_eq!(said.code, Some(0), "{}", said.all());
     assert!(said.stdout.contains("found again  E-1"), "{}", said.all());
     assert!(said.stderr.contains("to send the same again: --request-id "), "{}", said.all());
-    let said = world.shown(WARD, &["show", "E-1", "--history"], "").await;
+    let said = world.piped(WARD, &["show", "E-1", "--history"], "").await;
     assert!(said.stdout.contains("office               亀有"), "{}", said.all());
     assert!(said.stdout.contains("FIND_AGAIN            municipality/131229"), "{}", said.all());
     // Two clerks, and nothing before its time.
@@ -133,7 +75,7 @@ async fn an_envelope_goes_from_the_press_to_a_stocktake_by_commands() {
 
 #[tokio::test]
 async fn what_the_household_and_the_post_do_is_said_by_commands_and_retention_only_grows() {
-    let mut world = World::start().await;
+    let mut world = Imported::start("mail").await;
     world.produce("E-2", 0).await;
     world.is("DELIVERED", POST, &["delivered", "E-2"], &OF_WARD).await;
     world.is("EMPTY_ENVELOPE_CLAIMED", WARD, &["empty", "E-2"], &[]).await;
@@ -143,7 +85,7 @@ async fn what_the_household_and_the_post_do_is_said_by_commands_and_retention_on
         world.is("STORED", WARD, &["store", "E-3"], &OFFICE).await;
         world.is(state, WARD, &[act, "E-3"], &[]).await;
     }
-    let said = world.mail(WARD, &["show", "E-3", "--history"], &[]).await;
+    let said = world.said(WARD, &["show", "E-3", "--history"], &[]).await;
     let events: Vec<Value> = said.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let kinds: Vec<_> = events.iter().filter_map(|event| event["kind"].as_str()).collect();
     assert_eq!(kinds, ["INSERT", "RETURN", "STORE", "REQUEST_REDELIVERY", "RETURN", "STORE", "HAND_OVER"]);
@@ -160,7 +102,7 @@ async fn what_the_household_and_the_post_do_is_said_by_commands_and_retention_on
 
 #[tokio::test]
 async fn what_is_wrong_is_refused_with_what_to_do_and_the_same_request_does_nothing_twice() {
-    let mut world = World::start().await;
+    let mut world = Imported::start("mail").await;
     world.produce("E-1", 0).await;
     let again = ["--order-id", &world.orders[1]];
     let produced = [&OF_WARD[..], &again].concat();
@@ -185,9 +127,9 @@ async fn what_is_wrong_is_refused_with_what_to_do_and_the_same_request_does_noth
     assert!(code == Some(1) && words.contains("shelf.txt, line 2: ") && !words.contains("葛飾"), "{refused}");
     let (code, refused) = world.count("\n").await;
     assert!(code == Some(1) && refused["error"].to_string().contains("--nothing-there"), "{refused}");
-    let said = world.mail(WARD, &["stocktake", "shelf.txt", "--nothing-there"], &OFFICE).await;
+    let said = world.said(WARD, &["stocktake", "shelf.txt", "--nothing-there"], &OFFICE).await;
     assert_eq!(said.code, Some(0), "{}", said.all());
-    let said = world.shown(POST, &["posted", "E-1", "--as", "nobody"], "").await;
+    let said = world.piped(POST, &["posted", "E-1", "--as", "nobody"], "").await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{}", said.all());
     assert_eq!(world.dev.stop().await, Some(0));
 }

@@ -1,5 +1,7 @@
 //! A whole system of real processes (`todoke dev`) in a folder of its own, and the other commands beside it.
 
+mod imported;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -7,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use imported::Imported;
 pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;

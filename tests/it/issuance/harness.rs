@@ -139,6 +139,14 @@ impl Issuer {
         Self::start_with(dir, authority, Clock::fixed(super::now_ms()), change, |_, _| None).await
     }
 
+    /// Starts one with an accepted batch of the ward, and returns both.
+    pub(crate) async fn with_batch(records: &[Record]) -> (Self, Party) {
+        let issuer = Self::start(|_| {}).await;
+        let ward = issuer.party("municipality/131229").await;
+        ward.import(&batch(ward.code(), 1, Policy::AllOrNothing, records)).await;
+        (issuer, ward)
+    }
+
     /// Revokes a party's certificates; the issuer knows it when this returns.
     pub(crate) fn revoke(&self, identity: &str) {
         self.authority.revoke(&identity.parse().expect("legal")).expect("it was issued");

@@ -30,7 +30,7 @@ const TOP: [&str; 9] =
 /// The roots of this package's crates; a file below `src/` or `tests/` is reached from one of them.
 const ROOTS: [&str; 4] = ["src/lib.rs", "src/main.rs", "tests/it/main.rs", "tests/sim/main.rs"];
 /// How a test starts a whole system, in two halves as well.
-const SYSTEM: (&str, &str) = ("Dev", "::start");
+const SYSTEMS: [(&str, &str); 2] = [("Dev", "::start"), ("Imported", "::start")];
 
 const NAKED: [(&str, &str); 2] = [("TO", "DO"), ("FIX", "ME")];
 
@@ -99,11 +99,13 @@ fn giveaways(path: &str, text: &str) -> Vec<Finding> {
 /// others.
 fn crowded(files: &[(String, String)]) -> Vec<Finding> {
     let told = files.iter().find(|(path, _)| path == ".config/nextest.toml").map_or("", |(_, text)| text);
-    let start = format!("{}{}", SYSTEM.0, SYSTEM.1);
+    let starts = SYSTEMS.map(|(head, tail)| format!("{head}{tail}"));
     let mut found = Vec::new();
     for (path, text) in files {
         let module = match path.strip_prefix("tests/it/") {
-            Some(rest) if text.contains(&start) => rest.split(['/', '.']).next().unwrap_or(rest),
+            Some(rest) if starts.iter().any(|start| text.contains(start)) => {
+                rest.split(['/', '.']).next().unwrap_or(rest)
+            }
             None if path.starts_with("loadtest/tests/") => "processes",
             _ => continue,
         };

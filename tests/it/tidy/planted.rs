@@ -211,6 +211,8 @@ fn a_module_that_starts_a_system_and_is_not_told_to_the_runner_is_found() {
     assert_eq!(crowded(filter, "tests/it/dev.rs", &starts), 0);
     assert_eq!(crowded(filter, "tests/it/dev/x.rs", &starts), 0);
     assert_eq!(crowded(filter, "tests/it/device.rs", &starts), 1);
+    let imported = ["fn f() { Impor", "ted::start_with(); }"].concat();
+    assert_eq!(crowded(filter, "tests/it/device.rs", &imported), 1);
     assert_eq!(crowded(filter, "tests/it/cli/x.rs", "fn f() {}"), 0);
     assert_eq!(crowded(filter, "loadtest/tests/x.rs", "\nmod processes {\n}\n"), 0);
     assert_eq!(crowded(filter, "loadtest/tests/x.rs", ""), 1);

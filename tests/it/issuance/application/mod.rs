@@ -3,7 +3,6 @@
 use prost_types::Timestamp;
 use todoke::{
     domain::{
-        manifest::Policy,
         record::{Field, Record},
         rules::ApplicationId,
     },
@@ -19,7 +18,7 @@ use tonic::{Response, Status, transport::Channel};
 
 use super::{
     databases::on_both,
-    harness::{Issuer, Party, batch, fault, records},
+    harness::{Issuer, Party, fault, records},
 };
 
 mod lives;
@@ -53,9 +52,7 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let issuer = Issuer::start(|_| {}).await;
-        let ward = issuer.party(&format!("municipality/{WARD}")).await;
-        ward.import(&batch(ward.code(), 1, Policy::AllOrNothing, &people())).await;
+        let (issuer, ward) = Issuer::with_batch(&people()).await;
         Self { issuer, ward }
     }
 

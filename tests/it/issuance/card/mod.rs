@@ -4,7 +4,7 @@
 use prost_types::Timestamp;
 use serde_json::json;
 use todoke::{
-    domain::{manifest::Policy, note, record::Field},
+    domain::{note, record::Field},
     issuance::replay,
     wire::{
         convert::timestamp,
@@ -17,7 +17,7 @@ use tonic::Response;
 use self::fixture::{Chip, LAST_DAY, LOT, Made, Making, PULLED, Says, to_the_counter};
 use super::{
     databases::on_both,
-    harness::{Issuer, Party, batch, eventually, fault, id, records},
+    harness::{Issuer, Party, eventually, fault, id, records},
 };
 
 const WARD: &str = "131229";
@@ -34,11 +34,9 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let issuer = Issuer::start(|_| {}).await;
-        let ward = issuer.party(&format!("municipality/{WARD}")).await;
         let mut all = records("K", 10);
         all[..2].iter_mut().for_each(|record| record.set(Field::IndividualNumber, NUMBER));
-        ward.import(&batch(ward.code(), 1, Policy::AllOrNothing, &all)).await;
+        let (issuer, ward) = Issuer::with_batch(&all).await;
         let making = Making::of(&issuer).await;
         making.share().await;
         Self { issuer, ward, making }

@@ -3,19 +3,16 @@
 use std::collections::BTreeSet;
 
 use prost_types::Timestamp;
-use todoke::{
-    domain::manifest::Policy,
-    wire::{
-        convert::timestamp,
-        fault::{Fault, Reason},
-        pb::{self, mail_service_client::MailServiceClient},
-    },
+use todoke::wire::{
+    convert::timestamp,
+    fault::{Fault, Reason},
+    pb::{self, mail_service_client::MailServiceClient},
 };
 use tonic::{Response, transport::Channel};
 
 use super::{
     databases::on_both,
-    harness::{Issuer, Party, batch, fault, records},
+    harness::{Issuer, Party, fault, records},
 };
 
 const WARD: &str = "131229";
@@ -30,9 +27,7 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let issuer = Issuer::start(|_| {}).await;
-        let ward = issuer.party(&format!("municipality/{WARD}")).await;
-        ward.import(&batch(ward.code(), 1, Policy::AllOrNothing, &records("K", 10))).await;
+        let (issuer, ward) = Issuer::with_batch(&records("K", 10)).await;
         let (press, post) = (issuer.party("producer/press-1").await, issuer.party("postal/office-1").await);
         Self { issuer, ward, press, post }
     }

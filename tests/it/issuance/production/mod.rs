@@ -56,9 +56,7 @@ impl World {
     }
 
     async fn with(records: &[Record]) -> Self {
-        let issuer = Issuer::start(|_| {}).await;
-        let ward = issuer.party(&format!("municipality/{WARD}")).await;
-        ward.import(&batch(ward.code(), 1, Policy::AllOrNothing, records)).await;
+        let (issuer, ward) = Issuer::with_batch(records).await;
         let city = issuer.party(&format!("municipality/{CITY}")).await;
         let (press, other_press) =
             (issuer.party("producer/press-1").await, issuer.party("producer/press-2").await);
