@@ -284,12 +284,15 @@ async fn visits<T>(
     }
 }
 
+/// What one who lists came to: the pages that there were, and how often there was no place.
+type Listed = Result<(u32, Refused), Failure>;
+
 /// Who lists, until told to stop: how many pages there were, and how often there was no place.
 fn lists(
     args: &CounterArgs,
     system: &System,
     stopped: &watch::Receiver<bool>,
-) -> Result<JoinSet<Result<(u32, Refused), Failure>>, Failure> {
+) -> Result<JoinSet<Listed>, Failure> {
     let mut lists = JoinSet::new();
     for municipality in MUNICIPALITIES {
         for turn in 0..usize::from(args.lists) {

@@ -219,7 +219,7 @@ pub(crate) async fn compared(
     let waits = core.store.waits_for_comparison(municipality);
     if deadline.wait(waits).await?.map_err(store_fault)? {
         let words = format!(
-            "a backup was restored: {municipality} compares its receipts first (`todoke reconcile --all FILES`)"
+            "a backup was restored: {municipality} compares receipts first (`todoke reconcile --all FILES`)"
         );
         return Err(Fault::new(Reason::ReconcileFirst, words));
     }

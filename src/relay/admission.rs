@@ -51,8 +51,8 @@ impl Bucket {
         Self { full_at_ns: AtomicU64::new(0), interval_ns, burst_ns: interval_ns * u64::from(burst.max(1)) }
     }
 
-    /// Takes one, of so many per cent of the burst: what is above them is kept for others. Or says how long it
-    /// is until there is one.
+    /// Takes one, of so many per cent of the burst: what is above them is kept for others. Or says how long
+    /// it is until there is one.
     fn take(&self, percent: usize, now_ns: u64) -> Result<(), Duration> {
         let burst_ns = (self.burst_ns * percent as u64 / 100).max(self.interval_ns);
         let mut full_at = self.full_at_ns.load(Relaxed);

@@ -29,8 +29,8 @@ pub struct Options {
     pub caller_calls_max: u32,
     /// Calls that one caller may start in a second, on average. Default 500.
     pub caller_rate: u32,
-    /// Calls that one caller may start at once after a pause; of these, too, a lane leaves those above what is
-    /// kept for them. Default 1,000.
+    /// Calls that one caller may start at once after a pause; of these, too, a lane leaves those above what
+    /// is kept for them. Default 1,000.
     pub caller_burst: u32,
     /// Calls that one caller may break off in a second, on average; beyond it new ones are refused.
     /// Default 100.

@@ -60,7 +60,7 @@ pub(super) async fn run(args: &PullArgs) -> Result<u8, Error> {
         attempt.production().pull_orders(request).await
     });
     let (answer, request_id) = send.await?;
-let pb::PullOrdersResponse { orders, lease_end_time, next_page_token, held, restore_time } = answer;
+    let pb::PullOrdersResponse { orders, lease_end_time, next_page_token, held, restore_time } = answer;
     let (until, restored) = (time(lease_end_time.as_ref()), time(restore_time.as_ref()));
     if args.keyed.output() == Output::Json {
         orders.iter().for_each(|order| say_event("order", order_json(order)));
@@ -89,8 +89,8 @@ let pb::PullOrdersResponse { orders, lease_end_time, next_page_token, held, rest
         ));
         if !restored.is_empty() {
             warn(&format!(
-                "a backup was restored at {restored}: orders that were pulled since that backup come again. Look \
-                 for each one among the cards that were made, and report those instead of making them anew"
+                "a backup was restored at {restored}: orders that were pulled since that backup come again. \
+                 Look for each one among the cards that were made, and report those instead of making them"
             ));
         }
     }
