@@ -57,6 +57,25 @@ impl Raw {
         response
     }
 
+    /// Makes a call of one message; `None` if the connection was told to go before it was sent.
+    ///
+    /// What was sent and what was not is known by this client to the stream: hyper's may call a request unsent
+    /// whose head is on its way, where the GOAWAY comes while it is handed over.
+    pub(super) async fn ask_unless_gone(&self, method: &str, message: &[u8]) -> Option<Answer> {
+        let mut send = self.send.clone().ready().await.ok()?;
+        let (response, mut body) = send.send_request(head(&format!("/test.Backend/{method}")), false).ok()?;
+        // What is wrong with the stream is told with the answer.
+        let _ = body.send_data(frame(message), true);
+        match response.await {
+            Ok(response) => Some(finish(response).await),
+            Err(error) if error.is_go_away() && error.is_remote() => {
+                assert_eq!(error.reason(), Some(h2::Reason::NO_ERROR), "{error}");
+                None
+            }
+            Err(error) => panic!("no answer, and it was sent: {error}"),
+        }
+    }
+
     /// Asks the relay itself; everything sent before was looked at when this returns.
     pub(super) async fn check_health(&mut self) {
         let mut send = self.send.clone().ready().await.expect("it is ready");
