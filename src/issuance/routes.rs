@@ -17,7 +17,10 @@ use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
-    domain::identity::Role,
+    domain::{
+        identity::{Identity, Role},
+        lane::Lane,
+    },
     net::{PeerIdentity, headers},
     pool::gate::{Entered, Gate, is_for_a_caller},
     runtime::clock::Clock,
@@ -26,7 +29,7 @@ use crate::{
     wire::fault::{Fault, Reason},
 };
 
-use super::lanes::{Lanes, Place};
+use super::lanes::{self, Lanes, Place};
 
 type Boxed = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
@@ -71,13 +74,6 @@ impl Services {
     #[must_use]
     pub(crate) fn in_lanes(self, lanes: Arc<Lanes>) -> Self {
         Self { lanes: Some(lanes), ..self }
-    }
-
-    /// Lets a call in, and gives it a place in its lane.
-    fn enter(&self, request: &http::Request<Body>) -> Result<Held, Fault> {
-        let entered = self.pass(request)?;
-        let place = self.lanes.as_ref().map(|lanes| lanes.enter(request)).transpose()?.flatten();
-        Ok(Held { entered, place })
     }
 
     /// Asks the gate; a peer that is no relay needs no leave.
@@ -145,6 +141,29 @@ struct Held {
 }
 
 impl Held {
+    /// Waits for a place in the lane of the call, if it needs one and has none.
+    ///
+    /// # Errors
+    /// As for [`Lanes::take`], and `RELAY_FENCED` if the lease that let the call in ends meanwhile.
+    async fn place(
+        &mut self,
+        lanes: Option<Arc<Lanes>>,
+        wanted: Option<(Identity, Lane)>,
+    ) -> Result<(), Fault> {
+        if let (Some(lanes), Some((caller, lane))) = (lanes, wanted) {
+            self.place = tokio::select! {
+                biased;
+                () = self.ended() => {
+                    let words = "the lease of the relay that this call came over was over before there was a \
+                                 place for it: ask again over another relay";
+                    return Err(Fault::new(Reason::RelayFenced, words));
+                }
+                place = lanes.take(caller, lane) => Some(place?),
+            };
+        }
+        Ok(())
+    }
+
     /// Waits until the lease that let the call in is over, which one that needed none never is.
     async fn ended(&self) {
         match self.entered.as_ref().and_then(Entered::ended) {
@@ -235,12 +254,16 @@ impl Service<http::Request<Body>> for Services {
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
         match self.services.get(name).cloned() {
             Some(service) => {
-                let held = match self.enter(&request) {
-                    Ok(held) => held,
+                let mut held = match self.pass(&request) {
+                    Ok(entered) => Held { entered, place: None },
                     Err(fault) => return Box::pin(async { Ok(ended_by(fault).into_http()) }),
                 };
+                let (lanes, wanted) = (self.lanes.clone(), lanes::wanted(&request));
                 let (ours, max) = (name.starts_with("todoke."), self.message_bytes_max);
                 Box::pin(async move {
+                    if let Err(fault) = held.place(lanes, wanted).await {
+                        return Ok(ended_by(fault).into_http());
+                    }
                     let working = service.oneshot(request);
                     let working = async {
                         match held.place.as_ref().is_some_and(Place::is_of_counter) {

@@ -157,6 +157,9 @@ metrics! {
     /// Calls in each lane that have a place now: counter_activation, counter_look_up, pre_issuance, import
     /// and reports, of which a lane may use what those behind it leave. Streams count at a relay only.
     LANE_PLACES = "todoke_lane_calls", Kind::Gauge, [LANE];
+    /// Calls in each lane that wait at an issuer for a place, a moment long. If they are there all the time,
+    /// look what takes so long: the database, or one caller's reports.
+    LANE_WAITING = "todoke_lane_waiting", Kind::Gauge, [LANE];
     /// Calls that found no place, by lane and reason: TERMINAL_LIMIT (the caller has what it may have) or
     /// LANE_FULL. Any LANE_FULL of counter_activation needs a look: people stand at counters.
     LANE_REFUSALS = "todoke_lane_refusals_total", Kind::Counter, [LANE, REASON];

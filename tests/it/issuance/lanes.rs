@@ -68,11 +68,12 @@ async fn without_a_place(party: &Party) -> Vec<&'static str> {
 
 /// Waits until so many calls of a lane are under way.
 async fn under_way(lane: &str, calls: usize) {
-    let line = format!("todoke_lane_calls{{lane=\"{lane}\"}} {calls}\n");
-    eventually("they are under way", || async {
-        telemetry::prometheus().render().contains(&line).then_some(())
-    })
-    .await;
+    gauge("todoke_lane_calls", lane, calls).await;
+}
+
+async fn gauge(name: &str, lane: &str, calls: usize) {
+    let line = format!("{name}{{lane=\"{lane}\"}} {calls}\n");
+    eventually(&line, || async { telemetry::prometheus().render().contains(&line).then_some(()) }).await;
 }
 
 fn refused(ended: Result<(), Status>, lane: &str) -> Reason {
@@ -87,6 +88,7 @@ async fn a_flood_of_reports_refuses_no_other_lane_and_wears_off() {
     let _ = telemetry::prometheus(); // counts from now on
     let issuer = Issuer::start(|options| {
         (options.lanes.places_max, options.lanes.caller_places_max) = (40, 2);
+        options.lanes.waiting_max = 0;
     });
     let issuer = Arc::new(issuer.await);
     let [ward, city, town] = [WARD, CITY, TOWN].map(|name| issuer.party(name));
@@ -124,7 +126,10 @@ async fn a_flood_of_reports_refuses_no_other_lane_and_wears_off() {
 #[tokio::test]
 async fn clerks_use_what_lanes_below_leave_and_nothing_that_is_kept_for_activations() {
     let _ = telemetry::prometheus(); // counts from now on
-    let issuer = Arc::new(Issuer::start(|options| options.lanes.places_max = 20).await);
+    let issuer = Issuer::start(|options| {
+        (options.lanes.places_max, options.lanes.waiting_max) = (20, 0);
+    });
+    let issuer = Arc::new(issuer.await);
     let (ward, city) = (Arc::new(issuer.party(WARD).await), issuer.party(CITY).await);
     let held = issuer.hold_writes().await;
     let mut clerks = JoinSet::new();
@@ -143,4 +148,32 @@ async fn clerks_use_what_lanes_below_leave_and_nothing_that_is_kept_for_activati
     }
     under_way("counter_look_up", 0).await;
     assert_eq!(without_a_place(&city).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn calls_that_come_all_at_once_wait_for_their_places_and_all_are_served() {
+    let _ = telemetry::prometheus(); // counts from now on
+    let issuer = Issuer::start(|options| {
+        (options.lanes.places_max, options.lanes.caller_places_max) = (20, 12);
+        options.lanes.wait = Duration::from_secs(60);
+    });
+    let issuer = Arc::new(issuer.await);
+    let (ward, city) = (Arc::new(issuer.party(WARD).await), Arc::new(issuer.party(CITY).await));
+    let held = issuer.hold_writes().await;
+    let mut clerks = JoinSet::new();
+    for (party, name) in [(&ward, "ward"), (&city, "city")] {
+        for n in 0..14 {
+            let (issuer, party) = (Arc::clone(&issuer), Arc::clone(party));
+            clerks.spawn(async move { hand_over(&issuer, &party, format!("{name}-{n}")).await });
+        }
+    }
+    under_way("counter_look_up", 15).await;
+    gauge("todoke_lane_waiting", "counter_look_up", 28 - 15).await;
+    held.close().await;
+    while let Some(ended) = clerks.join_next().await {
+        let ended = fault(ended.expect("it does not panic").expect_err("there is no such envelope"));
+        assert_eq!(ended.reason, Reason::NotFound, "{ended:?}");
+    }
+    gauge("todoke_lane_waiting", "counter_look_up", 0).await;
+    under_way("counter_look_up", 0).await;
 }

@@ -59,8 +59,8 @@ impl Raw {
 
     /// Makes a call of one message; `None` if the connection was told to go before it was sent.
     ///
-    /// What was sent and what was not is known by this client to the stream: hyper's may call a request unsent
-    /// whose head is on its way, where the GOAWAY comes while it is handed over.
+    /// What was sent and what was not is known by this client to the stream: hyper's may call a request
+    /// unsent whose head is on its way, where the GOAWAY comes while it is handed over.
     pub(super) async fn ask_unless_gone(&self, method: &str, message: &[u8]) -> Option<Answer> {
         let mut send = self.send.clone().ready().await.ok()?;
         let (response, mut body) = send.send_request(head(&format!("/test.Backend/{method}")), false).ok()?;
