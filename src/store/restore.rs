@@ -18,8 +18,12 @@ statements! {
     MARK = "
         INSERT INTO restore (restore_id, marked_ms, cause, note) VALUES ($1, $2, $3, $4)
         ON CONFLICT DO NOTHING";
-    HAS_COMPARED = "
-        SELECT COUNT(*) AS compared FROM comparison WHERE municipality_code = $1 AND restore_id = $2";
+    // 1 if a restore is in force and the municipality has not compared since.
+    WAITS = "
+        SELECT COUNT(*) AS waits
+        FROM (SELECT restore_id FROM restore ORDER BY restore_id DESC LIMIT 1) AS r
+        WHERE NOT EXISTS (SELECT 1 FROM comparison AS c
+            WHERE c.municipality_code = $1 AND c.restore_id = r.restore_id)";
     COMPARE = "
         INSERT INTO comparison (municipality_code, restore_id, compared_ms, how, note)
         VALUES ($1, $2, $3, 'COMPARED', '') ON CONFLICT (municipality_code, restore_id) DO NOTHING";
@@ -153,10 +157,8 @@ on_both! {
 
         /// Whether nothing new is taken from a municipality.
         async fn waits(&mut conn, municipality: MunicipalityCode) -> Result<bool, Error> {
-            let Some(restore) = conn.in_force().await? else { return Ok(false) };
-            let query = sqlx::query_scalar(HAS_COMPARED).bind(municipality.to_string());
-            let compared: i64 = query.bind(int(restore.id, "restore_id")?).fetch_one(conn).await?;
-            Ok(compared == 0)
+            let waits: i64 = sqlx::query_scalar(WAITS).bind(municipality.to_string()).fetch_one(conn).await?;
+            Ok(waits > 0)
         }
 
         /// Why a batch may not be opened as long as something is lost; `None` if it may.
@@ -283,7 +285,7 @@ impl Store {
     /// # Errors
     /// Any [`Error`] of a read.
     pub async fn waits_for_comparison(&self, municipality: MunicipalityCode) -> Result<bool, Error> {
-        on_snapshot!(self, "waits_for_comparison", |conn| conn.waits(municipality).await)
+        on_read!(self, "waits_for_comparison", |conn| conn.waits(municipality).await)
     }
 
     /// Holds receipts of ours, which a municipality has, against what is here, and keeps what is lost. With

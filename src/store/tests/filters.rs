@@ -5,7 +5,8 @@
 //! that condition stands in the table's own SELECT, UPDATE or DELETE, under no OR and no NOT; that of
 //! a LEFT JOIN filters only the table that is joined. What is inserted is filtered if that column is given
 //! first, by a parameter or from a table that is filtered. Arrays of parameters that are unnested with that
-//! column first are such a table: each of its rows says which municipality it is of.
+//! column first are such a table: each of its rows says which municipality it is of. So is what a WITH makes
+//! of an array of JSON, with that column first.
 
 use std::{
     array::from_fn,
@@ -63,6 +64,8 @@ struct Read {
     /// Where a table stands, which one it is, and whether it is changed or locked.
     tables: Vec<(Place, String, bool)>,
     conditions: Vec<Condition>,
+    /// Names that a WITH gives to such rows.
+    rows_named: HashSet<String>,
     /// Unnested rows that each say of which municipality they are.
     of_rows: HashSet<Place>,
     above: HashMap<Part, Part>,
@@ -160,6 +163,7 @@ impl Read {
                     next(&mut level, Clause::Other);
                     self.insert(&mut target, at + 1, level.scope);
                 }
+                "WITH" => self.with(at),
                 "VALUES" => self.insert(&mut target, at + 2, level.scope),
                 "INTO" => target = Some(at + 1),
                 "FROM" | "JOIN" | "USING" => {
@@ -200,6 +204,18 @@ impl Read {
         })
     }
 
+    /// Notes the name of rows that a WITH makes of an array of JSON.
+    fn with(&mut self, at: usize) {
+        let [name, "(", CODE] = from_fn(|i| self.word(at + 1 + i)) else { return };
+        let end = self.words[at..].iter().position(|word| word == ")").map_or(at, |end| at + end);
+        let made = self.words[end..].iter().position(|word| word == "FROM").map_or(end, |from| end + from);
+        let is_select = matches!(from_fn(|i| self.word(end + i)), [")", "AS", "(", "SELECT", "value"]);
+        let array = from_fn(|i| self.word(made + i));
+        if is_select && matches!(array, ["FROM", "json_each", "(", "$1", ")", ")"]) {
+            self.rows_named.insert(name.to_owned());
+        }
+    }
+
     fn table(&mut self, at: usize, level: &Level, writes: bool) {
         let name = self.word(at).to_owned();
         if name == "UNNEST" {
@@ -213,6 +229,9 @@ impl Read {
         }
         if !is_name(&name) {
             return;
+        }
+        if self.rows_named.contains(&name) {
+            self.of_rows.insert((level.scope, name.clone()));
         }
         let alias = match self.word(at + 1) {
             "AS" => self.word(at + 2).to_owned(),
@@ -310,87 +329,5 @@ fn next(level: &mut Level, clause: Clause) {
     level.clause = clause;
 }
 
-fn found(text: &str) -> String {
-    let found = loose(text, &["batch", "work", "chunk"]).into_iter();
-    let named = found.map(|one| format!("{}{}", one.table, if one.writes { "!" } else { "" }));
-    named.collect::<Vec<_>>().join(" ")
-}
-
-#[test]
-fn a_text_that_leaves_the_municipality_out_is_found() {
-    let batch = "SELECT 1 FROM batch AS b JOIN work AS w ON w.municipality_code = b.municipality_code";
-    for (text, loose) in [
-        ("SELECT 1 FROM batch WHERE municipality_code = $1", ""),
-        ("SELECT 1 FROM batch WHERE batch_id = $1", "batch"),
-        ("SELECT 1 FROM batch WHERE municipality_code = $1 OR batch_id = $2", "batch"),
-        ("SELECT 1 FROM batch WHERE NOT (municipality_code = $1)", "batch"),
-        ("SELECT 1 FROM batch WHERE municipality_code > $1", "batch"),
-        ("SELECT municipality_code = $1 AS own FROM batch", "batch"),
-        ("SELECT 1 FROM heartbeat", ""),
-        (&format!("{batch} WHERE b.municipality_code = $1"), ""),
-        (&format!("{batch} WHERE b.batch_id = $1"), "batch work"),
-        (
-            "SELECT 1 FROM batch AS b LEFT JOIN work AS w ON w.municipality_code = b.municipality_code
-            WHERE b.municipality_code = $1",
-            "",
-        ),
-        (
-            "SELECT 1 FROM batch AS b LEFT JOIN work AS w ON w.municipality_code = $1
-            AND b.municipality_code = w.municipality_code",
-            "batch",
-        ),
-        (
-            "SELECT 1 FROM batch AS b WHERE NOT EXISTS (SELECT 1 FROM work AS w WHERE w.municipality_code = $1
-            AND b.municipality_code = w.municipality_code)",
-            "batch",
-        ),
-        (
-            "SELECT EXISTS (SELECT 1 FROM work AS w WHERE w.municipality_code = b.municipality_code) AS has
-            FROM batch AS b WHERE b.municipality_code = $1",
-            "",
-        ),
-        ("SELECT 1 FROM batch WHERE municipality_code = $1 UNION SELECT 1 FROM batch", "batch"),
-        ("SELECT 1 FROM batch AS b, work AS w WHERE b.municipality_code = $1", "work"),
-        ("SELECT 1 FROM batch WHERE state = 'municipality_code = $1'", "batch"),
-        (
-            "SELECT 1 FROM UNNEST($1::text[]) AS v (municipality_code) JOIN batch AS b
-            ON b.municipality_code = v.municipality_code",
-            "",
-        ),
-        ("SELECT 1 FROM UNNEST($1::text[]) AS v (id) JOIN batch AS b ON b.municipality_code = v.id", "batch"),
-    ] {
-        assert_eq!(found(text), loose, "{text}");
-    }
-}
-
-#[test]
-fn a_text_that_writes_or_locks_without_the_municipality_is_found() {
-    for (text, loose) in [
-        ("SELECT 1 FROM work WHERE due_ms < $1 FOR UPDATE SKIP LOCKED", "work!"),
-        ("UPDATE work SET due_ms = $1 WHERE due_ms > $1", "work!"),
-        ("UPDATE work SET due_ms = $2 WHERE municipality_code = $1", ""),
-        ("DELETE FROM chunk WHERE batch_id = $1", "chunk!"),
-        ("INSERT INTO work (municipality_code, attempt) VALUES ($1, 1)", ""),
-        ("INSERT INTO work (attempt, municipality_code) VALUES (1, $1)", "work!"),
-        ("INSERT INTO work (municipality_code) SELECT municipality_code FROM batch", "batch work!"),
-        (
-            "INSERT INTO work (municipality_code) SELECT municipality_code FROM batch
-            WHERE municipality_code = $1 ON CONFLICT (municipality_code) DO UPDATE SET attempt = 1",
-            "",
-        ),
-        ("INSERT INTO work (municipality_code) SELECT c.code FROM (SELECT ? AS code) AS c", ""),
-        ("INSERT INTO work (municipality_code) SELECT 'all'", "work!"),
-        (
-            "INSERT INTO work (municipality_code) SELECT v.municipality_code
-            FROM UNNEST($1::text[]) AS v (municipality_code)",
-            "",
-        ),
-        ("INSERT INTO work (municipality_code) SELECT v.id FROM UNNEST($1::text[]) AS v (id)", "work!"),
-        (
-            "DELETE FROM work AS w USING UNNEST($1::text[]) AS v (municipality_code) WHERE w.id = v.id",
-            "work!",
-        ),
-    ] {
-        assert_eq!(found(text), loose, "{text}");
-    }
-}
+#[path = "filters_tests.rs"]
+mod tests;

@@ -115,11 +115,12 @@ async fn every_table_is_strict() {
 }
 
 /// Statements that may read a whole table or index, with the reason.
-const SCANS: [(&str, &str); 19] = [
+const SCANS: [(&str, &str); 21] = [
     ("catalogue::", "about the tables themselves, when they are copied"),
     ("replay::WITHOUT_HISTORY", "report replay reads everything: that is what it is for"),
     ("heartbeat::COUNT_BEATS", "a row a task"),
     ("restore::IN_FORCE", "ends at the last row of a few"),
+    ("restore::WAITS", "the same"),
     ("ledger::LIST", "the index of what is open, and of each the index of its chunks"),
     ("lost::LOST_OF_ALL", "what is lost, which is what is asked for"),
     ("lost::STANDINGS", "the sweeper's list of all municipalities, after a restore only"),
@@ -129,7 +130,8 @@ const SCANS: [(&str, &str); 19] = [
     ("texts::LOST", "verify-store reads everything: that is what it is for"),
     ("texts::POOL", "so it does of the relay pool, a row at a time"),
     ("keys::HEADS", "counts every batch, once when a process starts"),
-    ("sqlite::", "about the file, when it is opened"),
+    ("store::sqlite::", "about the file, when it is opened"),
+    ("items::sqlite::HISTORIES", "sorts what happened to the items of a group"),
     ("sweep::COUNT_HOLES", "the sweeper's count over all municipalities, in one index"),
     ("batches::HOLES", "the numbered rows of one municipality"),
     ("cards::BY_PERSON", "sorts the few cards of one person"),
@@ -156,7 +158,9 @@ async fn no_statement_reads_a_whole_table() {
             sqlx::query_as(explain).fetch_all(write).await.expect("it explains");
         let allowed = SCANS.iter().find(|(name, _)| one.name.contains(name)).copied();
         for (_, _, _, step) in &plan {
-            let costly = step.starts_with("SCAN") || step.contains("USE TEMP B-TREE FOR ORDER BY");
+            let is_of_parameters = step.starts_with("SCAN json_each VIRTUAL TABLE");
+            let costly = step.starts_with("SCAN") && !is_of_parameters;
+            let costly = costly || step.contains("USE TEMP B-TREE FOR ORDER BY");
             assert!(!costly || allowed.is_some(), "{}: {plan:#?}", one.name);
             needed.extend(allowed.filter(|_| costly));
         }
