@@ -117,8 +117,10 @@ fn of_mail(method: &str) -> Option<Lane> {
 
 fn of_production(method: &str) -> Option<Lane> {
     Some(match method {
-        "AllocateQuota" | "PullOrders" | "ReportProduction" | "ReportShipment" => Lane::PreIssuance,
-        "RecallLot" | "GetLot" | "ListStageAges" => Lane::Reports,
+        "AllocateQuota" | "PullOrders" | "ReportProduction" | "ReportShipment" | "RecallLot" => {
+            Lane::PreIssuance
+        }
+        "GetLot" | "ListStageAges" => Lane::Reports,
         _ => return None,
     })
 }

@@ -76,7 +76,7 @@ pub(crate) struct Lanes {
 #[derive(Debug, Default)]
 struct State {
     /// What each caller has in each lane; who has nothing does not stand here.
-    callers: HashMap<(Identity, Lane), Standing>,
+    callers: HashMap<Identity, [Standing; Lane::ALL.len()]>,
     /// In each lane those that wait, the longest first.
     waiting: [VecDeque<Waiter>; Lane::ALL.len()],
     /// How many have waited.
@@ -84,7 +84,7 @@ struct State {
 }
 
 /// Calls of one caller in one lane.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Standing {
     places: usize,
     waiting: usize,
@@ -125,17 +125,15 @@ enum Found {
 impl State {
     /// Notes a change of what a caller has in a lane.
     fn stand(&mut self, caller: &Identity, lane: Lane, change: impl FnOnce(&mut Standing)) {
-        let key = (caller.clone(), lane);
-        let standing = self.callers.entry(key.clone()).or_default();
-        change(standing);
-        if *standing == Standing::default() {
-            self.callers.remove(&key);
+        let standings = self.callers.entry(caller.clone()).or_default();
+        change(&mut standings[lane as usize]);
+        if standings.iter().all(|one| *one == Standing::default()) {
+            self.callers.remove(caller);
         }
     }
 
     fn standing(&self, caller: &Identity, lane: Lane) -> Standing {
-        let standing = self.callers.get(&(caller.clone(), lane));
-        standing.map_or(Standing::default(), |found| Standing { ..*found })
+        self.callers.get(caller).map_or(Standing::default(), |standings| standings[lane as usize])
     }
 }
 
@@ -193,25 +191,39 @@ impl Lanes {
 
     /// Takes a place if there is one.
     fn place(self: &Arc<Self>, state: &mut State, caller: &Identity, lane: Lane) -> Option<Place> {
-        if state.standing(caller, lane).places >= self.caller_max(lane) || !self.all.enter(lane) {
-            return None;
-        }
-        state.stand(caller, lane, |standing| standing.places += 1);
+        let may = self.may_have_one(state, caller, lane) && self.all.enter(lane);
+        may.then(|| self.note(state, caller.clone(), lane))
+    }
+
+    fn may_have_one(&self, state: &State, caller: &Identity, lane: Lane) -> bool {
+        state.standing(caller, lane).places < self.caller_max(lane)
+    }
+
+    /// Notes a place that was taken of all.
+    fn note(self: &Arc<Self>, state: &mut State, caller: Identity, lane: Lane) -> Place {
+        state.stand(&caller, lane, |standing| standing.places += 1);
         metrics::gauge!(names::LANE_PLACES, names::LANE => lane.as_str()).increment(1.0);
-        Some(Place { lanes: Arc::clone(self), caller: caller.clone(), lane })
+        Place { lanes: Arc::clone(self), caller, lane }
     }
 
     /// Gives the next of those who wait a place, the most urgent lane first; `None` if none can have one.
+    ///
+    /// A lane that is full is asked nothing else, however many wait in it: the counter's calls give places
+    /// back as well.
     fn serve(self: &Arc<Self>, state: &mut State) -> Option<(oneshot::Sender<Place>, Place)> {
         for lane in Lane::ALL {
-            for at in 0..state.waiting[lane as usize].len() {
-                let caller = state.waiting[lane as usize][at].caller.clone();
-                if let Some(place) = self.place(state, &caller, lane) {
-                    let waiter = state.waiting[lane as usize].remove(at)?;
-                    Self::waits_no_more(state, &caller, lane);
-                    return Some((waiter.place, place));
-                }
+            if state.waiting[lane as usize].is_empty() || !self.all.enter(lane) {
+                continue;
             }
+            let mut waiters = state.waiting[lane as usize].iter();
+            let next = waiters.position(|waiter| self.may_have_one(state, &waiter.caller, lane));
+            let Some(waiter) = next.and_then(|at| state.waiting[lane as usize].remove(at)) else {
+                self.all.leave(lane);
+                continue;
+            };
+            Self::waits_no_more(state, &waiter.caller, lane);
+            let place = self.note(state, waiter.caller, lane);
+            return Some((waiter.place, place));
         }
         None
     }
