@@ -11,7 +11,8 @@ const FRAUD: &str = "FRAUD_SUSPECTED";
 
 #[tokio::test]
 async fn an_order_is_scrapped_and_remade_and_its_person_moves_by_commands() {
-    let mut world = Imported::start("card").await;
+    let as_cards = |text: String| text.replace("NOTIFICATION_CARD", "INDIVIDUAL_NUMBER_CARD");
+    let mut world = Imported::start_with("card", as_cards).await;
     let order = world.orders[0].clone();
     let id = order.as_str();
     let kept = world.piped(WARD, &["show", "--order-id", id], "").await;

@@ -213,3 +213,9 @@ pub(crate) fn refused(id: &ItemId, illegal: &IllegalTransition) -> Fault {
 pub(crate) fn unreadable() -> Fault {
     Fault::new(Reason::Internal, "the stored history of an application is unreadable: tell the operator")
 }
+
+/// The fault of a second application of one person.
+pub(crate) fn other_application(other: &ItemId) -> Fault {
+    let words = format!("the person has application {other}, which is not finished: void one of the two");
+    Fault::new(Reason::OtherApplication, words).with("other_application_number", other.as_str())
+}

@@ -24,7 +24,6 @@ use super::{
     },
     event::Event,
     life::{self, Details, Life, unreadable},
-    submit::other_application,
     view,
 };
 
@@ -106,7 +105,7 @@ impl<M: OfItem> Act<M> {
             let other = life.other(found, &own.id)?;
             let after = life.then(&own.id, std::slice::from_ref(&event), occurred_ms);
             let after = after.map_err(|fault| match other {
-                Some(other) if fault.reason == Reason::OtherApplication => other_application(other),
+                Some(other) if fault.reason == Reason::OtherApplication => life::other_application(other),
                 _ => fault,
             })?;
             Ok(Decided { with: others, ..after.decided(&[event], occurred_ms)? })

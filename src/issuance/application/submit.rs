@@ -32,7 +32,7 @@ use super::{
     attempts::{Attempts, Try},
     event::Event,
     forms,
-    life::{Life, unreadable},
+    life::{Life, other_application, unreadable},
     photo::Seen,
     view,
 };
@@ -164,12 +164,6 @@ async fn look_up(core: &Core, one: &Try, birth: Date, deadline: Deadline) -> Res
 fn no_such_pair() -> Fault {
     let words = "no form has this application ID with this birth date: compare both with the form";
     Fault::new(Reason::NotFound, words)
-}
-
-/// The fault of a second application of one person.
-pub(super) fn other_application(other: &ItemId) -> Fault {
-    let words = format!("the person has application {other}, which is not finished: void one of the two");
-    Fault::new(Reason::OtherApplication, words).with("other_application_number", other.as_str())
 }
 
 /// The number of an application: made of the request, so that the same request has the same application.

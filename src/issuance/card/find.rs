@@ -72,7 +72,7 @@ pub(super) async fn order_of(core: &Core, item: &ItemRow, deadline: Deadline) ->
 
 impl Known {
     /// The first card of an order, as far as anything became of it.
-    async fn of(core: &Core, order: CardRow, deadline: Deadline) -> Result<Self, Fault> {
+    pub(super) async fn of(core: &Core, order: CardRow, deadline: Deadline) -> Result<Self, Fault> {
         // Another card may be called as the order is.
         for id in [ids::nth(&order.order_id, 1), ids::other(&order.order_id, 1)] {
             let key = ids::key(order.municipality, id);

@@ -1,9 +1,14 @@
 //! Something happened to a holder: every card and application of the person that it concerns changes in one
 //! step, or none does.
 //!
+//! An order that no producer has been given is ended by a move or a death like a card.
+//!
 //! A suspicion of fraud suspends what is active, calls back what is in flight, and makes what is applied for
-//! void; whatever else is ordered for the person is given to no producer. Once it is cleared, the office
-//! resumes, remakes and restores what is right; before that it cannot.
+//! void; whatever else is ordered for the person is given to no producer, and where there is nothing else,
+//! the suspicion is noted with the order, and ends it. Once it is cleared, the office resumes, remakes and
+//! restores what is right; before that it cannot.
+
+use std::collections::BTreeMap;
 
 use tonic::Request;
 
@@ -37,7 +42,7 @@ use super::{
     event::Event,
     fields, find,
     life::{Life, details, unreadable},
-    view,
+    ordered, view,
 };
 
 /// Cards and applications of one person at the most.
@@ -91,6 +96,31 @@ impl Happened {
         }
     }
 
+    /// The orders without a card that it changes, with what each begins with.
+    ///
+    /// A suspicion that stands with a card or an application holds orders by that, and they go on once it is
+    /// cleared.
+    async fn to_ordered(
+        &self,
+        core: &Core,
+        order: &Order,
+        items: &[ItemRow],
+        deadline: Deadline,
+    ) -> Result<BTreeMap<ItemKey, Event>, Fault> {
+        let is_noted = match self {
+            Happened::Moved | Happened::Died => false,
+            Happened::FraudCleared { .. } => true,
+            Happened::FraudSuspected { .. } => {
+                let mut noted = false;
+                for item in items {
+                    noted |= self.concerns(item)?;
+                }
+                noted
+            }
+        };
+        if is_noted { Ok(BTreeMap::new()) } else { ordered::of_person(core, order, deadline).await }
+    }
+
     /// Whether it changes an item, as that stands.
     fn concerns(&self, item: &ItemRow) -> Result<bool, Fault> {
         if item.key.kind == ItemKind::Application {
@@ -127,9 +157,10 @@ pub(super) async fn record(
     let order = Order::by_id(core, municipality, order_id.as_str(), deadline).await?;
     let person = order.person(core);
     let items = of_person(core, municipality, person, deadline).await?;
+    let ordered = happened.to_ordered(core, &order, &items, deadline).await?;
     let (actor, request_id) = (mutation.actor.clone(), mutation.request_id.clone());
-    let key = first(core, (&mutation, &happened), &items, municipality, deadline).await?;
-    let mut with: Vec<ItemKey> = items.iter().map(|item| item.key.clone()).collect();
+    let key = first(core, (&mutation, &happened), (&items, &ordered), municipality, deadline).await?;
+    let mut with: Vec<ItemKey> = items.iter().map(|item| &item.key).chain(ordered.keys()).cloned().collect();
     with.retain(|one| *one != key);
     for item in items.iter().filter(|item| item.key.kind == ItemKind::Card) {
         with.extend(blanks::of_unmade(item)?.filter(|share| !with.contains(share)));
@@ -137,7 +168,7 @@ pub(super) async fn record(
     let holds = [HoldKind::ActiveCard, HoldKind::LiveApplication].map(|kind| Hold { kind, of: person });
     let occurred_ms = mutation.occurred_ms;
     let main = key.clone();
-    let decided = move |found: &Found| decide(found, &main, &happened, occurred_ms);
+    let decided = move |found: &Found| decide(found, &main, (&happened, &ordered), occurred_ms);
     mutation.change_with(core, deadline, key, (with, holds.to_vec()), decided).await?;
     changed(core, municipality, (person, &actor, &request_id), deadline).await
 }
@@ -198,7 +229,7 @@ async fn of_person(
 async fn first(
     core: &Core,
     (mutation, happened): (&Mutation, &Happened),
-    items: &[ItemRow],
+    (items, ordered): (&[ItemRow], &BTreeMap<ItemKey, Event>),
     municipality: MunicipalityCode,
     deadline: Deadline,
 ) -> Result<ItemKey, Fault> {
@@ -211,25 +242,31 @@ async fn first(
             return Ok(item.key.clone());
         }
     }
-    Err(nothing_open())
+    ordered.keys().next().cloned().ok_or_else(nothing_open)
 }
 
-fn decide(found: &Found, key: &ItemKey, happened: &Happened, occurred_ms: i64) -> Result<Decided, Fault> {
+fn decide(
+    found: &Found,
+    key: &ItemKey,
+    (happened, ordered): (&Happened, &BTreeMap<ItemKey, Event>),
+    occurred_ms: i64,
+) -> Result<Decided, Fault> {
     let (mut tally, mut main, mut with) = (Tally::default(), None, Vec::new());
     let known = found.with.iter().map(|(key, known)| (key, known.item.as_ref(), &known.history));
     let all = std::iter::once((key, found.item.as_ref(), &found.history)).chain(known);
     for (one, item, history) in all {
-        let is_of_the_person = matches!(one.kind, ItemKind::Card | ItemKind::Application);
-        let Some(item) = item.filter(|_| is_of_the_person) else { continue };
-        if !happened.concerns(item)? {
-            continue;
-        }
-        let decided = if one.kind == ItemKind::Card {
-            let life = Life::of(history).map_err(|_| unreadable())?;
-            of_card(&one.id, &life, happened, occurred_ms, &mut tally)?
-        } else {
-            let life = application::life::Life::of(history).map_err(|_| application::life::unreadable())?;
-            of_application(&one.id, life, happened, occurred_ms)?
+        let decided = match (item, ordered.get(one)) {
+            (Some(item), _) if one.kind == ItemKind::Card && happened.concerns(item)? => {
+                let life = Life::of(history).map_err(|_| unreadable())?;
+                of_card(&one.id, &life, happened, occurred_ms, &mut tally)?
+            }
+            (Some(item), _) if one.kind == ItemKind::Application && happened.concerns(item)? => {
+                let life =
+                    application::life::Life::of(history).map_err(|_| application::life::unreadable())?;
+                of_application(&one.id, life, happened, occurred_ms)?
+            }
+            (None, Some(begins)) => of_order(&one.id, begins, happened, occurred_ms)?,
+            _ => continue,
         };
         if one == key {
             main = Some(decided);
@@ -256,6 +293,13 @@ fn of_card(
     let after = life.clone().then(id, &events, occurred_ms)?;
     tally.note(life, &event, &after)?;
     after.decided(&events, occurred_ms)
+}
+
+/// Of an order that no producer has been given.
+fn of_order(id: &ItemId, begins: &Event, happened: &Happened, occurred_ms: i64) -> Result<Decided, Fault> {
+    let events = [begins.clone(), happened.of_card()];
+    let life = Life::of(&[]).map_err(|_| unreadable())?;
+    life.then(id, &events, occurred_ms)?.decided(&events, occurred_ms)
 }
 
 fn of_application(

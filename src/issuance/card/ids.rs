@@ -15,6 +15,8 @@ use super::super::{
     deadline::Deadline,
 };
 
+/// Orders of which cards are made here: a notification card goes by mail, and has no life of its own.
+pub(crate) const KIND: &str = "INDIVIDUAL_NUMBER_CARD";
 /// Cards that one order or application gets at the most.
 const CARDS_MAX: u32 = 1000;
 

@@ -19,6 +19,7 @@ mod find;
 pub(crate) mod holder;
 pub(crate) mod ids;
 pub(crate) mod life;
+mod ordered;
 mod query;
 mod remake;
 mod service;

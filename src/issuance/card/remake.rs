@@ -5,7 +5,7 @@ use tonic::Request;
 use crate::{
     domain::{
         identity::Role,
-        item::{ItemId, ItemKey, ItemKind},
+        item::{Hold, HoldKind, ItemId, ItemKey, ItemKind},
         life::{IllegalTransition, Why, application::ApplicationState},
         municipality::MunicipalityCode,
     },
@@ -25,7 +25,7 @@ use super::{
     },
     blanks::overtaken,
     event::Event,
-    find, ids,
+    find, holder, ids,
     life::{self, Details, Life, details, unreadable},
     view,
 };
@@ -45,27 +45,42 @@ pub(super) async fn remake(
         return Err(fault.with("state", "ORDERED"));
     };
     let old = details(item)?;
+    if old.application.is_none() && known.order.kind != ids::KIND {
+        let (kind, made) = (&known.order.kind, ids::KIND);
+        let words = format!("card {id} is of an order for a {kind}: only an {made} is made anew");
+        return Err(Fault::new(Reason::ItemState, words).with("card_id", id.as_str()));
+    }
     let new = new_key(core, municipality, &old, deadline).await?;
     let application = application_of(municipality, &old)?;
     let hold = life::hold(&old).map_err(|_| unreadable())?;
+    // By whatever it was noted: a card that had ended before is not told of it.
+    let suspected = holder::is_suspected(core, municipality, hold.of, deadline).await?;
+    let live = Hold { kind: HoldKind::LiveApplication, of: hold.of };
     let with: Vec<ItemKey> = application.iter().cloned().chain([new.clone()]).collect();
     let (key, occurred_ms) = (ids::key(municipality, id), mutation.occurred_ms);
     let id = key.id.clone();
-    let decided = move |found: &Found| decide(found, &id, &new, application.as_ref(), occurred_ms);
-    let item = mutation.change_with(core, deadline, key, (with, vec![hold]), decided).await?;
+    let decided = move |found: &Found| {
+        let other =
+            found.held.get(&live).filter(|other| application.as_ref().is_some_and(|own| own.id != **other));
+        match other {
+            Some(other) => Err(application::life::other_application(other)),
+            None => decide(found, (&id, suspected), &new, application.as_ref(), occurred_ms),
+        }
+    };
+    let item = mutation.change_with(core, deadline, key, (with, vec![hold, live]), decided).await?;
     let remade_card_id = details(&item)?.remade_as.unwrap_or_default();
     Ok(pb::RemakeCardResponse { card: Some(view::card(&known.order, Some(&item))?), remade_card_id })
 }
 
 fn decide(
     found: &Found,
-    id: &ItemId,
+    (id, suspected): (&ItemId, bool),
     new: &ItemKey,
     application: Option<&ItemKey>,
     occurred_ms: i64,
 ) -> Result<Decided, Fault> {
     let old = Life::of(&found.history).map_err(|_| unreadable())?;
-    if old.details.fraud_suspected {
+    if suspected || old.details.fraud_suspected {
         let (state, why) = (old.state.as_str(), Why::FraudSuspected);
         return Err(life::refused(id, &IllegalTransition { life: "a card", state, command: "REMAKE", why }));
     }
@@ -92,12 +107,12 @@ fn decide(
 fn again(key: &ItemKey, known: &Known, card_id: String, occurred_ms: i64) -> Result<Option<Decided>, Fault> {
     let life = application::life::Life::of(&known.history).map_err(|_| application::life::unreadable())?;
     match life.state {
-        ApplicationState::WithCard => {
+        ApplicationState::WithCard | ApplicationState::InProduction => {
             let remake = application::event::Event::Remake { card_id };
             let after = life.then(&key.id, std::slice::from_ref(&remake), occurred_ms)?;
             after.decided(&[remake], occurred_ms).map(Some)
         }
-        state if state.is_live() => Ok(None),
+        // One that was restored is checked again, and has a card ordered once it is approved.
         state => {
             let words = format!("the application {} of this card is {state}: no card is made for it", key.id);
             let fault = Fault::new(Reason::ItemState, words).with("application_number", key.id.as_str());

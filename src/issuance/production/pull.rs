@@ -167,7 +167,10 @@ impl Pull<'_> {
         let asked: Vec<_> = queue
             .waiting
             .iter()
-            .map(|one| (one.card.id.clone(), one.order_id.clone(), rows.remove(&one.card.id)))
+            .map(|one| {
+                let row = rows.remove(&one.card.id);
+                (one.card.id.clone(), one.order_id.clone(), row, one.origin.is_application())
+            })
             .collect();
         let mut orders = HashMap::new();
         let mut held = HashSet::new();
@@ -207,17 +210,16 @@ impl Pull<'_> {
         Ok(orders)
     }
 
-    /// Opens an order, and says of one that a batch brought whether fraud is suspected of the person: what
-    /// has a card or an application was asked before, or is ended by the suspicion.
+    /// Opens an order, and says whether fraud is suspected of the person, unless it is of an application,
+    /// which was asked before.
     async fn look_at(
         &self,
-        asked: (ItemId, String, Option<CardRow>),
+        (id, order_id, row, was_asked): (ItemId, String, Option<CardRow>, bool),
     ) -> (ItemId, String, Result<(Order, bool), Fault>) {
         let Of { core, deadline, municipality, .. } = self.of;
-        let is_of_batch = asked.2.is_some();
-        let (id, order_id, order) = self.open_one(asked).await;
+        let (id, order_id, order) = self.open_one((id, order_id, row)).await;
         let looked = match order {
-            Ok(order) if is_of_batch => {
+            Ok(order) if !was_asked => {
                 let person = order.person(core);
                 let suspected = card::holder::is_suspected(core, municipality, person, deadline).await;
                 suspected.map(|suspected| (order, suspected))

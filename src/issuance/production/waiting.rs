@@ -33,8 +33,6 @@ const PAGES_MAX: usize = 20;
 const HELD_MAX: usize = 100;
 /// Why nothing is made for a person while that is looked into.
 pub(super) const FRAUD_SUSPECTED: &str = "FRAUD_SUSPECTED";
-/// What an order of a batch must be for, so that a card is made of it.
-const KIND: &str = "INDIVIDUAL_NUMBER_CARD";
 
 /// Where the look through the batches' orders goes on: after this one, or at the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,6 +82,12 @@ pub(super) enum Origin {
     Application { key: ItemKey, suspicions: Vec<Doubt> },
     /// An order of a batch, which stands after this one.
     Batch { after: Place },
+}
+
+impl Origin {
+    pub(super) fn is_application(&self) -> bool {
+        matches!(self, Origin::Application { .. })
+    }
 }
 
 /// What was found.
@@ -219,7 +223,7 @@ impl Look<'_> {
             let known = self.known(&rows).await?;
             for row in rows {
                 let here = Place(Some((row.batch_id, row.index)));
-                if row.kind == KIND
+                if row.kind == card::ids::KIND
                     && let Some(card) = self.card_of(&row, &known).await?
                 {
                     if self.is_full() {
@@ -244,7 +248,7 @@ impl Look<'_> {
 
     /// The cards that are called as these orders, with the order that each is for.
     async fn known(&self, rows: &[CardRow]) -> Result<HashMap<ItemId, String>, Fault> {
-        let orders = rows.iter().filter(|row| row.kind == KIND);
+        let orders = rows.iter().filter(|row| row.kind == card::ids::KIND);
         let key = |row: &CardRow| card::ids::key(self.municipality, card::ids::nth(&row.order_id, 1));
         let keys: Vec<ItemKey> = orders.map(key).collect();
         let items = self.deadline.wait(self.core.store.items_of(&keys)).await?.map_err(store_fault)?;

@@ -144,7 +144,25 @@ on_both!(a_suspicion_ends_application_and_card_that_are_being_made_and_the_blank
     let refused = remake("m-1").await.expect_err("its application is void");
     assert!(refused.reason == Reason::ItemState && refused.message.contains("VOIDED_FRAUD"), "{refused:?}");
     assert_eq!(world.restore("u-1").await, Ok(Stage::Received));
+    let refused = remake("m-1").await.expect_err("nobody has approved it since");
+    assert!(refused.reason == Reason::ItemState && refused.message.contains("RECEIVED"), "{refused:?}");
     world.replayed().await;
+});
+
+on_both!(a_suspicion_holds_the_remake_of_a_card_that_had_ended_before, async {
+    let world = World::start().await;
+    let press = world.issuer.party("producer/press-1").await;
+    world.made("K-1").await;
+    act!(world, scrap_card, ScrapCardRequest, "x-1", "K-1", reason: "bad".to_owned()).expect("scrapped");
+    world.making.application(NUMBER, "K-0", world.person("K-0")).await;
+    world.happened("h-1", "K-1", SUSPECTED).await.expect("an application is concerned");
+    let remake = async |id: &str| act!(world, remake_card, RemakeCardRequest, id, "K-1");
+    let refused = remake("m-1").await.expect_err("the suspicion stands");
+    assert!(refused.reason == Reason::ItemState && refused.message.contains("fraud"), "{refused:?}");
+    assert_eq!(world.pulled(&press, "p-1").await, Vec::<String>::new());
+    world.happened("h-2", "K-0", CLEARED).await.expect("it was none");
+    assert_eq!(remake("m-1").await.expect("now").remade_card_id, "K-1~2");
+    assert_eq!(world.pulled(&press, "p-2").await, ["K-1~2"]);
 });
 
 on_both!(a_card_called_back_for_fraud_is_remade_only_when_that_is_cleared, async {

@@ -110,8 +110,29 @@ on_both!(what_is_said_of_a_holder_is_known_and_has_its_reason, async {
     let of = |event: i32| pb::RecordHolderEventRequest { event, ..request.clone() };
     assert_eq!(refused(of(0)).await, Reason::FieldInvalid);
     assert_eq!(refused(of(99)).await, Reason::FieldInvalid);
-    let moved = of(pb::HolderEvent::Moved.into());
-    assert_eq!(refused(moved.clone()).await, Reason::ItemState, "no card was ever begun");
-    let unknown = pb::RecordHolderEventRequest { order_id: "K-99".to_owned(), ..moved };
+    let reason = "a call".to_owned();
+    let cleared = pb::RecordHolderEventRequest { reason, ..of(pb::HolderEvent::FraudCleared.into()) };
+    assert_eq!(refused(cleared.clone()).await, Reason::ItemState, "nothing is suspected");
+    let unknown = pb::RecordHolderEventRequest { order_id: "K-99".to_owned(), ..cleared };
     assert_eq!(refused(unknown).await, Reason::NotFound);
+});
+
+on_both!(an_order_that_nobody_was_given_ends_with_its_holder, async {
+    let world = World::start().await;
+    world.active("K-0").await;
+    let died = world.happened("h-1", "K-0", pb::HolderEvent::Died).await.expect("known");
+    assert_eq!(states(&died), [("K-0", pb::CardState::Revoked), ("K-1", pb::CardState::Scrapped)]);
+    assert_eq!(world.happened("h-1", "K-0", pb::HolderEvent::Died).await, Ok(died), "again");
+    // And where there is nothing else.
+    let moved = world.happened("h-2", "K-3", pb::HolderEvent::Moved).await.expect("it is only ordered");
+    assert_eq!(states(&moved), [("K-3", pb::CardState::Scrapped)]);
+    let suspected = world.happened("h-3", "K-4", pb::HolderEvent::FraudSuspected).await.expect("noted");
+    assert_eq!(states(&suspected), [("K-4", pb::CardState::Scrapped)]);
+    let remake = async |id: &str| act!(world, remake_card, RemakeCardRequest, id, "K-4");
+    assert_eq!(remake("m-1").await.expect_err("the suspicion stands").reason, Reason::ItemState);
+    world.happened("h-4", "K-4", pb::HolderEvent::FraudCleared).await.expect("it was none");
+    assert_eq!(remake("m-1").await.expect("now").remade_card_id, "K-4~2");
+    let none = world.happened("h-5", "K-3", pb::HolderEvent::Died).await.expect_err("nothing is left");
+    assert_eq!(none.reason, Reason::ItemState);
+    world.replayed().await;
 });

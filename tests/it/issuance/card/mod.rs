@@ -36,6 +36,8 @@ impl World {
     async fn start() -> Self {
         let mut all = records("K", 10);
         all[..2].iter_mut().for_each(|record| record.set(Field::IndividualNumber, NUMBER));
+        // Of the first nothing is made by itself: it brings a form.
+        all[1..].iter_mut().for_each(|record| record.set(Field::Kind, "INDIVIDUAL_NUMBER_CARD"));
         let (issuer, ward) = Issuer::with_batch(&all).await;
         let making = Making::of(&issuer).await;
         making.share().await;

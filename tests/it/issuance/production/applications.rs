@@ -134,3 +134,95 @@ on_both!(an_application_leads_to_its_card_however_often_that_is_made_anew, async
     assert_eq!((took.count, took.p50.map(|span| span.seconds)), (1, Some(DAY_MS / 1000)));
     assert_eq!(world.closes("L-1").await.scrapped, 1);
 });
+
+/// What else an office does about applications and their cards.
+impl World {
+    async fn void(&self, request: &str, number: &str) {
+        let request = pb::VoidApplicationRequest {
+            request_id: request.to_owned(),
+            application_number: number.to_owned(),
+            void_reason: pb::VoidReason::Withdrawn.into(),
+            occurred_time: self.now(),
+        };
+        applications(&self.ward).void_application(request).await.expect("void");
+    }
+
+    async fn scrap(&self, request: &str, card: &str) {
+        let request = pb::ScrapCardRequest {
+            request_id: request.to_owned(),
+            card_id: card.to_owned(),
+            reason: "a typo".to_owned(),
+            occurred_time: self.now(),
+        };
+        self.ward.cards().scrap_card(request).await.expect("scrapped");
+    }
+
+    async fn remake(&self, request: &str, card: &str) -> Result<String, Fault> {
+        let request = pb::RemakeCardRequest {
+            request_id: request.to_owned(),
+            card_id: card.to_owned(),
+            occurred_time: self.now(),
+        };
+        let remade = self.ward.cards().remake_card(request).await.map_err(fault)?;
+        Ok(remade.into_inner().remade_card_id)
+    }
+}
+
+on_both!(what_was_restored_has_no_card_before_it_is_approved_again, async {
+    let world = World::with(&notices(2)).await;
+    world.allocate("a-1", "L-1", 9).await.expect("allocated");
+    let number = world.approved("K-000", "").await;
+    assert_eq!(world.pulled("p-1", "L-1", 9).await, [number.as_str()]);
+    world.void("v-1", &number).await;
+    assert_eq!(world.card(&number).await.state, "SCRAPPED");
+    let restore = pb::RestoreApplicationRequest {
+        request_id: "u-1".to_owned(),
+        application_number: number.clone(),
+        occurred_time: world.now(),
+    };
+    applications(&world.ward).restore_application(restore).await.expect("it was a mistake");
+    let refused = world.remake("m-1", &number).await.expect_err("nobody has approved it");
+    assert!(refused.reason == Reason::ItemState && refused.message.contains("RECEIVED"), "{refused:?}");
+    assert_eq!(world.pulled("p-2", "L-1", 9).await, [""; 0]);
+    let identity = pb::ConfirmIdentityRequest {
+        request_id: "i-2".to_owned(),
+        application_number: number.clone(),
+        documents: vec!["PASSPORT".to_owned()],
+        occurred_time: world.now(),
+    };
+    applications(&world.ward).confirm_identity(identity).await.expect("proved again");
+    world.review("a-2", &number, pb::review_application_request::Finding::Approve(true)).await;
+    assert_eq!(world.pulled("p-3", "L-1", 9).await, [format!("{number}~2")]);
+    world.closes("L-1").await;
+});
+
+on_both!(a_person_with_another_application_gets_no_card_of_the_first_made_anew, async {
+    let mut records = notices(2);
+    records.iter_mut().for_each(|record| record.set(Field::IndividualNumber, "123456789018"));
+    let world = World::with(&records).await;
+    world.allocate("a-1", "L-1", 9).await.expect("allocated");
+    let number = world.approved("K-000", "").await;
+    assert_eq!(world.pulled("p-1", "L-1", 9).await, [number.as_str()]);
+    world.report("r-1", "L-1", vec![ok(&number)]).await.expect("recorded");
+    world.scrap("x-1", &number).await;
+    let other = world.approved("K-001", "").await;
+    let refused = world.remake("m-1", &number).await.expect_err("the person has applied again");
+    assert_eq!(refused.reason, Reason::OtherApplication, "{refused:?}");
+    assert_eq!(refused.get("other_application_number"), Some(other.as_str()));
+    assert_eq!(world.application(&number).await.state(), pb::ApplicationState::WithCard, "as before");
+    world.void("v-1", &other).await;
+    let next = format!("{number}~2");
+    assert_eq!(world.remake("m-1", &number).await.as_ref(), Ok(&next));
+    assert_eq!(world.remake("m-1", &number).await.as_ref(), Ok(&next), "the same again");
+    let application = world.application(&number).await;
+    assert_eq!((application.state(), application.card_id), (pb::ApplicationState::InProduction, next));
+});
+
+on_both!(no_card_is_made_anew_of_what_was_ordered_as_a_notification_card, async {
+    let world = World::with(&notices(2)).await;
+    world.allocate("a-1", "L-1", 9).await.expect("allocated");
+    world.scrap("x-1", "K-000").await;
+    let refused = world.remake("m-1", "K-000").await.expect_err("nobody has applied for a card");
+    let is_named = refused.message.contains("NOTIFICATION_CARD");
+    assert!(refused.reason == Reason::ItemState && is_named, "{refused:?}");
+});
