@@ -60,7 +60,8 @@ pub enum InsertionEvidence {
         measured_mg: u32,
         /// What it should weigh with all its cards, mg.
         expected_mg: u32,
-        /// How far it may be off, mg: less than half a card.
+        /// How far it may be off, mg: less than half a card, and so less than half of what each card has of
+        /// the whole.
         tolerance_mg: u32,
     },
 }
@@ -72,7 +73,8 @@ impl InsertionEvidence {
         match *self {
             InsertionEvidence::Scan { card_count: scanned } => scanned == card_count.get(),
             InsertionEvidence::Weight { measured_mg, expected_mg, tolerance_mg } => {
-                measured_mg.abs_diff(expected_mg) <= tolerance_mg
+                let all_halves = 2 * u64::from(tolerance_mg) * u64::from(card_count.get());
+                measured_mg.abs_diff(expected_mg) <= tolerance_mg && all_halves < u64::from(expected_mg)
             }
         }
     }

@@ -100,6 +100,10 @@ fn an_insertion_needs_a_scan_of_each_card_or_the_right_weight() {
         Some(weight(20_501)),
         Some(weight(0)),
         Some(weight(u32::MAX)),
+        // Nothing is as good as a card by these.
+        Some(InsertionEvidence::Weight { measured_mg: 0, expected_mg: 0, tolerance_mg: 0 }),
+        Some(InsertionEvidence::Weight { measured_mg: 0, expected_mg: 1, tolerance_mg: u32::MAX }),
+        Some(InsertionEvidence::Weight { measured_mg: 15_000, expected_mg: 18_000, tolerance_mg: 3_000 }),
     ];
     for evidence in unshown {
         for state in [MailState::Ordered, MailState::Printed, MailState::Inserted] {

@@ -52,7 +52,7 @@ pub(super) async fn record(
     let before = stored(core, &keys, deadline).await?;
     let mut shares: Vec<ItemKey> = Vec::new();
     for item in &before {
-        let share = blanks::of(item)?.ok_or_else(|| unmade(&item.key.id))?;
+        let share = blanks::of(item)?.ok_or_else(|| unmade(&item.key.id, &item.state))?;
         if !shares.contains(&share) {
             shares.push(share);
         }
@@ -120,15 +120,15 @@ async fn stored(core: &Core, keys: &[ItemKey], deadline: Deadline) -> Result<Vec
         }
         let order = core.store.card_by_order_id(key.municipality, key.id.as_str());
         return Err(match deadline.wait(order).await?.map_err(store_fault)? {
-            Some(_) => unmade(&key.id),
+            Some(_) => unmade(&key.id, CardState::Ordered.as_str()),
             None => Fault::new(Reason::NotFound, format!("card_ids[{at}] is no card of yours: check it")),
         });
     }
     Ok(found)
 }
 
-/// The fault of a card that no producer has been given.
-fn unmade(id: &ItemId) -> Fault {
-    let words = format!("card {id} is ORDERED and no producer has been given it: look at what arrived");
-    Fault::new(Reason::ItemState, words).with("card_id", id.as_str()).with("state", "ORDERED")
+/// The fault of a card that no producer has.
+fn unmade(id: &ItemId, state: &str) -> Fault {
+    let words = format!("card {id} is {state} and no producer has it: look at what arrived");
+    Fault::new(Reason::ItemState, words).with("card_id", id.as_str()).with("state", state)
 }

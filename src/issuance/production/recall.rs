@@ -64,7 +64,7 @@ pub(super) async fn recall(
         return Err(Fault::new(Reason::ReasonRequired, words.clone()).violation("reason", words));
     }
     let mut done: BTreeSet<MunicipalityCode> = BTreeSet::new();
-    let mut shares = Vec::new();
+    let (mut shares, mut full) = (Vec::new(), Vec::new());
     // Again, as one may have been allocated meanwhile.
     loop {
         let places = core.store.municipalities_linked(Link::of_lot(&lot));
@@ -76,12 +76,27 @@ pub(super) async fn recall(
         // Everywhere no card is made any more before the first is called back.
         for place in &places {
             let share = lot::key(*place, lot.clone());
-            begin(core, deadline, &share, mutation.clone(), &request.reason).await?;
+            match begin(core, deadline, &share, mutation.clone(), &request.reason).await {
+                Ok(()) => {}
+                // One share that takes no more events holds up no recall elsewhere.
+                Err(fault) if fault.reason == Reason::LimitExceeded => full.push(*place),
+                Err(fault) => return Err(fault),
+            }
         }
         for place in places {
-            shares.push(of_share(core, deadline, &lot::key(place, lot.clone()), &mutation).await?);
+            if !full.contains(&place) {
+                shares.push(of_share(core, deadline, &lot::key(place, lot.clone()), &mutation).await?);
+            }
             done.insert(place);
         }
+    }
+    if let Some(place) = full.first() {
+        let (called, not) = (shares.len(), full.len());
+        let words = format!(
+            "lot {lot} is called back in {called} municipalities and not in {not}, the first {place}: its \
+             share takes no more events: revoke or scrap its cards one by one, and tell the operator"
+        );
+        return Err(Fault::new(Reason::LimitExceeded, words).with("municipality_code", place.to_string()));
     }
     if shares.is_empty() {
         return Err(not_yours());

@@ -95,9 +95,10 @@ async fn outcome(of: &Of<'_>, line: Line, rows: &HashMap<ItemId, ItemRow>) -> Re
                 Fault { message, ..fault }
             })?;
             let birth = Date::parse(order.record.text(Field::BirthDate));
-            let today = Date::in_japan(of.mutation.now_ms);
+            // A report that comes late makes no card last longer.
+            let made = Date::in_japan(of.mutation.occurred_ms);
             // Of some only the year or the month of birth is known.
-            outcome.last_day = birth.and_then(|birth| rules::card_expiry(today, birth, None));
+            outcome.last_day = birth.and_then(|birth| rules::card_expiry(made, birth, None));
             outcome.ordered = Some(view::accommodations(&order).map(str::to_owned).collect());
         }
         Made::Bad { .. } => {
