@@ -17,13 +17,9 @@ use tonic::transport::Channel;
 
 use crate::{failure::Failure, terminals::channel};
 
-/// Cards of a municipality that wait, as many as its quota. Each visit takes the next, and there are so many
-/// that none gets a history that no card has.
-const WAITING: usize = 1_000;
-/// Cards that are reported, or arrive, together.
-const TOGETHER: usize = 500;
+/// Cards of a municipality that wait; each is used by one visit at a time.
+const WAITING: usize = 200;
 const LOT: &str = "loadtest";
-
 fn now_ms() -> i64 {
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
 }
@@ -38,7 +34,7 @@ pub(crate) async fn waiting(endpoints: &Endpoints, municipality: &str) -> Result
         municipality_code: municipality.to_owned(),
         lot_id: LOT.to_owned(),
         producer: "press-1".to_owned(),
-        cards: WAITING as u32,
+        cards: 1_000,
     };
     let allocated = ProductionServiceClient::new(operator).allocate_quota(quota).await;
     allocated.map_err(Failure::while_doing("AllocateQuota"))?;
@@ -70,16 +66,14 @@ pub(crate) async fn waiting(endpoints: &Endpoints, municipality: &str) -> Result
         let result = Some(produced_card::Result::Ok(ok));
         made.push(pb::ProducedCard { card_id: card_id.clone(), result });
     }
-    for (part, cards) in made.chunks(TOGETHER).enumerate() {
-        let report = pb::ReportProductionRequest {
-            request_id: format!("r-{municipality}-{part}"),
-            municipality_code: municipality.to_owned(),
-            lot_id: LOT.to_owned(),
-            cards: cards.to_vec(),
-            occurred_time: Some(timestamp(now_ms())),
-        };
-        press.report_production(report).await.map_err(Failure::while_doing("ReportProduction"))?;
-    }
+    let report = pb::ReportProductionRequest {
+        request_id: format!("r-{municipality}"),
+        municipality_code: municipality.to_owned(),
+        lot_id: LOT.to_owned(),
+        cards: made,
+        occurred_time: Some(timestamp(now_ms())),
+    };
+    press.report_production(report).await.map_err(Failure::while_doing("ReportProduction"))?;
     to_the_counter(channel(endpoints, &format!("municipality/{municipality}"), 0)?, &cards).await?;
     Ok(cards)
 }
@@ -87,15 +81,13 @@ pub(crate) async fn waiting(endpoints: &Endpoints, municipality: &str) -> Result
 /// Takes cards in at the office, and asks their holders to come.
 async fn to_the_counter(office: Channel, cards: &[String]) -> Result<(), Failure> {
     let mut office = CardServiceClient::new(office);
-    for (part, cards) in cards.chunks(TOGETHER).enumerate() {
-        let arrival = pb::RecordArrivalRequest {
-            request_id: format!("arrival-{part}"),
-            card_ids: cards.to_vec(),
-            office: LOT.to_owned(),
-            occurred_time: Some(timestamp(now_ms())),
-        };
-        office.record_arrival(arrival).await.map_err(Failure::while_doing("RecordArrival"))?;
-    }
+    let arrival = pb::RecordArrivalRequest {
+        request_id: "arrival".to_owned(),
+        card_ids: cards.to_vec(),
+        office: LOT.to_owned(),
+        occurred_time: Some(timestamp(now_ms())),
+    };
+    office.record_arrival(arrival).await.map_err(Failure::while_doing("RecordArrival"))?;
     for (number, card_id) in cards.iter().enumerate() {
         let setting_up = pb::RecordPreIssuanceRequest {
             request_id: format!("setting-up-{number}"),
