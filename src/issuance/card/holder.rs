@@ -1,5 +1,6 @@
 //! Something happened to a holder: every card and application of the person that it concerns changes in one
-//! step, or none does.
+//! step, or none does. What is found before the step is looked at again in it: if anything of the person has
+//! changed meanwhile, the caller is told to ask again.
 //!
 //! An order that no producer has been given is ended by a move or a death like a card.
 //!
@@ -168,7 +169,12 @@ pub(super) async fn record(
     let holds = [HoldKind::ActiveCard, HoldKind::LiveApplication].map(|kind| Hold { kind, of: person });
     let occurred_ms = mutation.occurred_ms;
     let main = key.clone();
-    let decided = move |found: &Found| decide(found, &main, (&happened, &ordered), occurred_ms);
+    let decided = move |found: &Found| {
+        if !is_as_it_was(found, &main, &items) {
+            return Err(overtaken());
+        }
+        decide(found, &main, (&happened, &ordered), occurred_ms)
+    };
     mutation.change_with(core, deadline, key, (with, holds.to_vec()), decided).await?;
     changed(core, municipality, (person, &actor, &request_id), deadline).await
 }
@@ -243,6 +249,18 @@ async fn first(
         }
     }
     ordered.keys().next().cloned().ok_or_else(nothing_open)
+}
+
+/// Whether nothing of the person has changed since these items were read, so far as these and the holds say:
+/// what was applied for or made anew at that moment would be left out.
+fn is_as_it_was(found: &Found, key: &ItemKey, items: &[ItemRow]) -> bool {
+    let known = found.with.iter().map(|(key, known)| (key, known.item.as_ref()));
+    let now: BTreeMap<&ItemKey, u32> = std::iter::once((key, found.item.as_ref()))
+        .chain(known)
+        .filter_map(|(key, item)| Some((key, item?.events)))
+        .collect();
+    let is_known = |id: &ItemId| items.iter().any(|item| item.key.id == *id);
+    items.iter().all(|item| now.get(&item.key) == Some(&item.events)) && found.held.values().all(is_known)
 }
 
 fn decide(
@@ -340,3 +358,7 @@ fn nothing_open() -> Fault {
     let words = "no card or application of the person is open for that: look at its cards";
     Fault::new(Reason::ItemState, words)
 }
+
+#[cfg(test)]
+#[path = "holder_tests.rs"]
+mod tests;
