@@ -177,8 +177,12 @@ impl CardState {
                 let states = [Is::Arrived, Is::PreIssued, Is::Notified, Is::Active, Is::Suspended];
                 unless(on <= last_day, Why::NotExpired, from(&states, Is::Expired)?)
             }
-            // Also what has ended before: the counter takes the old card back all the same.
-            Do::Surrender => from(&[Is::Active, Is::Suspended, Is::Revoked, Is::Expired], Is::Surrendered),
+            // Also what has ended before: the counter takes the old card back all the same. Of what was
+            // recalled, its history says whether a holder has it.
+            Do::Surrender => {
+                let states = [Is::Active, Is::Suspended, Is::Revoked, Is::Expired, Is::Recalled];
+                from(&states, Is::Surrendered)
+            }
             // This card stays what it is; the new one is another.
             Do::Remake { remade } => {
                 let next = from(&[Is::Scrapped, Is::LostInTransit, Is::Recalled], self)?;

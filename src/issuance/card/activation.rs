@@ -189,6 +189,7 @@ impl Begin {
         let (id, occurred_ms) = (&self.key.id, self.occurred_ms);
         let life = Life::of(&found.history).map_err(|_| unreadable())?;
         if life.intent(self.session).is_some() {
+            self.gave_back(found, &life)?;
             return Err(Stop::Settled);
         }
         Intent::begin(self.session, &self.documents).map_err(|why| refused(id, &illegal(&life, why)))?;
@@ -208,6 +209,20 @@ impl Begin {
         let mut decided = after.decided(&[event], occurred_ms)?;
         decided.with.extend(self.former.clone().zip(given_back));
         Ok(decided)
+    }
+
+    /// Fails if the session was begun without giving back what is named now: nobody is to think that it was.
+    fn gave_back(&self, found: &Found, life: &Life) -> Result<(), Fault> {
+        let Some(key) = &self.former else { return Ok(()) };
+        if self.given_back(key, found, life)?.is_none() {
+            return Ok(());
+        }
+        let id = &key.id;
+        let words = format!(
+            "surrendered_card_id: the session was begun without giving back {id}: give it back by itself \
+             (SurrenderCard), or abort the session and begin another"
+        );
+        Err(Fault::new(Reason::FieldInvalid, words).violation("surrendered_card_id", "as it was begun"))
     }
 
     /// What becomes of the card of before; nothing, if it was given back already.

@@ -134,7 +134,7 @@ impl Life {
                 next = CardState::Shipped;
             }
             match next.after(&command) {
-                Ok(_) if !self.is_on_its_way_for(&command) => return Ok(Err(self.not_on_its_way(&command))),
+                Ok(_) if !self.is_where(&command) => return Ok(Err(self.not_there(&command))),
                 Ok(after) => next = after,
                 Err(illegal) => return Ok(Err(illegal)),
             }
@@ -155,20 +155,21 @@ impl Life {
         Ok(Ok(()))
     }
 
-    /// Whether a recalled card is where it can arrive, be lost or be found: it is counted there once. Of any
-    /// other card its state says so.
-    fn is_on_its_way_for(&self, command: &CardCommand) -> bool {
+    /// Whether a recalled card is where it can arrive, be lost or be found, as it is counted there once, or be
+    /// given back by a holder. Of any other card its state says so.
+    fn is_where(&self, command: &CardCommand) -> bool {
         let (is_there, details) = (!self.office.is_empty(), &self.details);
         match command {
             _ if self.state != CardState::Recalled => true,
             CardCommand::Arrive => !is_there && !details.lost,
             CardCommand::LoseInTransit => !is_there && !details.lost && details.shipment.is_some(),
             CardCommand::FindAgain { .. } => details.lost,
+            CardCommand::Surrender => self.intents.values().any(|one| *one == IntentState::Confirmed),
             _ => true,
         }
     }
 
-    fn not_on_its_way(&self, command: &CardCommand) -> IllegalTransition {
+    fn not_there(&self, command: &CardCommand) -> IllegalTransition {
         let (state, command) = (self.state.as_str(), command.as_str());
         IllegalTransition { life: "a card", state, command, why: Why::State }
     }

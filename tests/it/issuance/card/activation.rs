@@ -125,6 +125,37 @@ on_both!(a_person_has_one_card_and_the_one_of_before_is_given_back_in_the_same_s
     world.confirm("c-1", &new, &again).await.expect("active");
 });
 
+on_both!(nobody_is_told_that_a_card_was_given_back_that_was_not, async {
+    let world = World::start().await;
+    let own = session(1);
+    let mut old = world.notified("K-0").await;
+    world.notified("K-1").await;
+    world.begin("b-1", "K-1", &own).await.expect("without another");
+    let with = |request: &str| pb::BeginActivationRequest {
+        surrendered_card_id: "K-0".to_owned(),
+        ..world.beginning(request, "K-1", &own)
+    };
+    let begin = async |request: &str| world.ward.cards().begin_activation(with(request)).await.map_err(fault);
+    // A card that its holder never had cannot be given back, whatever became of the session.
+    assert_eq!(begin("b-2").await.expect_err("nobody has it").reason, Reason::ItemState);
+    let (session_id, reason) = (own.clone(), "no PIN".to_owned());
+    act!(world, abort_activation, AbortActivationRequest, "a-1", "K-1", session_id: session_id, reason: reason)
+        .expect("given up");
+    let other = session(2);
+    world.begin("o-1", "K-0", &other).await.expect("the other one");
+    old.says = Says::Committed(other.clone());
+    world.confirm("o-2", &old, &other).await.expect("is active");
+    let refused = begin("b-3").await.expect_err("it is still in use");
+    assert_eq!(
+        (refused.reason, refused.violations[0].0.as_str()),
+        (Reason::FieldInvalid, "surrendered_card_id")
+    );
+    assert_eq!(world.state("K-0").await, pb::CardState::Active);
+    act!(world, surrender_card, SurrenderCardRequest, "w-1", "K-0", reason: String::new())
+        .expect("by itself");
+    assert_eq!(begin("b-4").await.expect("it was").into_inner().state(), ABORTED);
+});
+
 on_both!(nobody_is_handed_a_card_without_proof_or_for_nothing, async {
     let world = World::start().await;
     world.notified("K-2").await;

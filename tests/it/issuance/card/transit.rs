@@ -107,3 +107,43 @@ on_both!(a_lot_with_active_cards_is_called_back_and_another_card_may_be_active, 
     world.active("K-1").await;
     world.replayed().await;
 });
+
+on_both!(a_holder_gives_back_what_was_called_back_and_nobody_else_does, async {
+    let world = World::start().await;
+    world.active("K-0").await;
+    world.active("K-2").await;
+    world.notified("K-1").await;
+    world.recall(LOT).await;
+    let surrender = async |request: &str, card: &str| act!(world, surrender_card, SurrenderCardRequest, request, card, reason: String::new());
+    let never = surrender("w-1", "K-1").await.expect_err("no holder has it");
+    assert_eq!((never.reason, never.get("state")), (Reason::ItemState, Some("RECALLED")));
+    let given = surrender("w-2", "K-2").await.expect("its holder brings it");
+    assert_eq!(given.card.expect("it").state(), Is::Surrendered);
+    // In the step in which its holder gets another.
+    let new = Made {
+        id: "K-1~2",
+        order_id: "K-1",
+        person: world.person("K-1"),
+        application: None,
+        last_day: LAST_DAY,
+        then: to_the_counter(),
+        state: "NOTIFIED",
+    };
+    world.making.card(&new).await;
+    let request = pb::BeginActivationRequest {
+        surrendered_card_id: "K-0".to_owned(),
+        ..world.beginning("b-9", "K-1~2", &session(9))
+    };
+    world.ward.cards().begin_activation(request).await.map_err(fault).expect("it begins");
+    assert_eq!(world.state("K-0").await, Is::Surrendered);
+    world.replayed().await;
+});
+
+on_both!(an_arrival_that_cannot_be_names_the_state_that_hinders_it, async {
+    let world = World::start().await;
+    world.happened("h-1", "K-7", pb::HolderEvent::Died).await.expect("it is not made any more");
+    let refused = world.arrive("r-1", &["K-7"]).await.expect_err("nobody made it");
+    assert_eq!((refused.reason, refused.get("state")), (Reason::ItemState, Some("SCRAPPED")));
+    let refused = world.arrive("r-2", &["K-8"]).await.expect_err("nobody was given it");
+    assert_eq!((refused.reason, refused.get("state")), (Reason::ItemState, Some("ORDERED")));
+});
