@@ -1,6 +1,11 @@
 //! Promise: a lot that is called back is called back everywhere and nobody else's cards are; what was not
 //! made yet waits again.
 
+use todoke::{
+    domain::digest::Digest,
+    store::{Asked, Changed, Decided, EVENTS_MAX, Found},
+};
+
 use super::*;
 
 impl World {
@@ -104,4 +109,39 @@ on_both!(a_recall_says_why_and_of_what, async {
     };
     let reused = of(&world.operator).recall_lot(request).await.map_err(fault).expect_err("another request");
     assert_eq!(reused.reason, Reason::RequestIdReused);
+});
+
+/// Fills the history of the city's share up, as no call does.
+async fn fill(world: &World, lot: &str) {
+    let (store, municipality) = (&world.issuer.store, world.city.code());
+    let key = ItemKey { municipality, kind: ItemKind::Lot, id: lot.parse().expect("an id") };
+    let share = store.item(&key).await.expect("it answers").expect("it is there");
+    let nothing = r#"{"event":"GIVE_BACK","cards":0}"#.to_owned();
+    let events = vec![(share.since_ms, nothing); EVENTS_MAX - share.events as usize];
+    let ItemRow { state, since_ms, cards, details, .. } = share;
+    let decided = Decided { events, state, since_ms, cards, details, ..Decided::default() };
+    let asked = Asked {
+        key,
+        with: Vec::new(),
+        request_id: "fill".to_owned(),
+        fingerprint: Digest::of(b"fill"),
+        actor: "operator/nobody".to_owned(),
+        holds: Vec::new(),
+        now_ms: world.issuer.clock.now_ms(),
+    };
+    let changed = store.change_item(asked, move |_: &Found| Ok::<_, ()>(decided.clone())).await;
+    assert!(matches!(changed, Ok(Changed::Done(_))), "{changed:?}");
+}
+
+on_both!(a_share_that_takes_no_more_events_is_named_and_the_lot_is_called_back_elsewhere, async {
+    let world = World::start(2).await;
+    world.allocate("a-1", "L-1", 2).await.expect("allocated");
+    world.allocate_to("a-2", (CITY, "L-1", "press-1"), 2).await.expect("the same lot for the city");
+    let cards = world.pulled("p-1", "L-1", 1).await;
+    world.report("r-1", "L-1", vec![ok(&cards[0])]).await.expect("recorded");
+    fill(&world, "L-1").await;
+    let refused = world.recall("x-1", "L-1").await.expect_err("not everywhere");
+    assert_eq!((refused.reason, refused.get("municipality_code")), (Reason::LimitExceeded, Some(CITY)));
+    assert!(refused.message.contains("in 1 municipalities and not in 1"), "{refused:?}");
+    assert_eq!(world.card(&cards[0]).await.state, "RECALLED", "the ward's is called back");
 });

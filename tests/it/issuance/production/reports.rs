@@ -127,3 +127,32 @@ on_both!(cards_are_sent_and_lost_whole_or_not_at_all, async {
     assert!(refused.violations[0].1.contains("shipment S-1"), "{refused:?}");
     assert_eq!(world.closes("L-1").await.in_transit, 1);
 });
+
+on_both!(a_report_that_comes_late_makes_no_card_last_longer, async {
+    let world = World::start(2).await;
+    world.allocate("a-1", "L-1", 2).await.expect("allocated");
+    world.pulled("p-1", "L-1", 2).await;
+    world.report("r-1", "L-1", vec![ok("K-000")]).await.expect("recorded");
+    let two_years = 731 * DAY_MS;
+    let late = pb::ReportProductionRequest {
+        request_id: "r-2".to_owned(),
+        municipality_code: WARD.to_owned(),
+        lot_id: "L-1".to_owned(),
+        cards: vec![ok("K-001")],
+        occurred_time: Some(timestamp(world.issuer.clock.now_ms() - two_years)),
+    };
+    of(&world.press).report_production(late).await.map_err(fault).expect("recorded");
+    let (soon, late) = (last_year(&world, "K-000").await, last_year(&world, "K-001").await);
+    assert_eq!(soon - late, 2, "by the day that each was made");
+});
+
+/// The year in which a card ends.
+async fn last_year(world: &World, card: &str) -> i32 {
+    let details = world.card(card).await.details;
+    let details: serde_json::Value = serde_json::from_str(&details).expect("JSON");
+    details["last_day"]
+        .as_str()
+        .and_then(|day| day.get(..4))
+        .and_then(|year| year.parse().ok())
+        .expect("a day")
+}
