@@ -20,6 +20,7 @@ pub mod migrate;
 pub mod municipal;
 mod nothing;
 mod notices;
+mod parts;
 pub mod pki;
 pub mod pool;
 pub mod pool_offline;

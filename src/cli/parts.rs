@@ -3,49 +3,62 @@
 
 use std::path::Path;
 
+use super::{
+    giving::{Giving, Stamp},
+    municipal::{Output, many, warn},
+    progress,
+};
 use crate::{
-    cli::{
-        giving::{Giving, Stamp},
-        municipal::{Output, many, warn},
-        progress,
-    },
     client::{calls::CallError, error::Error, party::Party},
     wire::fault::Fault,
 };
 
-/// Cards of one part.
-const CARDS: usize = 500;
 /// The longest id of a whole: there is room for the number of a part behind it.
 const ID_BYTES_MAX: usize = 56;
 
+/// What a list is of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    /// What one entry is called.
+    pub(crate) name: &'static str,
+    /// Entries of one part.
+    pub(crate) together: usize,
+}
+
+/// Cards, of which one call takes so many.
+pub(crate) const CARDS: Kind = Kind { name: "card", together: 500 };
+
 /// How far a list was sent.
-pub(super) struct Sent<T> {
+pub(crate) struct Sent<T> {
     /// The answer of each part.
-    pub(super) answers: Vec<T>,
-    pub(super) stamp: Stamp,
+    pub(crate) answers: Vec<T>,
+    pub(crate) stamp: Stamp,
 }
 
 /// A file, and in which line of it an entry stands.
-pub(super) type Lines<'a, I> = (&'a Path, fn(&I) -> u64);
+pub(crate) type Lines<'a, I> = (&'a Path, fn(&I) -> u64);
 
-/// Sends a list part by part. `from` says in which line of which file an entry stands, if it stands in one.
-pub(super) async fn send<I, T>(
+/// Sends a list part by part, an empty one as one part. `from` says in which line of which file an entry
+/// stands, if it stands in one.
+pub(crate) async fn send<I, T>(
     giving: &Giving,
-    list: &[I],
+    (kind, list): (Kind, &[I]),
     from: Option<Lines<'_, I>>,
     call: impl AsyncFn(&Party, &Stamp, &[I]) -> Result<T, CallError>,
 ) -> Result<Sent<T>, Error> {
     let party = giving.asking.party()?;
     let stamp = giving.stamp();
-    if list.len() > CARDS && stamp.request_id.len() > ID_BYTES_MAX {
-        let words = format!("--request-id may have {ID_BYTES_MAX} characters for more than {CARDS} cards");
+    let Kind { name, together } = kind;
+    if list.len() > together && stamp.request_id.len() > ID_BYTES_MAX {
+        let words =
+            format!("--request-id may have {ID_BYTES_MAX} characters for more than {together} {name}s");
         return Err(Error::Usage(words));
     }
-    let template = "sending [{wide_bar}] {human_pos}/{human_len} cards, {eta} left";
-    let bar = progress::bar(template, list.len() as u64, giving.output());
+    let template = format!("sending [{{wide_bar}}] {{human_pos}}/{{human_len}} {name}s, {{eta}} left");
+    let bar = progress::bar(&template, list.len() as u64, giving.output());
     let all = async |party: &Party| {
         let mut answers = Vec::new();
-        for (at, part) in list.chunks(CARDS).enumerate() {
+        for (at, part) in parts(list, together).enumerate() {
             let own = match at {
                 0 => stamp.clone(),
                 _ => stamp.part(at + 1),
@@ -62,7 +75,7 @@ pub(super) async fn send<I, T>(
     let sent = party.over(all).await;
     bar.finish_and_clear();
     let sent = sent.inspect_err(|error: &CallError| {
-        let (done, all) = (bar.position(), many(list.len() as u64, "card"));
+        let (done, all) = (bar.position(), many(list.len() as u64, name));
         if (done > 0 || error.transient) && giving.output() == Output::Text {
             let (id, at) = (&stamp.request_id, stamp.at());
             let words = format!("{done} of {all} are recorded for certain: --request-id {id} --at {at} with");
@@ -70,6 +83,12 @@ pub(super) async fn send<I, T>(
         }
     });
     Ok(Sent { answers: sent?, stamp })
+}
+
+/// The parts of a list, one at least.
+fn parts<I>(list: &[I], together: usize) -> impl Iterator<Item = &[I]> {
+    let nothing = list.is_empty().then_some(list);
+    nothing.into_iter().chain(list.chunks(together))
 }
 
 /// Says in which lines of the file stands what was refused.
@@ -99,6 +118,12 @@ fn places(fault: &Fault) -> Vec<(usize, &str)> {
 mod tests {
     use super::*;
     use crate::wire::fault::Reason;
+
+    #[test]
+    fn an_empty_list_is_sent_too() {
+        let sizes = |len| parts(&vec![(); len], 2).map(<[()]>::len).collect::<Vec<_>>();
+        assert_eq!([sizes(0), sizes(1), sizes(2), sizes(3)], [vec![0], vec![1], vec![2], vec![2, 1]]);
+    }
 
     #[test]
     fn a_fault_names_entries_of_the_list() {

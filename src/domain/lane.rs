@@ -109,7 +109,7 @@ fn of_mail(method: &str) -> Option<Lane> {
             Lane::CounterLookUp
         }
         "RecordProduced" | "RecordPosted" | "RecordDelivered" | "RecordReturned" | "StoreReturned"
-        | "ProposeDisposal" | "ConfirmDisposal" | "ExtendRetention" => Lane::PreIssuance,
+        | "ProposeDisposal" | "ConfirmDisposal" | "ExtendRetention" | "VoidMailItem" => Lane::PreIssuance,
         "SubmitStocktake" | "ListMailItems" => Lane::Reports,
         _ => return None,
     })

@@ -1,5 +1,5 @@
-//! `todoke mail store | hand-over | redeliver | propose-disposal | confirm-disposal | empty`: what an office
-//! does with an envelope.
+//! `todoke mail store | hand-over | redeliver | propose-disposal | confirm-disposal | empty | void`: what an
+//! office does with an envelope.
 
 use clap::Args;
 
@@ -71,6 +71,10 @@ pub(super) async fn redeliver(args: &ActArgs) -> Result<u8, Error> {
 
 pub(super) async fn empty(args: &ActArgs) -> Result<u8, Error> {
     act!(args, claim_empty_envelope, "ClaimEmptyEnvelope", ClaimEmptyEnvelopeRequest)
+}
+
+pub(super) async fn void(args: &ActArgs) -> Result<u8, Error> {
+    act!(args, void_mail_item, "VoidMailItem", VoidMailItemRequest)
 }
 
 /// Sends one of the two steps of a disposal.

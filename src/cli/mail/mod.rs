@@ -76,6 +76,10 @@ enum MailCommand {
     #[command(after_help = "Example:\n  todoke mail empty E-1 \\\n    \
                             --endpoints dev/endpoints.json --as municipality/131229")]
     Empty(acts::ActArgs),
+    /// An envelope is not to be sent: its cards may be in another one
+    #[command(after_help = "Example:\n  todoke mail void E-1 \\\n    \
+                            --endpoints dev/endpoints.json --as municipality/131229")]
+    Void(acts::ActArgs),
     /// Holds what lies in an office against what should; says what is missing and what is beyond it
     #[command(after_help = "Examples:\n  \
         todoke mail stocktake --office 亀有 shelf.txt \\\n    \
@@ -118,6 +122,7 @@ pub async fn run(args: MailArgs) -> Result<u8, super::Error> {
         Do::ProposeDisposal(args) => (acts::propose_disposal(args).await, args.giving.output()),
         Do::ConfirmDisposal(args) => (acts::confirm_disposal(args).await, args.giving.output()),
         Do::Empty(args) => (acts::empty(args).await, args.giving.output()),
+        Do::Void(args) => (acts::void(args).await, args.giving.output()),
         Do::Stocktake(args) => (stocktake::run(args).await, args.giving.output()),
         Do::Retention(args) => (retention::run(args).await, args.asking.output),
         Do::Show(args) => (show::run(args).await, args.asking.output),

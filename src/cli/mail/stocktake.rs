@@ -1,5 +1,5 @@
 //! `todoke mail stocktake`: holds what lies in an office against what should; a list with a wrong line is
-//! refused before anything is sent.
+//! refused before anything is sent, and a long one is counted in parts, each of a range of ids.
 
 use std::{
     collections::BTreeMap,
@@ -15,19 +15,18 @@ use crate::{
     cli::{
         giving::{Giving, Stamp},
         municipal::{Output, many, say, say_event, say_result, warn},
+        parts::{self, Kind},
     },
-    client::{
-        calls::{Attempt, Weight},
-        error::Error,
-        input_fault::InputFault,
-    },
+    client::{calls::Weight, error::Error, input_fault::InputFault, party::Party},
     domain::item::ItemId,
     runtime::{blocking, exit},
     wire::pb,
 };
 
-/// Envelopes of a stocktake at the most.
-const ITEMS_MAX: usize = 20_000;
+/// Envelopes of a list at the most.
+const ITEMS_MAX: usize = 200_000;
+/// One call takes twice as many: as many again may be missing between them.
+const ENVELOPES: Kind = Kind { name: "envelope", together: 10_000 };
 /// Bytes of a list at the most: each id has 64 at the most, and may have as much around it.
 const LIST_BYTES_MAX: u64 = 128 * ITEMS_MAX as u64;
 
@@ -58,18 +57,50 @@ pub(super) async fn run(args: &StocktakeArgs) -> Result<u8, Error> {
         };
         return Err(InputFault::of_file(shown(&args.file), what, remedy).into());
     }
-    let party = args.giving.asking.party()?;
-    let stamp = args.giving.stamp();
-    let message = pb::SubmitStocktakeRequest {
-        request_id: stamp.request_id.clone(),
-        office: args.office.clone(),
-        mail_item_ids: seen.iter().map(ToString::to_string).collect(),
-        occurred_time: stamp.time(),
+    let submit = async |party: &Party, stamp: &Stamp, part: &[Seen]| {
+        let (from_mail_item_id, until_mail_item_id) = range(&seen, part);
+        let message = pb::SubmitStocktakeRequest {
+            request_id: stamp.request_id.clone(),
+            office: args.office.clone(),
+            mail_item_ids: part.iter().map(|(_, id)| id.to_string()).collect(),
+            occurred_time: stamp.time(),
+            from_mail_item_id,
+            until_mail_item_id,
+        };
+        let call = "SubmitStocktake";
+        party
+            .ask(call, Weight::Heavy, &message, |attempt, request| async move {
+                attempt.mail().submit_stocktake(request).await
+            })
+            .await
     };
-    let submit = |attempt: Attempt, request| async move { attempt.mail().submit_stocktake(request).await };
-    let call = ("SubmitStocktake", Weight::Heavy);
-    let found = args.giving.send(party, call, &message, &stamp, submit).await?;
-    Ok(show(&found, &stamp, args.giving.output()))
+    let line: fn(&Seen) -> u64 = |(line, _)| *line;
+    let sent = parts::send(&args.giving, (ENVELOPES, &seen), Some((shown(&args.file), line)), submit).await?;
+    let found = sent.answers.into_iter().reduce(together).unwrap_or_default();
+    Ok(show(&found, &sent.stamp, args.giving.output()))
+}
+
+/// The range of ids that a part of what was seen stands for, so that every id is in one of them: it begins
+/// with its first, or with all before that, and ends before the first of the next.
+fn range(seen: &[Seen], part: &[Seen]) -> (String, String) {
+    let (Some((_, first)), Some((_, last))) = (part.first(), part.last()) else { return Default::default() };
+    let before = seen.first().is_some_and(|(_, id)| id < first);
+    let next = seen.get(seen.partition_point(|(_, id)| id <= last));
+    let from = if before { first.to_string() } else { String::new() };
+    (from, next.map(|(_, id)| id.to_string()).unwrap_or_default())
+}
+
+/// What two parts found.
+fn together(
+    mut all: pb::SubmitStocktakeResponse,
+    more: pb::SubmitStocktakeResponse,
+) -> pb::SubmitStocktakeResponse {
+    all.counted += more.counted;
+    all.missing.extend(more.missing);
+    all.found_again.extend(more.found_again);
+    all.surplus.extend(more.surplus);
+    all.still_missing.extend(more.still_missing);
+    all
 }
 
 fn show(found: &pb::SubmitStocktakeResponse, stamp: &Stamp, output: Output) -> u8 {
@@ -118,7 +149,11 @@ fn is_input(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-fn read(file: &Path) -> Result<Vec<ItemId>, InputFault> {
+/// An envelope that was seen, with the line in which it stands.
+type Seen = (u64, ItemId);
+
+/// Reads all that was seen, by id.
+fn read(file: &Path) -> Result<Vec<Seen>, InputFault> {
     let read = |mut from: Box<dyn Read>| {
         let mut bytes = Vec::new();
         from.by_ref().take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes).map(|_| bytes)
@@ -133,17 +168,17 @@ fn read(file: &Path) -> Result<Vec<ItemId>, InputFault> {
 }
 
 /// The ids of a list. What a line holds is never repeated: a wrong file may hold anything.
-fn ids(file: &Path, bytes: &[u8]) -> Result<Vec<ItemId>, InputFault> {
+fn ids(file: &Path, bytes: &[u8]) -> Result<Vec<Seen>, InputFault> {
     let too_many = || {
         let what = format!("names more than {ITEMS_MAX} envelopes");
-        InputFault::of_file(file, what, "Count shelf by shelf")
+        InputFault::of_file(file, what, "Count ranges of ids by gRPC: SubmitStocktake with from_mail_item_id")
     };
     if bytes.len() as u64 > LIST_BYTES_MAX {
         return Err(too_many());
     }
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let (mut ids, mut lines) = (Vec::new(), BTreeMap::new());
+    let mut lines = BTreeMap::new();
     for (line, text) in (1..).zip(text.lines()).map(|(line, text)| (line, text.trim())) {
         if text.is_empty() {
             continue;
@@ -152,16 +187,15 @@ fn ids(file: &Path, bytes: &[u8]) -> Result<Vec<ItemId>, InputFault> {
             let remedy = "Each line holds one code of 1 to 64 visible ASCII characters, and nothing else";
             InputFault::of_line(file, line, "is no code of an envelope", remedy)
         })?;
-        if let Some(before) = lines.insert(id.clone(), line) {
+        if let Some(before) = lines.insert(id, line) {
             let what = format!("is the same as line {before}");
             return Err(InputFault::of_line(file, line, what, "Name each envelope once"));
         }
-        ids.push(id);
-        if ids.len() > ITEMS_MAX {
+        if lines.len() > ITEMS_MAX {
             return Err(too_many());
         }
     }
-    Ok(ids)
+    Ok(lines.into_iter().map(|(id, line)| (line, id)).collect())
 }
 
 #[cfg(test)]
@@ -201,8 +235,20 @@ mod tests {
         }
         assert_eq!(read_text(&text), Ok(ITEMS_MAX));
         text.push_str("one-more\n");
-        assert!(read_text(&text).expect_err("too many").contains("more than 20000"));
+        assert!(read_text(&text).expect_err("too many").contains("more than 200000"));
         let blank = " ".repeat(usize::try_from(LIST_BYTES_MAX).expect("small") + 1);
-        assert!(read_text(&blank).expect_err("too long").contains("shelf by shelf"));
+        assert!(read_text(&blank).expect_err("too long").contains("from_mail_item_id"));
+    }
+
+    #[test]
+    fn every_id_is_in_one_part_and_no_more() {
+        let seen = ids(Path::new("shelf.txt"), b"E-5\nE-1\nE-3\nE-2\nE-4\n").expect("a list");
+        let lines: Vec<u64> = seen.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [2, 4, 3, 5, 1], "by id, and each has its line");
+        let ranges: Vec<_> = seen.chunks(2).map(|part| range(&seen, part)).collect();
+        let of = |from: &str, until: &str| (from.to_owned(), until.to_owned());
+        assert_eq!(ranges, [of("", "E-3"), of("E-3", "E-5"), of("E-5", "")]);
+        assert_eq!(range(&seen, &seen), of("", ""), "all of it");
+        assert_eq!(range(&[], &[]), of("", ""), "nothing lies there");
     }
 }

@@ -3,7 +3,6 @@
 
 mod keyed;
 mod lots;
-mod parts;
 mod pull;
 mod report;
 mod share;

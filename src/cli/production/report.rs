@@ -6,14 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    parts::{Sent, send},
-    share::{share_json, share_line},
-};
+use super::share::{share_json, share_line};
 use crate::{
     cli::{
         giving::{Giving, Stamp},
         municipal::{Output, many, say, say_event, say_result, warn},
+        parts::{CARDS, Sent, send},
     },
     client::{
         calls::Weight,
@@ -71,7 +69,7 @@ pub(super) async fn run(args: &ReportArgs) -> Result<u8, Error> {
             .await
     };
     let from: (_, fn(&Produced) -> u64) = (args.file.as_path(), |one| one.line);
-    let sent = send(&args.giving, &cards, Some(from), report).await?;
+    let sent = send(&args.giving, (CARDS, &cards), Some(from), report).await?;
     Ok(show(&sent, &cards, args.giving.output()))
 }
 

@@ -9,14 +9,12 @@ use std::{
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::{
-    parts::send,
-    share::{share_json, share_line},
-};
+use super::share::{share_json, share_line};
 use crate::{
     cli::{
         giving::{Giving, Stamp},
         municipal::{Output, many, say, say_result},
+        parts::{CARDS, send},
     },
     client::{calls::Weight, error::Error, input_fault::InputFault, party::Party},
     domain::{item::ItemId, municipality::MunicipalityCode},
@@ -93,7 +91,7 @@ async fn said(args: &CardsArgs, lost: &str) -> Result<u8, Error> {
     };
     let line: fn(&(u64, ItemId)) -> u64 = |(line, _)| *line;
     let from = args.file.as_deref().map(|file| (file, line));
-    let sent = send(&args.giving, &cards, from, report).await?;
+    let sent = send(&args.giving, (CARDS, &cards), from, report).await?;
     let share = sent.answers.last().and_then(|answer| answer.share.clone()).unwrap_or_default();
     if args.giving.output() == Output::Json {
         let mut value = share_json(&share);

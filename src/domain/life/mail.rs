@@ -209,6 +209,12 @@ impl MailState {
         }
     }
 
+    /// Whether its cards are in it, so far as anybody knows, and so in no other envelope.
+    #[must_use]
+    pub fn has_cards(self) -> bool {
+        !matches!(self, MailState::Voided | MailState::Disposed | MailState::EmptyEnvelopeClaimed)
+    }
+
     /// Whether nobody has said yet that it came to a door: any later fact may be the next that is heard.
     fn is_before_the_door(self) -> bool {
         matches!(

@@ -50,6 +50,8 @@ pub(crate) enum Event {
     FindAgain { office: String },
     /// The household says that no card was inside.
     ClaimEmptyEnvelope,
+    /// Its owner wants it not to be sent.
+    Void,
 }
 
 /// Until when a municipality keeps what came back.
@@ -126,6 +128,7 @@ impl Event {
             Event::FindMissing { .. } => MailCommand::FindMissing,
             Event::FindAgain { .. } => MailCommand::FindAgain,
             Event::ClaimEmptyEnvelope => MailCommand::ClaimEmptyEnvelope,
+            Event::Void => MailCommand::Void,
             Event::Count { .. } => return Ok(None),
         }))
     }

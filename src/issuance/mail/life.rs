@@ -9,7 +9,7 @@ use crate::{
         digest::Digest,
         life::mail::standing::{MailEvent, Standing},
     },
-    store::{Decided, EventRow},
+    store::{Decided, EventRow, ItemRow},
     wire::fault::{Fault, Reason},
 };
 
@@ -186,6 +186,11 @@ fn refused(before: &Standing, new: &Happened, why: Option<String>) -> Fault {
         format!("a mail item that is {state} since {since} takes no {word} of before: see occurred_time")
     });
     Fault::new(Reason::ItemState, why).with("state", state.as_str())
+}
+
+/// What is kept of an envelope that is stored.
+pub(crate) fn details(row: &ItemRow) -> Result<Details, Fault> {
+    serde_json::from_str(&row.details).map_err(|_| unreadable())
 }
 
 /// The fault of a history that cannot be read.

@@ -8,7 +8,10 @@ use crate::{
         digest::Digest,
         identity::Role,
         item::{Hold, HoldKind, ItemKey},
-        life::mail::disposal::{BadClerk, Clerk, Retention},
+        life::mail::{
+            MailState,
+            disposal::{BadClerk, Clerk, Retention},
+        },
     },
     store::{Decided, Found},
     wire::{
@@ -24,7 +27,7 @@ use super::{
         mutation::{Begun, OfItem, begin, id_of, not_after_restore, of_item},
     },
     event::{Event, Kept},
-    life::{Happened, Life, decide, unreadable},
+    life::{Happened, Life, decide, details, unreadable},
     retention, view,
 };
 
@@ -42,6 +45,7 @@ of_item! { mail_item_id:
     ProposeDisposalRequest,
     ConfirmDisposalRequest,
     ClaimEmptyEnvelopeRequest,
+    VoidMailItemRequest,
 }
 
 /// What an event may depend on beside the request: the envelope so far, the day in Japan, and the retention.
@@ -58,7 +62,27 @@ pub(super) async fn record<M: OfItem + Send + Sync + 'static>(
     roles: &[Role],
     event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
 ) -> Result<pb::MailItem, Fault> {
-    with_cards(core, request, roles, &[], event).await
+    with_cards(core, request, roles, Cards::NotNamed, event).await
+}
+
+/// The same for what its cards may leave the envelope by.
+pub(super) async fn leaving<M: OfItem + Send + Sync + 'static>(
+    core: &Core,
+    request: Request<M>,
+    roles: &[Role],
+    event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
+) -> Result<pb::MailItem, Fault> {
+    with_cards(core, request, roles, Cards::Known, event).await
+}
+
+/// The cards that a request is about.
+pub(super) enum Cards<'a> {
+    /// None: they stay where they are.
+    NotNamed,
+    /// Those that the press has named.
+    Known,
+    /// These.
+    Named(&'a [String]),
 }
 
 /// The same for a request that names the cards of the envelope.
@@ -66,14 +90,18 @@ pub(super) async fn with_cards<M: OfItem + Send + Sync + 'static>(
     core: &Core,
     request: Request<M>,
     roles: &[Role],
-    order_ids: &[String],
+    cards: Cards<'_>,
     event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
 ) -> Result<pb::MailItem, Fault> {
     let Begun { request, caller, municipality, id, deadline, mutation } = begin(core, request, roles)?;
     let key = view::key(municipality, id);
-    let holds = holds(order_ids)?;
+    let named = if let Cards::Named(order_ids) = cards { order_ids } else { &[] };
+    let mut holds = holds(named)?;
     not_after_restore(core, &caller, deadline).await?;
-    orders_exist(core, &key, order_ids, deadline).await?;
+    orders_exist(core, &key, named, deadline).await?;
+    if matches!(cards, Cards::Known) {
+        holds = known(core, &key, deadline).await?;
+    }
     // No scan depends on it.
     let retention = match caller.role() {
         Role::Municipality => retention::of(core, municipality, deadline).await?,
@@ -86,15 +114,26 @@ pub(super) async fn with_cards<M: OfItem + Send + Sync + 'static>(
     let decided = move |found: &Found| -> Result<Decided, Fault> {
         let life = Life::of(&found.history).map_err(|_| unreadable())?;
         let event = event(&request, &At { life: &life, today, retention })?;
-        if let Some((_, other)) = found.held.iter().find(|(_, holder)| **holder != id) {
+        let new = Happened { event, occurred_ms, actor: actor.clone(), request_id: request_id.clone() };
+        let decided = decide(life, &new)?;
+        let state: MailState = decided.state.parse().map_err(|_| unreadable())?;
+        if !state.has_cards() {
+            return Ok(Decided { leave: all.clone(), ..decided });
+        }
+        if let Some(other) = found.held.values().find(|holder| **holder != id) {
             let words = format!("a card of this list is in envelope {other} already: look at both");
             return Err(Fault::new(Reason::OrderInEnvelope, words).with("mail_item_id", other.as_str()));
         }
-        let new = Happened { event, occurred_ms, actor: actor.clone(), request_id: request_id.clone() };
-        Ok(Decided { take: all.clone(), ..decide(life, &new)? })
+        Ok(Decided { take: all.clone(), ..decided })
     };
     let item = view::mail_item(mutation.change(core, deadline, key, holds, decided).await?)?;
     Ok(view::shown_to(&caller, item))
+}
+
+/// What the cards of an envelope are held by that the press has named; they stay the same.
+async fn known(core: &Core, key: &ItemKey, deadline: Deadline) -> Result<Vec<Hold>, Fault> {
+    let row = deadline.wait(core.store.item(key)).await?.map_err(store_fault)?;
+    row.map_or(Ok(Vec::new()), |row| holds(&details(&row)?.order_ids))
 }
 
 /// What the cards of an envelope are held by.

@@ -53,7 +53,8 @@ impl MailService for Mail {
         request: Request<pb::RecordProducedRequest>,
     ) -> Result<Response<pb::RecordProducedResponse>, Status> {
         let order_ids = request.get_ref().order_ids.clone();
-        let made = record::with_cards(&self.core, request, PRESS, &order_ids, record::produced).await?;
+        let cards = record::Cards::Named(&order_ids);
+        let made = record::with_cards(&self.core, request, PRESS, cards, record::produced).await?;
         Ok(Response::new(pb::RecordProducedResponse { mail_item: Some(made) }))
     }
 
@@ -122,7 +123,8 @@ impl MailService for Mail {
         &self,
         request: Request<pb::ConfirmDisposalRequest>,
     ) -> Result<Response<pb::ConfirmDisposalResponse>, Status> {
-        record!(self, request, OWNER, ConfirmDisposalResponse, record::disposal)
+        let mail_item = record::leaving(&self.core, request, OWNER, record::disposal).await?;
+        Ok(Response::new(pb::ConfirmDisposalResponse { mail_item: Some(mail_item) }))
     }
 
     #[tracing::instrument(name = "submit_stocktake", skip_all)]
@@ -138,7 +140,19 @@ impl MailService for Mail {
         &self,
         request: Request<pb::ClaimEmptyEnvelopeRequest>,
     ) -> Result<Response<pb::ClaimEmptyEnvelopeResponse>, Status> {
-        record!(self, request, OWNER, ClaimEmptyEnvelopeResponse, |_, _| Ok(Event::ClaimEmptyEnvelope))
+        let claim = |_: &pb::ClaimEmptyEnvelopeRequest, _: &record::At<'_>| Ok(Event::ClaimEmptyEnvelope);
+        let mail_item = record::leaving(&self.core, request, OWNER, claim).await?;
+        Ok(Response::new(pb::ClaimEmptyEnvelopeResponse { mail_item: Some(mail_item) }))
+    }
+
+    #[tracing::instrument(name = "void_mail_item", skip_all)]
+    async fn void_mail_item(
+        &self,
+        request: Request<pb::VoidMailItemRequest>,
+    ) -> Result<Response<pb::VoidMailItemResponse>, Status> {
+        let void = |_: &pb::VoidMailItemRequest, _: &record::At<'_>| Ok(Event::Void);
+        let mail_item = record::leaving(&self.core, request, OWNER, void).await?;
+        Ok(Response::new(pb::VoidMailItemResponse { mail_item: Some(mail_item) }))
     }
 
     #[tracing::instrument(name = "extend_retention", skip_all)]

@@ -1,5 +1,8 @@
 //! A stocktake names what is missing on an office's shelves and what is there beyond it; one that breaks off
 //! goes on where it was when the same call comes again, and one that has ended is answered as before.
+//!
+//! Where more lies than one takes, each is of a range of ids: they are the one thing that shelves and database
+//! have in the same order.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -35,8 +38,10 @@ use super::{
     view,
 };
 
-/// Envelopes of a stocktake at the most.
+/// Envelopes of a stocktake at the most: that lie there, and that should.
 const ITEMS_MAX: usize = 20_000;
+/// What to do about more.
+const IN_PARTS: &str = "count in parts, each with a range of ids (from_mail_item_id, until_mail_item_id) and a request_id of its own";
 /// Envelopes that are noted at once.
 const AT_ONCE: usize = 64;
 /// Envelopes of a page.
@@ -80,8 +85,34 @@ struct Stocktake<'a> {
     core: &'a Core,
     municipality: MunicipalityCode,
     office: Arc<str>,
+    range: Range,
     mutation: Mutation,
     deadline: Deadline,
+}
+
+/// The ids that are counted: from one on, and up to another without it.
+#[derive(Debug, Default)]
+struct Range {
+    from: Option<ItemId>,
+    until: Option<ItemId>,
+}
+
+impl Range {
+    fn of(request: &pb::SubmitStocktakeRequest) -> Result<Self, Fault> {
+        let end = |text: &str, field| (!text.is_empty()).then(|| id_of(text, field)).transpose();
+        let from = end(&request.from_mail_item_id, "from_mail_item_id")?;
+        let until = end(&request.until_mail_item_id, "until_mail_item_id")?;
+        if from.is_some() && until.is_some() && from >= until {
+            let words = "until_mail_item_id must come after from_mail_item_id: nothing is between";
+            let what = "after from_mail_item_id, by its bytes";
+            return Err(Fault::new(Reason::FieldInvalid, words).violation("until_mail_item_id", what));
+        }
+        Ok(Self { from, until })
+    }
+
+    fn contains(&self, id: &ItemId) -> bool {
+        self.from.as_ref().is_none_or(|from| id >= from) && self.until.as_ref().is_none_or(|until| id < until)
+    }
 }
 
 /// Holds what lies in an office against what should.
@@ -96,19 +127,26 @@ pub(super) async fn take(
     let common = (request.request_id.as_str(), request.occurred_time.as_ref());
     let mutation = Mutation::of(core, &caller, "SubmitStocktakeRequest", &request, common)?;
     if request.mail_item_ids.len() > ITEMS_MAX {
-        let words = format!("a stocktake takes {ITEMS_MAX} envelopes at the most: count shelf by shelf");
+        let words = format!("a stocktake takes {ITEMS_MAX} envelopes at the most: {IN_PARTS}");
         return Err(Fault::new(Reason::LimitExceeded, words));
     }
+    let range = Range::of(&request)?;
     let mut seen = BTreeSet::new();
     for (at, id) in request.mail_item_ids.iter().enumerate() {
-        if !seen.insert(id_of(id, "mail_item_ids")?) {
+        let id = id_of(id, "mail_item_ids")?;
+        if !range.contains(&id) {
+            let words = format!("mail_item_ids[{at}] is outside the range that is counted: leave it out");
+            let field = format!("mail_item_ids[{at}]");
+            return Err(Fault::new(Reason::FieldInvalid, words).violation(field, "in the range"));
+        }
+        if !seen.insert(id) {
             let words = format!("mail_item_ids[{at}] stands there twice: count it once");
             return Err(Fault::new(Reason::FieldInvalid, words).violation("mail_item_ids", "each once"));
         }
     }
     let office = office::read(&request.office)?.into();
     not_after_restore(core, &caller, deadline).await?;
-    Stocktake { core, municipality, office, mutation, deadline }.run(&seen).await
+    Stocktake { core, municipality, office, range, mutation, deadline }.run(&seen).await
 }
 
 impl Stocktake<'_> {
@@ -181,9 +219,9 @@ impl Stocktake<'_> {
                 let page = self.deadline.wait(page).await?.map_err(store_fault)?;
                 which.after = page.last().map(|item| (item.since_ms, item.key.id.clone()));
                 let is_last = page.len() < PAGE as usize;
-                all.extend(page.into_iter().map(|item| item.key.id));
+                all.extend(page.into_iter().map(|item| item.key.id).filter(|id| self.range.contains(id)));
                 if all.len() > ITEMS_MAX {
-                    let words = format!("more than {ITEMS_MAX} envelopes are at this office: use several");
+                    let words = format!("more than {ITEMS_MAX} envelopes should lie there: {IN_PARTS}");
                     return Err(Fault::new(Reason::LimitExceeded, words));
                 }
                 if is_last {

@@ -14,13 +14,13 @@ use crate::{
 use super::{
     super::lists,
     event::Evidence,
-    life::{Details, Happened, Life, unreadable},
+    life::{Happened, Life, details, unreadable},
 };
 
 /// Returns an envelope as it stands.
 pub(super) fn mail_item(row: ItemRow) -> Result<pb::MailItem, Fault> {
     let state: MailState = row.state.parse().map_err(|_| unreadable())?;
-    let details: Details = serde_json::from_str(&row.details).map_err(|_| unreadable())?;
+    let details = details(&row)?;
     Ok(pb::MailItem {
         municipality_code: row.key.municipality.to_string(),
         mail_item_id: row.key.id.to_string(),

@@ -224,6 +224,7 @@ async fn ask_of_papers(world: &World, party: &Party, said: &mut Vec<Said>) {
         office: "亀有".to_owned(),
         mail_item_ids: vec!["E-1".to_owned(), "E-9".to_owned()],
         occurred_time: world.at(4),
+        ..Default::default()
     };
     ask!(said, calls, submit_stocktake, "", count);
 }

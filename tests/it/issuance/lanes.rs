@@ -31,6 +31,7 @@ async fn stocktake(issuer: &Issuer, party: &Party, request: String) -> Result<()
         office: "亀有".to_owned(),
         mail_item_ids: vec!["E-1".to_owned()],
         occurred_time: Some(timestamp(issuer.clock.now_ms() - 60_000)),
+        ..Default::default()
     };
     mail_of(party).submit_stocktake(request).await.map(drop)
 }

@@ -103,6 +103,7 @@ async fn stocktake(parties: &Parties, tale: &mut Narrator) -> Result<(), Trouble
         office: OFFICE.to_owned(),
         mail_item_ids: vec!["E-1".to_owned()],
         occurred_time: now(),
+        ..Default::default()
     };
     let found = ask!(parties.ward, mail.submit_stocktake, request).map_err(asked)?;
     let missing = found.missing.join(" ");

@@ -98,6 +98,7 @@ impl World {
             office: office.to_owned(),
             mail_item_ids: mail.iter().map(|id| (*id).to_owned()).collect(),
             occurred_time: self.at(minutes),
+            ..Default::default()
         };
         mail_of(&self.ward).submit_stocktake(request).await.expect("it is counted").into_inner()
     }
@@ -336,4 +337,30 @@ on_both!(envelopes_are_listed_by_state_and_age_page_by_page, async {
     let request = pb::ListMailItemsRequest { page_token: "x".to_owned(), ..Default::default() };
     let refused = mail_of(&world.ward).list_mail_items(request).await.map_err(fault).expect_err("refused");
     assert_eq!(refused.reason, Reason::PageTokenInvalid);
+});
+
+on_both!(a_wrong_list_is_made_void_and_its_cards_go_into_another_envelope, async {
+    let world = World::start().await;
+    world.produce("E-1", &["K-0", "K-1"]).await;
+    let void =
+        async |request: &str, mail: &str| act!(world, void_mail_item, VoidMailItemRequest, request, mail, 2);
+    assert_eq!(void("v-0", "E-9").await.expect_err("nobody has reported it").reason, Reason::NotFound);
+    let voided = void("v-1", "E-1").await.expect("it has not been posted").mail_item.expect("it");
+    assert_eq!((voided.state(), voided.order_ids.len()), (pb::MailState::Voided, 2), "as it was printed");
+    assert_eq!(world.produce("E-2", &["K-1"]).await.state(), pb::MailState::Inserted);
+    assert_eq!(void("v-1", "E-1").await.expect("again").mail_item, Some(voided));
+    // The press says the same again, late: its cards stay where they are.
+    let again = mail_of(&world.press).record_produced(world.produced("p-2", "E-1", &["K-0", "K-1"], 1)).await;
+    assert_eq!(
+        again.expect("a scan is taken").into_inner().mail_item.expect("it").state(),
+        pb::MailState::Voided
+    );
+    scan!(world, post, record_posted, RecordPostedRequest, "r-1", "E-2", 3).expect("posted");
+    let late = void("v-2", "E-2").await.expect_err("it is on its way");
+    assert_eq!((late.reason, late.get("state")), (Reason::ItemState, Some("POSTED")));
+    // What was empty has its cards somewhere else.
+    scan!(world, post, record_delivered, RecordDeliveredRequest, "d-1", "E-2", 4).expect("delivered");
+    act!(world, claim_empty_envelope, ClaimEmptyEnvelopeRequest, "c-1", "E-2", 5)
+        .expect("nothing was inside");
+    assert_eq!(world.produce("E-3", &["K-0", "K-1"]).await.state(), pb::MailState::Inserted);
 });

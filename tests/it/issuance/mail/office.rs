@@ -34,6 +34,7 @@ on_both!(a_stocktake_names_what_is_missing_and_what_is_there_beyond_it, async {
         office: "亀有".to_owned(),
         mail_item_ids: vec!["E-1".to_owned()],
         occurred_time: world.at(10),
+        ..Default::default()
     };
     let later = world.count("t-3", "亀有", &["E-1", "E-2", "E-6"], 11).await;
     assert_eq!((later.missing.len(), later.still_missing.as_slice()), (0, &["E-3".to_owned()][..]));
@@ -47,6 +48,43 @@ on_both!(a_stocktake_names_what_is_missing_and_what_is_there_beyond_it, async {
     assert_eq!(world.state("E-3").await, pb::MailState::Stored);
     let item = world.get("E-1").await.mail_item.expect("it");
     assert_eq!(item.counted_time, world.at(20));
+});
+
+on_both!(a_stocktake_in_parts_finds_what_one_finds_and_no_part_speaks_for_another, async {
+    let world = World::start().await;
+    for (mail, order) in [("E-1", "K-1"), ("E-2", "K-2"), ("E-3", "K-3"), ("E-4", "K-4")] {
+        world.stored(mail, &[order], "亀有").await;
+    }
+    let part = |request: &str, seen: &[&str], from: &str, until: &str| {
+        let request = pb::SubmitStocktakeRequest {
+            request_id: request.to_owned(),
+            office: "亀有".to_owned(),
+            mail_item_ids: seen.iter().map(|id| (*id).to_owned()).collect(),
+            occurred_time: world.at(10),
+            from_mail_item_id: from.to_owned(),
+            until_mail_item_id: until.to_owned(),
+        };
+        let mut mail = mail_of(&world.ward);
+        async move { mail.submit_stocktake(request).await.map(tonic::Response::into_inner).map_err(fault) }
+    };
+    let first = part("t-1", &["E-1"], "", "E-3").await.expect("the first two");
+    assert_eq!((first.counted, first.missing.as_slice()), (1, &["E-2".to_owned()][..]));
+    assert_eq!(world.state("E-3").await, pb::MailState::Stored, "that is for another part to say");
+    let second = part("t-2", &["E-3", "E-9"], "E-3", "").await.expect("and the rest");
+    assert_eq!((second.counted, second.missing.as_slice()), (1, &["E-4".to_owned()][..]));
+    assert_eq!(second.surplus.len(), 1, "{second:?}");
+    assert!(second.still_missing.is_empty(), "E-2 is the first part's: {second:?}");
+    assert_eq!(part("t-1", &["E-1"], "", "E-3").await, Ok(first), "again");
+    for (seen, from, until, field) in [
+        (&["E-3"][..], "", "E-3", "mail_item_ids[0]"),
+        (&["E-3", "E-1"], "E-2", "", "mail_item_ids[1]"),
+        (&[], "E-3", "E-3", "until_mail_item_id"),
+        (&[], "E-3", "E-10", "until_mail_item_id"),
+        (&[], "E 3", "", "from_mail_item_id"),
+    ] {
+        let wrong = part("t-3", seen, from, until).await.expect_err(field);
+        assert_eq!((wrong.reason, wrong.violations[0].0.as_str()), (Reason::FieldInvalid, field));
+    }
 });
 
 on_both!(what_came_after_a_count_or_has_a_strange_name_does_not_break_it, async {
