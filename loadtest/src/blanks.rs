@@ -13,31 +13,107 @@ use todoke::{
         },
     },
 };
-use tonic::transport::Channel;
+use tokio::task::JoinSet;
+use tonic::{Response, Status, transport::Channel};
 
-use crate::{failure::Failure, terminals::channel};
+use crate::{
+    failure::Failure,
+    terminals::{Refused, channel, without_a_place},
+};
 
-/// Cards of a municipality that wait; each is used by one visit at a time.
-const WAITING: usize = 200;
+/// Cards of a municipality that wait: so many that each comes to the counter a few times in the longest run, as
+/// the history of a card has a dozen events.
+const WAITING: usize = 4_000;
+/// Cards of one call, which is as many as it takes.
+const TOGETHER: usize = 500;
+/// Cards that are set up at once.
+const AT_ONCE: usize = 32;
+/// How often a call is made again that finds no place.
+const ATTEMPTS_MAX: u32 = 1_000;
 const LOT: &str = "loadtest";
+
 fn now_ms() -> i64 {
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
+}
+
+/// Makes a call, again and again if it finds no place.
+async fn again<T, F>(what: &'static str, call: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let mut attempts = 0;
+    loop {
+        let status = match call().await {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(status) => status,
+        };
+        attempts += 1;
+        match without_a_place(&status, &mut Refused::new()) {
+            Some(wait) if attempts < ATTEMPTS_MAX => tokio::time::sleep(wait).await,
+            _ => return Err(Failure::new(format!("{what}: {status}"))),
+        }
+    }
+}
+
+/// Makes this call of a client, with this message.
+macro_rules! again {
+    ($client:expr, $call:ident, $message:expr) => {
+        again(stringify!($call), || {
+            let (mut client, message) = ($client.clone(), $message.clone());
+            async move { client.$call(message).await }
+        })
+        .await
+    };
 }
 
 /// Has cards of this municipality made and brought to a counter, and returns their ids.
 pub(crate) async fn waiting(endpoints: &Endpoints, municipality: &str) -> Result<Vec<String>, Failure> {
     let press = ProductionServiceClient::new(channel(endpoints, "producer/press-1", 0)?);
-    let mut press = press.max_decoding_message_size(16 << 20);
-    let operator = channel(endpoints, "operator/alice", 0)?;
+    let press = press.max_decoding_message_size(16 << 20);
+    let operator = ProductionServiceClient::new(channel(endpoints, "operator/alice", 0)?);
     let quota = pb::AllocateQuotaRequest {
         request_id: format!("q-{municipality}"),
         municipality_code: municipality.to_owned(),
         lot_id: LOT.to_owned(),
         producer: "press-1".to_owned(),
-        cards: 1_000,
+        cards: u32::try_from(2 * WAITING).unwrap_or(u32::MAX),
     };
-    let allocated = ProductionServiceClient::new(operator).allocate_quota(quota).await;
-    allocated.map_err(Failure::while_doing("AllocateQuota"))?;
+    again!(operator, allocate_quota, quota)?;
+    let cards = pulled(&press, municipality).await?;
+    let code: MunicipalityCode = municipality.parse().map_err(Failure::while_doing("a municipality"))?;
+    let office = CardServiceClient::new(channel(endpoints, &format!("municipality/{municipality}"), 0)?);
+    for (number, cards) in cards.chunks(TOGETHER).enumerate() {
+        let report = pb::ReportProductionRequest {
+            request_id: format!("r-{municipality}-{number}"),
+            municipality_code: municipality.to_owned(),
+            lot_id: LOT.to_owned(),
+            cards: cards.iter().map(|card_id| good(code, card_id)).collect::<Result<_, _>>()?,
+            occurred_time: Some(timestamp(now_ms())),
+        };
+        again!(press, report_production, report)?;
+        let arrival = pb::RecordArrivalRequest {
+            request_id: format!("arrival-{number}"),
+            card_ids: cards.to_vec(),
+            office: LOT.to_owned(),
+            occurred_time: Some(timestamp(now_ms())),
+        };
+        again!(office, record_arrival, arrival)?;
+        let mut set_up = JoinSet::new();
+        for some in cards.chunks(cards.len().div_ceil(AT_ONCE)) {
+            set_up.spawn(to_the_counter(office.clone(), some.to_vec()));
+        }
+        while let Some(done) = set_up.join_next().await {
+            done.map_err(Failure::while_doing("setting cards up"))??;
+        }
+    }
+    Ok(cards)
+}
+
+/// The cards that a producer is given, page by page.
+async fn pulled(
+    press: &ProductionServiceClient<Channel>,
+    municipality: &str,
+) -> Result<Vec<String>, Failure> {
     let (mut cards, mut page_token, mut page) = (Vec::new(), String::new(), 0);
     while cards.len() < WAITING {
         page += 1;
@@ -45,63 +121,48 @@ pub(crate) async fn waiting(endpoints: &Endpoints, municipality: &str) -> Result
             request_id: format!("p-{municipality}-{page}"),
             municipality_code: municipality.to_owned(),
             lot_id: LOT.to_owned(),
-            orders_max: u32::try_from(WAITING - cards.len()).unwrap_or(u32::MAX),
+            orders_max: u32::try_from(TOGETHER.min(WAITING - cards.len())).unwrap_or(u32::MAX),
             page_token,
             ..Default::default()
         };
-        let pulled = press.pull_orders(pull).await.map_err(Failure::while_doing("PullOrders"))?;
-        let pulled = pulled.into_inner();
+        let pulled = again!(press, pull_orders, pull)?;
         cards.extend(pulled.orders.into_iter().map(|order| order.card_id));
         page_token = pulled.next_page_token;
         if page_token.is_empty() {
             break;
         }
     }
-    let code: MunicipalityCode = municipality.parse().map_err(Failure::while_doing("a municipality"))?;
-    let mut made = Vec::with_capacity(cards.len());
-    for card_id in &cards {
-        let card = card_id.parse().map_err(Failure::while_doing("the id of a card"))?;
-        let chip_key = Chip::make(code, card).public_key();
-        let ok = pb::GoodCard { chip_key, self_test: "PASS".to_owned(), ..Default::default() };
-        let result = Some(produced_card::Result::Ok(ok));
-        made.push(pb::ProducedCard { card_id: card_id.clone(), result });
+    if cards.len() < WAITING {
+        let words = format!("{municipality} has {} orders for cards, and {WAITING} are needed", cards.len());
+        return Err(Failure::new(words));
     }
-    let report = pb::ReportProductionRequest {
-        request_id: format!("r-{municipality}"),
-        municipality_code: municipality.to_owned(),
-        lot_id: LOT.to_owned(),
-        cards: made,
-        occurred_time: Some(timestamp(now_ms())),
-    };
-    press.report_production(report).await.map_err(Failure::while_doing("ReportProduction"))?;
-    to_the_counter(channel(endpoints, &format!("municipality/{municipality}"), 0)?, &cards).await?;
     Ok(cards)
 }
 
-/// Takes cards in at the office, and asks their holders to come.
-async fn to_the_counter(office: Channel, cards: &[String]) -> Result<(), Failure> {
-    let mut office = CardServiceClient::new(office);
-    let arrival = pb::RecordArrivalRequest {
-        request_id: "arrival".to_owned(),
-        card_ids: cards.to_vec(),
-        office: LOT.to_owned(),
-        occurred_time: Some(timestamp(now_ms())),
-    };
-    office.record_arrival(arrival).await.map_err(Failure::while_doing("RecordArrival"))?;
-    for (number, card_id) in cards.iter().enumerate() {
+fn good(code: MunicipalityCode, card_id: &str) -> Result<pb::ProducedCard, Failure> {
+    let card = card_id.parse().map_err(Failure::while_doing("the id of a card"))?;
+    let chip_key = Chip::make(code, card).public_key();
+    let good = pb::GoodCard { chip_key, self_test: "PASS".to_owned(), ..Default::default() };
+    let result = Some(produced_card::Result::Ok(good));
+    Ok(pb::ProducedCard { card_id: card_id.to_owned(), result })
+}
+
+/// Sets cards up, one after the other, and asks their holders to come.
+async fn to_the_counter(office: CardServiceClient<Channel>, cards: Vec<String>) -> Result<(), Failure> {
+    for card_id in cards {
         let setting_up = pb::RecordPreIssuanceRequest {
-            request_id: format!("setting-up-{number}"),
+            request_id: format!("setting-up-{card_id}"),
             card_id: card_id.clone(),
             self_test: "PASS".to_owned(),
             occurred_time: Some(timestamp(now_ms())),
         };
-        office.record_pre_issuance(setting_up).await.map_err(Failure::while_doing("RecordPreIssuance"))?;
+        again!(office, record_pre_issuance, setting_up)?;
         let notice = pb::NotifyHolderRequest {
-            request_id: format!("notice-{number}"),
-            card_id: card_id.clone(),
+            request_id: format!("notice-{card_id}"),
+            card_id,
             occurred_time: Some(timestamp(now_ms())),
         };
-        office.notify_holder(notice).await.map_err(Failure::while_doing("NotifyHolder"))?;
+        again!(office, notify_holder, notice)?;
     }
     Ok(())
 }
