@@ -270,10 +270,10 @@ impl Pull<'_> {
             next: queue.next,
             last: queue.last,
         };
-        let (with, share) = (taking.with(), self.of.share());
+        let (with, holds, share) = (taking.with(), taking.holds(), self.of.share());
         let decided = move |found: &Found| taking.decide(found);
         let mutation = self.of.mutation.clone();
-        mutation.carry_out(core, self.of.deadline, share, (with, Vec::new()), decided).await.map(|_| ())
+        mutation.carry_out(core, self.of.deadline, share, (with, holds), decided).await.map(|_| ())
     }
 
     /// The orders that were taken and are leased still.

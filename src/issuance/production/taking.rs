@@ -1,12 +1,12 @@
 //! What one pull takes is decided on what is committed: an order that went to somebody else meanwhile is
 //! left to them, and no order is taken without a blank card.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::item::{ItemId, ItemKey},
+    domain::item::{Hold, ItemId, ItemKey},
     store::{Decided, EventRow, Found},
     wire::fault::{Fault, Reason},
 };
@@ -92,6 +92,15 @@ impl Taking {
         with
     }
 
+    /// What belongs to the applications that it is decided on.
+    pub(super) fn holds(&self) -> Vec<Hold> {
+        let hold = |(one, _): &(Waiting, _)| match one.origin {
+            Origin::Application { hold, .. } => Some(hold),
+            Origin::Card { .. } | Origin::Batch { .. } => None,
+        };
+        self.waiting.iter().filter_map(hold).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Decides what is taken.
     pub(super) fn decide(&self, found: &Found) -> Result<Decided, Stop> {
         let (lot, now_ms) = (&self.share.id, self.now_ms);
@@ -159,7 +168,7 @@ impl Taking {
         }
         let (producer, until_ms) = (self.producer.clone(), self.until_ms);
         events.push(Lease { producer, lot: lot.to_string(), until_ms });
-        if let Origin::Application { key, suspicions } = &one.origin {
+        if let Origin::Application { key, suspicions, .. } = &one.origin {
             let Some(decided) = self.start(found, key, (id, suspicions))? else {
                 taken.blanks -= 1;
                 return Ok(true);

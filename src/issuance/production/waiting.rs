@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::{
     domain::{
         batch_id::BatchId,
-        item::{ItemId, ItemKey, ItemKind},
+        item::{Hold, ItemId, ItemKey, ItemKind},
         life::{
             application::{ApplicationState, mixup::HOUSEHOLD_SWAP_SUSPECTED},
             card::CardState,
@@ -78,8 +78,8 @@ pub(super) struct Waiting {
 pub(super) enum Origin {
     /// A card that nobody makes: it was to be one of this lot, if of any.
     Card { lot: Option<ItemId> },
-    /// An approved application, with what looks like a swap.
-    Application { key: ItemKey, suspicions: Vec<Doubt> },
+    /// An approved application, which its person has no other beside, with what looks like a swap.
+    Application { key: ItemKey, hold: Hold, suspicions: Vec<Doubt> },
     /// An order of a batch, which stands after this one.
     Batch { after: Place },
 }
@@ -188,15 +188,15 @@ impl Look<'_> {
                     self.hold(HOUSEHOLD_SWAP_SUSPECTED, id, details.order_id);
                     continue;
                 }
-                let person = details.hold().map_err(|_| application::life::unreadable())?.of;
-                if card::holder::is_suspected(core, self.municipality, person, deadline).await? {
+                let hold = details.hold().map_err(|_| application::life::unreadable())?;
+                if card::holder::is_suspected(core, self.municipality, hold.of, deadline).await? {
                     self.hold(FRAUD_SUSPECTED, id, details.order_id);
                     continue;
                 }
                 let card = card::ids::next(core, self.municipality, id.as_str(), 1, deadline).await?;
                 let (order_id, photo) = (details.order_id, Some(details.photo));
                 let suspicions = suspicions.into_iter().collect();
-                let origin = Origin::Application { key: row.key, suspicions };
+                let origin = Origin::Application { key: row.key, hold, suspicions };
                 self.queue.waiting.push(Waiting { card, order_id, photo, origin });
             }
             if is_last {

@@ -329,6 +329,7 @@ impl<'a> Plan<'a> {
         if full(&found.history, &decided) || others.any(|full| full) {
             return Ok(Changed::HistoryFull);
         }
+        asked.looks_at_all(&decided)?;
         Ok(Changed::Done(self.enter(asked, &found, decided)))
     }
 

@@ -7,6 +7,8 @@ use crate::domain::{
     item::{Hold, ItemId, ItemKey, Link},
 };
 
+use super::super::Error;
+
 /// An item as it stands, which follows from its history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemRow {
@@ -62,6 +64,14 @@ pub struct Asked {
     pub holds: Vec<Hold>,
     /// Now, in ms since the epoch.
     pub now_ms: i64,
+}
+
+impl Asked {
+    /// Fails unless it is looked at who has what is taken: to take anything else would be to believe it free.
+    pub(super) fn looks_at_all(&self, decided: &Decided) -> Result<(), Error> {
+        let mut all = decided.with.iter().map(|(_, one)| one).chain([decided]).flat_map(|one| &one.take);
+        if all.all(|hold| self.holds.contains(hold)) { Ok(()) } else { Err(Error::Corrupt("hold")) }
+    }
 }
 
 /// What a change is decided on. Nobody changes item and history before the change is committed, nor holds

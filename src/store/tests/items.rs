@@ -147,6 +147,12 @@ contract!(what_one_item_has_alone_no_other_gets, |case| {
     assert!(matches!(taken, Changed::Done(_)), "{taken:?}");
 });
 
+contract!(nobody_takes_what_was_not_asked_about, |case| {
+    let decide = |found: &Found| Ok::<_, ()>(Decided { take: vec![PERSON], ..counted(found) });
+    let taken = case.store.change_item(asked("K-1", "r-1"), decide).await;
+    assert!(matches!(taken, Err(Error::Corrupt("hold"))), "{taken:?}");
+});
+
 contract!(a_history_has_a_limit, |case| {
     let events = |count: usize| {
         move |found: &Found| {
