@@ -33,6 +33,15 @@ pub(crate) struct Sent<T> {
     /// The answer of each part.
     pub(crate) answers: Vec<T>,
     pub(crate) stamp: Stamp,
+    /// Why those that are left were not sent.
+    pub(crate) refused: Option<Error>,
+}
+
+impl<T> Sent<T> {
+    /// The same, if all of it was sent.
+    pub(crate) fn whole(mut self) -> Result<Self, Error> {
+        self.refused.take().map_or(Ok(self), Err)
+    }
 }
 
 /// A file, and in which line of it an entry stands.
@@ -63,26 +72,28 @@ pub(crate) async fn send<I, T>(
                 0 => stamp.clone(),
                 _ => stamp.part(at + 1),
             };
-            let answer = call(party, &own, part).await;
-            if let Err(error) = &answer {
-                bar.suspend(|| name_lines(error, part, from, giving.output()));
+            match call(party, &own, part).await {
+                Ok(answer) => answers.push(answer),
+                Err(error) => {
+                    bar.suspend(|| name_lines(&error, part, from, giving.output()));
+                    return (answers, Some(error));
+                }
             }
-            answers.push(answer?);
             bar.inc(part.len() as u64);
         }
-        Ok(answers)
+        (answers, None)
     };
-    let sent = party.over(all).await;
+    let (answers, refused) = party.over(all).await;
     bar.finish_and_clear();
-    let sent = sent.inspect_err(|error: &CallError| {
+    if let Some(error) = &refused {
         let (done, all) = (bar.position(), many(list.len() as u64, name));
         if (done > 0 || error.transient) && giving.output() == Output::Text {
             let (id, at) = (&stamp.request_id, stamp.at());
             let words = format!("{done} of {all} are recorded for certain: --request-id {id} --at {at} with");
             warn(&format!("{words} the same list goes on from there"));
         }
-    });
-    Ok(Sent { answers: sent?, stamp })
+    }
+    Ok(Sent { answers, stamp, refused: refused.map(Error::from) })
 }
 
 /// The parts of a list, one at least.

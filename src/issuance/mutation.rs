@@ -226,6 +226,12 @@ pub(crate) async fn compared(
     Ok(())
 }
 
+/// The fault of a change that was decided on what is not so any more.
+pub(crate) fn overtaken() -> Fault {
+    Fault::new(Reason::UpstreamUnavailable, "it was changed by somebody else at this moment: try again")
+        .after(std::time::Duration::from_millis(100))
+}
+
 /// Reads an id of 1 to 64 visible ASCII characters.
 pub(crate) fn id_of(text: &str, field: &'static str) -> Result<ItemId, Fault> {
     text.parse().map_err(|_| {

@@ -25,8 +25,10 @@ use crate::{
 
 /// Envelopes of a list at the most.
 const ITEMS_MAX: usize = 200_000;
-/// One call takes twice as many: as many again may be missing between them.
-const ENVELOPES: Kind = Kind { name: "envelope", together: 10_000 };
+/// Envelopes that one call takes.
+const OF_ONE: usize = 20_000;
+/// Envelopes of a part of more: as many again may be missing between them.
+const OF_PART: usize = 10_000;
 /// Bytes of a list at the most: each id has 64 at the most, and may have as much around it.
 const LIST_BYTES_MAX: u64 = 128 * ITEMS_MAX as u64;
 
@@ -42,6 +44,12 @@ pub(super) struct StocktakeArgs {
     /// Takes a file without any code: nothing lies there, and all that should is missing
     #[arg(long)]
     nothing_there: bool,
+    /// Counts only codes from this one on, by their bytes: what is before is another count's
+    #[arg(long, value_name = "ID")]
+    from: Option<ItemId>,
+    /// Counts only codes before this one
+    #[arg(long, value_name = "ID")]
+    until: Option<ItemId>,
     #[command(flatten)]
     pub(super) giving: Giving,
 }
@@ -49,6 +57,10 @@ pub(super) struct StocktakeArgs {
 pub(super) async fn run(args: &StocktakeArgs) -> Result<u8, Error> {
     let file = args.file.clone();
     let seen = blocking(move || read(&file)).await?;
+    if let Some((line, _)) = seen.iter().find(|(_, id)| !args.counts(id)) {
+        let (what, remedy) = ("is outside --from and --until", "Count it with those that it stands among");
+        return Err(InputFault::of_line(shown(&args.file), *line, what, remedy).into());
+    }
     if seen.is_empty() != args.nothing_there {
         let (what, remedy) = if seen.is_empty() {
             ("names no envelope", "If nothing lies there, pass --nothing-there")
@@ -58,14 +70,17 @@ pub(super) async fn run(args: &StocktakeArgs) -> Result<u8, Error> {
         return Err(InputFault::of_file(shown(&args.file), what, remedy).into());
     }
     let submit = async |party: &Party, stamp: &Stamp, part: &[Seen]| {
-        let (from_mail_item_id, until_mail_item_id) = range(&seen, part);
+        let (from, until) = range(&seen, part);
+        let end = |inner: Option<&ItemId>, outer: &Option<ItemId>| {
+            inner.or(outer.as_ref()).map(ToString::to_string).unwrap_or_default()
+        };
         let message = pb::SubmitStocktakeRequest {
             request_id: stamp.request_id.clone(),
             office: args.office.clone(),
             mail_item_ids: part.iter().map(|(_, id)| id.to_string()).collect(),
             occurred_time: stamp.time(),
-            from_mail_item_id,
-            until_mail_item_id,
+            from_mail_item_id: end(from, &args.from),
+            until_mail_item_id: end(until, &args.until),
         };
         let call = "SubmitStocktake";
         party
@@ -75,19 +90,32 @@ pub(super) async fn run(args: &StocktakeArgs) -> Result<u8, Error> {
             .await
     };
     let line: fn(&Seen) -> u64 = |(line, _)| *line;
-    let sent = parts::send(&args.giving, (ENVELOPES, &seen), Some((shown(&args.file), line)), submit).await?;
+    let in_one = seen.len() <= OF_ONE;
+    let kind = Kind { name: "envelope", together: if in_one { OF_ONE } else { OF_PART } };
+    let sent = parts::send(&args.giving, (kind, &seen), Some((shown(&args.file), line)), submit).await?;
     let found = sent.answers.into_iter().reduce(together).unwrap_or_default();
-    Ok(show(&found, &sent.stamp, args.giving.output()))
+    let output = args.giving.output();
+    list(&found, output);
+    if let Some(refused) = sent.refused {
+        return Err(refused); // of the parts before it is shown what they found, which is noted
+    }
+    Ok(sum_up(&found, &sent.stamp, output))
+}
+
+impl StocktakeArgs {
+    /// Whether an envelope is among those that are counted.
+    fn counts(&self, id: &ItemId) -> bool {
+        self.from.as_ref().is_none_or(|from| id >= from) && self.until.as_ref().is_none_or(|until| id < until)
+    }
 }
 
 /// The range of ids that a part of what was seen stands for, so that every id is in one of them: it begins
-/// with its first, or with all before that, and ends before the first of the next.
-fn range(seen: &[Seen], part: &[Seen]) -> (String, String) {
-    let (Some((_, first)), Some((_, last))) = (part.first(), part.last()) else { return Default::default() };
+/// with its first, or where all begins, and ends before the first of the next, or where all ends.
+fn range<'a>(seen: &'a [Seen], part: &'a [Seen]) -> (Option<&'a ItemId>, Option<&'a ItemId>) {
+    let (Some((_, first)), Some((_, last))) = (part.first(), part.last()) else { return (None, None) };
     let before = seen.first().is_some_and(|(_, id)| id < first);
     let next = seen.get(seen.partition_point(|(_, id)| id <= last));
-    let from = if before { first.to_string() } else { String::new() };
-    (from, next.map(|(_, id)| id.to_string()).unwrap_or_default())
+    (before.then_some(first), next.map(|(_, id)| id))
 }
 
 /// What two parts found.
@@ -103,10 +131,9 @@ fn together(
     all
 }
 
-fn show(found: &pb::SubmitStocktakeResponse, stamp: &Stamp, output: Output) -> u8 {
-    let pb::SubmitStocktakeResponse { counted, missing, found_again, surplus, still_missing } = found;
-    let fits = missing.is_empty() && surplus.is_empty() && still_missing.is_empty();
-    let code = if fits { exit::DONE } else { exit::TOTALS };
+/// Names everything that does not fit.
+fn list(found: &pb::SubmitStocktakeResponse, output: Output) {
+    let pb::SubmitStocktakeResponse { missing, found_again, surplus, still_missing, .. } = found;
     if output == Output::Json {
         let of =
             |event, ids: &[String]| ids.iter().for_each(|id| say_event(event, json!({"mail_item_id": id})));
@@ -116,16 +143,25 @@ fn show(found: &pb::SubmitStocktakeResponse, stamp: &Stamp, output: Output) -> u
         for pb::Surplus { mail_item_id, why } in surplus {
             say_event("surplus", json!({"mail_item_id": mail_item_id, "why": why}));
         }
+        return;
+    }
+    missing.iter().for_each(|id| say(&format!("missing      {id}")));
+    still_missing.iter().for_each(|id| say(&format!("still missing  {id}")));
+    found_again.iter().for_each(|id| say(&format!("found again  {id}")));
+    surplus.iter().for_each(|one| say(&format!("beyond       {}  {}", one.mail_item_id, one.why)));
+}
+
+fn sum_up(found: &pb::SubmitStocktakeResponse, stamp: &Stamp, output: Output) -> u8 {
+    let pb::SubmitStocktakeResponse { counted, missing, found_again, surplus, still_missing } = found;
+    let fits = missing.is_empty() && surplus.is_empty() && still_missing.is_empty();
+    let code = if fits { exit::DONE } else { exit::TOTALS };
+    if output == Output::Json {
         let result = json!({
             "counted": counted, "missing": missing.len(), "found_again": found_again.len(),
             "surplus": surplus.len(), "still_missing": still_missing.len(),
         });
         return say_result(code, stamp.on(result));
     }
-    missing.iter().for_each(|id| say(&format!("missing      {id}")));
-    still_missing.iter().for_each(|id| say(&format!("still missing  {id}")));
-    found_again.iter().for_each(|id| say(&format!("found again  {id}")));
-    surplus.iter().for_each(|one| say(&format!("beyond       {}  {}", one.mail_item_id, one.why)));
     let seen = many((*counted).into(), "envelope");
     say(&format!(
         "{seen} counted, {} newly missing, {} still missing, {} found again, {} beyond what should be there",
@@ -171,7 +207,7 @@ fn read(file: &Path) -> Result<Vec<Seen>, InputFault> {
 fn ids(file: &Path, bytes: &[u8]) -> Result<Vec<Seen>, InputFault> {
     let too_many = || {
         let what = format!("names more than {ITEMS_MAX} envelopes");
-        InputFault::of_file(file, what, "Count ranges of ids by gRPC: SubmitStocktake with from_mail_item_id")
+        InputFault::of_file(file, what, "Count in several lists, each with --from and --until")
     };
     if bytes.len() as u64 > LIST_BYTES_MAX {
         return Err(too_many());
@@ -237,7 +273,7 @@ mod tests {
         text.push_str("one-more\n");
         assert!(read_text(&text).expect_err("too many").contains("more than 200000"));
         let blank = " ".repeat(usize::try_from(LIST_BYTES_MAX).expect("small") + 1);
-        assert!(read_text(&blank).expect_err("too long").contains("from_mail_item_id"));
+        assert!(read_text(&blank).expect_err("too long").contains("--until"));
     }
 
     #[test]
@@ -246,9 +282,9 @@ mod tests {
         let lines: Vec<u64> = seen.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [2, 4, 3, 5, 1], "by id, and each has its line");
         let ranges: Vec<_> = seen.chunks(2).map(|part| range(&seen, part)).collect();
-        let of = |from: &str, until: &str| (from.to_owned(), until.to_owned());
-        assert_eq!(ranges, [of("", "E-3"), of("E-3", "E-5"), of("E-5", "")]);
-        assert_eq!(range(&seen, &seen), of("", ""), "all of it");
-        assert_eq!(range(&[], &[]), of("", ""), "nothing lies there");
+        let id = |n: usize| Some(&seen[n].1);
+        assert_eq!(ranges, [(None, id(2)), (id(2), id(4)), (id(4), None)]);
+        assert_eq!(range(&seen, &seen), (None, None), "all of it");
+        assert_eq!(range(&[], &[]), (None, None), "nothing lies there");
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn run(args: &ReportArgs) -> Result<u8, Error> {
             .await
     };
     let from: (_, fn(&Produced) -> u64) = (args.file.as_path(), |one| one.line);
-    let sent = send(&args.giving, (CARDS, &cards), Some(from), report).await?;
+    let sent = send(&args.giving, (CARDS, &cards), Some(from), report).await?.whole()?;
     Ok(show(&sent, &cards, args.giving.output()))
 }
 

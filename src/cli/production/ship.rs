@@ -91,7 +91,7 @@ async fn said(args: &CardsArgs, lost: &str) -> Result<u8, Error> {
     };
     let line: fn(&(u64, ItemId)) -> u64 = |(line, _)| *line;
     let from = args.file.as_deref().map(|file| (file, line));
-    let sent = send(&args.giving, (CARDS, &cards), from, report).await?;
+    let sent = send(&args.giving, (CARDS, &cards), from, report).await?.whole()?;
     let share = sent.answers.last().and_then(|answer| answer.share.clone()).unwrap_or_default();
     if args.giving.output() == Output::Json {
         let mut value = share_json(&share);

@@ -183,9 +183,11 @@ impl CardState {
                 let states = [Is::Active, Is::Suspended, Is::Revoked, Is::Expired, Is::Recalled];
                 from(&states, Is::Surrendered)
             }
-            // This card stays what it is; the new one is another.
+            // This card stays what it is; the new one is another. Of what was given back, its history says
+            // whether it was recalled.
             Do::Remake { remade } => {
-                let next = from(&[Is::Scrapped, Is::LostInTransit, Is::Recalled], self)?;
+                let states = [Is::Scrapped, Is::LostInTransit, Is::Recalled, Is::Surrendered];
+                let next = from(&states, self)?;
                 unless(*remade, Why::Remade, next)
             }
             Do::FailSelfTest | Do::Scrap => self.destroyed(command),

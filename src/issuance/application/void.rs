@@ -24,6 +24,7 @@ use super::{
         },
         core::{Core, store_fault},
         deadline::Deadline,
+        mutation::overtaken,
         production::lot,
     },
     event::Event,
@@ -66,7 +67,7 @@ pub(super) async fn void(
             (Some(making), Some(id)) if making.card.id.as_str() == id => {
                 making.end(at.found, reason, occurred_ms)?
             }
-            _ => return Err(blanks::overtaken()),
+            _ => return Err(overtaken()),
         };
         Ok(Made { event, others })
     })

@@ -220,7 +220,7 @@ impl Begin {
         let id = &key.id;
         let words = format!(
             "surrendered_card_id: the session was begun without giving back {id}: give it back by itself \
-             (SurrenderCard), or abort the session and begin another"
+             (SurrenderCard)"
         );
         Err(Fault::new(Reason::FieldInvalid, words).violation("surrendered_card_id", "as it was begun"))
     }

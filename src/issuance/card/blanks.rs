@@ -10,11 +10,14 @@ use crate::{
         municipality::MunicipalityCode,
     },
     store::{Decided, Found, ItemRow},
-    wire::fault::{Fault, Reason},
+    wire::fault::Fault,
 };
 
 use super::{
-    super::production::lot::{self, Share},
+    super::{
+        mutation::overtaken,
+        production::lot::{self, Share},
+    },
     event::Event,
     life::{Life, details, unreadable},
     view,
@@ -115,10 +118,4 @@ impl Counts {
         ];
         all.into_iter().filter(|(cards, _)| *cards > 0).map(|(_, event)| event).collect()
     }
-}
-
-/// The fault of a change that was decided on what is not so any more.
-pub(crate) fn overtaken() -> Fault {
-    Fault::new(Reason::UpstreamUnavailable, "it was changed by somebody else at this moment: try again")
-        .after(std::time::Duration::from_millis(100))
 }

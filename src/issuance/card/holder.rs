@@ -1,6 +1,7 @@
 //! Something happened to a holder: every card and application of the person that it concerns changes in one
-//! step, or none does. What is found before the step is looked at again in it: if anything of the person has
-//! changed meanwhile, the caller is told to ask again.
+//! step, or none does. What is found before the step is looked at again in it: if any of it has changed
+//! meanwhile, the caller is told to ask again. With several issuers an application that comes in at the very
+//! moment of the commit counts as one that came later.
 //!
 //! An order that no producer has been given is ended by a move or a death like a card.
 //!
@@ -36,10 +37,10 @@ use super::{
         caller::{one_of, whose},
         core::{Core, store_fault},
         deadline::Deadline,
-        mutation::{Mutation, id_of, not_after_restore},
+        mutation::{Mutation, id_of, not_after_restore, overtaken},
         orders::Order,
     },
-    blanks::{self, Tally, overtaken},
+    blanks::{self, Tally},
     event::Event,
     fields, find,
     life::{Life, details, unreadable},
@@ -159,6 +160,10 @@ pub(super) async fn record(
     let person = order.person(core);
     let items = of_person(core, municipality, person, deadline).await?;
     let ordered = happened.to_ordered(core, &order, &items, deadline).await?;
+    // An order of which a producer got the card between the two looks is in neither.
+    if of_person(core, municipality, person, deadline).await? != items {
+        return Err(overtaken());
+    }
     let (actor, request_id) = (mutation.actor.clone(), mutation.request_id.clone());
     let key = first(core, (&mutation, &happened), (&items, &ordered), municipality, deadline).await?;
     let mut with: Vec<ItemKey> = items.iter().map(|item| &item.key).chain(ordered.keys()).cloned().collect();

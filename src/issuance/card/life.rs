@@ -70,6 +70,7 @@ pub(crate) struct Life {
     /// It arrived before anybody said that it was sent.
     arrived_first: bool,
     is_ordered: bool,
+    was_recalled: bool,
 }
 
 impl Life {
@@ -83,6 +84,7 @@ impl Life {
             intents: BTreeMap::new(),
             arrived_first: false,
             is_ordered: false,
+            was_recalled: false,
         };
         for row in history {
             let event = Event::read(&row.event)?;
@@ -151,15 +153,18 @@ impl Life {
             }
         }
         self.state = next;
+        self.was_recalled |= next == CardState::Recalled;
         self.note(event, occurred_ms)?;
         Ok(Ok(()))
     }
 
     /// Whether a recalled card is where it can arrive, be lost or be found, as it is counted there once, or be
-    /// given back by a holder. Of any other card its state says so.
+    /// given back by a holder, and whether one that was given back was recalled before, so that its holder
+    /// gets another for it. Of any other card its state says so.
     fn is_where(&self, command: &CardCommand) -> bool {
         let (is_there, details) = (!self.office.is_empty(), &self.details);
         match command {
+            CardCommand::Remake { .. } if self.state == CardState::Surrendered => self.was_recalled,
             _ if self.state != CardState::Recalled => true,
             CardCommand::Arrive => !is_there && !details.lost,
             CardCommand::LoseInTransit => !is_there && !details.lost && details.shipment.is_some(),

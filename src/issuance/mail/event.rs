@@ -133,6 +133,11 @@ impl Event {
         }))
     }
 
+    /// Whether it is done so that the cards are not in it any more.
+    pub(crate) fn takes_out(&self) -> bool {
+        matches!(self, Event::ConfirmDisposal { .. } | Event::ClaimEmptyEnvelope | Event::Void)
+    }
+
     /// The cards that it names, if it names some.
     pub(crate) fn order_ids(&self) -> &[String] {
         match self {

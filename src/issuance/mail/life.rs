@@ -173,6 +173,10 @@ pub(crate) fn decide(before: Life, new: &Happened) -> Result<Decided, Fault> {
     if !is_scan && after.standing.out_of_place.len() > before.standing.out_of_place.len() {
         return Err(refused(&before.standing, new, after.out_of_place(new)));
     }
+    // Nor be without effect, as it is said to have happened before what has been heard since.
+    if new.event.takes_out() && after.standing.state.has_cards() {
+        return Err(refused(&before.standing, new, None));
+    }
     Ok(Decided { events: vec![(new.occurred_ms, new.event.text())], ..after.stored() })
 }
 

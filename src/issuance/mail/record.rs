@@ -24,7 +24,7 @@ use super::{
     super::{
         core::{Core, store_fault},
         deadline::Deadline,
-        mutation::{Begun, OfItem, begin, id_of, not_after_restore, of_item},
+        mutation::{Begun, OfItem, begin, id_of, not_after_restore, of_item, overtaken},
     },
     event::{Event, Kept},
     life::{Happened, Life, decide, details, unreadable},
@@ -62,46 +62,28 @@ pub(super) async fn record<M: OfItem + Send + Sync + 'static>(
     roles: &[Role],
     event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
 ) -> Result<pb::MailItem, Fault> {
-    with_cards(core, request, roles, Cards::NotNamed, event).await
-}
-
-/// The same for what its cards may leave the envelope by.
-pub(super) async fn leaving<M: OfItem + Send + Sync + 'static>(
-    core: &Core,
-    request: Request<M>,
-    roles: &[Role],
-    event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
-) -> Result<pb::MailItem, Fault> {
-    with_cards(core, request, roles, Cards::Known, event).await
-}
-
-/// The cards that a request is about.
-pub(super) enum Cards<'a> {
-    /// None: they stay where they are.
-    NotNamed,
-    /// Those that the press has named.
-    Known,
-    /// These.
-    Named(&'a [String]),
+    with_cards(core, request, roles, &[], event).await
 }
 
 /// The same for a request that names the cards of the envelope.
+///
+/// They belong to it as long as they are in it, so far as anybody knows; what another has meanwhile stays
+/// there.
 pub(super) async fn with_cards<M: OfItem + Send + Sync + 'static>(
     core: &Core,
     request: Request<M>,
     roles: &[Role],
-    cards: Cards<'_>,
+    named: &[String],
     event: impl Fn(&M, &At<'_>) -> Result<Event, Fault> + Send + Sync + 'static,
 ) -> Result<pb::MailItem, Fault> {
     let Begun { request, caller, municipality, id, deadline, mutation } = begin(core, request, roles)?;
     let key = view::key(municipality, id);
-    let named = if let Cards::Named(order_ids) = cards { order_ids } else { &[] };
-    let mut holds = holds(named)?;
+    let named_holds = holds(named)?;
     not_after_restore(core, &caller, deadline).await?;
     orders_exist(core, &key, named, deadline).await?;
-    if matches!(cards, Cards::Known) {
-        holds = known(core, &key, deadline).await?;
-    }
+    let known = deadline.wait(core.store.item(&key)).await?.map_err(store_fault)?;
+    let known = known.as_ref().map(details).transpose()?.unwrap_or_default().order_ids;
+    let all = if known.is_empty() { named_holds } else { holds(&known)? };
     // No scan depends on it.
     let retention = match caller.role() {
         Role::Municipality => retention::of(core, municipality, deadline).await?,
@@ -110,30 +92,36 @@ pub(super) async fn with_cards<M: OfItem + Send + Sync + 'static>(
     let (request_id, occurred_ms) = (mutation.request_id.clone(), mutation.occurred_ms);
     let actor = mutation.actor.clone();
     let today = Date::in_japan(mutation.now_ms);
-    let (id, all) = (key.id.clone(), holds.clone());
+    let (id, asked) = (key.id.clone(), all.clone());
     let decided = move |found: &Found| -> Result<Decided, Fault> {
         let life = Life::of(&found.history).map_err(|_| unreadable())?;
+        let cards = life.order_ids().to_vec();
+        if !cards.is_empty() && holds(&cards)? != all {
+            return Err(overtaken()); // the press has just named them
+        }
         let event = event(&request, &At { life: &life, today, retention })?;
         let new = Happened { event, occurred_ms, actor: actor.clone(), request_id: request_id.clone() };
         let decided = decide(life, &new)?;
-        let state: MailState = decided.state.parse().map_err(|_| unreadable())?;
-        if !state.has_cards() {
+        let others = || found.held.iter().filter(|(_, holder)| **holder != id);
+        if !has_cards(&decided)? {
             return Ok(Decided { leave: all.clone(), ..decided });
         }
-        if let Some(other) = found.held.values().find(|holder| **holder != id) {
+        if let (true, Some((_, other))) = (cards.is_empty(), others().next()) {
             let words = format!("a card of this list is in envelope {other} already: look at both");
             return Err(Fault::new(Reason::OrderInEnvelope, words).with("mail_item_id", other.as_str()));
         }
-        Ok(Decided { take: all.clone(), ..decided })
+        let is_free = |hold: &Hold| others().all(|(other, _)| other != hold);
+        let take = all.iter().copied().filter(is_free).collect();
+        Ok(Decided { take, ..decided })
     };
-    let item = view::mail_item(mutation.change(core, deadline, key, holds, decided).await?)?;
+    let item = view::mail_item(mutation.change(core, deadline, key, asked, decided).await?)?;
     Ok(view::shown_to(&caller, item))
 }
 
-/// What the cards of an envelope are held by that the press has named; they stay the same.
-async fn known(core: &Core, key: &ItemKey, deadline: Deadline) -> Result<Vec<Hold>, Fault> {
-    let row = deadline.wait(core.store.item(key)).await?.map_err(store_fault)?;
-    row.map_or(Ok(Vec::new()), |row| holds(&details(&row)?.order_ids))
+/// Whether its cards are in an envelope that stands so.
+fn has_cards(decided: &Decided) -> Result<bool, Fault> {
+    let state: MailState = decided.state.parse().map_err(|_| unreadable())?;
+    Ok(state.has_cards())
 }
 
 /// What the cards of an envelope are held by.

@@ -53,8 +53,7 @@ impl MailService for Mail {
         request: Request<pb::RecordProducedRequest>,
     ) -> Result<Response<pb::RecordProducedResponse>, Status> {
         let order_ids = request.get_ref().order_ids.clone();
-        let cards = record::Cards::Named(&order_ids);
-        let made = record::with_cards(&self.core, request, PRESS, cards, record::produced).await?;
+        let made = record::with_cards(&self.core, request, PRESS, &order_ids, record::produced).await?;
         Ok(Response::new(pb::RecordProducedResponse { mail_item: Some(made) }))
     }
 
@@ -123,8 +122,7 @@ impl MailService for Mail {
         &self,
         request: Request<pb::ConfirmDisposalRequest>,
     ) -> Result<Response<pb::ConfirmDisposalResponse>, Status> {
-        let mail_item = record::leaving(&self.core, request, OWNER, record::disposal).await?;
-        Ok(Response::new(pb::ConfirmDisposalResponse { mail_item: Some(mail_item) }))
+        record!(self, request, OWNER, ConfirmDisposalResponse, record::disposal)
     }
 
     #[tracing::instrument(name = "submit_stocktake", skip_all)]
@@ -140,9 +138,7 @@ impl MailService for Mail {
         &self,
         request: Request<pb::ClaimEmptyEnvelopeRequest>,
     ) -> Result<Response<pb::ClaimEmptyEnvelopeResponse>, Status> {
-        let claim = |_: &pb::ClaimEmptyEnvelopeRequest, _: &record::At<'_>| Ok(Event::ClaimEmptyEnvelope);
-        let mail_item = record::leaving(&self.core, request, OWNER, claim).await?;
-        Ok(Response::new(pb::ClaimEmptyEnvelopeResponse { mail_item: Some(mail_item) }))
+        record!(self, request, OWNER, ClaimEmptyEnvelopeResponse, |_, _| Ok(Event::ClaimEmptyEnvelope))
     }
 
     #[tracing::instrument(name = "void_mail_item", skip_all)]
@@ -150,9 +146,7 @@ impl MailService for Mail {
         &self,
         request: Request<pb::VoidMailItemRequest>,
     ) -> Result<Response<pb::VoidMailItemResponse>, Status> {
-        let void = |_: &pb::VoidMailItemRequest, _: &record::At<'_>| Ok(Event::Void);
-        let mail_item = record::leaving(&self.core, request, OWNER, void).await?;
-        Ok(Response::new(pb::VoidMailItemResponse { mail_item: Some(mail_item) }))
+        record!(self, request, OWNER, VoidMailItemResponse, |_, _| Ok(Event::Void))
     }
 
     #[tracing::instrument(name = "extend_retention", skip_all)]

@@ -135,7 +135,7 @@ pub(super) async fn take(
     for (at, id) in request.mail_item_ids.iter().enumerate() {
         let id = id_of(id, "mail_item_ids")?;
         if !range.contains(&id) {
-            let words = format!("mail_item_ids[{at}] is outside the range that is counted: leave it out");
+            let words = format!("mail_item_ids[{at}] is outside the range: count it in the part that has it");
             let field = format!("mail_item_ids[{at}]");
             return Err(Fault::new(Reason::FieldInvalid, words).violation(field, "in the range"));
         }

@@ -119,6 +119,12 @@ on_both!(a_holder_gives_back_what_was_called_back_and_nobody_else_does, async {
     assert_eq!((never.reason, never.get("state")), (Reason::ItemState, Some("RECALLED")));
     let given = surrender("w-2", "K-2").await.expect("its holder brings it");
     assert_eq!(given.card.expect("it").state(), Is::Surrendered);
+    let remade = act!(world, remake_card, RemakeCardRequest, "m-1", "K-2").expect("and gets another");
+    assert_eq!((remade.remade_card_id.as_str(), world.state("K-2~2").await), ("K-2~2", Is::Ordered));
+    world.active("K-3").await;
+    surrender("w-3", "K-3").await.expect("of its own accord");
+    let another = act!(world, remake_card, RemakeCardRequest, "m-2", "K-3").expect_err("for nothing");
+    assert_eq!((another.reason, another.get("state")), (Reason::ItemState, Some("SURRENDERED")));
     // In the step in which its holder gets another.
     let new = Made {
         id: "K-1~2",

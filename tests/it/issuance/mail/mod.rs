@@ -342,25 +342,58 @@ on_both!(envelopes_are_listed_by_state_and_age_page_by_page, async {
 on_both!(a_wrong_list_is_made_void_and_its_cards_go_into_another_envelope, async {
     let world = World::start().await;
     world.produce("E-1", &["K-0", "K-1"]).await;
-    let void =
-        async |request: &str, mail: &str| act!(world, void_mail_item, VoidMailItemRequest, request, mail, 2);
-    assert_eq!(void("v-0", "E-9").await.expect_err("nobody has reported it").reason, Reason::NotFound);
-    let voided = void("v-1", "E-1").await.expect("it has not been posted").mail_item.expect("it");
+    let void = async |request: &str, mail: &str, minutes: i64| {
+        act!(world, void_mail_item, VoidMailItemRequest, request, mail, minutes)
+    };
+    assert_eq!(void("v-0", "E-9", 2).await.expect_err("nobody has reported it").reason, Reason::NotFound);
+    let voided = void("v-1", "E-1", 2).await.expect("it has not been posted").mail_item.expect("it");
     assert_eq!((voided.state(), voided.order_ids.len()), (pb::MailState::Voided, 2), "as it was printed");
     assert_eq!(world.produce("E-2", &["K-1"]).await.state(), pb::MailState::Inserted);
-    assert_eq!(void("v-1", "E-1").await.expect("again").mail_item, Some(voided));
+    assert_eq!(void("v-1", "E-1", 2).await.expect("again").mail_item, Some(voided));
+    assert_eq!(void("v-3", "E-1", 3).await.expect_err("it is void").get("state"), Some("VOIDED"));
     // The press says the same again, late: its cards stay where they are.
-    let again = mail_of(&world.press).record_produced(world.produced("p-2", "E-1", &["K-0", "K-1"], 1)).await;
-    assert_eq!(
-        again.expect("a scan is taken").into_inner().mail_item.expect("it").state(),
-        pb::MailState::Voided
-    );
+    let again = world.produced("p-2", "E-1", &["K-0", "K-1"], 1);
+    mail_of(&world.press).record_produced(again).await.expect("a scan is taken");
+    assert_eq!(world.state("E-1").await, pb::MailState::Voided);
     scan!(world, post, record_posted, RecordPostedRequest, "r-1", "E-2", 3).expect("posted");
-    let late = void("v-2", "E-2").await.expect_err("it is on its way");
-    assert_eq!((late.reason, late.get("state")), (Reason::ItemState, Some("POSTED")));
-    // What was empty has its cards somewhere else.
+    for minutes in [2, 4] {
+        let late = void("v-2", "E-2", minutes).await.expect_err("it is on its way");
+        assert_eq!((late.reason, late.get("state")), (Reason::ItemState, Some("POSTED")), "{minutes}");
+    }
+});
+
+on_both!(cards_that_are_in_no_envelope_any_more_may_be_in_another, async {
+    let world = World::start().await;
+    world.produce("E-2", &["K-1"]).await;
     scan!(world, post, record_delivered, RecordDeliveredRequest, "d-1", "E-2", 4).expect("delivered");
-    act!(world, claim_empty_envelope, ClaimEmptyEnvelopeRequest, "c-1", "E-2", 5)
-        .expect("nothing was inside");
-    assert_eq!(world.produce("E-3", &["K-0", "K-1"]).await.state(), pb::MailState::Inserted);
+    act!(world, claim_empty_envelope, ClaimEmptyEnvelopeRequest, "c-1", "E-2", 5).expect("nothing inside");
+    assert_eq!(world.produce("E-3", &["K-1"]).await.state(), pb::MailState::Inserted);
+    world.stored("E-1", &["K-0"], "亀有").await;
+    world.dispose("x-1", false, "alice", 6).await.expect("the first step");
+    world.count("t-1", "亀有", &["E-1"], 7).await;
+    world.dispose("x-2", true, "bob", 8).await.expect("destroyed");
+    assert_eq!(world.produce("E-4", &["K-0"]).await.state(), pb::MailState::Inserted);
+});
+
+on_both!(what_was_void_and_is_posted_all_the_same_has_its_cards_again_unless_another_has_them, async {
+    let world = World::start().await;
+    for (mail, order) in [("E-1", "K-0"), ("E-2", "K-1")] {
+        world.produce(mail, &[order]).await;
+        let id = format!("v-{mail}");
+        act!(world, void_mail_item, VoidMailItemRequest, id, mail, 2).expect("not posted yet");
+    }
+    world.produce("E-3", &["K-1"]).await;
+    for mail in ["E-1", "E-2"] {
+        let id = format!("r-{mail}");
+        scan!(world, post, record_posted, RecordPostedRequest, id, mail, 3).expect("a scan is taken");
+        assert_eq!(world.state(mail).await, pb::MailState::Posted);
+    }
+    let twice = world.produced("x-1", "E-4", &["K-0"], 4);
+    let twice = mail_of(&world.press).record_produced(twice).await.map_err(fault).expect_err("it is in E-1");
+    assert_eq!((twice.reason, twice.get("mail_item_id")), (Reason::OrderInEnvelope, Some("E-1")));
+    // The press says late what it knows of both: neither is refused.
+    for (mail, order) in [("E-1", "K-0"), ("E-2", "K-1")] {
+        let late = world.produced(&format!("l-{mail}"), mail, &[order], 1);
+        mail_of(&world.press).record_produced(late).await.expect("a scan is taken");
+    }
 });
