@@ -21,8 +21,8 @@ use crate::{
     terminals::{Refused, channel, without_a_place},
 };
 
-/// Cards of a municipality that wait: so many that each comes to the counter a few times in the longest run, as
-/// the history of a card has a dozen events.
+/// Cards of a municipality that wait: so many that each comes to the counter a few times in the longest run,
+/// as the history of a card has a dozen events.
 const WAITING: usize = 4_000;
 /// Cards of one call, which is as many as it takes.
 const TOGETHER: usize = 500;

@@ -158,8 +158,8 @@ impl Life {
         Ok(Ok(()))
     }
 
-    /// Whether a recalled card is where it can arrive, be lost or be found, as it is counted there once, or be
-    /// given back by a holder, and whether one that was given back was recalled before, so that its holder
+    /// Whether a recalled card is where it can arrive, be lost or be found, as it is counted there once, or
+    /// be given back by a holder, and whether one that was given back was recalled before, so that its holder
     /// gets another for it. Of any other card its state says so.
     fn is_where(&self, command: &CardCommand) -> bool {
         let (is_there, details) = (!self.office.is_empty(), &self.details);

@@ -1,8 +1,8 @@
 //! A stocktake names what is missing on an office's shelves and what is there beyond it; one that breaks off
 //! goes on where it was when the same call comes again, and one that has ended is answered as before.
 //!
-//! Where more lies than one takes, each is of a range of ids: they are the one thing that shelves and database
-//! have in the same order.
+//! Where more lies than one takes, each is of a range of ids: they are the one thing that shelves and
+//! database have in the same order.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -41,7 +41,8 @@ use super::{
 /// Envelopes of a stocktake at the most: that lie there, and that should.
 const ITEMS_MAX: usize = 20_000;
 /// What to do about more.
-const IN_PARTS: &str = "count in parts, each with a range of ids (from_mail_item_id, until_mail_item_id) and a request_id of its own";
+const IN_PARTS: &str = "count in parts, each with a range of ids (from_mail_item_id, until_mail_item_id) and \
+                        a request_id of its own";
 /// Envelopes that are noted at once.
 const AT_ONCE: usize = 64;
 /// Envelopes of a page.

@@ -139,8 +139,9 @@ on_both!(nobody_is_told_that_a_card_was_given_back_that_was_not, async {
     // A card that its holder never had cannot be given back, whatever became of the session.
     assert_eq!(begin("b-2").await.expect_err("nobody has it").reason, Reason::ItemState);
     let (session_id, reason) = (own.clone(), "no PIN".to_owned());
-    act!(world, abort_activation, AbortActivationRequest, "a-1", "K-1", session_id: session_id, reason: reason)
-        .expect("given up");
+    act!(world, abort_activation, AbortActivationRequest, "a-1", "K-1", session_id: session_id,
+        reason: reason)
+    .expect("given up");
     let other = session(2);
     world.begin("o-1", "K-0", &other).await.expect("the other one");
     old.says = Says::Committed(other.clone());

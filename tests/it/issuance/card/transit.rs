@@ -114,7 +114,10 @@ on_both!(a_holder_gives_back_what_was_called_back_and_nobody_else_does, async {
     world.active("K-2").await;
     world.notified("K-1").await;
     world.recall(LOT).await;
-    let surrender = async |request: &str, card: &str| act!(world, surrender_card, SurrenderCardRequest, request, card, reason: String::new());
+    let surrender = async |request: &str, card: &str| {
+        let reason = String::new();
+        act!(world, surrender_card, SurrenderCardRequest, request, card, reason: reason)
+    };
     let never = surrender("w-1", "K-1").await.expect_err("no holder has it");
     assert_eq!((never.reason, never.get("state")), (Reason::ItemState, Some("RECALLED")));
     let given = surrender("w-2", "K-2").await.expect("its holder brings it");
