@@ -21,9 +21,6 @@ use crate::{
     terminals::{Refused, channel, without_a_place},
 };
 
-/// Cards of a municipality that wait: so many that each comes to the counter a few times in the longest run,
-/// as the history of a card has a dozen events.
-const WAITING: usize = 4_000;
 /// Cards of one call, which is as many as it takes.
 const TOGETHER: usize = 500;
 /// Cards that are set up at once.
@@ -66,8 +63,12 @@ macro_rules! again {
     };
 }
 
-/// Has cards of this municipality made and brought to a counter, and returns their ids.
-pub(crate) async fn waiting(endpoints: &Endpoints, municipality: &str) -> Result<Vec<String>, Failure> {
+/// Has so many cards of this municipality made and brought to a counter, and returns their ids.
+pub(crate) async fn waiting(
+    endpoints: &Endpoints,
+    municipality: &str,
+    waiting: usize,
+) -> Result<Vec<String>, Failure> {
     let press = ProductionServiceClient::new(channel(endpoints, "producer/press-1", 0)?);
     let press = press.max_decoding_message_size(16 << 20);
     let operator = ProductionServiceClient::new(channel(endpoints, "operator/alice", 0)?);
@@ -76,10 +77,10 @@ pub(crate) async fn waiting(endpoints: &Endpoints, municipality: &str) -> Result
         municipality_code: municipality.to_owned(),
         lot_id: LOT.to_owned(),
         producer: "press-1".to_owned(),
-        cards: u32::try_from(2 * WAITING).unwrap_or(u32::MAX),
+        cards: u32::try_from(2 * waiting).unwrap_or(u32::MAX),
     };
     again!(operator, allocate_quota, quota)?;
-    let cards = pulled(&press, municipality).await?;
+    let cards = pulled(&press, municipality, waiting).await?;
     let code: MunicipalityCode = municipality.parse().map_err(Failure::while_doing("a municipality"))?;
     let office = CardServiceClient::new(channel(endpoints, &format!("municipality/{municipality}"), 0)?);
     for (number, cards) in cards.chunks(TOGETHER).enumerate() {
@@ -113,15 +114,16 @@ pub(crate) async fn waiting(endpoints: &Endpoints, municipality: &str) -> Result
 async fn pulled(
     press: &ProductionServiceClient<Channel>,
     municipality: &str,
+    waiting: usize,
 ) -> Result<Vec<String>, Failure> {
     let (mut cards, mut page_token, mut page) = (Vec::new(), String::new(), 0);
-    while cards.len() < WAITING {
+    while cards.len() < waiting {
         page += 1;
         let pull = pb::PullOrdersRequest {
             request_id: format!("p-{municipality}-{page}"),
             municipality_code: municipality.to_owned(),
             lot_id: LOT.to_owned(),
-            orders_max: u32::try_from(TOGETHER.min(WAITING - cards.len())).unwrap_or(u32::MAX),
+            orders_max: u32::try_from(TOGETHER.min(waiting - cards.len())).unwrap_or(u32::MAX),
             page_token,
             ..Default::default()
         };
@@ -132,8 +134,8 @@ async fn pulled(
             break;
         }
     }
-    if cards.len() < WAITING {
-        let words = format!("{municipality} has {} orders for cards, and {WAITING} are needed", cards.len());
+    if cards.len() < waiting {
+        let words = format!("{municipality} has {} orders for cards, and {waiting} are needed", cards.len());
         return Err(Failure::new(words));
     }
     Ok(cards)

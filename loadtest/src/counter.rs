@@ -30,8 +30,6 @@ use crate::{
 
 /// Within which time 99 of 100 calls are to be answered, in milliseconds.
 const P99_GOAL_MS: f64 = 25.0;
-/// Records of each municipality that are there before, all of them for cards.
-const BEFORE: u32 = 5_000;
 /// Whose records are imported meanwhile.
 const IMPORTING: &str = "131229";
 /// Longest time for that.
@@ -47,6 +45,10 @@ pub(crate) struct CounterArgs {
     /// Calls a second; ten times the design's busiest hour is 1,070
     #[arg(long, value_name = "N", default_value_t = 1_070, value_parser = most(5_000))]
     rate: u32,
+    /// Cards of each municipality that visits come for: so many that none comes often, as the history of a card
+    /// has a dozen events
+    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = most(50_000))]
+    cards: u32,
     /// Records that are imported meanwhile
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = most(10_000_000))]
     records: u32,
@@ -170,15 +172,15 @@ pub(crate) async fn run(args: &CounterArgs, todoke: &Path) -> Result<Report, Fai
 }
 
 fn method(args: &CounterArgs) -> Vec<String> {
-    let CounterArgs { terminals, rate, records, lists, alone, relays, database, .. } = args;
+    let CounterArgs { terminals, rate, cards, records, lists, alone, relays, database, .. } = args;
     let steps: Vec<&str> = args.visits.steps().iter().map(|step| step.name()).collect();
     let steps = steps.join(", ");
     vec![
         format!(
             "{terminals} terminals of {} municipalities make {rate} calls/s over {relays} relays and an \
              issuer on {database:?} with nothing but defaults: visits of {steps}, begun in an open loop; the \
-             first call of each is measured from when it was due. Goal: p99 < {P99_GOAL_MS} ms, and no \
-             LANE_FULL in counter_activation.",
+             first call of each is measured from when it was due. Each municipality has {cards} cards \
+             that they are for. Goal: p99 < {P99_GOAL_MS} ms, and no LANE_FULL in counter_activation.",
             MUNICIPALITIES.len()
         ),
         format!(
@@ -203,9 +205,10 @@ async fn one(
     let pool = Pool { todoke, endpoints: system.endpoints_file() };
     pool.until_all_are_in_use(usize::from(args.relays)).await?;
     for municipality in MUNICIPALITIES {
-        fill(todoke, &system, municipality)?;
+        fill(todoke, &system, municipality, args.cards)?;
     }
-    let terminals = terminals::terminals(system.endpoints(), args.terminals, args.visits).await?;
+    let cards = usize::try_from(args.cards).unwrap_or(usize::MAX);
+    let terminals = terminals::terminals(system.endpoints(), args.terminals, args.visits, cards).await?;
     visits(args, &terminals, "w", tokio::time::sleep(WARM_UP)).await?;
     let alone = tokio::time::sleep(Duration::from_secs(args.alone.into()));
     let (tally, ()) = visits(args, &terminals, "a", alone).await?;
@@ -234,10 +237,10 @@ async fn one(
     Ok(())
 }
 
-/// Imports some records of a municipality, by a name that no other import has.
-fn fill(todoke: &Path, system: &System, municipality: &str) -> Result<(), Failure> {
+/// Imports orders for at least `cards` cards of a municipality, by a name that no other import has.
+fn fill(todoke: &Path, system: &System, municipality: &str, cards: u32) -> Result<(), Failure> {
     let file = system.folder().join(format!("before-{municipality}.csv"));
-    let records = BEFORE.to_string();
+    let records = (cards + cards / 4).to_string(); // some of a sample are not for cards
     let words = ["sample", "--municipality", municipality, "--seed", "1", "--records", &records, "--out"];
     let words: Vec<&OsStr> = words.iter().map(OsStr::new).chain([file.as_os_str()]).collect();
     system::run(todoke, &words)?;

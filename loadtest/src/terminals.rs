@@ -132,13 +132,14 @@ pub(crate) async fn terminals(
     endpoints: &Endpoints,
     count: u16,
     visits: Visits,
+    waiting: usize,
 ) -> Result<Vec<Terminal>, Failure> {
     let mut cards = BTreeMap::new();
     for (turn, municipality) in MUNICIPALITIES.into_iter().enumerate() {
         let channel = channel(endpoints, &format!("municipality/{municipality}"), turn)?;
         let these = match visits {
             Visits::Mail => list(&channel, "").await.map_err(Failure::while_doing("a list of cards"))?.0,
-            Visits::Activation => blanks::waiting(endpoints, municipality).await?,
+            Visits::Activation => blanks::waiting(endpoints, municipality, waiting).await?,
         };
         cards.insert(municipality, Arc::new(these));
     }

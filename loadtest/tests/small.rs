@@ -95,9 +95,9 @@ mod processes {
 
     #[test]
     fn activations_are_measured_beside_an_import() {
-        let small =
-            ["--records", "3000", "--rate", "30", "--terminals", "5", "--alone", "1", "--cycles", "1"];
-        let figures = figures(&[&["counter", "--visits", "activation", "--lists", "1"][..], &small].concat());
+        let small = ["--records", "3000", "--rate", "30", "--terminals", "5", "--alone", "1"];
+        let small = [&small[..], &["--lists", "1", "--cards", "100", "--cycles", "1"]].concat();
+        let figures = figures(&[&["counter", "--visits", "activation"][..], &small].concat());
         check(&figures, &["alone: BeginActivation: p99", "beside an import and lists: AbortActivation: p99"]);
         let full = "beside an import and lists: LANE_FULL in counter_activation";
         let full = figures.iter().find(|(what, _)| what == full);
