@@ -45,8 +45,8 @@ pub(crate) struct CounterArgs {
     /// Calls a second; ten times the design's busiest hour is 1,070
     #[arg(long, value_name = "N", default_value_t = 1_070, value_parser = most(5_000))]
     rate: u32,
-    /// Cards of each municipality that visits come for: so many that none comes often, as the history of a card
-    /// has a dozen events
+    /// Cards of each municipality that visits come for: so many that none comes often, as the history of a
+    /// card has a dozen events
     #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = most(50_000))]
     cards: u32,
     /// Records that are imported meanwhile
